@@ -1,0 +1,53 @@
+"""Addresses and instances, and the bytes they are on the wire.
+
+An instance is kept as its seven bytes of the wire: the cheapest key a table can have, and ready
+to be sent. Whoever shows one to a person calls `describe`.
+"""
+
+from typing import NewType, TypeAlias
+
+Address: TypeAlias = tuple[str, int]
+"""IPv4 in dotted text and port, as sockets give and take them."""
+
+Instance = NewType("Instance", bytes)
+"""type (1 byte), ip (4 bytes, network order), port (2 bytes, little-endian)."""
+
+ADDRESS_BYTES = 6
+INSTANCE_BYTES = 1 + ADDRESS_BYTES
+
+
+def encode_address(address: Address) -> bytes:
+    """The six bytes of `address`: ip in network order, port little-endian (the lab's choice)."""
+    ip, port = address
+    return bytes(map(int, ip.split("."))) + port.to_bytes(2, "little")
+
+
+def decode_address(data: bytes) -> Address:
+    """The address in six bytes of the wire."""
+    assert len(data) == ADDRESS_BYTES
+    return f"{data[0]}.{data[1]}.{data[2]}.{data[3]}", data[4] | data[5] << 8
+
+
+def make_instance(type_: int, address: Address) -> Instance:
+    """The instance of `type_` (0 to 255) that listens on `address`."""
+    return Instance(bytes((type_,)) + encode_address(address))
+
+
+def type_of(instance: Instance) -> int:
+    """The service type (0 to 255) an instance gives."""
+    return instance[0]
+
+
+def address_of(instance: Instance) -> Address:
+    """Where an instance listens."""
+    return decode_address(instance[1:])
+
+
+def describe_address(address: Address) -> str:
+    """`ip:port`, as people and flags write it."""
+    return f"{address[0]}:{address[1]}"
+
+
+def describe(instance: Instance) -> str:
+    """One instance for a log line: `type 2 at 127.0.0.1:4242`."""
+    return f"type {type_of(instance)} at {describe_address(address_of(instance))}"

@@ -1,0 +1,5 @@
+"""What decides. Pure: no clock, no dice, no socket, no gevent, no log.
+
+`now` (seconds of a monotonic clock) and `rng` come in as arguments; what is to be done leaves as
+effects. Times are in seconds.
+"""

@@ -1,0 +1,62 @@
+"""A question that UDP may lose: asked again with growing pauses, within a limit, of one or several.
+
+Every role asks this way. The turns go round the targets, so that one that is dead costs a pause
+and not the answer.
+"""
+
+from prr.wire.address import Address
+
+PAUSE_FIRST = 0.1
+"""Seconds before a question is asked again; each further pause is twice as long. A local answer
+takes under a millisecond, a distant one well under a tenth of a second."""
+
+
+class Asking:
+    """When, and whom, to ask next."""
+
+    def __init__(self, targets: list[Address], limit: float, now: float) -> None:
+        """`targets` in the order they are to be asked; `limit` in seconds for all of it."""
+        assert targets
+        self._targets = targets
+        self._turn = 0
+        self._pause = PAUSE_FIRST
+        self._again_at = now
+        self._refused: set[Address] = set()
+        self.ends_at = now + limit
+
+    @property
+    def targets(self) -> list[Address]:
+        """All who may have been asked."""
+        return self._targets
+
+    def deadline(self) -> float:
+        """When to call `due`."""
+        return min(self._again_at, self.ends_at)
+
+    def ended(self, now: float) -> bool:
+        """The time limit is over."""
+        return now >= self.ends_at
+
+    def due(self, now: float) -> Address | None:
+        """Whom to ask now; None while it is not yet time."""
+        if now < self._again_at or self.ended(now):
+            return None
+        self._again_at = now + self._pause
+        self._pause *= 2
+        return self._next()
+
+    def refused(self, target: Address) -> Address | None:
+        """`target` refused the question: whom to ask at once instead, if anybody is left.
+
+        When all have refused, the next round waits for its time: one may be just restarting.
+        """
+        self._refused.add(target)
+        if len(self._refused) < len(self._targets):
+            return self._next()
+        self._refused.clear()
+        return None
+
+    def _next(self) -> Address:
+        target = self._targets[self._turn % len(self._targets)]
+        self._turn += 1
+        return target

@@ -1,0 +1,47 @@
+"""All that one binder knows, fetched page by page."""
+
+import socket
+import time
+
+from prr.core.asking import Asking
+from prr.wire.address import Address, Instance
+from prr.wire.codec import decode, encode
+from prr.wire.errors import MalformedFrame
+from prr.wire.frames import ListRequest, Role, ServiceList
+from prr.wire.trailer import Trailer
+
+PAGE_LIMIT = 2.0
+"""Seconds in which each page must come, all resends included."""
+
+RECEIVE_BYTES = 2048
+
+
+def fetch_list(binder: Address) -> list[Instance] | None:
+    """What `binder` knows; None when it does not answer. Blocks for 2 s a page at most."""
+    found: dict[Instance, None] = {}
+    cursor: bytes | None = b""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect(binder)
+        while cursor is not None:
+            page = _fetch_page(asking, binder, cursor)
+            if page is None:
+                return None
+            found.update(dict.fromkeys(page.instances))
+            cursor = page.trailer.cursor if page.trailer else None
+    return list(found)
+
+
+def _fetch_page(asking: socket.socket, binder: Address, cursor: bytes) -> ServiceList | None:
+    question = encode(ListRequest(trailer=Trailer(cursor=cursor)))
+    turns = Asking([binder], PAGE_LIMIT, time.monotonic())
+    while not turns.ended(time.monotonic()):
+        try:
+            if turns.due(time.monotonic()):
+                asking.send(question)
+            asking.settimeout(max(turns.deadline() - time.monotonic(), 1e-6))
+            frame = decode(asking.recv(RECEIVE_BYTES), Role.BINDER)
+        except (OSError, MalformedFrame):
+            continue
+        if isinstance(frame, ServiceList):
+            return frame
+    return None

@@ -1,0 +1,162 @@
+"""A binder or a server, running: one core, one socket, and a greenlet for each request.
+
+One greenlet is the reader. It takes a datagram, has the core decide and does what follows; only
+when that would wait does it hand the post of reader, and the rest of the burst, to a parked
+greenlet (the leader/followers pattern), and goes on waiting for its own request alone.
+"""
+
+import logging
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+
+import gevent
+import gevent.event
+from gevent.hub import get_hub
+
+from prr.core.binder import Binder
+from prr.core.effects import SILENT_EVENTS, Effect, Probe, Report, Send, Stop
+from prr.core.server import Server
+from prr.shell.crew import Crew
+from prr.shell.datagrams import Datagrams
+from prr.shell.probe import ask
+from prr.wire.address import Address, describe_address
+from prr.wire.codec import decode, encode
+from prr.wire.errors import MalformedFrame
+from prr.wire.frames import Role
+
+UNREACHABLE_MAX = 64
+"""Targets remembered as unreachable, so that each is logged once and not at every datagram."""
+
+_log = logging.getLogger("prr")
+
+
+class Node:
+    """Runs a core on a socket until it stops or a signal stops it."""
+
+    def __init__(self, core: Binder | Server, role: Role, datagrams: Datagrams) -> None:
+        self._core = core
+        self._role = role
+        self._datagrams = datagrams
+        self._crew = Crew()
+        self._reader: gevent.Greenlet[[], None] | None = None
+        self._burst: Iterator[tuple[bytes, Address]] = iter(())
+        self._alarm_at: float | None = None
+        self._alarm = get_hub().loop.timer(0)
+        self._unreachable: set[Address] = set()
+        self._counts: Counter[str] = Counter()
+        self._stopping = False
+        self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
+
+    def run(self) -> Stop:
+        """Serve until the role is over. A mistake of ours ends the process, not one greenlet."""
+        hub = get_hub()
+        hub.SYSTEM_ERROR = (*hub.SYSTEM_ERROR, Exception)
+        handlers = [
+            gevent.signal_handler(number, self._asked_to_stop)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        ]
+        self.act(self._core.start(time.monotonic()))
+        self._reader = self._crew.spawn(self._read)
+        try:
+            stop = self._stopped.get()
+            assert stop is not None
+        finally:
+            for handler in handlers:
+                handler.cancel()
+            self._alarm.close()
+            self._datagrams.close()
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(self._counts.items()))
+        _log.info("stopped %s: %s (%s)", self._role, stop.why, counts or "nothing happened")
+        return stop
+
+    def act(self, effects: list[Effect]) -> None:
+        """Do what the core has decided, then see when it wants to be asked again."""
+        for effect in effects:
+            match effect:
+                case Send():
+                    self._send(effect)
+                case Probe():
+                    self._crew.spawn(partial(self._probe, effect))
+                case Report():
+                    self._report(effect)
+                case Stop():
+                    self._stopped.set(effect)
+        self._set_alarm()
+
+    def _read(self) -> None:
+        me = gevent.getcurrent()
+        while self._reader is me:
+            received = next(self._burst, None)
+            if received is None:
+                self._datagrams.wait()
+                self._burst = self._datagrams.burst()
+            else:
+                self._serve(*received)
+
+    def _step_aside(self) -> None:
+        """This greenlet is about to wait: if it is the reader, another one carries on."""
+        if self._reader is gevent.getcurrent():
+            self._reader = self._crew.spawn(self._read)
+
+    def _serve(self, data: bytes, source: Address) -> None:
+        try:
+            frame = decode(data, self._role)
+        except MalformedFrame:
+            self._counts["malformed datagrams dropped"] += 1
+            return
+        self._counts["frames received"] += 1
+        self.act(self._core.handle(frame, source, time.monotonic()))
+
+    def _send(self, effect: Send) -> None:
+        data = encode(effect.frame)
+        try:
+            while not self._datagrams.send(data, effect.target):
+                self._step_aside()
+                self._datagrams.wait_to_send()
+        except OSError as error:
+            self._counts["datagrams that could not be sent"] += 1
+            self._now_unreachable(effect.target, error)
+            return
+        if effect.target in self._unreachable:
+            self._unreachable.remove(effect.target)
+            _log.info("reachable again %s", describe_address(effect.target))
+
+    def _now_unreachable(self, target: Address, error: OSError) -> None:
+        if target not in self._unreachable and len(self._unreachable) < UNREACHABLE_MAX:
+            self._unreachable.add(target)
+            _log.info("unreachable %s: %s", describe_address(target), error.strerror)
+
+    def _probe(self, probe: Probe) -> None:
+        assert isinstance(self._core, Binder)
+        outcome = ask(probe.instance, probe.wait)
+        if outcome is not None:
+            self.act(self._core.probed(probe, outcome, time.monotonic()))
+
+    def _report(self, report: Report) -> None:
+        self._counts[str(report.event)] += 1
+        if report.event not in SILENT_EVENTS:
+            _log.info("%s %s: %s", report.event, report.subject, report.why)
+
+    def _set_alarm(self) -> None:
+        """Wake up when the core has something to do. Too early is harmless: it is asked again."""
+        deadline = self._core.deadline()
+        if deadline is None or (self._alarm_at is not None and self._alarm_at <= deadline):
+            return
+        self._alarm_at = deadline
+        self._alarm.close()
+        self._alarm = get_hub().loop.timer(max(0.0, deadline - time.monotonic()))
+        self._alarm.start(self._crew.spawn, self._tick)
+
+    def _tick(self) -> None:
+        self._alarm_at = None
+        self.act(self._core.tick(time.monotonic()))
+
+    def _asked_to_stop(self) -> None:
+        if self._stopping:
+            self._stopped.set(Stop(True, "asked twice to stop: leaving at once"))
+            return
+        self._stopping = True
+        self.act(self._core.stop(time.monotonic()))

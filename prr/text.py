@@ -1,0 +1,95 @@
+"""What people write for the values of settings, read. Every error says what to write instead."""
+
+import ipaddress
+import re
+
+from prr.config import HostPort, WireForm
+
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
+
+
+def parse_host_port(text: str, any_port: bool = False) -> HostPort:
+    """HOST:PORT; HOST an IPv4 address or a name, PORT from 1 to 65535 (with `any_port` from 0).
+
+    Raises ValueError.
+    """
+    host, colon, port_text = text.rpartition(":")
+    if not colon or not host:
+        raise ValueError(f"{text!r} is no HOST:PORT; write for example 127.0.0.1:2222")
+    if ":" in host:
+        raise ValueError(f"{text!r} is no IPv4 address; the frames have room for IPv4 only")
+    _check_host(host)
+    lowest = 0 if any_port else 1
+    if not (port_text.isascii() and port_text.isdecimal() and lowest <= int(port_text) <= 65535):
+        raise ValueError(f"{text!r} has no port from {lowest} to 65535 behind its colon")
+    return host, int(port_text)
+
+
+def _check_host(host: str) -> None:
+    if re.fullmatch(r"[0-9.]+", host):
+        try:
+            ipaddress.IPv4Address(host)
+        except ValueError as error:
+            raise ValueError(
+                f"{host!r} is no IPv4 address; write four numbers from 0 to 255, or a name"
+            ) from error
+    elif not _NAME.fullmatch(host):
+        raise ValueError(f"{host!r} is neither an IPv4 address nor a host's name")
+
+
+def parse_listen(text: str) -> HostPort:
+    """HOST:PORT to listen on; port 0 takes any free one. Raises ValueError."""
+    return parse_host_port(text, any_port=True)
+
+
+def parse_peer(text: str) -> HostPort:
+    """HOST:PORT of another node. Raises ValueError."""
+    return parse_host_port(text)
+
+
+def parse_type(text: str, names: dict[str, int]) -> int:
+    """A service type: a number from 0 to 255, or one of `names`. Raises ValueError."""
+    if text in names:
+        return names[text]
+    if text.isascii() and text.isdecimal() and int(text) <= 255:
+        return int(text)
+    known = ", ".join(sorted(names)) or "none"
+    raise ValueError(
+        f"{text!r} is no service type; write a number from 0 to 255, "
+        f"or a name out of conf/services.toml (there: {known})"
+    )
+
+
+def parse_wire(text: str) -> WireForm:
+    """The form of a look-up's answer. Raises ValueError."""
+    try:
+        return WireForm(text)
+    except ValueError as error:
+        forms = " or ".join(WireForm)
+        raise ValueError(f"{text!r} is no wire form; write {forms}") from error
+
+
+def parse_message(text: str) -> str:
+    """A request to a service, at most 255 bytes as UTF-8. Raises ValueError."""
+    size = len(text.encode())
+    if size > 255:
+        raise ValueError(f"a message of {size} bytes; a frame holds 255 at most")
+    return text
+
+
+def parse_count(text: str) -> int:
+    """How many times: from 1 up. Raises ValueError."""
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise ValueError(f"{text!r} is no count; write a whole number from 1 up")
+    return int(text)
+
+
+def parse_seconds(text: str) -> float:
+    """A duration in seconds, from 0 to a day. Raises ValueError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86400:
+        raise ValueError(f"{text!r} is no duration; write seconds from 0 to 86400, such as 0.5")
+    return seconds

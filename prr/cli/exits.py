@@ -1,0 +1,7 @@
+"""Exit codes, as README promises them."""
+
+YES = 0
+NO = 1  # no such service
+USAGE = 2
+NO_BINDER = 3  # no binder answered
+NO_SERVICE = 4  # the service did not answer, and the binder was told

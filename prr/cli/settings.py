@@ -1,0 +1,170 @@
+"""Where a setting's value comes from: flag, else environment, else file, else default.
+
+SETTINGS is the one table of them: the flags, the PRR_ variables and the keys of the TOML file are
+all read from it.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from prr.config import BadInput
+from prr.text import (
+    parse_count,
+    parse_listen,
+    parse_message,
+    parse_peer,
+    parse_seconds,
+    parse_type,
+    parse_wire,
+)
+
+SERVICES_FILE = Path(__file__).parents[2] / "conf" / "services.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: `key` in the file and in the configuration, PRR_KEY in the environment.
+
+    `many`: the flag may be repeated, the variable holds a list with commas, the file an array.
+    """
+
+    key: str
+    flag: str
+    parse: Callable[[str], Any]
+    metavar: str
+    help: str
+    many: bool = False
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return f"PRR_{self.key.upper()}"
+
+
+def _parse_type(text: str) -> int:
+    return parse_type(text, service_names())
+
+
+LISTEN = Setting("listen", "--listen", parse_listen, "HOST:PORT", "where to listen (port 0: any)")
+PEERS = Setting("peers", "--peer", parse_peer, "HOST:PORT", "another binder; repeat it", many=True)
+WIRE = Setting(
+    "wire", "--wire", parse_wire, "spec|lab2016", "form of a look-up's answer: 7 bytes, or 8"
+)
+TYPE = Setting("type", "--type", _parse_type, "TYPE", "0 to 255, or a name in conf/services.toml")
+TYPE_ARGUMENT = replace(TYPE, flag="TYPE")
+BINDERS = Setting(
+    "binders", "--binder", parse_peer, "HOST:PORT", "a binder to choose from; repeat it", many=True
+)
+MESSAGE = Setting("message", "--message", parse_message, "TEXT", "what to say to the service")
+COUNT = Setting("count", "--count", parse_count, "N", "calls to make, one after another")
+INTERVAL = Setting("interval", "--interval", parse_seconds, "S", "seconds between two calls")
+RETRY_UNKNOWN = Setting(
+    "retry_unknown",
+    "--retry-unknown",
+    parse_seconds,
+    "S",
+    "seconds to wait before asking again for a type nobody gives (without: stop)",
+)
+
+SETTINGS: Mapping[str, tuple[Setting, ...]] = {
+    "binder": (LISTEN, PEERS, WIRE),
+    "server": (TYPE, LISTEN, BINDERS),
+    "client": (TYPE, BINDERS, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
+}
+"""The settings of each role, which are also the keys of its table in the TOML file."""
+
+
+def gather(role: str, settings: tuple[Setting, ...], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that were given for `settings`; what was not is left to the defaults.
+
+    `role` names the file's table, `flags` holds what the command line said, None where nothing.
+    Raises BadInput.
+    """
+    in_file = _read_role(role, flags.get("config") or os.environ.get("PRR_CONFIG"))
+    values: dict[str, Any] = {}
+    for setting in settings:
+        given = _given(setting, flags, in_file)
+        if given is not None:
+            origin, texts = given
+            values[setting.key] = _parse(setting, origin, texts)
+    return values
+
+
+def service_names() -> dict[str, int]:
+    """The names of conf/services.toml and their types; none if there is no such file."""
+    if not SERVICES_FILE.exists():
+        return {}
+    names = _read_toml(SERVICES_FILE).get("services", {})
+    for name, type_ in names.items():
+        if type(type_) is not int or not 0 <= type_ <= 255:
+            raise BadInput(f"{SERVICES_FILE}: {name} = {type_!r}; write a number from 0 to 255")
+    return dict(names)
+
+
+def _given(
+    setting: Setting, flags: Mapping[str, Any], in_file: Mapping[str, Any]
+) -> tuple[str, list[str]] | None:
+    """Who gave the value of a setting first, and its texts; None if nobody did."""
+    flag = flags.get(setting.key)
+    if flag is not None:
+        return setting.flag, flag if setting.many else [flag]
+    variable = os.environ.get(setting.variable)
+    if variable is not None:
+        return setting.variable, variable.split(",") if setting.many else [variable]
+    if setting.key in in_file:
+        return f"key {setting.key}", _texts(setting, in_file[setting.key])
+    return None
+
+
+def _texts(setting: Setting, value: object) -> list[str]:
+    if setting.many:
+        if not isinstance(value, list):
+            raise BadInput(f'key {setting.key} is no array; write {setting.key} = ["..."]')
+        return [str(one) for one in value]
+    if type(value) not in (str, int, float):
+        raise BadInput(f"key {setting.key}: {value!r} is neither a text nor a number")
+    return [str(value)]
+
+
+def _parse(setting: Setting, origin: str, texts: list[str]) -> Any:  # noqa: ANN401 any setting's
+    try:
+        values = [
+            setting.parse(text.strip()) if setting.many else setting.parse(text) for text in texts
+        ]
+    except ValueError as error:
+        raise BadInput(f"{origin}: {error}") from error
+    return tuple(dict.fromkeys(values)) if setting.many else values[0]
+
+
+def _read_role(role: str, path: str | None) -> dict[str, Any]:
+    """The table of `role` in a TOML file, which may hold other roles' tables too."""
+    if path is None:
+        return {}
+    tables = _read_toml(Path(path))
+    for name, table in tables.items():
+        if name not in SETTINGS:
+            known = ", ".join(f"[{role}]" for role in SETTINGS)
+            raise BadInput(f"{path}: no table or key is called {name!r}; write one of {known}")
+        if not isinstance(table, dict):
+            raise BadInput(f"{path}: {name} is no table; write [{name}] above its keys")
+        keys = [setting.key for setting in SETTINGS[name]]
+        for key in table:
+            if key not in keys:
+                raise BadInput(
+                    f"{path}: [{name}] has no key {key!r}; write one of {', '.join(keys)}"
+                )
+    found: dict[str, Any] = tables.get(role, {})
+    return found
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}; write a file's path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is no TOML: {error}; see conf/prr.toml for an example") from error

@@ -17,7 +17,7 @@ class Asking:
     def __init__(self, targets: list[Address], limit: float, now: float) -> None:
         """`targets` in the order they are to be asked; `limit` in seconds for all of it."""
         assert targets
-        self._targets = targets
+        self._targets = list(dict.fromkeys(targets))  # two names may mean one address
         self._turn = 0
         self._pause = PAUSE_FIRST
         self._again_at = now
@@ -45,14 +45,14 @@ class Asking:
         self._pause *= 2
         return self._next()
 
-    def refused(self, target: Address) -> Address | None:
+    def refused(self, target: Address, now: float) -> Address | None:
         """`target` refused the question: whom to ask at once instead, if anybody is left.
 
         When all have refused, the next round waits for its time: one may be just restarting.
         """
         self._refused.add(target)
         if len(self._refused) < len(self._targets):
-            return self._next()
+            return None if self.ended(now) else self._next()
         self._refused.clear()
         return None
 

@@ -113,7 +113,7 @@ class Client:
             return []
         if target == self._service:
             return self._complain("it refused the request")
-        if self._service is None and (other := self._asking.refused(target)) is not None:
+        if self._service is None and (other := self._asking.refused(target, now)) is not None:
             return [self._question(other)]
         return []
 

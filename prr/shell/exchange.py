@@ -9,6 +9,7 @@ import logging
 import socket
 import sys
 import time
+from collections import deque
 from types import ModuleType
 
 from prr.core.client import Client, Outcome
@@ -21,6 +22,10 @@ from prr.wire.frames import Role
 RECEIVE_BYTES = 2048
 """Room for one datagram: a server of 2016 pads its answer to 1000 bytes."""
 
+JUNK_PAUSE = 0.001
+"""Seconds to rest after a datagram that is no frame: a flood of them must not take the processor
+from the program's other greenlets."""
+
 _log = logging.getLogger("prr")
 
 
@@ -32,6 +37,12 @@ def sockets_here() -> ModuleType:
     import gevent.socket
 
     return gevent.socket
+
+
+def _gevent_sleep(seconds: float) -> None:
+    import gevent
+
+    gevent.sleep(seconds)
 
 
 class _Line:
@@ -62,7 +73,7 @@ class _Line:
     def receive(self, wait: float) -> bytes | None:
         """What the target sent within `wait` seconds, or None. OSError if it refused."""
         assert self._socket is not None
-        self._socket.settimeout(max(wait, 1e-6))  # 0 would mean: do not wait at all
+        self._socket.settimeout(wait)
         try:
             return self._socket.recv(RECEIVE_BYTES)
         except TimeoutError:
@@ -79,8 +90,10 @@ class Exchange:
     """Runs one Client core to its outcome."""
 
     def __init__(self, core: Client) -> None:
+        sockets = sockets_here()
         self._core = core
-        self._line = _Line(sockets_here())
+        self._line = _Line(sockets)
+        self._sleep = time.sleep if sockets is socket else _gevent_sleep
 
     def run(self) -> Outcome:
         """Ask, listen and ask again until the core has its outcome."""
@@ -97,8 +110,10 @@ class Exchange:
         assert deadline is not None
         target = self._line.target
         assert target is not None
+        left = deadline - time.monotonic()
         try:
-            data = self._line.receive(deadline - time.monotonic())
+            # Past the deadline nothing is received: a flood of junk must not put it off.
+            data = self._line.receive(left) if left > 0 else None
         except OSError:
             self._act(self._core.refused(target, time.monotonic()))
             return
@@ -108,22 +123,26 @@ class Exchange:
         try:
             frame = decode(data, Role.CLIENT)
         except MalformedFrame:
+            self._sleep(JUNK_PAUSE)
             return
         self._act(self._core.handle(frame, target, time.monotonic()))
 
     def _act(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
+        todo = deque(effects)
+        while todo:
+            match effect := todo.popleft():
                 case Send(frame=frame, target=target):
-                    self._send(encode(frame), target)
+                    todo.extend(self._send(encode(frame), target))
                 case Report(event=event, subject=subject, why=why):
                     _log.info("%s %s: %s", event, subject, why)
                 case _:
                     raise AssertionError(f"a client does not {effect}")
 
-    def _send(self, data: bytes, target: Address) -> None:
+    def _send(self, data: bytes, target: Address) -> list[Effect]:
+        """Send; what follows if the target refused, or there is no way to it."""
         self._line.aim(target)
         try:
             self._line.send(data)
         except OSError:
-            self._act(self._core.refused(target, time.monotonic()))
+            return self._core.refused(target, time.monotonic())
+        return []

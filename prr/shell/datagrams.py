@@ -46,7 +46,6 @@ class Datagrams:
         self._socket = bound
         loop = get_hub().loop
         self._readable = loop.io(bound.fileno(), _READ)
-        self._writable = loop.io(bound.fileno(), _WRITE)
 
     @property
     def address(self) -> Address:
@@ -75,11 +74,15 @@ class Datagrams:
         return True
 
     def wait_to_send(self) -> None:
-        """Let the others run until there is room to send."""
-        get_hub().wait(self._writable)
+        """Let the others run until there is room to send. Any number may wait at once."""
+        hub = get_hub()
+        writable = hub.loop.io(self._socket.fileno(), _WRITE)
+        try:
+            hub.wait(writable)
+        finally:
+            writable.close()
 
     def close(self) -> None:
         """Give the port back."""
         self._readable.close()
-        self._writable.close()
         self._socket.close()

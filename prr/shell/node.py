@@ -7,6 +7,7 @@ greenlet (the leader/followers pattern), and goes on waiting for its own request
 
 import logging
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,15 +31,22 @@ from prr.wire.frames import Role
 UNREACHABLE_MAX = 64
 """Targets remembered as unreachable, so that each is logged once and not at every datagram."""
 
+WAITING_MAX = 1024
+"""Requests that wait for room to send; the answers beyond are lost, as UDP may lose them."""
+
 _log = logging.getLogger("prr")
 
 
 class Node:
     """Runs a core on a socket until it stops or a signal stops it."""
 
-    def __init__(self, core: Binder | Server, role: Role, datagrams: Datagrams) -> None:
+    def __init__(
+        self, core: Binder | Server, role: Role, datagrams: Datagrams, first_line: str
+    ) -> None:
+        """`first_line` is printed to stderr once a signal would be heeded."""
         self._core = core
         self._role = role
+        self._first_line = first_line
         self._datagrams = datagrams
         self._crew = Crew()
         self._reader: gevent.Greenlet[[], None] | None = None
@@ -47,6 +55,7 @@ class Node:
         self._alarm = get_hub().loop.timer(0)
         self._unreachable: set[Address] = set()
         self._counts: Counter[str] = Counter()
+        self._waiting = 0
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
 
@@ -58,6 +67,7 @@ class Node:
             gevent.signal_handler(number, self._asked_to_stop)
             for number in (signal.SIGTERM, signal.SIGINT)
         ]
+        print(self._first_line, file=sys.stderr, flush=True)
         self.act(self._core.start(time.monotonic()))
         self._reader = self._crew.spawn(self._read)
         try:
@@ -114,8 +124,10 @@ class Node:
         data = encode(effect.frame)
         try:
             while not self._datagrams.send(data, effect.target):
-                self._step_aside()
-                self._datagrams.wait_to_send()
+                if self._waiting >= WAITING_MAX:
+                    self._counts["datagrams dropped, the network being full"] += 1
+                    return
+                self._wait_to_send()
         except OSError as error:
             self._counts["datagrams that could not be sent"] += 1
             self._now_unreachable(effect.target, error)
@@ -123,6 +135,14 @@ class Node:
         if effect.target in self._unreachable:
             self._unreachable.remove(effect.target)
             _log.info("reachable again %s", describe_address(effect.target))
+
+    def _wait_to_send(self) -> None:
+        self._step_aside()
+        self._waiting += 1
+        try:
+            self._datagrams.wait_to_send()
+        finally:
+            self._waiting -= 1
 
     def _now_unreachable(self, target: Address, error: OSError) -> None:
         if target not in self._unreachable and len(self._unreachable) < UNREACHABLE_MAX:

@@ -230,9 +230,9 @@ class Binder:
                 assert_never(never)
 
     def _withdraw(self, instance: Instance) -> list[Effect]:
+        effects = self._tell_peers(Removed(instance))  # even if it was not held: another may
         if not self._forget(instance):
-            return []
-        effects = self._tell_peers(Removed(instance))
+            return effects
         return [*effects, Report(Event.WITHDRAWN, describe(instance), "it said so itself")]
 
     def _exonerate(self, instance: Instance) -> None:

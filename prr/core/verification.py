@@ -23,12 +23,17 @@ REFUSALS = 2
 REFUSAL_PAUSE = 0.05
 """Seconds between a refusal and the next question."""
 
+LATE = WAITS[0]
+"""Seconds by which our own clockwork may be late before silence proves nothing."""
+
 
 @dataclass(slots=True)
 class _Row:
     serial: int
-    asked: int
-    refused: int
+    asked: int = 0
+    refused: int = 0
+    unsent: int = 0
+    is_over: bool = False  # settled by other means; kept while its question may still be open
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +70,16 @@ class Verifications:
         assert instance not in self._rows
         assert not self.full
         self._serial += 1
-        self._rows[instance] = _Row(self._serial, asked=0, refused=0)
+        self._rows[instance] = _Row(self._serial)
         return self._ask(instance, now)
 
     def cancel(self, instance: Instance) -> None:
-        """Forget a verification. No error if there is none."""
-        if self._rows.pop(instance, None) is not None:
-            self._deadlines.cancel(instance)
+        """A verification is settled by other means. No error if there is none.
+
+        Its place stays taken until its question has timed out, so that places bound sockets.
+        """
+        if (row := self._rows.get(instance)) is not None:
+            row.is_over = True
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> Verdict | None:
         """Hear what became of a question; the verdict, if that settles it.
@@ -80,13 +88,17 @@ class Verifications:
         """
         instance = probe.instance
         row = self._rows.get(instance)
-        if row is None or row.serial != probe.serial:
+        if row is None or row.serial != probe.serial or row.is_over:
             return None
         match outcome:
             case Outcome.ALIVE:
                 return self._end(instance, True, f"it answered question {row.asked}")
             case Outcome.UNSENT:
-                return self._end(instance, True, "the question could not be sent from here")
+                row.unsent += 1
+                if row.unsent == len(WAITS):
+                    return self._end(instance, True, "no question could be sent from here")
+                row.asked -= 1  # it does not count; at the deadline another one is tried
+                return None
             case Outcome.REFUSED:
                 row.refused += 1
                 if row.refused == REFUSALS:
@@ -100,9 +112,15 @@ class Verifications:
         """What is due by `now`: the next questions, and the verdicts of silence."""
         probes: list[Probe] = []
         verdicts: list[Verdict] = []
-        while (instance := self._deadlines.pop_due(now)) is not None:
+        while (when := self._deadlines.first()) is not None and when <= now:
+            instance = self._deadlines.pop_due(now)
+            assert instance is not None
             row = self._rows[instance]
-            if row.asked < len(WAITS):
+            if row.is_over:
+                del self._rows[instance]
+            elif row.asked < len(WAITS) or now - when > LATE:
+                # Were we late ourselves, the answer may have come and found nobody: ask again.
+                row.asked = min(row.asked, len(WAITS) - 1)
                 probes.append(self._ask(instance, now))
             else:
                 why = f"{row.asked} questions, {row.refused} refused, none answered"
@@ -121,5 +139,6 @@ class Verifications:
         return Probe(instance, row.serial, wait)
 
     def _end(self, instance: Instance, alive: bool, why: str) -> Verdict:
-        self.cancel(instance)
+        del self._rows[instance]
+        self._deadlines.cancel(instance)
         return Verdict(instance, alive, why)

@@ -16,6 +16,10 @@ from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Alive, Role, Verify
 
+JUNK_MAX = 8
+"""Datagrams that are no answer after which nobody listens any more: one who floods its socket
+must not keep the processor from everybody else."""
+
 
 def ask(instance: Instance, wait: float) -> Outcome | None:
     """Ask `instance` whether it lives and listen for `wait` seconds; None if it is silent."""
@@ -36,8 +40,9 @@ def ask(instance: Instance, wait: float) -> Outcome | None:
 
 
 def _listen(asking: gevent.socket.socket, ends_at: float) -> Outcome | None:
-    while (left := ends_at - time.monotonic()) > 0:
-        asking.settimeout(left)
+    for _ in range(JUNK_MAX):
+        # The last look does not wait: were we late, the answer may lie there all the same.
+        asking.settimeout(max(0.0, ends_at - time.monotonic()))
         try:
             data = asking.recv(RECEIVE_BYTES)
         except ConnectionRefusedError:

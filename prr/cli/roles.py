@@ -13,7 +13,7 @@ from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.replication import PEERS_MAX
 from prr.core.server import Server
-from prr.shell.addresses import is_own_ip, resolve, seen_from
+from prr.shell.addresses import is_ip, is_own_ip, resolve, resolve_any, seen_from
 from prr.shell.datagrams import Datagrams, open_socket
 from prr.shell.log import log_to_stderr
 from prr.shell.node import Node
@@ -33,12 +33,12 @@ def run_binder(config: BinderConfig) -> int:
     log_to_stderr()
     datagrams = _listen(config.listen)
     own = datagrams.address
-    _first_line(f"binder listening on {describe_address(own)}")
-    peers, unresolved = _resolve_peers(config.peers, own)
+    # Names may take the resolver seconds; a binder serves meanwhile.
+    named = tuple(peer for peer in config.peers if not is_ip(peer[0]))
+    peers = _other_nodes([peer for peer in config.peers if is_ip(peer[0])], own)
     core = Binder(own[0], tuple(peers), config.wire)
-    node = Node(core, Role.BINDER, datagrams)
-    if unresolved:
-        gevent.spawn(_resolve_later, unresolved, own, core, node)
+    node = Node(core, Role.BINDER, datagrams, f"binder listening on {describe_address(own)}")
+    gevent.spawn(_resolve_peers, list(named), own, core, node)
     node.run()
     return YES
 
@@ -46,12 +46,13 @@ def run_binder(config: BinderConfig) -> int:
 def run_server(config: ServerConfig) -> int:
     """Be a server until a signal, or until no binder confirms; the exit code."""
     log_to_stderr()
-    binders = tuple(resolve(binder, gevent.socket) for binder in config.binders)
+    binders = resolve_any(config.binders, gevent.socket)
     datagrams = _listen(config.listen)
-    _first_line(f"server of type {config.type} listening on {describe_address(datagrams.address)}")
-    own = seen_from(datagrams.address, binders[0])
-    core = Server(config.type, own, binders, random.Random())
-    stop = Node(core, Role.SERVER, datagrams).run()
+    own = datagrams.address
+    seen_at = {binder: seen_from(own, binder) for binder in binders}
+    core = Server(config.type, seen_at, random.Random())
+    first_line = f"server of type {config.type} listening on {describe_address(own)}"
+    stop = Node(core, Role.SERVER, datagrams, first_line).run()
     if stop.in_order:
         return YES
     print(f"prr: {stop.why}; start a binder, or name one with --binder", file=sys.stderr)
@@ -62,31 +63,28 @@ def _listen(listen: HostPort) -> Datagrams:
     return Datagrams(open_socket(resolve(listen, gevent.socket)))
 
 
-def _first_line(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _other_nodes(addresses: list[Address], own: Address) -> list[Address]:
+    """Without this node's own address: one list of peers may serve all the binders."""
+    return [address for address in addresses if not _is_own(address, own)]
 
 
-def _resolve_peers(
-    peers: tuple[HostPort, ...], own: Address
-) -> tuple[list[Address], list[HostPort]]:
-    """The peers' addresses without this binder's own, and the peers that have none yet."""
-    resolved: dict[Address, None] = {}
-    unresolved: list[HostPort] = []
-    for peer in peers:
-        try:
-            address = resolve(peer, gevent.socket)
-        except BadInput as error:
-            _log.info("unreachable peer %s: %s", describe_address(peer), error)
-            unresolved.append(peer)
-            continue
-        if address[1] != own[1] or not is_own_ip(address[0]):  # one list may serve all binders
-            resolved[address] = None
-    return list(resolved), unresolved
+def _is_own(address: Address, own: Address) -> bool:
+    listens_on_all = own[0] == "0.0.0.0" and address[1] == own[1]
+    return address == own or (listens_on_all and is_own_ip(address[0]))
 
 
-def _resolve_later(peers: list[HostPort], own: Address, core: Binder, node: Node) -> None:
+def _resolve_peers(peers: list[HostPort], own: Address, core: Binder, node: Node) -> None:
+    """Make peers of those that were given by name, as soon as the names can be resolved."""
     while peers:
+        unresolved: list[HostPort] = []
+        for peer in peers:
+            try:
+                address = resolve(peer, gevent.socket)
+            except BadInput as error:
+                _log.info("unreachable peer %s: %s", describe_address(peer), error)
+                unresolved.append(peer)
+                continue
+            for other in _other_nodes([address], own):
+                node.act(core.add_peer(other, time.monotonic()))
+        peers = unresolved
         gevent.sleep(RESOLVE_PAUSE)
-        resolved, peers = _resolve_peers(tuple(peers), own)
-        for address in resolved:
-            node.act(core.add_peer(address, time.monotonic()))

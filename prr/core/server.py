@@ -1,11 +1,12 @@
 """The server: subscribes, gives the lab's echo service, says that it lives, and takes its leave."""
 
+from collections.abc import Mapping
 from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 
 from prr.core.asking import Asking
 from prr.core.effects import Effect, Event, Report, Send, Stop
-from prr.wire.address import Address, describe, describe_address, make_instance
+from prr.wire.address import Address, Instance, describe, describe_address, make_instance
 from prr.wire.frames import (
     Alive,
     Frame,
@@ -32,14 +33,12 @@ class _State(Enum):
 class Server:
     """One server's decisions. A call never waits, so there are no locks."""
 
-    def __init__(
-        self, type_: int, address: Address, binders: tuple[Address, ...], rng: Random
-    ) -> None:
-        """`address` is where it listens, as a binder sees it; `type_` is 0 to 255."""
+    def __init__(self, type_: int, binders: Mapping[Address, Address], rng: Random) -> None:
+        """`binders` holds, for each binder, where it sees this server; `type_` is 0 to 255."""
         assert binders
         self._type = type_
-        self._instance = make_instance(type_, address)
-        self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
+        self._seen_at = binders
+        self._binders = rng.sample(list(binders), len(binders))  # all, in a random order
         self._left_to_ask: list[Address] = []
         self._asking: Asking | None = None
         self._state = _State.SUBSCRIBING
@@ -88,11 +87,15 @@ class Server:
                 *self._ask_next_binder(now),
             ]
         binder = self._asking.due(now)
-        return [Send(self._question(), binder)] if binder else []
+        return [Send(self._question(binder), binder)] if binder else []
 
-    def _question(self) -> Frame:
+    def _question(self, binder: Address) -> Frame:
         leaving = self._state is _State.LEAVING
-        return Removed(self._instance) if leaving else Subscribe(self._type)
+        return Removed(self._instance(binder)) if leaving else Subscribe(self._type)
+
+    def _instance(self, binder: Address) -> Instance:
+        """This server as a binder sees it."""
+        return make_instance(self._type, self._seen_at[binder])
 
     def _ask_next_binder(self, now: float) -> list[Effect]:
         if not self._left_to_ask:
@@ -117,12 +120,12 @@ class Server:
         self._binders.remove(source)
         self._binders.insert(0, source)
         why = f"by binder {describe_address(source)}"
-        return [Report(Event.CONFIRMED, describe(self._instance), why)]
+        return [Report(Event.CONFIRMED, describe(self._instance(source)), why)]
 
     def _left(self, frame: Removed, source: Address) -> list[Effect]:
         if self._state is not _State.LEAVING or source not in self._binders:
             return []
-        if frame.instance != self._instance:
+        if frame.instance != self._instance(source):
             return []
         self._over()
         return [Stop(True, f"left; acknowledged by binder {describe_address(source)}")]

@@ -5,7 +5,16 @@ import socket
 from types import ModuleType
 
 from prr.config import BadInput, HostPort
-from prr.wire.address import Address, describe_address
+from prr.wire.address import Address
+
+
+def is_ip(host: str) -> bool:
+    """`host` is an IPv4 address and no name."""
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def resolve(endpoint: HostPort, sockets: ModuleType = socket) -> Address:
@@ -14,19 +23,36 @@ def resolve(endpoint: HostPort, sockets: ModuleType = socket) -> Address:
     Raises BadInput when the name has none.
     """
     host, port = endpoint
-    try:
-        return str(ipaddress.IPv4Address(host)), port
-    except ValueError:
-        pass
+    if is_ip(host):
+        return host, port
     try:
         found = sockets.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise BadInput(
-            f"cannot resolve {host!r}: {error.strerror or error}; "
-            f"write an IPv4 address, or a name that has one"
+            f"cannot resolve {host!r}: {why}; write an IPv4 address, or a name that has one"
         ) from error
     ip, port = found[0][4]
     return ip, port
+
+
+def resolve_any(
+    endpoints: tuple[HostPort, ...], sockets: ModuleType = socket
+) -> tuple[Address, ...]:
+    """The addresses of those of `endpoints` that can be resolved, each once.
+
+    Raises BadInput when none can: one name that fails must not disable the others.
+    """
+    found: dict[Address, None] = {}
+    failure: BadInput | None = None
+    for endpoint in endpoints:
+        try:
+            found[resolve(endpoint, sockets)] = None
+        except BadInput as error:
+            failure = error
+    if not found and failure is not None:
+        raise failure
+    return tuple(found)
 
 
 def is_own_ip(ip: str) -> bool:
@@ -40,15 +66,15 @@ def is_own_ip(ip: str) -> bool:
 
 
 def seen_from(address: Address, other: Address) -> Address:
-    """`address` as `other` sees it: a socket bound to 0.0.0.0 speaks from the route's address."""
+    """`address` as `other` sees it: a socket bound to 0.0.0.0 speaks from the route's address.
+
+    Without a way there it stays 0.0.0.0, which no datagram will ever show.
+    """
     if address[0] != "0.0.0.0":
         return address
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(other)
-        except OSError as error:
-            raise BadInput(
-                f"no way from here to {describe_address(other)}: {error.strerror}; "
-                f"check the network, or listen on the address that others reach"
-            ) from error
+        except OSError:
+            return address
         return probe.getsockname()[0], address[1]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from prr.config import BadInput
 from prr.core import client as core
-from prr.shell.addresses import resolve
+from prr.shell.addresses import resolve_any
 from prr.shell.exchange import Exchange, sockets_here
 from prr.text import parse_host_port
 from prr.wire.address import describe_address
@@ -21,7 +21,7 @@ class NoSuchService(PrrError):
 
 
 class NoBinderAnswered(PrrError):
-    """No binder of the list answered within 2 s."""
+    """No binder of the list answered within 2 s, or none has a name that can be resolved."""
 
 
 class ServiceDidNotAnswer(PrrError):
@@ -58,8 +58,8 @@ class Client:
         Asks a binder chosen at random, and another one whenever that is silent for 0.1 s and
         more; takes 2 s at most.
 
-        Raises NoSuchService, NoBinderAnswered, ValueError (a type out of range, a binder's name
-        that cannot be resolved) and OSError (no socket to be had).
+        Raises NoSuchService, NoBinderAnswered, ValueError (a type out of range) and OSError (no
+        socket to be had). A binder whose name cannot be resolved is left out.
         """
         match self._exchange(type_, None):
             case core.FoundService(address=address):
@@ -90,9 +90,9 @@ class Client:
         if type(type_) is not int or not 0 <= type_ <= 255:
             raise ValueError(f"type {type_!r}: a service type is a number from 0 to 255")
         try:
-            binders = tuple(resolve(binder, sockets_here()) for binder in self._binders)
+            binders = resolve_any(self._binders, sockets_here())
         except BadInput as error:
-            raise ValueError(str(error)) from error
+            raise NoBinderAnswered(f"no binder could be asked: {error}") from error
         exchange = Exchange(core.Client(type_, message, binders, self._rng))
         return exchange.run()
 

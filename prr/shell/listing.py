@@ -26,8 +26,10 @@ def fetch_list(binder: Address) -> list[Instance] | None:
             page = _fetch_page(asking, binder, cursor)
             if page is None:
                 return None
+            known = len(found)
             found.update(dict.fromkeys(page.instances))
-            cursor = page.trailer.cursor if page.trailer else None
+            brought_more = len(found) > known  # a page that brings nothing new must be the last
+            cursor = page.trailer.cursor if page.trailer and brought_more else None
     return list(found)
 
 

@@ -5,7 +5,8 @@ import re
 
 from prr.config import HostPort, WireForm
 
-_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})"
+_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 
 
 def parse_host_port(text: str, any_port: bool = False) -> HostPort:
@@ -44,7 +45,10 @@ def parse_listen(text: str) -> HostPort:
 
 def parse_peer(text: str) -> HostPort:
     """HOST:PORT of another node. Raises ValueError."""
-    return parse_host_port(text)
+    host, port = parse_host_port(text)
+    if host == "0.0.0.0":
+        raise ValueError(f"{text!r} is where to listen, not whom to ask; write the host's address")
+    return host, port
 
 
 def parse_type(text: str, names: dict[str, int]) -> int:

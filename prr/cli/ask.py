@@ -7,8 +7,9 @@ import time
 
 from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
 from prr.cli.settings import service_names
+from prr.cli.streams import say
 from prr.config import ClientConfig, HostPort
-from prr.shell.addresses import resolve
+from prr.shell.addresses import resolve_any
 from prr.shell.library import (
     Client,
     NoBinderAnswered,
@@ -34,7 +35,7 @@ def run_client(config: ClientConfig) -> int:
             answer = _call(client, config)
         except PrrError as error:
             return _failed(error)
-        print(answer.decode(errors="backslashreplace"), flush=True)
+        say(answer.decode(errors="backslashreplace"))
     return YES
 
 
@@ -42,31 +43,32 @@ def run_lookup(config: ClientConfig) -> int:
     """One question, one answer: ip:port."""
     log_to_stderr(logging.WARNING)
     try:
-        print(describe_address(_client(config).lookup(config.type)))
+        say(describe_address(_client(config).lookup(config.type)))
     except PrrError as error:
         return _failed(error)
     return YES
 
 
-def run_list(binder: HostPort, output: str) -> int:
-    """All that one binder knows, as a table or as JSON."""
-    address = resolve(binder)
-    instances = fetch_list(address)
+def run_list(binders: tuple[HostPort, ...], output: str) -> int:
+    """All that a binder knows, as a table or as JSON: the first of `binders` that answers."""
+    addresses = resolve_any(binders)
+    lists = (fetch_list(address) for address in addresses)
+    instances = next((one for one in lists if one is not None), None)
     if instances is None:
+        names = ", ".join(describe_address(address) for address in addresses)
         print(
-            f"prr: {describe_address(address)} gave no list; is a binder running there? "
+            f"prr: no list from {names}; is a binder running there? "
             f"Lists are for its peers and for programs on its own host",
             file=sys.stderr,
         )
         return NO_BINDER
     instances.sort(key=lambda instance: (type_of(instance), address_of(instance)))
-    print(_as_json(instances) if output == "json" else _as_table(instances))
+    say(_as_json(instances) if output == "json" else _as_table(instances))
     return YES
 
 
 def _client(config: ClientConfig) -> Client:
-    for binder in config.binders:
-        resolve(binder)  # a name that has no address is wrong usage, not a silent binder
+    resolve_any(config.binders)  # names that have no address are wrong usage, not silent binders
     return Client(describe_address(binder) for binder in config.binders)
 
 

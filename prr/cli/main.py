@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from prr.cli.exits import USAGE
 from prr.cli.settings import BINDERS, SETTINGS, TYPE_ARGUMENT, Setting, gather
+from prr.cli.streams import OutputLost, give_up_output, open_standard_streams
 from prr.config import BadInput, BinderConfig, ClientConfig, ServerConfig
 
 _EPILOG = """\
@@ -25,6 +26,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str]) -> int:
     """Run `node.py` with `arguments` (without its own name); the exit code."""
+    open_standard_streams()
     try:
         return _run(arguments)
     except BadInput as error:
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         return USAGE
     except KeyboardInterrupt:
         return 128 + 2  # what a shell reports for SIGINT
+    except OutputLost as error:
+        return give_up_output(error)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -64,7 +68,7 @@ def _run(arguments: Sequence[str]) -> int:
             from prr.cli.ask import run_list
 
             values = gather("client", (BINDERS,), flags)
-            return run_list(ClientConfig(type=0, **values).binders[0], parsed.output)
+            return run_list(ClientConfig(type=0, **values).binders, parsed.output)
         case verb:
             assert verb == "demo"
             from prr.cli.demo import run_demo

@@ -84,7 +84,7 @@ def gather(role: str, settings: tuple[Setting, ...], flags: Mapping[str, Any]) -
     `role` names the file's table, `flags` holds what the command line said, None where nothing.
     Raises BadInput.
     """
-    in_file = _read_role(role, flags.get("config") or os.environ.get("PRR_CONFIG"))
+    in_file = _read_role(role, flags.get("config") or os.environ.get("PRR_CONFIG") or None)
     values: dict[str, Any] = {}
     for setting in settings:
         given = _given(setting, flags, in_file)
@@ -99,6 +99,8 @@ def service_names() -> dict[str, int]:
     if not SERVICES_FILE.exists():
         return {}
     names = _read_toml(SERVICES_FILE).get("services", {})
+    if not isinstance(names, dict):
+        raise BadInput(f"{SERVICES_FILE}: services is no table; write [services] above the names")
     for name, type_ in names.items():
         if type(type_) is not int or not 0 <= type_ <= 255:
             raise BadInput(f"{SERVICES_FILE}: {name} = {type_!r}; write a number from 0 to 255")
@@ -124,6 +126,8 @@ def _texts(setting: Setting, value: object) -> list[str]:
     if setting.many:
         if not isinstance(value, list):
             raise BadInput(f'key {setting.key} is no array; write {setting.key} = ["..."]')
+        if not value and setting.key == BINDERS.key:
+            raise BadInput('key binders is empty; write at least one, as in ["127.0.0.1:2222"]')
         return [str(one) for one in value]
     if type(value) not in (str, int, float):
         raise BadInput(f"key {setting.key}: {value!r} is neither a text nor a number")
@@ -166,5 +170,5 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}; write a file's path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"{path} is no TOML: {error}; see conf/prr.toml for an example") from error

@@ -26,6 +26,7 @@ PAUSE_MAX = 5.0
 @dataclass(slots=True)
 class _Row:
     cursor: bytes | None = None
+    nonce: int | None = None  # tells the page that is waited for from a late copy of another
     pause: float = PAUSE_FIRST
     reported_silent: bool = False
 
@@ -53,11 +54,12 @@ class PeerSync:
         A page nobody waits for any more has no effect here.
         """
         row = self._rows.get(peer)
-        if row is None:
+        trailer = frame.trailer or Trailer()
+        if row is None or row.nonce != trailer.nonce:
             return []
-        cursor = frame.trailer.cursor if frame.trailer else None
-        if cursor:
-            row.cursor, row.pause = cursor, PAUSE_FIRST
+        if trailer.cursor:
+            row.cursor, row.pause = trailer.cursor, PAUSE_FIRST
+            row.nonce = (row.nonce or 0) + 1
             return [self._question(peer, now)]
         del self._rows[peer]
         self._deadlines.cancel(peer)
@@ -84,5 +86,5 @@ class PeerSync:
         row = self._rows[peer]
         self._deadlines.set(peer, now + row.pause)
         # The first question is the spec's bare byte: the peer may be a program of 2016.
-        trailer = Trailer(cursor=row.cursor) if row.cursor else None
+        trailer = Trailer(cursor=row.cursor, nonce=row.nonce) if row.cursor else None
         return Send(ListRequest(trailer=trailer), peer)

@@ -23,7 +23,7 @@ def fetch_list(binder: Address) -> list[Instance] | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.connect(binder)
         while cursor is not None:
-            page = _fetch_page(asking, binder, cursor)
+            page = _fetch_page(asking, binder, Trailer(cursor=cursor, nonce=len(found)))
             if page is None:
                 return None
             known = len(found)
@@ -33,8 +33,9 @@ def fetch_list(binder: Address) -> list[Instance] | None:
     return list(found)
 
 
-def _fetch_page(asking: socket.socket, binder: Address, cursor: bytes) -> ServiceList | None:
-    question = encode(ListRequest(trailer=Trailer(cursor=cursor)))
+def _fetch_page(asking: socket.socket, binder: Address, wanted: Trailer) -> ServiceList | None:
+    """The page that `wanted` asks for; its nonce tells it from a late copy of another."""
+    question = encode(ListRequest(trailer=wanted))
     turns = Asking([binder], PAGE_LIMIT, time.monotonic())
     while not turns.ended(time.monotonic()):
         try:
@@ -44,6 +45,13 @@ def _fetch_page(asking: socket.socket, binder: Address, cursor: bytes) -> Servic
             frame = decode(asking.recv(RECEIVE_BYTES), Role.BINDER)
         except (OSError, MalformedFrame):
             continue
-        if isinstance(frame, ServiceList):
+        if isinstance(frame, ServiceList) and _is_wanted(frame, wanted):
             return frame
     return None
+
+
+def _is_wanted(page: ServiceList, wanted: Trailer) -> bool:
+    """It answers this question; a program of 2016 answers the first one bare, and that is all."""
+    if page.trailer is None:
+        return wanted.cursor == b""
+    return page.trailer.nonce == wanted.nonce

@@ -23,6 +23,7 @@ class Trailer:
     """The values a trailer may carry; None where it carries none."""
 
     cursor: bytes | None = None
+    nonce: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ def _is_cursor(value: object) -> bool:
     return type(value) is bytes and len(value) in (0, INSTANCE_BYTES)
 
 
+def _is_nonce(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**64
+
+
 KEYS = (
     Key(
         0,
@@ -49,11 +54,18 @@ KEYS = (
         "in a question for a list: what comes after this instance (none: from the start); "
         "in a list: there is more, ask with this cursor",
     ),
+    Key(1, "nonce", "integer, 64 bits", _is_nonce, "a number that the answer must repeat"),
 )
 
 _KEY_BY_NUMBER = {key.number: key for key in KEYS}
 
 assert [key.field for key in KEYS] == [field.name for field in fields(Trailer)]
+
+
+class _Map(tuple[tuple[Any, Any], ...]):
+    """A map as its pairs: a dict would take True and 1.0 for the key 1."""
+
+    __slots__ = ()
 
 
 def encode_trailer(trailer: Trailer) -> bytes:
@@ -72,13 +84,13 @@ def decode_trailer(data: bytes) -> Trailer:
     if data[0] != MARK:
         raise MalformedFrame("bytes behind the frame that are no trailer")
     try:
-        values = msgpack.unpackb(data[1:], strict_map_key=False)
+        values = msgpack.unpackb(data[1:], strict_map_key=False, object_pairs_hook=_Map)
     except (ValueError, TypeError, RecursionError) as error:
         raise MalformedFrame("a trailer that is not msgpack") from error
-    if type(values) is not dict:
+    if type(values) is not _Map:
         raise MalformedFrame("a trailer that is no map")
     known: dict[str, Any] = {}
-    for number, value in values.items():
+    for number, value in values:
         if type(number) is not int:
             raise MalformedFrame("a trailer key that is no integer")
         key = _KEY_BY_NUMBER.get(number)
@@ -86,5 +98,7 @@ def decode_trailer(data: bytes) -> Trailer:
             continue
         if not key.is_valid(value):
             raise MalformedFrame(f"trailer key {number} ({key.field}) is not {key.form}")
+        if key.field in known:
+            raise MalformedFrame(f"trailer key {number} ({key.field}) comes twice")
         known[key.field] = value
     return Trailer(**known)

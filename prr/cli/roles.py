@@ -13,7 +13,7 @@ from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.replication import PEERS_MAX
 from prr.core.server import Server
-from prr.shell.addresses import is_ip, is_own_ip, resolve, resolve_any, seen_from
+from prr.shell.addresses import is_ip, own_ips, resolve, resolve_any, seen_from
 from prr.shell.datagrams import Datagrams, open_socket
 from prr.shell.log import log_to_stderr
 from prr.shell.node import Node
@@ -36,7 +36,8 @@ def run_binder(config: BinderConfig) -> int:
     # Names may take the resolver seconds; a binder serves meanwhile.
     named = tuple(peer for peer in config.peers if not is_ip(peer[0]))
     peers = _other_nodes([peer for peer in config.peers if is_ip(peer[0])], own)
-    core = Binder(own[0], tuple(peers), config.wire)
+    ips = own_ips() if own[0] == "0.0.0.0" else frozenset({own[0]})
+    core = Binder(ips, tuple(peers), config.wire, expects_peers=bool(named))
     node = Node(core, Role.BINDER, datagrams, f"binder listening on {describe_address(own)}")
     gevent.spawn(_resolve_peers, list(named), own, core, node)
     node.run()
@@ -70,7 +71,7 @@ def _other_nodes(addresses: list[Address], own: Address) -> list[Address]:
 
 def _is_own(address: Address, own: Address) -> bool:
     listens_on_all = own[0] == "0.0.0.0" and address[1] == own[1]
-    return address == own or (listens_on_all and is_own_ip(address[0]))
+    return address == own or (listens_on_all and address[0] in own_ips())
 
 
 def _resolve_peers(peers: list[HostPort], own: Address, core: Binder, node: Node) -> None:

@@ -43,13 +43,17 @@ class Binder:
 
     def __init__(
         self,
-        own_ip: str,
+        own_ips: frozenset[str],
         peers: tuple[Address, ...] = (),
         wire: WireForm = WireForm.SPEC,
+        expects_peers: bool = False,
     ) -> None:
-        """`own_ip` is the address it listens on; who has it, or a loopback one, is a local."""
+        """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
+        local. With `expects_peers` more of them may be added soon.
+        """
         assert len(peers) <= PEERS_MAX
-        self._own_ip = own_ip
+        self._own_ips = own_ips
+        self._expects_peers = expects_peers
         self._peers = dict.fromkeys(peers)  # a set that keeps its order
         self._wire = wire
         self._registry = Registry()
@@ -64,7 +68,7 @@ class Binder:
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list."""
-        if self._peers:
+        if self._peers or self._expects_peers:
             self._sync_until = now + SYNC_WAIT
         return [self._sync.ask(peer, now) for peer in self._peers]
 
@@ -168,13 +172,13 @@ class Binder:
 
     def _list(self, frame: ListRequest, source: Address) -> list[Effect]:
         is_peer = source in self._peers
-        if not is_peer and source[0] != self._own_ip and not source[0].startswith("127."):
+        if not is_peer and source[0] not in self._own_ips and not source[0].startswith("127."):
             return _out_of_place(frame, source)
-        asked_for = frame.trailer.cursor if frame.trailer else None
-        page, cursor = self._registry.page(asked_for or b"", LIST_INSTANCES_MAX)
+        asked = frame.trailer or Trailer()
+        page, cursor = self._registry.page(asked.cursor or b"", LIST_INSTANCES_MAX)
         # A trailer goes to whoever sent one, and to a peer, who may be one of ours.
-        may_page = is_peer or asked_for is not None
-        trailer = Trailer(cursor=cursor) if cursor is not None and may_page else None
+        needs_one = frame.trailer is not None or (is_peer and cursor is not None)
+        trailer = Trailer(cursor=cursor, nonce=asked.nonce) if needs_one else None
         return [Send(ServiceList(tuple(page), trailer=trailer), source)]
 
     def _merge(self, frame: ServiceList, source: Address, now: float) -> list[Effect]:

@@ -1,11 +1,18 @@
 """From what people write to what sockets take."""
 
+import fcntl
 import ipaddress
 import socket
+import struct
+from array import array
 from types import ModuleType
 
 from prr.config import BadInput, HostPort
 from prr.wire.address import Address
+
+SIOCGIFCONF = 0x8912
+IFREQ_BYTES = 40  # a name of 16 bytes, then a sockaddr: ip at 20 to 24
+INTERFACES_MAX = 1024
 
 
 def is_ip(host: str) -> bool:
@@ -55,14 +62,16 @@ def resolve_any(
     return tuple(found)
 
 
-def is_own_ip(ip: str) -> bool:
-    """This host has the address `ip`."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((ip, 0))
-        except OSError:
-            return False
-        return True
+def own_ips() -> frozenset[str]:
+    """The IPv4 addresses of this host's interfaces, at this moment (Linux: netdevice(7))."""
+    rows = array("B", bytes(IFREQ_BYTES * INTERFACES_MAX))
+    where, _ = rows.buffer_info()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        request = struct.pack("iL", len(rows), where)
+        filled, _ = struct.unpack("iL", fcntl.ioctl(asking, SIOCGIFCONF, request))
+    data = rows.tobytes()
+    starts = range(0, filled, IFREQ_BYTES)
+    return frozenset(socket.inet_ntoa(data[at + 20 : at + 24]) for at in starts)
 
 
 def seen_from(address: Address, other: Address) -> Address:

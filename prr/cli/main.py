@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except BadInput as error:
-        print(f"prr: {error}", file=sys.stderr)
+        print(f"prr: {_in_one_line(str(error))}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         return 128 + 2  # what a shell reports for SIGINT
@@ -74,6 +74,11 @@ def _run(arguments: Sequence[str]) -> int:
             from prr.cli.demo import run_demo
 
             return run_demo()
+
+
+def _in_one_line(text: str) -> str:
+    """`text` with what would break the line, or a terminal, written out."""
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
 def _values(role: str, flags: dict[str, Any]) -> dict[str, Any]:

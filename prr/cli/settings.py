@@ -131,6 +131,8 @@ def _texts(setting: Setting, value: object) -> list[str]:
         return [str(one) for one in value]
     if type(value) not in (str, int, float):
         raise BadInput(f"key {setting.key}: {value!r} is neither a text nor a number")
+    if type(value) is int and value.bit_length() > 64:  # Python refuses to write out the largest
+        raise BadInput(f"key {setting.key}: no setting takes a number as large as this")
     return [str(value)]
 
 
@@ -170,5 +172,5 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}; write a file's path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is no TOML: {error}; see conf/prr.toml for an example") from error

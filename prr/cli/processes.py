@@ -1,0 +1,84 @@
+"""Nodes as real processes: started, listened to, killed, and none of them left behind."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+from gevent.subprocess import DEVNULL, PIPE, Popen
+
+NODE = Path(__file__).parents[2] / "node.py"
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Process:
+    """One node in a process of its own. Leaving the `with` block kills it.
+
+    A greenlet hands every line of its stderr to `hear(process, line)`, and None once it is over:
+    the node never waits for a reader.
+    """
+
+    def __init__(
+        self, name: str, arguments: list[str], hear: "Callable[[Process, str | None], None]"
+    ) -> None:
+        """Start `node.py` with `arguments`; `name` is for people. OSError if it cannot be."""
+        self.name = name
+        self.address = ""
+        """Where it listens, ip:port; known once its first line is heard."""
+        self.last_line = ""
+        self.killed = False
+        self._hear = hear
+        self._popen = Popen(
+            [sys.executable, str(NODE), *arguments],
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=PIPE,
+            text=True,
+            errors="replace",
+            # The arguments are all it is told: the caller's PRR_ settings are not for it.
+            env={name: text for name, text in os.environ.items() if not name.startswith("PRR_")},
+            start_new_session=True,  # a terminal's Ctrl-C is for the parent, who sees to the rest
+            preexec_fn=_die_with_parent,
+        )
+        assert self._popen.stderr is not None
+        self._stderr = self._popen.stderr
+        self._reader = gevent.spawn(self._read)
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._reader.join()
+        self._stderr.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it left with, minus the signal's number if it was one; None while it runs."""
+        code: int | None = self._popen.poll()
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL: it can tell nobody. No error if it is over already."""
+        self.killed = True
+        self._popen.kill()
+
+    def _read(self) -> None:
+        for line in self._stderr:
+            self.last_line = line.rstrip("\n")
+            if not self.address:
+                self.address = self.last_line.rpartition(" listening on ")[2]
+            self._hear(self, self.last_line)
+        self._popen.wait()
+        self._hear(self, None)
+
+
+def _die_with_parent() -> None:
+    """In the child: have the kernel send SIGKILL when the parent is gone, however it went."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -104,7 +104,8 @@ class Registry:
         for bucket in self._buckets[first + 1 :]:
             if len(found) > size:
                 break
-            found += sorted(bucket)
+            if bucket:
+                found += sorted(bucket)
         if len(found) > size:
             return found[:size], found[size - 1]
         return found, None

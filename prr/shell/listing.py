@@ -21,7 +21,10 @@ def fetch_list(binder: Address) -> list[Instance] | None:
     found: dict[Instance, None] = {}
     cursor: bytes | None = b""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.connect(binder)
+        try:
+            asking.connect(binder)
+        except OSError:  # no way there, or no place for a binder
+            return None
         while cursor is not None:
             page = _fetch_page(asking, binder, Trailer(cursor=cursor, nonce=len(found)))
             if page is None:

@@ -1,0 +1,547 @@
+"""The binder's rules as scripts: frames in, effects out, and every frame delivered twice."""
+
+import pickle
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+import pytest
+
+from prr.config import WireForm
+from prr.core.binder import Binder
+from prr.core.effects import SILENT_EVENTS, Event, Outcome, Stop
+from prr.core.registry import Registry
+from prr.core.verification import VERIFICATIONS_MAX
+from prr.wire.address import address_of, type_of
+from prr.wire.codec import DATAGRAM_BYTES_MAX, decode, encode
+from prr.wire.fields import LIST_INSTANCES_MAX
+from prr.wire.frames import (
+    TABLE,
+    Added,
+    Complaint,
+    Found,
+    FoundInstance,
+    ListRequest,
+    Lookup,
+    Removed,
+    Role,
+    ServiceList,
+    Subscribe,
+    Subscribed,
+    Unknown,
+)
+from prr.wire.trailer import Trailer
+from tests.cores import (
+    at,
+    effects_of,
+    events,
+    forms_for,
+    probes,
+    random_address,
+    random_frame,
+    random_instance,
+    run,
+    sent,
+)
+
+OWN_IP = "10.0.0.1"
+OWN_IPS = frozenset({OWN_IP, "192.168.0.1"})
+PEERS = (PEER, PEER_2) = (("10.0.0.2", 2222), ("10.0.0.3", 2222))
+CLIENT, LOCAL, LOOPBACK = ("10.0.2.1", 5000), (OWN_IP, 5000), ("127.0.0.1", 5000)
+SERVICES = tuple((f"10.0.1.{number}", 4000) for number in (1, 2, 3))
+HELD = tuple(at(7, *address) for address in SERVICES)
+ONE, TWO, THREE = HELD
+FOREIGN = at(7, "10.0.1.99", 4000)
+
+
+@pytest.fixture(autouse=True)
+def few_buckets(monkeypatch):
+    """A small registry, which is quickly made and copied."""
+    monkeypatch.setattr("prr.core.registry.BUCKETS", 16)
+
+
+def alone(wire=WireForm.SPEC) -> Binder:
+    """A binder without peers."""
+    binder = Binder(OWN_IPS, (), wire)
+    assert binder.start(0.0) == []
+    return binder
+
+
+def starting() -> Binder:
+    """A binder that has just asked its peers."""
+    binder = Binder(OWN_IPS, PEERS)
+    assert sent(binder.start(0.0)) == [(ListRequest(), peer) for peer in PEERS]
+    return binder
+
+
+def synced(*instances) -> Binder:
+    """A binder whose peers have told it of `instances`, and that waits for nothing."""
+    binder = starting()
+    for peer in PEERS:
+        binder.handle(ServiceList(instances), peer, 0.0)
+    assert binder.deadline() is None
+    return binder
+
+
+def answers(binder, type_=7, count=1, source=CLIENT):
+    """What `count` look-ups are answered, each with one frame or with None."""
+    given = []
+    for _ in range(count):
+        replies = sent(binder.handle(Lookup(type_), source, 0.0))
+        assert [to for _, to in replies] in ([], [source])
+        given += [frame for frame, _ in replies] or [None]
+    return given
+
+
+def given_out(binder, count=6):
+    """The addresses that clients get."""
+    return {answer.address for answer in answers(binder, count=count)}
+
+
+def accuse(binder, instance=ONE, source=CLIENT, now=0.0):
+    """Complain about an instance that is held: the question that follows."""
+    (probe,) = probes(binder.handle(Complaint(instance), source, now))
+    assert probe.instance == instance
+    return probe
+
+
+def state(binder):
+    """All that later answers depend on."""
+    registry = pickle.loads(pickle.dumps(binder.registry))
+    held, _ = registry.page(b"", 10_000)
+    turns = {type_: [registry.next(type_) for _ in held] for type_ in map(type_of, held)}
+    return set(held), turns, binder.deadline()
+
+
+# Starting
+
+
+def test_peers_are_asked_for_ever_with_growing_pauses_and_their_silence_is_said_once():
+    timed = run(starting(), until=60.0)
+    for peer in PEERS:
+        asked = [when for when, effect in timed if sent([effect]) == [(ListRequest(), peer)]]
+        pauses = [after - before for before, after in zip([0.0, *asked], asked, strict=False)]
+        assert pauses[:7] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0])
+        assert pauses[7:] == pytest.approx([5.0] * len(pauses[7:]))
+        assert asked[-1] > 54
+    silent = [effect for _, effect in timed if events([effect]) == [Event.PEER_SILENT]]
+    assert len(silent) == len(PEERS)
+
+
+def test_it_says_no_such_service_only_when_it_has_heard_a_peer():
+    binder = starting()
+    binder.handle(Subscribe(7), SERVICES[0], 0.0)
+    assert answers(binder, type_=9) == [None]
+    assert answers(binder) == [Found(SERVICES[0])]  # what it knows it says
+    binder.handle(ServiceList(()), CLIENT, 0.1)  # no peer
+    assert answers(binder, type_=9) == [None]
+    binder.handle(ServiceList((ONE,), trailer=Trailer(cursor=ONE)), PEER_2, 0.1)  # not all of it
+    assert answers(binder, type_=9) == [None]
+    last = ServiceList((), trailer=Trailer(nonce=1))
+    assert Event.SYNCED in events(binder.handle(last, PEER_2, 0.2))
+    assert answers(binder, type_=9) == [Unknown()]
+
+
+def test_it_says_no_such_service_when_a_second_is_over_and_nobody_answered():
+    binder = starting()
+    assert Event.SYNCED not in events(effects_of(run(binder, until=0.999)))
+    assert answers(binder, type_=9) == [None]
+    assert events(effects_of(run(binder, until=1.0))).count(Event.SYNCED) == 1
+    assert answers(binder, type_=9) == [Unknown()]
+
+
+def test_without_peers_there_is_nobody_to_wait_for():
+    assert answers(alone()) == [Unknown()]
+
+
+def test_peers_whose_names_are_not_resolved_yet_are_waited_for_too():
+    binder = Binder(OWN_IPS, expects_peers=True)
+    assert binder.start(0.0) == []
+    assert answers(binder) == [None]
+    binder.add_peer(PEER, 0.5)
+    assert answers(binder) == [None]
+    binder.handle(ServiceList(()), PEER, 0.6)
+    assert answers(binder) == [Unknown()]
+
+
+def test_all_that_peers_answer_is_merged_however_late():
+    binder = starting()
+    binder.handle(ServiceList((ONE, TWO)), PEER, 0.1)
+    assert given_out(binder) == set(SERVICES[:2])
+    binder.handle(ServiceList((TWO, THREE)), PEER_2, 30.0)
+    assert given_out(binder) == set(SERVICES)
+    assert len(binder.registry) == 3
+    assert run(binder, until=60.0) == []  # both have answered
+
+
+def test_a_peer_whose_name_is_resolved_late_is_asked_then_and_only_once():
+    binder = alone()
+    assert sent(binder.add_peer(PEER, 5.0)) == [(ListRequest(), PEER)]
+    assert binder.add_peer(PEER, 5.0) == []
+    binder.handle(ServiceList((ONE,)), PEER, 5.1)
+    assert given_out(binder) == {SERVICES[0]}
+
+
+# Look-ups and subscriptions
+
+
+def test_instances_have_their_turn_strictly():
+    binder = synced(*HELD)
+    first = answers(binder, count=3)
+    assert {answer.address for answer in first} == set(SERVICES)
+    assert answers(binder, count=300) == first * 100
+    assert answers(binder, type_=8) == [Unknown()]
+
+
+def test_the_programs_of_2016_are_answered_8_bytes_when_that_was_asked_for():
+    binder = alone(WireForm.LAB2016)
+    binder.handle(Subscribe(7), SERVICES[0], 0.0)
+    assert answers(binder) == [FoundInstance(ONE)]
+    assert [len(encode(answer)) for answer in answers(binder)] == [8]
+    assert answers(binder, type_=8) == [Unknown()]
+
+
+def test_a_subscription_is_told_to_every_peer_and_then_confirmed():
+    binder = synced()
+    told = [(Added(ONE), peer) for peer in PEERS]
+    for expected in ([*told, (Subscribed(), SERVICES[0])], [(Subscribed(), SERVICES[0])]):
+        assert sent(binder.handle(Subscribe(7), SERVICES[0], 0.0)) == expected
+    assert len(binder.registry) == 1
+    assert given_out(binder) == {SERVICES[0]}
+
+
+def test_one_address_may_give_several_types():
+    binder = synced()
+    for type_ in (0, 7, 200, 255):
+        assert (Subscribed(), SERVICES[0]) in sent(binder.handle(Subscribe(type_), SERVICES[0], 0))
+        assert answers(binder, type_=type_) == [Found(SERVICES[0])]
+    assert len(binder.registry) == 4
+
+
+def test_nobody_subscribes_from_port_0():
+    binder = synced()
+    assert events(binder.handle(Subscribe(7), ("10.0.1.1", 0), 0.0)) == [Event.OUT_OF_PLACE]
+    assert len(binder.registry) == 0
+
+
+def test_a_full_binder_confirms_no_new_subscription_tells_nobody_and_says_so(monkeypatch):
+    monkeypatch.setattr("prr.core.binder.Registry", partial(Registry, instances_max=2))
+    binder = synced(ONE, TWO)
+    effects = binder.handle(Subscribe(7), SERVICES[2], 0.0)
+    assert (sent(effects), events(effects)) == ([], [Event.REFUSED])
+    assert events(binder.handle(Added(THREE), PEER, 0.0)) == [Event.REFUSED]
+    assert sent(binder.handle(Subscribe(7), SERVICES[0], 0.0)) == [(Subscribed(), SERVICES[0])]
+    binder.handle(Removed(TWO), PEER, 0.0)
+    assert (Subscribed(), SERVICES[2]) in sent(binder.handle(Subscribe(7), SERVICES[2], 0.0))
+
+
+# Complaints
+
+
+def test_a_complaint_takes_the_instance_out_of_turn_and_asks_it():
+    binder = synced(*HELD)
+    accuse(binder)
+    assert given_out(binder) == set(SERVICES[1:])
+
+
+def test_the_last_of_its_type_stays_in_turn_while_it_is_asked():
+    binder = synced(ONE)
+    accuse(binder)
+    assert answers(binder, count=2) == [Found(SERVICES[0])] * 2
+
+
+@pytest.mark.parametrize("outcomes", [[Outcome.ALIVE], [Outcome.UNSENT] * 3])
+def test_an_instance_that_answers_or_cannot_be_asked_is_back_in_turn(outcomes):
+    binder = synced(*HELD)
+    asked = [(0.0, accuse(binder))]
+    for outcome in outcomes:
+        assert given_out(binder) == set(SERVICES[1:])
+        ((when, probe),) = asked
+        effects = binder.probed(probe, outcome, when)
+        asked = run(binder, until=binder.deadline() or when)
+    assert (sent(effects), events(effects)) == ([], [Event.VERIFIED])
+    assert given_out(binder) == set(SERVICES)
+    assert binder.deadline() is None
+    accuse(binder, now=0.2)  # the next complaint is heard again
+
+
+def test_two_refusals_evict_it_and_every_peer_is_told():
+    binder = synced(*HELD)
+    first = accuse(binder)
+    assert binder.probed(first, Outcome.REFUSED, 0.0) == []
+    ((when, second),) = run(binder, until=0.1)
+    assert when < 0.1
+    effects = binder.probed(second, Outcome.REFUSED, when)
+    assert sent(effects) == [(Removed(ONE), peer) for peer in PEERS]
+    assert events(effects) == [Event.EVICTED]
+    assert given_out(binder) == set(SERVICES[1:])
+    for late in (first, second):
+        assert binder.probed(late, Outcome.ALIVE, 0.2) == []
+    assert ONE not in binder.registry
+
+
+def test_three_silences_evict_it_after_about_a_second_and_every_peer_is_told():
+    binder = synced(ONE)
+    accuse(binder)
+    timed = run(binder, until=0.9)
+    assert len(probes(effects_of(timed))) == 2
+    assert answers(binder) == [Found(SERVICES[0])]
+    ((when, *_), *_) = timed = run(binder, until=1.1)
+    assert when == pytest.approx(1.0)
+    assert sent(effects_of(timed)) == [(Removed(ONE), peer) for peer in PEERS]
+    assert answers(binder) == [Unknown()]
+
+
+def test_however_many_complain_there_is_one_verification_of_an_instance():
+    binder = synced(*HELD)
+    accuse(binder)
+    for number in range(1, 200):
+        assert binder.handle(Complaint(ONE), ("10.0.2.1", number), 0.01) == []
+    accuse(binder, TWO)
+    assert len(probes(effects_of(run(binder, until=0.9)))) == 4  # two more for each
+
+
+def test_complaints_about_what_it_does_not_have_cost_nothing():
+    binder = synced(ONE)
+    before = state(binder)
+    for instance in (FOREIGN, at(8, *SERVICES[0]), at(7, SERVICES[0][0], 4001)):
+        effects = binder.handle(Complaint(instance), CLIENT, 0.0)
+        assert (sent(effects), probes(effects), events(effects)) == ([], [], [Event.NOT_HELD])
+    assert state(binder) == before
+
+
+def test_verifications_are_bounded_and_who_finds_no_room_stays_in_turn():
+    crowd = [at(7, "10.1.0.1", port) for port in range(1, VERIFICATIONS_MAX + 1)]
+    binder = synced(*crowd, ONE, at(8, *SERVICES[0]))
+    asked = [accuse(binder, instance) for instance in crowd]
+    effects = binder.handle(Complaint(ONE), CLIENT, 0.0)
+    assert (probes(effects), events(effects)) == ([], [Event.UNVERIFIED])
+    assert given_out(binder, count=3) == {SERVICES[0]}
+    binder.probed(asked[0], Outcome.ALIVE, 0.1)
+    accuse(binder)
+
+
+def test_an_instance_that_subscribes_meanwhile_is_asked_no_more():
+    binder = synced(*HELD)
+    probe = accuse(binder)
+    assert sent(binder.handle(Subscribe(7), SERVICES[0], 0.1)) == [(Subscribed(), SERVICES[0])]
+    assert given_out(binder) == set(SERVICES)
+    assert run(binder, until=9.0) == []
+    assert binder.probed(probe, Outcome.REFUSED, 0.2) == []
+
+
+@pytest.mark.parametrize("source", [PEER, SERVICES[0]])
+def test_an_instance_that_is_removed_meanwhile_is_asked_no_more(source):
+    binder = synced(*HELD)
+    probe = accuse(binder)
+    binder.handle(Removed(ONE), source, 0.1)
+    assert run(binder, until=9.0) == []
+    for outcome in Outcome:
+        assert binder.probed(probe, outcome, 0.2) == []
+    binder.handle(Subscribe(7), SERVICES[0], 0.3)
+    assert binder.probed(probe, Outcome.REFUSED, 0.4) == []
+    assert given_out(binder) == set(SERVICES)
+
+
+# What peers and leaving servers say
+
+
+def test_additions_and_removals_are_believed_from_peers():
+    binder = synced()
+    assert sent(binder.handle(Added(ONE), PEER, 0.0)) == []
+    assert given_out(binder) == {SERVICES[0]}
+    assert sent(binder.handle(Removed(ONE), PEER_2, 0.0)) == []
+    assert answers(binder) == [Unknown()]
+
+
+@pytest.mark.parametrize(
+    "source", [CLIENT, LOCAL, LOOPBACK, SERVICES[1], (SERVICES[0][0], 4001), (PEER[0], 2223)]
+)
+def test_nobody_else_adds_removes_or_merges(source):
+    binder = synced(ONE)
+    before = state(binder)
+    for frame in (Added(FOREIGN), Removed(ONE), ServiceList((FOREIGN,))):
+        effects = binder.handle(frame, source, 0.0)
+        assert (sent(effects), events(effects)) == ([], [Event.OUT_OF_PLACE])
+    assert state(binder) == before
+
+
+def test_an_instance_takes_its_leave_the_peers_are_told_and_it_is_acknowledged():
+    binder = synced(*HELD)
+    told = [(Removed(ONE), peer) for peer in PEERS]
+    acknowledged = [(Removed(ONE), SERVICES[0])]
+    for _ in range(2):  # the first answer may have been lost, and so may what the peers were told
+        assert sent(binder.handle(Removed(ONE), SERVICES[0], 0.0)) == told + acknowledged
+        assert given_out(binder) == set(SERVICES[1:])
+
+
+@pytest.mark.parametrize("source", [PEER, LOCAL, LOOPBACK, ("192.168.0.1", 5000)])
+def test_lists_go_to_peers_and_to_its_own_host(source):
+    ((frame, to),) = sent(synced(*HELD).handle(ListRequest(), source, 0.0))
+    assert (set(frame.instances), frame.trailer, to) == (set(HELD), None, source)
+
+
+@pytest.mark.parametrize("source", [CLIENT, SERVICES[0], (PEER[0], 2223), ("12.7.0.1", 2222)])
+@pytest.mark.parametrize("trailer", [None, Trailer(cursor=b"")])
+def test_lists_go_to_nobody_else(source, trailer):
+    effects = synced(*HELD).handle(ListRequest(trailer=trailer), source, 0.0)
+    assert (sent(effects), events(effects)) == ([], [Event.OUT_OF_PLACE])
+
+
+# Long lists
+
+MANY = tuple(at(number % 256, "10.2.0.1", number) for number in range(1, 251))
+
+
+@pytest.mark.parametrize("source", [PEER, LOCAL])
+def test_who_asks_barely_as_in_2016_gets_the_first_hundred_in_one_datagram(source):
+    binder = synced(*MANY)
+    ((frame, _),) = sent(binder.handle(ListRequest(), source, 0.0))
+    assert len(frame.instances) == LIST_INSTANCES_MAX
+    assert set(frame.instances) <= set(MANY)
+    # A trailer goes to peers, who may be of ours, and otherwise to who sent one.
+    assert (frame.trailer is not None) == (source == PEER)
+    assert decode(encode(frame)[:702], Role.BINDER).instances == frame.instances
+
+
+def converse(binders, effects, source, lost=()):
+    """Carry bytes between two binders until they are silent; the datagrams, `lost` ones too."""
+    letters = deque((*letter, source) for letter in sent(effects))
+    carried = []
+    while letters:
+        frame, target, source = letters.popleft()
+        data = encode(frame)
+        carried.append(data)
+        assert len(data) <= DATAGRAM_BYTES_MAX
+        if len(carried) - 1 not in lost:
+            answer = binders[target].handle(decode(data, Role.BINDER), source, 0.0)
+            letters += [(*letter, target) for letter in sent(answer)]
+    return carried
+
+
+def two_binders(instances):
+    """One that knows `instances`, a new one that has just started, and its first question."""
+    old = synced()
+    for instance in instances:
+        old.handle(Added(instance), PEER, 0.0)
+    new = Binder(frozenset({PEER[0]}), ((OWN_IP, 2222),))
+    return {(OWN_IP, 2222): old, PEER: new}, new, new.start(0.0)
+
+
+def test_a_list_of_250_is_fetched_page_by_page():
+    binders, new, question = two_binders(MANY)
+    carried = converse(binders, question, PEER)
+    assert [data[0] for data in carried] == [7, 8] * 3
+    assert carried[0] == b"\x07"  # the peer may be a program of 2016
+    assert {one for one in MANY if one in new.registry} == set(MANY)
+    assert len(new.registry) == len(MANY)
+    assert new.deadline() is None
+    assert answers(new, type_=7) == [Found(address_of(MANY[6]))]
+
+
+@pytest.mark.parametrize("lost", range(6))
+def test_a_lost_question_or_page_is_asked_for_again_and_only_that(lost):
+    binders, new, question = two_binders(MANY)
+    carried = converse(binders, question, PEER, lost={lost})
+    assert len(carried) == lost + 1
+    while (when := new.deadline()) is not None:
+        carried += converse(binders, new.tick(when), PEER)
+    assert len(new.registry) == len(MANY)
+    assert len(carried) == (8 if lost % 2 else 7)  # the question again, and its answer
+
+
+def test_a_page_that_comes_twice_is_answered_with_one_question_however_late_the_copy():
+    binder = starting()
+    page = ServiceList((ONE,), trailer=Trailer(cursor=ONE))
+    for instance in (ONE, TWO):
+        ((question, to),) = sent(binder.handle(page, PEER, 0.0))
+        assert (to, question.trailer.cursor) == (PEER, instance)
+        late, page = page, replace(page, trailer=replace(question.trailer, cursor=TWO))
+        assert binder.handle(late, PEER, 0.0) == []
+
+
+def test_whoever_may_have_the_list_gets_back_the_nonce_that_came_with_the_question():
+    binder = synced(*HELD)
+    for source in (PEER, LOCAL):
+        question = ListRequest(trailer=Trailer(cursor=b"", nonce=2016))
+        ((frame, _),) = sent(binder.handle(question, source, 0.0))
+        assert frame.trailer == Trailer(nonce=2016)
+
+
+# For all rules
+
+
+RULES = {
+    "a subscription": (Subscribe(7), CLIENT),
+    "a known subscription": (Subscribe(7), SERVICES[0]),
+    "a complaint": (Complaint(ONE), CLIENT),
+    "a strange complaint": (Complaint(FOREIGN), CLIENT),
+    "a question for the list": (ListRequest(), PEER),
+    "a stranger's question for it": (ListRequest(), CLIENT),
+    "a list": (ServiceList((*HELD, FOREIGN)), PEER),
+    "an addition": (Added(FOREIGN), PEER),
+    "a known addition": (Added(ONE), PEER),
+    "a removal": (Removed(ONE), PEER),
+    "a strange removal": (Removed(FOREIGN), PEER),
+    "a leave": (Removed(ONE), SERVICES[0]),
+    "a leave unasked": (Removed(FOREIGN), address_of(FOREIGN)),
+}
+
+
+@pytest.mark.parametrize(("frame", "source"), RULES.values(), ids=RULES)
+@pytest.mark.parametrize("is_new", [True, False], ids=["starting", "synced"])
+def test_a_frame_that_comes_twice_changes_nothing_the_second_time(frame, source, is_new):
+    binder = starting() if is_new else synced(*HELD)
+    if is_new:
+        for instance in HELD:
+            binder.handle(Added(instance), PEER, 0.0)
+    first = binder.handle(frame, source, 0.05)
+    before = state(binder)
+    second = binder.handle(frame, source, 0.05)
+    assert state(binder) == before
+    assert probes(second) == []
+    assert set(events(second)) <= SILENT_EVENTS
+    assert set(sent(second)) <= set(sent(first))
+
+
+def test_what_no_binder_ever_receives_is_out_of_place():
+    rng = Random(1)
+    rules = {Lookup, Complaint, Subscribe, ListRequest, ServiceList, Added, Removed}
+    assert rules < {form.frame for form in forms_for(Role.BINDER)}
+    binder = synced(*HELD)
+    for form in TABLE:
+        if form.frame not in rules:
+            effects = binder.handle(random_frame(rng, form), PEER, 0.0)
+            assert (sent(effects), events(effects)) == ([], [Event.OUT_OF_PLACE])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_stranger_gets_one_datagram_of_8_bytes_at_most_and_nobody_else_hears_of_it(seed):
+    rng = Random(seed)
+    binder = Binder(OWN_IPS, PEERS, rng.choice(list(WireForm)))
+    binder.start(0.0)
+    strangers = [CLIENT, random_address(rng), *SERVICES]
+    now = 0.0
+    for _ in range(200):
+        now += rng.choice((0.0, 0.0, 0.01, 0.3))
+        source = rng.choice(strangers)
+        frame = random_frame(rng, rng.choice(TABLE))
+        if hasattr(frame, "instance"):
+            pool = (*HELD, at(7, *source), random_instance(rng))
+            frame = replace(frame, instance=rng.choice(pool))
+        effects = binder.handle(frame, source, now)
+        back = [encode(answer) for answer, to in sent(effects) if to == source]
+        assert len(back) <= 1
+        assert sum(map(len, back)) <= 8
+        assert {to for _, to in sent(effects)} <= {source, *PEERS}
+        ticked = binder.tick(now)
+        assert {to for _, to in sent(ticked)} <= set(PEERS)
+        assert all(probe.instance in binder.registry for probe in probes(effects + ticked))
+
+
+def test_it_stops_in_order_and_tells_nobody():
+    binder = synced(*HELD)
+    (stop,) = binder.stop(1.0)
+    assert isinstance(stop, Stop)
+    assert stop.in_order

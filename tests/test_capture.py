@@ -1,0 +1,72 @@
+"""What the programs of 2016 really sent: our codec reads it, and our binder would have sent it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prr.config import WireForm
+from prr.core.binder import Binder
+from prr.core.effects import Probe, Send
+from prr.wire.address import address_of
+from prr.wire.codec import decode, encode
+from prr.wire.frames import ListRequest, Role, Verify
+from tests.cores import effects_of, run
+
+CAPTURE = json.loads((Path(__file__).parent / "lab2016" / "capture.json").read_text())
+DATAGRAMS = CAPTURE["datagrams"]
+QUESTIONS = (encode(ListRequest()), encode(Verify()))
+
+
+def payload(datagram) -> bytes:
+    """What was on the wire, padding included."""
+    frame = bytes.fromhex(datagram["hex"])
+    return frame.ljust(datagram["zero_padded_to"] or 0, b"\0")
+
+
+def address(datagram, end):
+    """Where it came from, or went to."""
+    return "127.0.0.1", datagram[f"{end}_port"]
+
+
+@pytest.mark.parametrize("datagram", DATAGRAMS, ids=lambda one: f"{one['at_s']} {one['frame']}")
+def test_each_datagram_is_read_and_written_again_byte_for_byte(datagram):
+    data = payload(datagram)
+    frame = decode(data, Role(datagram["target"].split()[0]))
+    assert len(data) == datagram["bytes"]
+    assert encode(frame) == bytes.fromhex(datagram["hex"])
+
+
+class Outbox:
+    """Datagrams in the order they left: (to whom, bytes). Repeated questions are left out."""
+
+    def __init__(self) -> None:
+        self.datagrams = []
+
+    def put(self, effects) -> None:
+        for effect in effects:
+            match effect:
+                case Send(frame=frame, target=target):
+                    self._put(target, encode(frame))
+                case Probe(instance=instance):
+                    self._put(address_of(instance), encode(Verify()))
+
+    def _put(self, target, data) -> None:
+        if data not in QUESTIONS or (target, data) not in self.datagrams:
+            self.datagrams.append((target, data))
+
+
+@pytest.mark.parametrize(("name", "peer"), [("binder A", "binder B"), ("binder B", "binder A")])
+def test_a_binder_that_receives_what_theirs_did_sends_what_theirs_did(name, peer):
+    (peer_port,) = {one["source_port"] for one in DATAGRAMS if one["source"] == peer}
+    binder, outbox = Binder(frozenset(), (("127.0.0.1", peer_port),), WireForm.LAB2016), Outbox()
+    starts_at = next(one["at_s"] for one in DATAGRAMS if one["source"] == name)
+    outbox.put(binder.start(starts_at))
+    for datagram in DATAGRAMS:
+        now = datagram["at_s"]
+        if datagram["target"] == name and now >= starts_at:
+            outbox.put(effects_of(run(binder, until=now)))
+            frame = decode(payload(datagram), Role.BINDER)
+            outbox.put(binder.handle(frame, address(datagram, "source"), now))
+    theirs = [one for one in DATAGRAMS if one["source"].startswith(name)]
+    assert outbox.datagrams == [(address(one, "target"), payload(one)) for one in theirs]

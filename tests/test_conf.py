@@ -1,0 +1,60 @@
+"""conf/prr.toml shows every setting, and what it shows is true."""
+
+import re
+import tomllib
+from dataclasses import fields
+
+import pytest
+
+from prr.cli.settings import SETTINGS, gather
+from prr.config import BinderConfig, ClientConfig, ServerConfig
+from tests.nodes import ROOT
+
+EXAMPLE = ROOT / "conf" / "prr.toml"
+CONFIGS = {"binder": BinderConfig, "server": ServerConfig, "client": ClientConfig}
+NO_DEFAULT = {
+    ("binder", "peers"),
+    ("server", "type"),
+    ("client", "type"),
+    ("client", "retry_unknown"),
+}
+
+
+@pytest.fixture
+def uncommented(tmp_path):
+    """The example with all its keys in force."""
+    path = tmp_path / "prr.toml"
+    path.write_text(re.sub(r"(?m)^# (\w+ = )", r"\1", EXAMPLE.read_text()))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    """Only the file speaks."""
+    for settings in SETTINGS.values():
+        for setting in settings:
+            monkeypatch.delenv(setting.variable, raising=False)
+    monkeypatch.delenv("PRR_CONFIG", raising=False)
+
+
+@pytest.mark.parametrize("role", SETTINGS)
+def test_the_example_as_it_is_changes_nothing(role):
+    assert gather(role, SETTINGS[role], {"config": str(EXAMPLE)}) == {}
+
+
+def test_the_example_has_every_key_and_no_other(uncommented):
+    tables = tomllib.loads(uncommented.read_text())
+    keys = {role: [setting.key for setting in settings] for role, settings in SETTINGS.items()}
+    assert {role: list(table) for role, table in tables.items()} == keys
+
+
+@pytest.mark.parametrize("role", SETTINGS)
+def test_what_the_example_shows_is_the_default_or_is_called_an_example(role, uncommented):
+    shown = gather(role, SETTINGS[role], {"config": str(uncommented)})
+    assert CONFIGS[role](**shown)
+    for field in fields(CONFIGS[role]):
+        if (role, field.name) not in NO_DEFAULT:
+            assert shown[field.name] == field.default
+        said = EXAMPLE.read_text().partition(f"[{role}]")[2].partition(f"# {field.name} = ")[0]
+        called_an_example = said.rstrip().endswith("Example:")
+        assert called_an_example == ((role, field.name) in NO_DEFAULT)

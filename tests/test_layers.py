@@ -1,0 +1,134 @@
+"""Who imports whom, read from the sources: strictly downward, and the pure rooms stay pure."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ROOMS = {
+    "prr.wire": {"prr.wire"},
+    "prr.config": set(),
+    "prr.text": {"prr.config"},
+    "prr.core": {"prr.wire", "prr.config", "prr.core"},
+    "prr.shell": {"prr.wire", "prr.config", "prr.text", "prr.core", "prr.shell"},
+    "prr.cli": {"prr"},
+    "prr": {"prr.shell"},  # the package itself: what programs import
+}
+"""Each room, and what of ours it may import."""
+
+ROLES = {"prr.core.binder", "prr.core.server", "prr.core.client"}
+PURE_ROOMS = ("prr.wire", "prr.core")
+IMPURE = {
+    *("asyncio", "datetime", "gevent", "importlib", "logging", "os", "random", "secrets"),
+    *("select", "signal", "socket", "subprocess", "sys", "threading", "time"),
+}
+THE_TYPE_ONLY = "random.Random"  # the dice come in as an argument
+
+
+def within(module: str, rooms) -> bool:
+    """`module` is one of `rooms`, or lies in one of them."""
+    return any(module == room or module.startswith(f"{room}.") for room in rooms)
+
+
+def imports_of(module: str, source: str) -> set[str]:
+    """Full names of all that `source` imports, wherever in the file; of `from a import b`, a.b."""
+    package = module.split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) + 1 - node.level] if node.level else []
+            start = [*parents, node.module] if node.module else parents
+            found |= {".".join([*start, alias.name]) for alias in node.names}
+    return found
+
+
+def room_of(module: str) -> str:
+    """The room of a module; the longest name wins."""
+    return max((room for room in ROOMS if within(module, [room])), key=len)
+
+
+def breaches(module: str, source: str) -> list[str]:
+    """What a module imports and must not."""
+    imported = imports_of(module, source)
+    ours = {name for name in imported if within(name, ["prr"])}
+    room = room_of(module)
+    bad = {name for name in ours if not within(name, ROOMS[room])}
+    if room == "prr.core":
+        bad |= {name for name in ours if within(name, ROLES - {module})}
+    if room in PURE_ROOMS:
+        bad |= {name for name in imported - {THE_TYPE_ONLY} if within(name, IMPURE)}
+    return [f"{module} imports {name}" for name in sorted(bad)]
+
+
+def sources() -> dict[str, str]:
+    """Every module under prr, and its text."""
+    paths = sorted((ROOT / "prr").rglob("*.py"))
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    return {
+        name.removesuffix(".__init__"): path.read_text()
+        for name, path in zip(names, paths, strict=True)
+    }
+
+
+@pytest.mark.parametrize(("module", "source"), sources().items(), ids=sources())
+def test_a_module_imports_downward_only(module, source):
+    assert breaches(module, source) == []
+
+
+def test_no_two_modules_import_each_other():
+    imported = {module: imports_of(module, source) for module, source in sources().items()}
+    graph = {
+        # Of a name out of a module, the module.
+        module: imported.keys() & {*names, *(name.rpartition(".")[0] for name in names)}
+        for module, names in imported.items()
+    }
+    assert graph["prr.wire.codec"] >= {"prr.wire.frames", "prr.wire.errors"}  # it does see them
+    TopologicalSorter(graph).prepare()  # CycleError if there is a circle
+
+
+def test_the_core_never_throws_dice_of_its_own():
+    for module, source in sources().items():
+        calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+        if room_of(module) in PURE_ROOMS:
+            assert "Random" not in {call.id for call in calls if isinstance(call, ast.Name)}
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "found"),
+    [
+        ("prr.wire.codec", "import prr.config", "prr.config"),
+        ("prr.wire.codec", "from prr import config", "prr.config"),
+        ("prr.wire.codec", "from prr.core.ring import Ring", "prr.core.ring.Ring"),
+        ("prr.wire.codec", "from ..core import ring", "prr.core.ring"),
+        ("prr.wire.codec", "def f():\n    import time", "time"),
+        ("prr.config", "from prr.wire.address import Address", "prr.wire.address.Address"),
+        ("prr.text", "import prr", "prr"),
+        ("prr.core.ring", "from prr.core.binder import Binder", "prr.core.binder.Binder"),
+        ("prr.core.ring", "from prr.core import server", "prr.core.server"),
+        ("prr.core.binder", "from prr.core.client import Client", "prr.core.client.Client"),
+        ("prr.core.binder", "from .server import Server", "prr.core.server.Server"),
+        ("prr.core.binder", "import gevent.socket", "gevent.socket"),
+        ("prr.core.binder", "import random", "random"),
+        ("prr.core.binder", "from random import Random, random", "random.random"),
+        ("prr.core.binder", "from os import path", "os.path"),
+        ("prr.core.binder", "if True:\n    import logging as log", "logging"),
+        ("prr.core.binder", "from prr.shell import log", "prr.shell.log"),
+        ("prr.shell.node", "from prr.cli.exits import YES", "prr.cli.exits.YES"),
+        ("prr.shell.node", "from prr import Client", "prr.Client"),
+        ("prr", "from prr.cli import main", "prr.cli.main"),
+    ],
+)
+def test_the_check_sees_a_breach(module, source, found):
+    assert breaches(module, source) == [f"{module} imports {found}"]
+
+
+def test_the_check_lets_pass_what_is_allowed():
+    core = "from random import Random\nfrom prr.wire.codec import decode\nimport prr.core.ring"
+    assert breaches("prr.core.client", core) == []
+    assert breaches("prr.shell.node", "import time, gevent\nfrom prr.core import binder") == []
+    assert breaches("prr.cli.main", "from prr.shell.node import Node\nimport prr.text") == []

@@ -1,0 +1,35 @@
+"""What a binder is told about its surroundings when it is started: as a real process."""
+
+import socket
+
+import pytest
+
+from prr.shell.listing import fetch_list
+from tests.nodes import free_port
+
+
+def own_ip() -> str:
+    """An address of this host that is not loopback; the test is skipped if there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this host has no address but loopback")
+        return probe.getsockname()[0]
+
+
+def test_a_binder_on_all_addresses_gives_its_list_to_its_own_host_under_any_of_them(cluster):
+    ip = own_ip()
+    _, port = cluster.start("binder", "--listen", "0.0.0.0:0").address
+    assert fetch_list(("127.0.0.1", port)) == []
+    assert fetch_list((ip, port)) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_binder_says_no_such_service_no_sooner_if_its_peer_is_given_by_name(host, cluster, peers):
+    client = peers()
+    binder = cluster.start("binder", "--listen", "127.0.0.1:0", "--peer", f"{host}:{free_port()}")
+    client.send(b"\x02\x09", binder.address)
+    assert client.hears_nothing(0.3)
+    binder.wait_for("synced this binder")
+    assert client.ask(b"\x02\x09", binder.address) == b"\x04"

@@ -1,0 +1,168 @@
+"""The server's rules as scripts: how it subscribes, serves, says that it lives, and leaves."""
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from prr.core.effects import Event, Stop
+from prr.core.server import Server
+from prr.wire.frames import (
+    TABLE,
+    Alive,
+    Removed,
+    Request,
+    Response,
+    Role,
+    Subscribe,
+    Subscribed,
+    Verify,
+)
+from tests.cores import at, effects_of, events, forms_for, random_frame, run, sent
+
+BINDERS = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
+OWN, CLIENT, STRANGER = ("10.0.1.1", 4000), ("10.0.2.1", 5000), ("10.9.9.9", 2222)
+INSTANCE = at(7, *OWN)
+
+
+def started(seed=0):
+    """A server that has asked its first binder, and that binder."""
+    server = Server(7, dict.fromkeys(BINDERS, OWN), Random(seed))
+    ((frame, binder),) = sent(server.start(0.0))
+    assert frame == Subscribe(7)
+    return server, binder
+
+
+def serving(seed=0):
+    """A server that its first binder has confirmed, and that binder."""
+    server, binder = started(seed)
+    assert events(server.handle(Subscribed(), binder, 0.01)) == [Event.CONFIRMED]
+    return server, binder
+
+
+def leaving():
+    """A server that has told the binder that confirmed it that it leaves, and that binder."""
+    server, binder = serving()
+    assert sent(server.stop(1.0)) == [(Removed(INSTANCE), binder)]
+    return server, binder
+
+
+def stops(effects) -> list[bool]:
+    """For each Stop among `effects`, whether it was in order."""
+    return [effect.in_order for effect in effects if isinstance(effect, Stop)]
+
+
+def test_each_binder_is_the_first_about_as_often_as_the_others():
+    first = Counter(started(seed)[1] for seed in range(300))
+    assert set(first) == set(BINDERS)
+    assert min(first.values()) > 60
+
+
+def test_each_binder_is_asked_four_times_in_a_second_and_then_it_gives_up_in_clear_words():
+    server, first = started()
+    timed = run(server, until=3.0)
+    asked = [sent([effect])[0] for _, effect in timed if sent([effect])]
+    assert {frame for frame, _ in asked} == {Subscribe(7)}
+    order = [first, *(binder for _, binder in asked)]
+    assert order == [binder for binder in dict.fromkeys(order) for _ in range(4)]
+    assert set(order) == set(BINDERS)
+    assert [when for when, effect in timed[:3]] == pytest.approx([0.1, 0.3, 0.7])
+    assert events(effects_of(timed)) == [Event.NO_CONFIRMATION] * 3
+    (stop,) = [effect for _, effect in timed if isinstance(effect, Stop)]
+    assert not stop.in_order
+    assert all(f"{ip}:{port}" in stop.why for ip, port in BINDERS)
+    assert server.deadline() is None
+    assert server.tick(9.0) == server.stop(9.0) == []
+
+
+def test_a_confirmation_ends_the_asking_and_a_second_one_changes_nothing():
+    server, binder = serving()
+    assert server.deadline() is None
+    assert server.tick(9.0) == []
+    for source in BINDERS:
+        assert server.handle(Subscribed(), source, 9.0) == []
+    assert sent(server.stop(9.0)) == [(Removed(INSTANCE), binder)]
+
+
+@pytest.mark.parametrize("binder", BINDERS)
+def test_any_binder_may_confirm_however_late_but_no_stranger_and_it_is_told_of_the_leave(binder):
+    server, _ = started()
+    run(server, until=2.5)
+    assert server.handle(Subscribed(), STRANGER, 2.6) == []
+    assert server.deadline() is not None
+    assert events(server.handle(Subscribed(), binder, 2.6)) == [Event.CONFIRMED]
+    assert server.deadline() is None
+    assert sent(server.stop(3.0)) == [(Removed(INSTANCE), binder)]
+
+
+@pytest.mark.parametrize("made", [started, serving, leaving])
+def test_it_echoes_and_says_that_it_lives_to_anybody_at_any_time(made):
+    server, _ = made()
+    for _ in range(2):
+        for message in (b"", b"hello", bytes(255)):
+            answer = server.handle(Request(message), CLIENT, 1.5)
+            assert sent(answer) == [(Response(message), CLIENT)]
+        assert sent(server.handle(Verify(), STRANGER, 1.5)) == [(Alive(), STRANGER)]
+
+
+def test_it_leaves_when_the_binder_that_confirmed_it_acknowledges():
+    server, binder = leaving()
+    for _ in range(2):
+        assert server.stop(1.1) == []  # it is already leaving
+    assert server.handle(Removed(INSTANCE), STRANGER, 1.1) == []
+    assert server.handle(Removed(at(8, *OWN)), binder, 1.1) == []
+    assert server.handle(Subscribed(), binder, 1.1) == []
+    assert stops(server.handle(Removed(INSTANCE), binder, 1.1)) == [True]
+    assert server.handle(Removed(INSTANCE), binder, 1.2) == []
+    assert server.deadline() is None
+
+
+def test_it_leaves_under_the_address_at_which_the_binder_sees_it():
+    seen_at = {binder: (f"10.0.1.{number}", 4000) for number, binder in enumerate(BINDERS)}
+    server = Server(7, seen_at, Random(0))
+    server.start(0.0)
+    server.handle(Subscribed(), BINDERS[2], 0.1)
+    left = [*sent(server.stop(1.0)), *sent(effects_of(run(server, until=3.9)))]
+    assert {binder: frame for frame, binder in left} == {
+        binder: Removed(at(7, *address)) for binder, address in seen_at.items()
+    }
+    other, last = at(7, *seen_at[BINDERS[2]]), left[-1][1]
+    assert server.handle(Removed(other), last, 3.9) == []
+    assert stops(server.handle(left[-1][0], last, 3.9)) == [True]
+
+
+def test_a_leave_that_nobody_acknowledges_is_told_to_every_binder_and_then_it_goes():
+    server, binder = leaving()
+    timed = run(server, until=4.0)
+    asked = [sent([effect])[0] for _, effect in timed if sent([effect])]
+    assert {frame for frame, _ in asked} == {Removed(INSTANCE)}
+    assert set(Counter(to for _, to in [(0, binder), *asked]).values()) == {4}
+    assert {binder, *(to for _, to in asked)} == set(BINDERS)
+    assert stops(effects_of(timed)) == [True]
+    assert timed[-1][0] == pytest.approx(4.0)
+
+
+def test_it_leaves_too_while_it_is_still_unconfirmed():
+    server, _ = started()
+    run(server, until=0.5)
+    ((frame, binder),) = sent(server.stop(0.6))
+    assert frame == Removed(INSTANCE)
+    assert stops(server.handle(Removed(INSTANCE), binder, 0.7)) == [True]
+
+
+def test_a_removal_nobody_asked_for_does_not_stop_it():
+    server, binder = serving()
+    assert server.handle(Removed(INSTANCE), binder, 1.0) == []
+    assert sent(server.handle(Request(b"still here"), CLIENT, 1.1))
+
+
+@pytest.mark.parametrize("made", [started, serving, leaving])
+def test_whatever_comes_it_sends_nothing_but_an_answer_to_whom_it_came_from(made):
+    rng = Random(1)
+    server, _ = made()
+    for form in TABLE:
+        effects = server.handle(random_frame(rng, form), STRANGER, 1.5)
+        assert {to for _, to in sent(effects)} <= {STRANGER}
+        if form not in forms_for(Role.SERVER):
+            assert events(effects) == [Event.OUT_OF_PLACE]
+            assert sent(effects) == []

@@ -20,12 +20,35 @@ class WireForm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds a binder's memory and its work. The defaults are meant to be kept."""
+
+    instances: int = 1 << 20
+    """Instances held: about 500 bytes each, so a flood of subscriptions ends at half a GB."""
+
+    learned_share: float = 0.94
+    """Share of `instances` that peers' words may fill: a peer gone mad leaves room for those who
+    subscribe here."""
+
+    removals: int = 1 << 16
+    """Removals remembered, the oldest forgotten first: a binder cut off for longer than it takes
+    to remove so many may bring one back, until its lease runs out."""
+
+    removal_age: float = 3600.0
+    """Seconds a removal is remembered, for the same purpose."""
+
+    verifications: int = 512
+    """Verifications at once: each holds a socket, and a process has 1,024 unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
 class BinderConfig:
-    """A binder's settings."""
+    """A binder's settings; `lease` is in seconds."""
 
     listen: HostPort = DEFAULT_BINDER
     peers: tuple[HostPort, ...] = ()
     wire: WireForm = WireForm.SPEC
+    lease: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,14 @@ def parse_peer(text: str) -> HostPort:
     return host, port
 
 
+def parse_address(text: str) -> HostPort:
+    """IP:PORT of an instance, no name. Raises ValueError."""
+    host, port = parse_peer(text)
+    if not re.fullmatch(r"[0-9.]+", host):
+        raise ValueError(f"{text!r} holds a name; write the IPv4 address, as `list` prints it")
+    return host, port
+
+
 def parse_type(text: str, names: dict[str, int]) -> int:
     """A service type: a number from 0 to 255, or one of `names`. Raises ValueError."""
     if text in names:
@@ -86,6 +94,14 @@ def parse_count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) >= 1):
         raise ValueError(f"{text!r} is no count; write a whole number from 1 up")
     return int(text)
+
+
+def parse_lease(text: str) -> float:
+    """A lease in seconds, from 1 to a day. Raises ValueError."""
+    seconds = parse_seconds(text)
+    if seconds < 1:
+        raise ValueError(f"{text!r} is too short for a lease; write seconds from 1 up")
+    return seconds
 
 
 def parse_seconds(text: str) -> float:

@@ -1,11 +1,17 @@
 """What the tests of the cores share: frames in, effects out, and time that only the test moves."""
 
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from itertools import count
 from random import Random
 
-from prr.core.effects import Effect, Event, Probe, Report, Send
+from prr.core.binder import Binder
+from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send
 from prr.wire.address import Address, Instance, make_instance
-from prr.wire.frames import TABLE, Form, Frame
-from prr.wire.trailer import Trailer
+from prr.wire.codec import decode, encode
+from prr.wire.frames import TABLE, Added, Form, Frame, Removed, Role
+from prr.wire.trailer import GROUPS, Trailer
+from prr.wire.versions import Version, encode_removals, encode_version, encode_versions
 
 
 def at(type_: int, ip: str, port: int) -> Instance:
@@ -24,8 +30,9 @@ def probes(effects: list[Effect]) -> list[Probe]:
 
 
 def events(effects: list[Effect]) -> list[Event]:
-    """What `effects` report."""
-    return [effect.event for effect in effects if isinstance(effect, Report)]
+    """What `effects` report, but for the questions, which are effects themselves."""
+    reports = [effect.event for effect in effects if isinstance(effect, Report)]
+    return [event for event in reports if event is not Event.ASKED]
 
 
 def run(core, until: float) -> list[tuple[float, Effect]]:
@@ -69,13 +76,148 @@ def random_frame(rng: Random, form: Form, trailer: bool = True) -> Frame:
     return form.frame(*values, trailer=random_trailer(rng) if trailer else None)
 
 
+RANDOM_KEYS = {
+    "cursor": lambda rng: rng.choice((b"", rng.randbytes(7))),
+    "nonce": lambda rng: rng.choice((0, rng.getrandbits(64))),
+    "binder": lambda rng: rng.choice((0, 77, rng.getrandbits(64))),
+    "digest": lambda rng: rng.randbytes(8),
+    "digests": lambda rng: rng.choice((bytes(8 * GROUPS), rng.randbytes(8 * GROUPS))),
+    "group": lambda rng: rng.randrange(GROUPS),
+    "buckets": lambda rng: rng.choice((0, 2**64 - 1, rng.getrandbits(64))),
+    "versions": lambda rng: encode_versions([random_version(rng) for _ in range(rng.randrange(4))]),
+    "removals": lambda rng: encode_removals(
+        [(random_instance(rng), random_version(rng))] * rng.randrange(2)
+    ),
+    "types": lambda rng: rng.randbytes(rng.choice((1, 2, 50))),
+    "start": lambda rng: rng.randint(2, 2**32 - 1),
+    "question": lambda rng: rng.randint(1, 2),
+    "offset": lambda rng: rng.getrandbits(32),
+    "text": lambda rng: rng.randbytes(rng.randrange(20)),
+}
+
+
+def rising() -> Iterator[Version]:
+    """Versions, each higher than the one before, of three homes."""
+    return (Version(1 + number // 3, number % 3, number % 5) for number in count())
+
+
+def random_version(rng: Random) -> Version:
+    """A version, most often one that is easily compared, sometimes one from the future."""
+    counter = rng.choice((rng.randrange(100), rng.randrange(10_000), rng.getrandbits(64)))
+    return Version(counter, rng.choice((1, 2, rng.getrandbits(64))), rng.choice((0, 1, 2, 3)))
+
+
 def random_trailer(rng: Random) -> Trailer | None:
-    """Any trailer, or none."""
-    cursors = (None, b"", rng.randbytes(7))
-    nonces = (None, 0, rng.getrandbits(64))
-    return rng.choice((None, Trailer(cursor=rng.choice(cursors), nonce=rng.choice(nonces))))
+    """Any trailer of a few keys, or none: the longest fits behind the longest frame."""
+    names = rng.sample(list(RANDOM_KEYS), rng.randrange(5))
+    return rng.choice((None, Trailer(**{name: RANDOM_KEYS[name](rng) for name in names})))
 
 
 def forms_for(role) -> list[Form]:
     """The forms that may reach `role`."""
     return [form for form in TABLE if role in {receiver for _, receiver in form.routes}]
+
+
+def say(
+    frame: type[Added] | type[Removed], instance: Instance, version: Version, binder: int = 77
+) -> Frame:
+    """A binder's word about an instance, with its version."""
+    return frame(instance, trailer=Trailer(binder=binder, versions=encode_version(version)))
+
+
+class Net:
+    """Binders that talk to each other in bytes, through a network with seeded faults.
+
+    `alive` are the instances that answer a question, `refusing` those whose host refuses it; all
+    others are silent. `cut` are the binders that nobody reaches, and who reach nobody.
+    """
+
+    def __init__(self, binders: dict[Address, Binder], rng: Random | None = None) -> None:
+        self.binders = binders
+        self.rng = rng or Random(0)
+        self.loss = self.doubles = 0.0
+        self.delays = (0.001, 0.001)  # seconds, from least to most: more than once means reordered
+        self.alive: set[Instance] = set()
+        self.refusing: set[Instance] = set()
+        self.cut: set[Address] = set()
+        self.now = 0.0
+        self.done: list[tuple[float, Address, Effect]] = []
+        self._post: list[tuple[float, int, Address, tuple[object, ...]]] = []
+        self._order = 0
+
+    def start(self, *addresses: Address) -> None:
+        """Start some binders, or all of them."""
+        for address in addresses or self.binders:
+            self.act(address, self.binders[address].start(self.now))
+
+    def say(self, target: Address, frame: Frame, source: Address) -> list[Effect]:
+        """A frame from somebody outside, which arrives at once."""
+        effects = self.binders[target].handle(frame, source, self.now)
+        self.act(target, effects)
+        return effects
+
+    def act(self, address: Address, effects: list[Effect]) -> None:
+        """Do what a binder has decided."""
+        for effect in effects:
+            self.done.append((self.now, address, effect))
+            match effect:
+                case Send(frame=frame, target=target) if target in self.binders:
+                    if self.rng.random() >= self.loss and not {address, target} & self.cut:
+                        for _ in range(1 + (self.rng.random() < self.doubles)):
+                            self._later(target, (encode(frame), address))
+                case Probe(instance=instance) if address not in self.cut:
+                    if instance in self.alive:
+                        self._later(address, (effect, Outcome.ALIVE))
+                    elif instance in self.refusing:
+                        self._later(address, (effect, Outcome.REFUSED))
+
+    def run(self, until: float) -> None:
+        """Let time pass."""
+        for _ in range(1_000_000):
+            dues = {address: core.deadline() for address, core in self.binders.items()}
+            wakes = [(max(when, self.now), a) for a, when in dues.items() if when is not None]
+            first = min(wakes, default=(until + 1, None))
+            if self._post and self._post[0][0] <= first[0]:
+                when, _, address, letter = self._post[0]
+                if when > until:
+                    break
+                heappop(self._post)
+                self.now = when
+                self._deliver(address, letter)
+            elif first[0] > until:
+                break
+            else:
+                self.now, address = first
+                self.act(address, self.binders[address].tick(self.now))
+        else:
+            raise AssertionError("they never come to rest")
+        self.now = until
+
+    def sent(self, since: float = 0.0) -> list[tuple[Address, Send]]:
+        """What binders sent each other since then, lost or not, and which one sent it."""
+        return [
+            (address, effect)
+            for when, address, effect in self.done
+            if when >= since and isinstance(effect, Send) and effect.target in self.binders
+        ]
+
+    def reports(self, event: Event) -> list[tuple[float, Address]]:
+        """When, and where, that was reported."""
+        return [(at, a) for at, a, e in self.done if isinstance(e, Report) and e.event is event]
+
+    def agree(self) -> bool:
+        """All of them know the same."""
+        return len({core.registry.table.digest() for core in self.binders.values()}) == 1
+
+    def _later(self, address: Address, letter: tuple[object, ...]) -> None:
+        self._order += 1
+        when = self.now + self.rng.uniform(*self.delays)
+        heappush(self._post, (when, self._order, address, letter))
+
+    def _deliver(self, address: Address, letter: tuple) -> None:
+        core = self.binders[address]
+        if isinstance(letter[0], Probe):
+            self.act(address, core.probed(*letter, self.now))
+        else:
+            data, source = letter
+            self.act(address, core.handle(decode(data, Role.BINDER), source, self.now))

@@ -121,11 +121,11 @@ class Cluster:
         return node
 
     def binders(self, count: int, *arguments: str) -> list[Node]:
-        """Binders that are each other's peers, each of which has heard the others."""
+        """Binders that are each other's peers, each of which is ready to say no."""
         ports = [free_port() for _ in range(count)]
         nodes = [self.start(*binder_arguments(port, ports), *arguments) for port in ports]
         for node in nodes:
-            node.wait_for("synced peer", count - 1)
+            node.wait_for("synced this binder")
         return nodes
 
     def server(self, type_: int, *binders: Node) -> Node:

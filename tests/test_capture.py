@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -10,8 +11,9 @@ from prr.core.binder import Binder
 from prr.core.effects import Probe, Send
 from prr.wire.address import address_of
 from prr.wire.codec import decode, encode
-from prr.wire.frames import ListRequest, Role, Verify
-from tests.cores import effects_of, run
+from prr.wire.frames import ListRequest, Role, ServiceList, Verify
+from prr.wire.trailer import Trailer
+from tests.cores import sent
 
 CAPTURE = json.loads((Path(__file__).parent / "lab2016" / "capture.json").read_text())
 DATAGRAMS = CAPTURE["datagrams"]
@@ -42,10 +44,13 @@ class Outbox:
 
     def __init__(self) -> None:
         self.datagrams = []
+        self.hellos = 0
 
     def put(self, effects) -> None:
         for effect in effects:
             match effect:
+                case Send(frame=ListRequest(trailer=Trailer())):
+                    self.hellos += 1  # what a program of 2016 answers bare, like the other one
                 case Send(frame=frame, target=target):
                     self._put(target, encode(frame))
                 case Probe(instance=instance):
@@ -56,17 +61,39 @@ class Outbox:
             self.datagrams.append((target, data))
 
 
+def pass_time(binder, until, peer):
+    """What a binder does until then; its question with a trailer is answered as in 2016."""
+    done = []
+    while (when := binder.deadline()) is not None and when <= until:
+        effects = binder.tick(when)
+        done += effects
+        if any(frame.trailer and to == peer for frame, to in sent(effects)):
+            done += binder.handle(ServiceList(()), peer, when)
+    return done
+
+
 @pytest.mark.parametrize(("name", "peer"), [("binder A", "binder B"), ("binder B", "binder A")])
 def test_a_binder_that_receives_what_theirs_did_sends_what_theirs_did(name, peer):
     (peer_port,) = {one["source_port"] for one in DATAGRAMS if one["source"] == peer}
-    binder, outbox = Binder(frozenset(), (("127.0.0.1", peer_port),), WireForm.LAB2016), Outbox()
+    peers, rng = (("127.0.0.1", peer_port),), Random(1)
+    binder = Binder(frozenset(), peers, 1, rng, WireForm.LAB2016, lease=3600.0)
+    outbox = Outbox()
     starts_at = next(one["at_s"] for one in DATAGRAMS if one["source"] == name)
     outbox.put(binder.start(starts_at))
     for datagram in DATAGRAMS:
         now = datagram["at_s"]
         if datagram["target"] == name and now >= starts_at:
-            outbox.put(effects_of(run(binder, until=now)))
+            outbox.put(pass_time(binder, now, ("127.0.0.1", peer_port)))
             frame = decode(payload(datagram), Role.BINDER)
             outbox.put(binder.handle(frame, address(datagram, "source"), now))
+    assert outbox.hellos <= 1
     theirs = [one for one in DATAGRAMS if one["source"].startswith(name)]
-    assert outbox.datagrams == [(address(one, "target"), payload(one)) for one in theirs]
+    theirs = [(address(one, "target"), payload(one)) for one in theirs]
+    assert [one for one in outbox.datagrams if one in theirs] == theirs
+    # What theirs never did: ask an instance that the other binder says is gone.
+    gone = {
+        (address_of(decode(payload(one), Role.BINDER).instance), encode(Verify()))
+        for one in DATAGRAMS
+        if one["target"] == name and one["frame"] == "SUPPRESSION_SERVICE"
+    }
+    assert set(outbox.datagrams) - set(theirs) <= gone

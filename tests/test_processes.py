@@ -57,11 +57,11 @@ def test_row_3_a_binder_that_restarts_is_brought_up_to_date(cluster):
     first.wait_for("synced this binder")
     servers = [cluster.server(type_, first) for type_ in (1, 2, 2)]
     second = cluster.start(*binder_arguments(ports[1], ports))
-    second.wait_for("synced peer")
+    second.wait_for("synced this binder: peer .* has told")
     assert known(second) == known(first) == sorted(server.name for server in servers)
     first.kill()
     again = cluster.start(*binder_arguments(ports[0], ports))
-    again.wait_for("synced peer")
+    again.wait_for("synced this binder: peer .* has told")
     assert known(again) == known(second)
 
 

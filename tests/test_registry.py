@@ -1,15 +1,17 @@
-"""Registry, ring and deadlines against naive models, under random operations from many seeds."""
+"""Registry, turns and deadlines against naive models, under random operations from many seeds."""
 
 from random import Random
 
 import pytest
 
-from prr.core import deadlines, registry, ring
+from prr.config import Limits
+from prr.core import deadlines, ring
 from prr.core.deadlines import Deadlines
 from prr.core.registry import Added, Registry
 from prr.core.ring import Ring
 from prr.wire.address import Instance, type_of
-from tests.cores import at
+from prr.wire.versions import Version
+from tests.cores import at, rising
 
 POOL = [at(number % 2, "10.0.0.1", number) for number in range(12)]
 LIMIT = 9  # smaller than POOL, so that the registry is full now and then
@@ -74,37 +76,40 @@ class RegistryModel:
 
 
 @pytest.fixture(params=[0, 64], ids=["eager", "lazy"])
-def small_tables(request, monkeypatch):
-    """Few buckets, so that instances share them; marked entries dropped early, or hardly ever."""
-    monkeypatch.setattr(registry, "BUCKETS", 3)
+def stale(request, monkeypatch):
+    """Marked entries are dropped early, or hardly ever."""
     monkeypatch.setattr(ring, "_GONE_MIN", request.param)
     monkeypatch.setattr(deadlines, "_STALE_MIN", request.param)
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_a_registry_does_what_plain_lists_do(seed, small_tables):
-    rng = Random(seed)
-    real, model = Registry(instances_max=LIMIT), RegistryModel()
+def test_a_registry_does_what_plain_lists_do(seed, stale):
+    rng, versions = Random(seed), rising()
+    real, model, latest = Registry(Limits(instances=LIMIT)), RegistryModel(), {}
     for _ in range(300):
-        one = rng.choice(POOL)
+        one, version = rng.choice(POOL), next(versions)
         match rng.choice(("add", "add", "remove", "suspect", "trust", "next", "next", "next")):
             case "add":
-                assert real.add(one) is model.add(one)
+                added = real.add(one, version)
+                assert added is model.add(one)
+                latest |= {one: version} if added is not Added.FULL else {}
             case "remove":
-                assert real.remove(one) is model.remove(one)
+                assert real.remove(one, version, 0.0) is model.remove(one)
+                latest[one] = version
             case "suspect" if one in real:
-                real.suspect(one)
+                real.turns.suspect(one)
                 model.mark(one, True)
             case "trust" if one in real:
-                real.trust(one)
+                real.turns.trust(one)
                 model.mark(one, False)
             case "next":
-                model.served(one[0], real.next(one[0]))
+                model.served(one[0], real.turns.next(one[0]))
         assert len(real) == len(model.suspect)
         assert all((one in real) == (one in model.suspect) for one in POOL)
+        assert all(real.latest(one) == latest.get(one) for one in POOL)
     for type_ in (0, 1):
         check_round_robin(real, model, type_)
-    page, cursor = real.page(b"", LIMIT)
+    page, cursor = real.table.instances(b"", LIMIT)
     assert (sorted(page), cursor) == (sorted(model.suspect), None)
 
 
@@ -112,44 +117,33 @@ def check_round_robin(real, model, type_):
     """While nothing changes the turns repeat, and each round has everybody once."""
     held = [one for one in model.suspect if type_of(one) == type_]
     trusted = [one for one in held if not model.suspect[one]]
+    assert real.turns.count(type_) == (len(trusted), len(held) - len(trusted))
     turns = sorted(trusted or held)
-    first, second = ([real.next(type_) for _ in turns] for _ in range(2))
+    first, second = ([real.turns.next(type_) for _ in turns] for _ in range(2))
     assert sorted(first) == turns
     assert first == second
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_the_pages_show_all_that_stays_once_whatever_else_comes_and_goes(seed, small_tables):
-    rng = Random(seed)
-    real = Registry()
-    for one in rng.sample(POOL, rng.randrange(len(POOL) + 1)):
-        real.add(one)
-    stayed = {one for one in POOL if one in real}
-    size = rng.randrange(1, 5)
-    seen, cursor = [], b""
-    while cursor is not None:
-        page, cursor = real.page(cursor, size)
-        assert len(page) <= size
-        assert all(one in real for one in page)
-        seen += page
-        for one in rng.sample(POOL, rng.randrange(5)):
-            stayed.discard(one)
-            if not real.remove(one):
-                real.add(one)
-    assert len(seen) == len(set(seen))
-    assert stayed <= set(seen)
+def test_versions_only_rise():
+    real, one = Registry(), POOL[0]
+    real.add(one, Version(5, 5, 5))
+    for version in (Version(5, 5, 5), Version(5, 5, 4), Version(5, 4, 9), Version(4, 9, 9)):
+        with pytest.raises(AssertionError):
+            real.add(one, version)
+        with pytest.raises(AssertionError):
+            real.remove(one, version, 0.0)
+    assert real.remove(one, Version(5, 5, 6), 0.0)
+    with pytest.raises(AssertionError):
+        real.add(one, Version(5, 5, 6))
+    assert real.add(one, Version(5, 6, 0)) is Added.NEW
 
 
-def test_a_page_that_ends_with_the_table_is_the_last():
-    real = Registry()
-    for one in POOL:
-        real.add(one)
-    assert real.page(b"", len(POOL))[1] is None
-    page, cursor = real.page(b"", len(POOL) - 1)
-    assert cursor == page[-1]
-    assert [*page, *real.page(cursor, 100)[0]] == real.page(b"", 100)[0]
-    assert Registry().page(b"", 100) == ([], None)
-    assert Registry().page(POOL[0], 100) == ([], None)  # a cursor nobody ever gave out
+def test_what_is_learned_leaves_room_for_those_who_subscribe_here():
+    real = Registry(Limits(instances=10, learned_share=0.8))
+    words = [real.add(one, Version(1, 1, 0), learned=True) for one in POOL[:10]]
+    assert words == [Added.NEW] * 8 + [Added.FULL] * 2
+    assert real.add(POOL[0], Version(2, 1, 0), learned=True) is Added.KNOWN
+    assert [real.add(one, Version(1, 1, 0)) for one in POOL[8:11]] == [Added.NEW] * 2 + [Added.FULL]
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -185,7 +179,7 @@ def test_a_ring_forgets_who_never_comes_back():
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_deadlines_do_what_a_dict_does(seed, small_tables):
+def test_deadlines_do_what_a_dict_does(seed, stale):
     rng = Random(seed)
     real: Deadlines[str] = Deadlines()
     model: dict[str, tuple[int, int]] = {}

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from prr.core.effects import Event, Stop
-from prr.core.server import Server
+from prr.core.server import BARE_ANSWERS_MAX, RENEWAL, RENEWAL_FIRST, Server
 from prr.wire.frames import (
     TABLE,
     Alive,
@@ -18,6 +18,8 @@ from prr.wire.frames import (
     Subscribed,
     Verify,
 )
+from prr.wire.trailer import Trailer
+from prr.wire.versions import START_MAX
 from tests.cores import at, effects_of, events, forms_for, random_frame, run, sent
 
 BINDERS = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
@@ -77,32 +79,102 @@ def test_each_binder_is_asked_four_times_in_a_second_and_then_it_gives_up_in_cle
 
 def test_a_confirmation_ends_the_asking_and_a_second_one_changes_nothing():
     server, binder = serving()
-    assert server.deadline() is None
-    assert server.tick(9.0) == []
+    due = server.deadline()
+    assert due == pytest.approx(0.01 + RENEWAL_FIRST)
     for source in BINDERS:
-        assert server.handle(Subscribed(), source, 9.0) == []
-    assert sent(server.stop(9.0)) == [(Removed(INSTANCE), binder)]
+        assert server.handle(Subscribed(), source, 0.5) == []
+    assert server.deadline() == due
+    assert sent(server.stop(0.9)) == [(Removed(INSTANCE), binder)]
 
 
 @pytest.mark.parametrize("binder", BINDERS)
 def test_any_binder_may_confirm_however_late_but_no_stranger_and_it_is_told_of_the_leave(binder):
     server, _ = started()
     run(server, until=2.5)
+    before = server.deadline()
     assert server.handle(Subscribed(), STRANGER, 2.6) == []
-    assert server.deadline() is not None
+    assert server.deadline() == before
     assert events(server.handle(Subscribed(), binder, 2.6)) == [Event.CONFIRMED]
-    assert server.deadline() is None
+    assert server.deadline() == pytest.approx(2.6 + RENEWAL_FIRST)
     assert sent(server.stop(3.0)) == [(Removed(INSTANCE), binder)]
 
 
+# Renewals
+
+
+def renewals(server, until, answer):
+    """What it says until then, when, and to whom; what `answer(when)` gives confirms it at once."""
+    asked = []
+    while (when := server.deadline()) is not None and when <= until:
+        for frame, binder in sent(server.tick(when)):
+            asked.append((when, frame, binder))
+            if (confirmation := answer(when)) is not None:
+                assert server.handle(confirmation, binder, when) == []
+    return asked
+
+
+def test_it_renews_every_few_seconds_with_a_binder_of_ours_and_says_its_start():
+    server, binder = serving()
+    asked = renewals(server, 60.0, lambda _: Subscribed(trailer=Trailer()))
+    (start,) = {frame.trailer.start for _, frame, _ in asked}
+    assert 2 <= start <= START_MAX
+    assert {(frame, to) for _, frame, to in asked} == {
+        (Subscribe(7, trailer=Trailer(start=start)), binder)
+    }
+    first, *pauses = [
+        after - before
+        for before, (after, *_) in zip([0.01, *[when for when, *_ in asked]], asked, strict=False)
+    ]
+    assert first == pytest.approx(RENEWAL_FIRST)
+    assert pauses == pytest.approx([RENEWAL] * len(pauses))
+    assert len(pauses) >= 10
+
+
+def test_a_binder_of_2016_gets_a_few_renewals_and_no_more():
+    server, _ = serving()
+    assert len(renewals(server, 600.0, lambda _: Subscribed())) == BARE_ANSWERS_MAX
+    assert server.deadline() is None
+    assert sent(server.handle(Request(b"x"), CLIENT, 601.0)) == [(Response(b"x"), CLIENT)]
+
+
+def test_when_its_binder_is_gone_it_renews_with_the_next_and_when_all_are_it_goes_on_asking():
+    server, binder = serving()
+    asked = renewals(
+        server, 60.0, lambda when: Subscribed(trailer=Trailer()) if when > 30 else None
+    )
+    assert [to for when, _, to in asked][:4] == [binder] * 4
+    assert {to for when, _, to in asked if when < 9} == set(BINDERS)
+    assert len([when for when, *_ in asked if when < 29]) > 20
+    assert len([when for when, *_ in asked if when > 40]) == pytest.approx(20 / RENEWAL, abs=1)
+    assert sent(server.handle(Request(b"x"), CLIENT, 61.0))
+
+
+def test_two_processes_on_one_port_have_different_starts():
+    starts = {Server(7, dict.fromkeys(BINDERS, OWN), Random(seed))._start for seed in range(50)}
+    assert len(starts) == 50
+
+
 @pytest.mark.parametrize("made", [started, serving, leaving])
-def test_it_echoes_and_says_that_it_lives_to_anybody_at_any_time(made):
+def test_it_echoes_to_anybody_at_any_time_and_says_that_it_lives_unless_it_is_leaving(made):
     server, _ = made()
     for _ in range(2):
         for message in (b"", b"hello", bytes(255)):
             answer = server.handle(Request(message), CLIENT, 1.5)
             assert sent(answer) == [(Response(message), CLIENT)]
-        assert sent(server.handle(Verify(), STRANGER, 1.5)) == [(Alive(), STRANGER)]
+        alive = [] if made is leaving else [(Alive(), STRANGER)]
+        assert sent(server.handle(Verify(), STRANGER, 1.5)) == alive
+
+
+def test_a_question_with_a_nonce_is_answered_with_it_its_types_and_its_start():
+    server, binder = serving()
+    ((_, renewal, _),) = renewals(server, 2.0, lambda _: Subscribed(trailer=Trailer()))
+    said = Trailer(nonce=2016, types=b"\7", start=renewal.trailer.start)
+    for _ in range(2):
+        answer = server.handle(Verify(trailer=Trailer(nonce=2016)), binder, 3.0)
+        assert sent(answer) == [(Alive(trailer=said), binder)]
+    assert sent(server.handle(Verify(trailer=Trailer(binder=1)), binder, 3.0)) == [
+        (Alive(), binder)
+    ]
 
 
 def test_it_leaves_when_the_binder_that_confirmed_it_acknowledges():

@@ -1,22 +1,36 @@
 """The codec, driven both ways by the table in vectors/wire.txt, and by random frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 import msgpack
 import pytest
 
+from prr.core.gossip import PAGE_WORDS
 from prr.wire import frames
 from prr.wire.address import Instance, address_of, make_instance, type_of
 from prr.wire.codec import DATAGRAM_BYTES_MAX, decode, encode
 from prr.wire.errors import MalformedFrame, OutOfPlace
-from prr.wire.frames import TABLE, Response, Role, ServiceList
+from prr.wire.fields import LIST_INSTANCES_MAX
+from prr.wire.frames import TABLE, Response, Role, ServiceList, Unknown
 from prr.wire.trailer import KEYS, MARK, Trailer
-from tests.cores import at, random_frame
+from prr.wire.versions import (
+    Version,
+    decode_removals,
+    decode_versions,
+    encode_removals,
+    encode_version,
+    encode_versions,
+)
+from tests.cores import RANDOM_KEYS, at, random_frame, random_instance, random_version
 
 VECTORS = Path(__file__).parent / "vectors" / "wire.txt"
 WORDS = {**vars(frames), "Trailer": Trailer, "at": at}
+SIZES = (0, 1, 6, 7, 8, 9, 19, 20, 21, 26, 27, 28, 40, 54, 255, 256, 511, 512, 513, 1201)
+NUMBERS = (-1, 0, 1, 2, 63, 64, 2**32 - 1, 2**32, 2**64 - 1)
+OTHERS = (None, True, False, 1.0, "", "1234567", [], {}, msgpack.ExtType(5, b"1234567"))
+VALUES = [*map(bytes, SIZES), *NUMBERS, *OTHERS]
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,8 @@ def test_random_frames_come_back_as_they_went(form):
     for _ in range(300):
         frame = random_frame(rng, form, trailer=not form.padded)
         for _, receiver in form.routes:
+            if form.frame is Unknown and receiver is Role.BINDER and len(encode(frame)) == 8:
+                continue  # a trailer of seven bytes reads as a complaint: see the vectors
             assert decode(encode(frame), receiver) == frame
 
 
@@ -115,8 +131,52 @@ def test_a_frame_cut_short_or_drawn_out_is_another_form_or_malformed(form):
 
 
 def test_the_longest_datagram_fits():
-    longest = ServiceList((at(1, "10.0.0.1", 2),) * 100, trailer=Trailer(cursor=b"1234567"))
-    assert len(encode(longest)) <= DATAGRAM_BYTES_MAX
+    one, version = at(1, "10.0.0.1", 2), Version(2**64 - 1, 2**64 - 1, 2**32 - 1)
+    most = Trailer(binder=2**64 - 1, nonce=2**64 - 1, cursor=b"1234567", group=63)
+    most = replace(most, buckets=2**64 - 1)
+    there = replace(most, versions=encode_versions([version] * PAGE_WORDS))
+    gone = replace(most, versions=b"", removals=encode_removals([(one, version)] * PAGE_WORDS))
+    for longest in (
+        ServiceList((one,) * LIST_INSTANCES_MAX, trailer=most),
+        ServiceList((one,) * PAGE_WORDS, trailer=there),
+        ServiceList((), trailer=gone),
+        ServiceList((), trailer=replace(most, digest=bytes(8), digests=bytes(512))),
+    ):
+        assert len(encode(longest)) <= DATAGRAM_BYTES_MAX
+
+
+def test_the_table_of_vectors_has_every_key_good_and_bad():
+    """Of each key a trailer that holds it, and one that holds it with a wrong value."""
+    assert list(RANDOM_KEYS) == [key.field for key in KEYS]
+    good = [row.expected.trailer for row in ROWS if getattr(row.expected, "trailer", None)]
+    for key in KEYS:
+        assert any(getattr(trailer, key.field) is not None for trailer in good), key.field
+        wrong = b"\xc1\x81" + bytes((key.number,))
+        bad = [row for row in ROWS if row.expected is MalformedFrame and wrong in row.data]
+        assert len(bad) >= 2, key.field  # a wrong type, and a wrong size or number
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.field)
+def test_a_key_takes_what_it_says_and_nothing_else(key):
+    assert 0 < sum(map(key.is_valid, VALUES)) < len(VALUES) - len(OTHERS)
+    for value in VALUES:
+        data = b"\x07" + bytes((MARK,)) + msgpack.packb({key.number: value})
+        if key.is_valid(value):
+            assert getattr(decode(data, Role.BINDER).trailer, key.field) == value
+        else:
+            with pytest.raises(MalformedFrame, match=key.field):
+                decode(data, Role.BINDER)
+
+
+def test_versions_and_removals_come_back_as_they_went_and_are_ordered_by_their_counter():
+    rng = Random(1)
+    versions = [random_version(rng) for _ in range(100)]
+    assert decode_versions(encode_versions(versions)) == versions
+    assert b"".join(map(encode_version, versions)) == encode_versions(versions)
+    rows = [(random_instance(rng), version) for version in versions]
+    assert decode_removals(encode_removals(rows)) == rows
+    assert Version(1, 9, 9) < Version(2, 1, 1) < Version(2, 2, 0) < Version(2, 2, 1)
+    assert encode_version(Version(1, 2, 3)).hex() == "01" + "00" * 7 + "02" + "00" * 7 + "03000000"
 
 
 def test_more_than_a_list_may_hold_is_read_but_never_sent():
@@ -132,7 +192,7 @@ def test_random_maps_are_read_or_malformed_and_unknown_keys_never_matter():
     values = [None, True, 0, -1, 1.5, "x", b"", b"1234567", [[]], {"a": 2}, msgpack.ExtType(5, b"")]
     keys = [*known, *known, -1, 127, 2**64 - 1, "0", b"0", False, 1.0, 1.5, None]
     read = 0
-    for _ in range(5000):
+    for _ in range(10_000):
         pairs = {rng.choice(keys): rng.choice(values) for _ in range(rng.randrange(4))}
         fields = {known[key].field: value for key, value in pairs.items() if key in known}
         is_legal = all(type(key) is int for key in pairs) and all(

@@ -8,6 +8,7 @@ import time
 from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
 from prr.cli.settings import service_names
 from prr.cli.streams import say
+from prr.cli.table import as_table
 from prr.config import ClientConfig, HostPort
 from prr.shell.addresses import resolve_any
 from prr.shell.library import (
@@ -98,9 +99,8 @@ def _as_json(instances: list[Instance]) -> str:
 
 def _as_table(instances: list[Instance]) -> str:
     names = {type_: name for name, type_ in service_names().items()}
-    rows = [("TYPE", "NAME", "ADDRESS")]
-    for instance in instances:
-        type_ = type_of(instance)
-        rows.append((str(type_), names.get(type_, "-"), describe_address(address_of(instance))))
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows)
+    rows = [
+        (type_of(instance), names.get(type_of(instance)), describe_address(address_of(instance)))
+        for instance in instances
+    ]
+    return as_table(("TYPE", "NAME", "ADDRESS"), rows)

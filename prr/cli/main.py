@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from prr.cli.exits import USAGE
-from prr.cli.settings import BINDERS, SETTINGS, TYPE_ARGUMENT, Setting, gather
+from prr.cli.settings import ADDRESS_ARGUMENT, BINDERS, SETTINGS, TYPE_ARGUMENT, Setting, gather
 from prr.cli.streams import OutputLost, give_up_output, open_standard_streams
 from prr.config import BadInput, BinderConfig, ClientConfig, ServerConfig
+
+QUESTIONS = {
+    "client": SETTINGS["client"],
+    "lookup": (TYPE_ARGUMENT, BINDERS),
+    "list": (BINDERS,),
+    "status": (BINDERS,),
+    "why": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
+}
+"""The verbs that ask and end, and the settings of each."""
 
 _EPILOG = """\
 exit codes: 0 yes, 1 no such service, 2 wrong usage, 3 no binder answered, 4 the service did not
@@ -40,49 +49,54 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     parsed = _parser().parse_args(arguments)
-    flags = vars(parsed)
     # Each verb imports what it needs and no more: a look-up need not wait for gevent to load.
     match parsed.verb:
-        case "binder":
-            from prr.cli.roles import run_binder
-
-            return run_binder(BinderConfig(**_values("binder", flags)))
-        case "server":
-            from prr.cli.roles import run_server
-
-            values = _values("server", flags)
-            _need_type(values)
-            return run_server(ServerConfig(**values))
-        case "client":
-            from prr.cli.ask import run_client
-
-            values = _values("client", flags)
-            _need_type(values)
-            return run_client(ClientConfig(**values))
-        case "lookup":
-            from prr.cli.ask import run_lookup
-
-            values = gather("client", (TYPE_ARGUMENT, BINDERS), flags)
-            return run_lookup(ClientConfig(**values))
-        case "list":
-            from prr.cli.ask import run_list
-
-            values = gather("client", (BINDERS,), flags)
-            return run_list(ClientConfig(type=0, **values).binders, parsed.output)
-        case verb:
-            assert verb == "demo"
+        case "binder" | "server":
+            return _run_role(parsed.verb, vars(parsed))
+        case "demo":
             from prr.cli.demo import run_demo
 
             return run_demo()
+        case verb:
+            return _run_question(verb, vars(parsed))
+
+
+def _run_role(role: str, flags: dict[str, Any]) -> int:
+    """Be what stays."""
+    from prr.cli.roles import run_binder, run_server
+
+    values = gather(role, SETTINGS[role], flags)
+    if role == "binder":
+        return run_binder(BinderConfig(**values))
+    _need_type(values)
+    return run_server(ServerConfig(**values))
+
+
+def _run_question(verb: str, flags: dict[str, Any]) -> int:
+    """Ask, and end."""
+    from prr.cli.ask import run_client, run_list, run_lookup
+    from prr.cli.inspect import run_status, run_why
+
+    settings = QUESTIONS[verb]
+    values = gather("client", settings, flags)
+    if verb == "client":
+        _need_type(values)
+        return run_client(ClientConfig(**values))
+    address = values.pop("address", None)
+    config = ClientConfig(**{"type": 0} | values)
+    if verb == "lookup":
+        return run_lookup(config)
+    if verb == "list":
+        return run_list(config.binders, flags["output"])
+    if verb == "status":
+        return run_status(config.binders, flags["output"])
+    assert verb == "why"
+    return run_why(config, address, flags["output"])
 
 
 def _in_one_line(text: str) -> str:
     """`text` with what would break the line, or a terminal, written out."""
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
-
-
-def _values(role: str, flags: dict[str, Any]) -> dict[str, Any]:
-    return gather(role, SETTINGS[role], flags)
 
 
 def _need_type(values: dict[str, Any]) -> None:
@@ -109,9 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     lookup = _add_verb(verbs, "lookup", "ask once: prints ip:port")
     lookup.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
     _add_setting(lookup, BINDERS)
-    listing = _add_verb(verbs, "list", "print all that a binder knows")
-    _add_setting(listing, BINDERS)
-    listing.add_argument("--output", choices=("table", "json"), default="table")
+    _add_question(_add_verb(verbs, "list", "print all that a binder knows"))
+    _add_question(_add_verb(verbs, "status", "print how a binder is, and whom it hears"))
+    why = _add_verb(verbs, "why", "print what happened to one instance")
+    why.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
+    why.add_argument("address", metavar="ADDRESS", help="ip:port of the instance")
+    _add_question(why)
     verbs.add_parser("demo", help="watch three binders, their servers, and a crash or two")
     return parser
 
@@ -122,6 +139,12 @@ def _add_verb(
     added = verbs.add_parser(verb, help=help_text, description=help_text, allow_abbrev=False)
     added.add_argument("--config", metavar="FILE", help="a TOML file; see conf/prr.toml")
     return added
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    """What every verb that asks a binder about itself takes."""
+    _add_setting(parser, BINDERS)
+    parser.add_argument("--output", choices=("table", "json"), default="table")
 
 
 def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:

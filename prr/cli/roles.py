@@ -11,7 +11,7 @@ import gevent.socket
 from prr.cli.exits import NO_BINDER, YES
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
-from prr.core.replication import PEERS_MAX
+from prr.core.peers import PEERS_MAX
 from prr.core.server import Server
 from prr.shell.addresses import is_ip, own_ips, resolve, resolve_any, seen_from
 from prr.shell.datagrams import Datagrams, open_socket
@@ -37,7 +37,15 @@ def run_binder(config: BinderConfig) -> int:
     named = tuple(peer for peer in config.peers if not is_ip(peer[0]))
     peers = _other_nodes([peer for peer in config.peers if is_ip(peer[0])], own)
     ips = own_ips() if own[0] == "0.0.0.0" else frozenset({own[0]})
-    core = Binder(ips, tuple(peers), config.wire, expects_peers=bool(named))
+    core = Binder(
+        ips,
+        tuple(peers),
+        identity=random.getrandbits(64),
+        rng=random.Random(),
+        wire=config.wire,
+        lease=config.lease,
+        expects_peers=bool(named),
+    )
     node = Node(core, Role.BINDER, datagrams, f"binder listening on {describe_address(own)}")
     gevent.spawn(_resolve_peers, list(named), own, core, node)
     node.run()

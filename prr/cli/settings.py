@@ -13,7 +13,9 @@ from typing import Any
 
 from prr.config import BadInput
 from prr.text import (
+    parse_address,
     parse_count,
+    parse_lease,
     parse_listen,
     parse_message,
     parse_peer,
@@ -54,8 +56,12 @@ PEERS = Setting("peers", "--peer", parse_peer, "HOST:PORT", "another binder; rep
 WIRE = Setting(
     "wire", "--wire", parse_wire, "spec|lab2016", "form of a look-up's answer: 7 bytes, or 8"
 )
+LEASE = Setting(
+    "lease", "--lease", parse_lease, "S", "seconds after which one not heard of is verified (15)"
+)
 TYPE = Setting("type", "--type", _parse_type, "TYPE", "0 to 255, or a name in conf/services.toml")
 TYPE_ARGUMENT = replace(TYPE, flag="TYPE")
+ADDRESS_ARGUMENT = Setting("address", "ADDRESS", parse_address, "ADDRESS", "ip:port")
 BINDERS = Setting(
     "binders", "--binder", parse_peer, "HOST:PORT", "a binder to choose from; repeat it", many=True
 )
@@ -71,7 +77,7 @@ RETRY_UNKNOWN = Setting(
 )
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
-    "binder": (LISTEN, PEERS, WIRE),
+    "binder": (LISTEN, PEERS, WIRE, LEASE),
     "server": (TYPE, LISTEN, BINDERS),
     "client": (TYPE, BINDERS, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
 }

@@ -1,24 +1,35 @@
-"""The binder: what to do about each frame, and when time passes."""
+"""The binder: what to do about each frame, and when time passes.
 
-from typing import assert_never
+The rules about one instance in doubt are in `watch`, those about versions in `members`, those
+about other binders' words in `hearsay`, and how they are asked in `replication`; here is who may
+say what, and which of them it goes to.
+"""
 
-from prr.config import WireForm
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop
+from random import Random  # noqa: TID251 the type only: the dice come in as an argument
+from typing import Any
+
+from prr.config import Limits, WireForm
+from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop, Tell, about
+from prr.core.hearsay import Hearsay
+from prr.core.members import Members
+from prr.core.peers import PEERS_MAX, Peer, Peers
 from prr.core.registry import Added as Adding
 from prr.core.registry import Registry
-from prr.core.replication import PEERS_MAX, SYNC_WAIT, PeerSync
-from prr.core.verification import Verdict, Verifications
+from prr.core.replication import Replication
+from prr.core.status import status_of
+from prr.core.watch import Watch
 from prr.wire.address import (
     Address,
     Instance,
     address_of,
-    describe,
     describe_address,
     make_instance,
+    type_of,
 )
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
     Added,
+    Alive,
     Complaint,
     Found,
     FoundInstance,
@@ -31,7 +42,13 @@ from prr.wire.frames import (
     Subscribed,
     Unknown,
 )
-from prr.wire.trailer import Trailer
+from prr.wire.trailer import Question, Trailer
+from prr.wire.versions import LEFT
+
+LEASE = 15.0
+"""Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
+dead that nobody asks for sooner, and asks the living more often: 1/LEASE questions a second each,
+for those that do not renew by themselves."""
 
 
 class Binder:
@@ -44,41 +61,56 @@ class Binder:
     def __init__(
         self,
         own_ips: frozenset[str],
-        peers: tuple[Address, ...] = (),
+        peers: tuple[Address, ...],
+        identity: int,
+        rng: Random,
         wire: WireForm = WireForm.SPEC,
+        limits: Limits | None = None,
+        lease: float = LEASE,
         expects_peers: bool = False,
     ) -> None:
         """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
         local. With `expects_peers` more of them may be added soon.
+
+        `identity` tells this binder from all others (64 bits); `lease` is in seconds.
         """
         assert len(peers) <= PEERS_MAX
+        limits = limits or Limits()
         self._own_ips = own_ips
         self._expects_peers = expects_peers
-        self._peers = dict.fromkeys(peers)  # a set that keeps its order
         self._wire = wire
-        self._registry = Registry()
-        self._verifications = Verifications()
-        self._sync = PeerSync()
-        self._sync_until: float | None = None
+        self._peers = Peers(peers)
+        self._members = Members(identity, limits, self._peers)
+        self._watch = Watch(self._members, self._peers, limits, lease, rng)
+        self._hearsay = Hearsay(self._members, self._watch)
+        self._replication = Replication(self._members, self._peers, wire)
 
     @property
     def registry(self) -> Registry:
         """What it knows; to be read only."""
-        return self._registry
+        return self._members.registry
+
+    @property
+    def peers(self) -> Peers:
+        """Whom it knows; to be read only."""
+        return self._peers
+
+    @property
+    def identity(self) -> int:
+        """What tells it from all others."""
+        return self._members.identity
+
+    def status(self, now: float) -> dict[str, Any]:
+        """How it is, and whom it hears, as plain data; see `status`."""
+        return status_of(self._members, self._watch, self._peers, self._replication.is_synced, now)
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list."""
-        if self._peers or self._expects_peers:
-            self._sync_until = now + SYNC_WAIT
-        return [self._sync.ask(peer, now) for peer in self._peers]
+        return self._replication.start(now, self._expects_peers)
 
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
         """One more peer, whose name could only be resolved now."""
-        if peer in self._peers:
-            return []
-        assert len(self._peers) < PEERS_MAX
-        self._peers[peer] = None
-        return [self._sync.ask(peer, now)]
+        return self._replication.add_peer(peer, now)
 
     def stop(self, now: float) -> list[Effect]:
         """Leave in good order. The other binders go on; nobody has to be told."""
@@ -86,174 +118,142 @@ class Binder:
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""
+        peer = self._peers.get(source)
+        if peer is not None:
+            self._replication.heard(peer, frame, now)
+            effects = self._handle_peer(frame, peer, now)
+            if effects is not None:
+                return effects
         match frame:
             case Lookup(type=type_):
                 return self._look_up(type_, source)
             case Complaint(instance=instance):
                 return self._complaint(instance, source, now)
-            case Subscribe(type=type_):
-                return self._subscribe(type_, source)
-            case ListRequest():
+            case Subscribe():
+                return self._subscribe(frame, source, now)
+            case Removed(instance=instance) if source == address_of(instance):
+                return self._withdrawn(instance, source, now)
+            case ListRequest() if source[0] in self._own_ips or source[0].startswith("127."):
                 return self._list(frame, source)
-            case ServiceList():
-                return self._merge(frame, source, now)
-            case Added(instance=instance):
-                return self._added(instance, source)
-            case Removed(instance=instance):
-                return self._removed(instance, source)
             case _:
                 return _out_of_place(frame, source)
 
+    def _handle_peer(self, frame: Frame, peer: Peer, now: float) -> list[Effect] | None:
+        """Decide about what only another binder may say; None if anybody may."""
+        nonce = frame.trailer.nonce if frame.trailer else None
+        match frame:
+            case ListRequest():
+                return self._replication.answer(frame, peer, now)
+            case ServiceList():
+                return self._merge(frame, peer, now)
+            case Added():
+                return self._hearsay.added(frame, peer, now)
+            case Removed():
+                return self._hearsay.removed(frame, peer, now)
+            case Complaint(instance=instance) if nonce is not None:
+                if instance not in self.registry:
+                    return []  # it is no witness
+                return self._watch.ask_for_peer(instance, peer.address, nonce, now)
+            case Alive() | Unknown() if nonce is not None:
+                return self._watch.opinion(peer.address, nonce, isinstance(frame, Alive), now)
+            case _:
+                return None
+
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
-        verdict = self._verifications.probed(probe, outcome, now)
-        if verdict is not None:
-            return self._judge(verdict)
-        return []
+        return self._watch.probed(probe, outcome, now)
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        pending = (self._sync_until, self._sync.deadline(), self._verifications.deadline())
+        pending = (self._watch.deadline(), self._replication.deadline())
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
-        effects = self._sync.tick(now)
-        if self._sync_until is not None and now >= self._sync_until:
-            why = f"no peer's list within {SYNC_WAIT:g} s; serving what subscribes here"
-            effects += self._synced(why)
-        probes, verdicts = self._verifications.tick(now)
-        effects += probes
-        for verdict in verdicts:
-            effects += self._judge(verdict)
-        return effects
+        return self._replication.tick(now) + self._watch.tick(now)
 
     # The rules, in the order of the frame table.
 
     def _look_up(self, type_: int, source: Address) -> list[Effect]:
-        instance = self._registry.next(type_)
+        instance = self.registry.turns.next(type_)
         if instance is None:
             # Before it has heard its peers a binder does not know what does not exist.
-            return [Send(Unknown(), source)] if self._sync_until is None else []
+            return [Send(Unknown(), source)] if self._replication.is_synced else []
         if self._wire is WireForm.LAB2016:
             return [Send(FoundInstance(instance), source)]
         return [Send(Found(address_of(instance)), source)]
 
     def _complaint(self, instance: Instance, source: Address, now: float) -> list[Effect]:
-        if instance not in self._registry:
-            return [Report(Event.NOT_HELD, describe(instance), describe_address(source))]
-        if instance in self._verifications:
-            return []
-        why = f"{describe_address(source)} could not reach it"
-        if self._verifications.full:
-            why += "; too many verifications under way, this one has to be asked for again"
-            return [Report(Event.UNVERIFIED, describe(instance), why)]
-        self._registry.suspect(instance)
-        probe = self._verifications.begin(instance, now)
-        return [Report(Event.COMPLAINT, describe(instance), why), probe]
+        if instance not in self.registry:
+            return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
+        return self._watch.accuse(instance, f"{describe_address(source)} could not reach it", now)
 
-    def _subscribe(self, type_: int, source: Address) -> list[Effect]:
+    def _subscribe(self, frame: Subscribe, source: Address, now: float) -> list[Effect]:
         if source[1] == 0:  # nobody can be reached there
-            return [Report(Event.OUT_OF_PLACE, describe_address(source), "subscribed from port 0")]
-        instance = make_instance(type_, source)
-        match self._registry.add(instance):
-            case Adding.NEW:
-                effects: list[Effect] = self._tell_peers(Added(instance))
-                effects.append(Report(Event.SUBSCRIBED, describe(instance), "it said so itself"))
-                return [*effects, Send(Subscribed(), source)]
-            case Adding.KNOWN:
-                self._exonerate(instance)
-                return [Send(Subscribed(), source)]
-            case Adding.FULL:
-                why = f"{len(self._registry)} instances are held, which is the limit"
-                return [Report(Event.REFUSED, describe(instance), why)]
-            case never:
-                assert_never(never)
-
-    def _list(self, frame: ListRequest, source: Address) -> list[Effect]:
-        is_peer = source in self._peers
-        if not is_peer and source[0] not in self._own_ips and not source[0].startswith("127."):
             return _out_of_place(frame, source)
-        asked = frame.trailer or Trailer()
-        page, cursor = self._registry.page(asked.cursor or b"", LIST_INSTANCES_MAX)
-        # A trailer goes to whoever sent one, and to a peer, who may be one of ours.
-        needs_one = frame.trailer is not None or (is_peer and cursor is not None)
-        trailer = Trailer(cursor=cursor, nonce=asked.nonce) if needs_one else None
-        return [Send(ServiceList(tuple(page), trailer=trailer), source)]
-
-    def _merge(self, frame: ServiceList, source: Address, now: float) -> list[Effect]:
-        if source not in self._peers:
-            return _out_of_place(frame, source)
+        instance = make_instance(frame.type, source)
+        start = (frame.trailer.start or 0) if frame.trailer else 0
+        version = self.registry.table.version(instance)
+        removal = self.registry.table.removal(instance)
+        if version is None and removal is not None and removal.start:
+            return self._watch.readmit(instance, now)
         effects: list[Effect] = []
-        for instance in frame.instances:
-            effects += self._learn(instance, source)
-        effects += self._sync.heard(source, frame, now)
-        if not self._sync.awaits(source) and self._sync_until is not None:
-            effects += self._synced(f"{len(self._registry)} instances known")
+        if version is None or (version.home, version.start) != (self._members.identity, start):
+            if self._members.add(instance, start) is Adding.FULL:
+                why = f"{len(self.registry)} instances are held, which is the limit"
+                return [about(Event.REFUSED, instance, why)]
+            effects += self._members.tell_added(instance)
+            if version is None:
+                effects.append(about(Event.SUBSCRIBED, instance, "it said so itself"))
+            if version is None or version.start != start:
+                effects += self._doubt_others_at(instance, start, now)
+        self._watch.spoke(instance, now)
+        # An empty trailer is all that fits into what a stranger may get, and says enough.
+        trailer = Trailer() if frame.trailer else None
+        return [*effects, Send(Subscribed(trailer=trailer), source)]
+
+    def _doubt_others_at(self, instance: Instance, start: int, now: float) -> list[Effect]:
+        """Another type at the same address may be what ran there before."""
+        effects: list[Effect] = []
+        for other in self.registry.table.at_address(instance):
+            version = self.registry.table.version(other)
+            same_process = bool(start) and version is not None and version.start == start
+            if other != instance and not same_process:
+                why = f"type {type_of(instance)} subscribed from its address"
+                effects += self._watch.accuse(other, why, now)
         return effects
 
-    def _added(self, instance: Instance, source: Address) -> list[Effect]:
-        if source not in self._peers:
-            return [Report(Event.OUT_OF_PLACE, describe(instance), describe_address(source))]
-        return self._learn(instance, source)
+    def _list(self, frame: ListRequest, source: Address) -> list[Effect]:
+        """A program on this host wants to know what there is, or how things are."""
+        asked = frame.trailer
+        if asked is not None and asked.question is not None:
+            subject = Instance(asked.cursor) if asked.cursor else None
+            nonce, offset = asked.nonce or 0, asked.offset or 0
+            return [Tell(Question(asked.question), source, nonce, offset, subject)]
+        cursor = asked.cursor if asked else None
+        page, after = self.registry.table.instances(cursor or b"", LIST_INSTANCES_MAX)
+        trailer = Trailer(cursor=after, nonce=asked.nonce) if asked else None
+        return [Send(ServiceList(tuple(page), trailer=trailer), source)]
 
-    def _removed(self, instance: Instance, source: Address) -> list[Effect]:
-        if source == address_of(instance):
-            # The answer goes out even if it was not held: the first one may have been lost.
-            effects = self._withdraw(instance)
-            return [*effects, Send(Removed(instance), source)]
-        if source not in self._peers:
-            return [Report(Event.OUT_OF_PLACE, describe(instance), describe_address(source))]
-        if not self._forget(instance):
-            return []
-        why = f"peer {describe_address(source)} says so"
-        return [Report(Event.REMOVED, describe(instance), why)]
+    def _merge(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
+        changes, effects = self._hearsay.merge(frame, peer, now)
+        if changes:
+            self._replication.news()
+        return effects + self._replication.merged(frame, peer, now)
 
-    # What the rules are made of.
-
-    def _judge(self, verdict: Verdict) -> list[Effect]:
-        name = describe(verdict.instance)
-        if verdict.alive:
-            self._registry.trust(verdict.instance)
-            return [Report(Event.VERIFIED, name, verdict.why)]
-        self._forget(verdict.instance)
-        effects = self._tell_peers(Removed(verdict.instance))
-        return [*effects, Report(Event.EVICTED, name, verdict.why)]
-
-    def _learn(self, instance: Instance, source: Address) -> list[Effect]:
-        match self._registry.add(instance):
-            case Adding.NEW:
-                why = f"peer {describe_address(source)} says so"
-                return [Report(Event.LEARNED, describe(instance), why)]
-            case Adding.KNOWN:
-                return []
-            case Adding.FULL:
-                why = f"{len(self._registry)} instances are held, which is the limit"
-                return [Report(Event.REFUSED, describe(instance), why)]
-            case never:
-                assert_never(never)
-
-    def _withdraw(self, instance: Instance) -> list[Effect]:
-        effects = self._tell_peers(Removed(instance))  # even if it was not held: another may
-        if not self._forget(instance):
-            return effects
-        return [*effects, Report(Event.WITHDRAWN, describe(instance), "it said so itself")]
-
-    def _exonerate(self, instance: Instance) -> None:
-        """It just spoke for itself: no need to go on asking."""
-        self._verifications.cancel(instance)
-        self._registry.trust(instance)
-
-    def _forget(self, instance: Instance) -> bool:
-        self._verifications.cancel(instance)
-        return self._registry.remove(instance)
-
-    def _tell_peers(self, frame: Frame) -> list[Effect]:
-        return [Send(frame, peer) for peer in self._peers]
-
-    def _synced(self, why: str) -> list[Effect]:
-        self._sync_until = None
-        return [Report(Event.SYNCED, "this binder", why)]
+    def _withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        version = self.registry.table.version(instance)
+        if version is not None or self.registry.table.removal(instance) is None:
+            # Told to the others even if it is not held here: one of them may.
+            start = (version.start if version else 0) or LEFT
+            effects += self._members.remove(instance, start, now)
+        if version is not None:
+            effects.append(about(Event.WITHDRAWN, instance, "it said so itself"))
+            # Unless this was a late copy of what it said before it came back.
+            effects += self._watch.said_to_be_gone(instance, now)
+        # The answer goes out in any case: the first one may have been lost.
+        return [*effects, Send(Removed(instance), source)]
 
 
 def _out_of_place(frame: Frame, source: Address) -> list[Effect]:

@@ -16,6 +16,12 @@ class Deadlines(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._order = 0  # breaks ties, so that keys are never compared
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._due
+
+    def __len__(self) -> int:
+        return len(self._due)
+
     def set(self, key: K, when: float) -> None:
         """`key` is due at `when` (seconds), whatever was set before."""
         self._order += 1

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from prr.wire.address import Address, Instance
-from prr.wire.frames import Frame
+from prr.wire.address import Address, Instance, describe, type_of
+from prr.wire.frames import Alive, Frame, Verify
+from prr.wire.trailer import Question
+from prr.wire.versions import LEFT
 
 
 class Event(StrEnum):
@@ -19,7 +21,12 @@ class Event(StrEnum):
     COMPLAINT = "complaint"
     VERIFIED = "verified"
     UNVERIFIED = "not verified"
+    ASKED = "asked"
     REFUSED = "refused"
+    KEPT = "kept"
+    ADOPTED = "adopted"
+    BRAKE = "brake"
+    LATE = "late"
     SYNCED = "synced"
     PEER_SILENT = "peer silent"
     CONFIRMED = "confirmed"
@@ -29,8 +36,8 @@ class Event(StrEnum):
     NOT_HELD = "complaint about what is not held"
 
 
-SILENT_EVENTS = frozenset({Event.OUT_OF_PLACE, Event.NOT_HELD})
-"""Counted, never written: a stranger must not be able to fill a log."""
+SILENT_EVENTS = frozenset({Event.OUT_OF_PLACE, Event.NOT_HELD, Event.ASKED})
+"""Counted, never written to the log: a stranger must not be able to fill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +52,41 @@ class Send:
 class Probe:
     """Ask an instance whether it lives (VERIFIE_N_EXISTE_PAS), from a fresh connected socket.
 
-    The shell listens `wait` seconds and tells the core what came: `probed(probe, outcome, now)`.
-    Silence needs no word; the core watches its own deadline.
+    A further question of the same `serial` goes out from the same socket while that is open, so
+    that a slow answer to the one before still counts; after a refusal it has a fresh one. The
+    shell listens for another `wait` seconds for what `is_answer` accepts, and tells the core what
+    came: `probed(probe, outcome, now)`. Silence needs no word; the core watches its own deadline.
+
+    `start` is the start number of the server asked, where known; LEFT: any will do; 0: a bare
+    answer will do as well, from a program of 2016.
     """
 
     instance: Instance
     serial: int
     wait: float
+    frame: Verify
+    start: int
+
+    def is_answer(self, frame: Frame) -> bool:
+        """The frame answers this question.
+
+        A server of ours repeats the question's nonce and says its types and its start; one of
+        2016 answers with the bare frame.
+        """
+        if not isinstance(frame, Alive):
+            return False
+        asked, said = self.frame.trailer, frame.trailer
+        if asked is None:
+            return True
+        if said is None:
+            return self.start == 0
+        return (
+            said.nonce == asked.nonce
+            and said.types is not None
+            and type_of(self.instance) in said.types
+            and said.start is not None
+            and self.start in (0, LEFT, said.start)
+        )
 
 
 class Outcome(StrEnum):
@@ -69,6 +104,23 @@ class Report:
     event: Event
     subject: str
     why: str
+    instance: Instance | None = None
+
+
+def about(event: Event, instance: Instance, why: str) -> Report:
+    """A Report about one instance, whose history keeps it."""
+    return Report(event, describe(instance), why, instance)
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A program on this host asks for what the shell knows as well: send it as text, in parts."""
+
+    question: Question
+    target: Address
+    nonce: int
+    offset: int
+    instance: Instance | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +131,4 @@ class Stop:
     why: str
 
 
-Effect: TypeAlias = Send | Probe | Report | Stop
+Effect: TypeAlias = Send | Probe | Report | Tell | Stop

@@ -1,90 +1,190 @@
-"""Bringing a binder up to date: the questions for the peers' lists, as rows with a deadline.
+"""Keeping up with the other binders: who is asked, when, and what their answers lead to.
 
-Each peer is asked until it has answered to its last page, with growing pauses, for ever: a peer
-that is not up yet costs one byte every few seconds.
+A peer is first asked with the spec's bare byte, since it may be a program of 2016. One that
+answers with a trailer is ours, and is compared with every second or so. One that answers bare is
+asked once more, with a trailer; if that too is answered bare, it is a program of 2016, which tells
+what it knows in its own time.
 """
 
-from dataclasses import dataclass
-
+from prr.config import WireForm
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Report, Send
+from prr.core.gossip import Gossip
+from prr.core.members import Members
+from prr.core.peers import Kind, Peer, Peers
 from prr.wire.address import Address, describe_address
-from prr.wire.frames import ListRequest, ServiceList
+from prr.wire.fields import LIST_INSTANCES_MAX
+from prr.wire.frames import Frame, ListRequest, ServiceList
 from prr.wire.trailer import Trailer
-
-PEERS_MAX = 64
-"""Peers of one binder: each change is told to every one of them."""
 
 SYNC_WAIT = 1.0
 """Seconds after which a binder that heard no peer answers "no such service" all the same."""
 
-PAUSE_FIRST = 0.1
+SYNC_TALK = 10.0
+"""Seconds after which it does so although a peer is still telling what it knows."""
+
+ROUND_PAUSE = 1.0
+"""Seconds between two comparisons: what a lost datagram kept from a binder it learns by then."""
+
+ROUND_PAUSE_NEWS = 0.1
+"""Seconds to the next comparison when the last one brought news: the others may lack it too."""
+
+HINT_PAUSE = 0.2
+"""Seconds at least between two comparisons begun because a peer was seen to differ."""
+
+PAUSE_FIRST = 0.05
 PAUSE_MAX = 5.0
-"""Seconds between two questions to a peer that is silent: they double from first to max."""
+"""Seconds between two questions to a peer that never answered: they double from first to max."""
 
 
-@dataclass(slots=True)
-class _Row:
-    cursor: bytes | None = None
-    nonce: int | None = None  # tells the page that is waited for from a late copy of another
-    pause: float = PAUSE_FIRST
-    reported_silent: bool = False
+class Replication:
+    """What this binder asks of its peers, and answers them."""
 
+    def __init__(self, members: Members, peers: Peers, wire: WireForm) -> None:
+        self._members = members
+        self._peers = peers
+        self._volunteers = wire is WireForm.SPEC
+        self._gossip = Gossip(members.identity, members.registry.table)
+        self._first_questions: Deadlines[Address] = Deadlines()
+        self._pauses: dict[Address, float] = {}
+        self._round_at: float | None = None
+        self._hinted_at: float | None = None
+        self._sync_until: float | None = None
+        self._brought_news = False
 
-class PeerSync:
-    """The peers whose list is still awaited."""
+    @property
+    def is_synced(self) -> bool:
+        """It has heard a peer, or waited long enough: what it does not know does not exist."""
+        return self._sync_until is None
 
-    def __init__(self) -> None:
-        self._rows: dict[Address, _Row] = {}
-        self._deadlines: Deadlines[Address] = Deadlines()
+    def start(self, now: float, expects_peers: bool) -> list[Effect]:
+        """Begin: ask every peer for its list."""
+        if len(self._peers) or expects_peers:
+            self._sync_until = now + SYNC_WAIT
+        self._round_at = now + ROUND_PAUSE
+        return [self._ask_bare(peer.address, PAUSE_FIRST, now) for peer in self._peers.all()]
 
-    def ask(self, peer: Address, now: float) -> Send:
-        """Start to ask a peer for its list, from the beginning."""
-        assert len(self._rows) < PEERS_MAX
-        self._rows[peer] = _Row()
-        return self._question(peer, now)
-
-    def awaits(self, peer: Address) -> bool:
-        """This peer has not sent its whole list yet."""
-        return peer in self._rows
-
-    def heard(self, peer: Address, frame: ServiceList, now: float) -> list[Effect]:
-        """Hear a page of a peer's list: the question for the next one, or that it was the last.
-
-        A page nobody waits for any more has no effect here.
-        """
-        row = self._rows.get(peer)
-        trailer = frame.trailer or Trailer()
-        if row is None or row.nonce != trailer.nonce:
+    def add_peer(self, address: Address, now: float) -> list[Effect]:
+        """One more peer, whose name could only be resolved now."""
+        if address in self._peers:
             return []
-        if trailer.cursor:
-            row.cursor, row.pause = trailer.cursor, PAUSE_FIRST
-            row.nonce = (row.nonce or 0) + 1
-            return [self._question(peer, now)]
-        del self._rows[peer]
-        self._deadlines.cancel(peer)
-        return [Report(Event.SYNCED, f"peer {describe_address(peer)}", "it sent its whole list")]
+        self._peers.add(address)
+        return [self._ask_bare(address, PAUSE_FIRST, now)]
 
-    def tick(self, now: float) -> list[Effect]:
-        """Ask again whoever owes an answer by `now`."""
-        effects: list[Effect] = []
-        while (peer := self._deadlines.pop_due(now)) is not None:
-            row = self._rows[peer]
-            row.pause = min(2 * row.pause, PAUSE_MAX)
-            if row.pause > SYNC_WAIT and not row.reported_silent:
-                row.reported_silent = True
-                why = f"no list from it; it is asked again every {PAUSE_MAX:g} s at the latest"
-                effects.append(Report(Event.PEER_SILENT, describe_address(peer), why))
-            effects.append(self._question(peer, now))
+    def heard(self, peer: Peer, frame: Frame, now: float) -> None:
+        """Any frame from a peer shows that it is there, and perhaps what it is."""
+        peer.heard_at = now
+        if frame.trailer is not None and frame.trailer.binder is not None:
+            peer.kind, peer.answered_bare_at = Kind.OURS, None
+            peer.identity = frame.trailer.binder
+            if not isinstance(frame, ListRequest):
+                self._answered(peer.address)
+
+    def answer(self, frame: ListRequest, peer: Peer, now: float) -> list[Effect]:
+        """A peer's question for the list."""
+        if frame.trailer is None:
+            return [Send(self._answer_to_bare(peer), peer.address)]
+        effects: list[Effect] = [Send(self._gossip.answer(frame.trailer), peer.address)]
+        if frame.trailer.digest not in (None, self._members.registry.table.digest()):
+            effects += self._begin_on_hint(peer, now)
         return effects
 
-    def deadline(self) -> float | None:
-        """When `tick` has something to do; None if every peer has answered."""
-        return self._deadlines.first()
+    def news(self) -> None:
+        """An answer brought something that was not known here."""
+        self._brought_news = True
 
-    def _question(self, peer: Address, now: float) -> Send:
-        row = self._rows[peer]
-        self._deadlines.set(peer, now + row.pause)
-        # The first question is the spec's bare byte: the peer may be a program of 2016.
-        trailer = Trailer(cursor=row.cursor, nonce=row.nonce) if row.cursor else None
-        return Send(ListRequest(trailer=trailer), peer)
+    def merged(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
+        """A peer's answer, whose words have been taken over: what to ask next."""
+        self._answered(peer.address)
+        trailer = frame.trailer
+        if trailer is None or trailer.binder is None:
+            return self._answered_bare(peer, now)
+        if trailer.group is None and trailer.nonce is None:  # the answer to the bare byte
+            if self._sync_until is not None:
+                self._sync_until = now + SYNC_TALK
+            return [*self._gossip.begin(peer.address, now)]
+        heard = self._gossip.heard(peer.address, trailer, now)
+        if heard.round_trip is not None:
+            peer.round_trip = heard.round_trip
+        if heard.is_over:
+            peer.agrees = not self._brought_news
+            self._round_at = now + (ROUND_PAUSE_NEWS if self._brought_news else ROUND_PAUSE)
+            self._brought_news = False
+            return self._synced(f"peer {describe_address(peer.address)} has told all it knows")
+        return [*heard.sends]
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do; None if nothing is pending."""
+        pending = (
+            self._sync_until,
+            self._first_questions.first(),
+            self._gossip.deadline(),
+            self._round_at if len(self._peers) else None,
+        )
+        return min((when for when in pending if when is not None), default=None)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due by `now`. Safe to call too often."""
+        effects: list[Effect] = []
+        if self._sync_until is not None and now >= self._sync_until:
+            why = f"no peer's list within {SYNC_WAIT:g} s; serving what is known here"
+            effects += self._synced(why)
+        while (address := self._first_questions.pop_due(now)) is not None:
+            effects += self._ask_bare_again(address, now)
+        sends, given_up = self._gossip.tick(now)
+        effects += sends
+        for address in given_up:
+            if (peer := self._peers.get(address)) is not None:
+                peer.agrees = None
+        if given_up and not self._gossip.is_talking:
+            effects += self._synced("the peers fell silent; serving what they have told so far")
+        if self._round_at is not None and now >= self._round_at:
+            self._round_at = now + ROUND_PAUSE
+            if (chosen := self._peers.next(now)) is not None:
+                effects += self._gossip.begin(chosen.address, now)
+        return effects
+
+    def _answer_to_bare(self, peer: Peer) -> ServiceList:
+        """The first instances; one of ours is shown that it may ask for the rest."""
+        instances, _ = self._members.registry.table.instances(b"", LIST_INSTANCES_MAX)
+        shows = self._volunteers or peer.kind is Kind.OURS
+        trailer = Trailer(binder=self._members.identity) if shows else None
+        return ServiceList(tuple(instances), trailer=trailer)
+
+    def _begin_on_hint(self, peer: Peer, now: float) -> list[Effect]:
+        """A peer was seen to differ: it may know what we do not."""
+        if self._hinted_at is not None and now - self._hinted_at < HINT_PAUSE:
+            return []
+        self._hinted_at = now
+        return [*self._gossip.begin(peer.address, now)]
+
+    def _answered_bare(self, peer: Peer, now: float) -> list[Effect]:
+        if self._gossip.is_talking_to(peer.address):  # it was asked with a trailer
+            self._gossip.forget(peer.address)
+            peer.kind, peer.identity, peer.answered_bare_at = Kind.LAB, None, None
+        elif peer.kind is Kind.UNKNOWN:
+            peer.answered_bare_at = now
+        return self._synced(f"peer {describe_address(peer.address)} sent its list")
+
+    def _ask_bare_again(self, address: Address, now: float) -> list[Effect]:
+        pause = min(2 * self._pauses[address], PAUSE_MAX)
+        effects: list[Effect] = []
+        if pause > SYNC_WAIT >= self._pauses[address]:
+            why = f"no list from it; it is asked again every {PAUSE_MAX:g} s at the latest"
+            effects.append(Report(Event.PEER_SILENT, describe_address(address), why))
+        return [*effects, self._ask_bare(address, pause, now)]
+
+    def _ask_bare(self, address: Address, pause: float, now: float) -> Send:
+        self._pauses[address] = pause
+        self._first_questions.set(address, now + pause)
+        return Send(ListRequest(), address)
+
+    def _answered(self, address: Address) -> None:
+        self._first_questions.cancel(address)
+        self._pauses.pop(address, None)
+
+    def _synced(self, why: str) -> list[Effect]:
+        if self._sync_until is None:
+            return []
+        self._sync_until = None
+        return [Report(Event.SYNCED, "this binder", why)]

@@ -17,15 +17,28 @@ from prr.wire.frames import (
     Subscribed,
     Verify,
 )
+from prr.wire.trailer import Trailer
+from prr.wire.versions import START_MAX
 
 BINDER_WAIT = 1.0
 """Seconds a binder is given to confirm, or to acknowledge a leave, before the next one is asked:
 four questions."""
 
 
+RENEWAL_FIRST = 1.0
+"""Seconds to the first renewal, by which a binder of ours learns whom it has before it."""
+
+RENEWAL = 5.0
+"""Seconds between two subscriptions with a binder of ours: three may be lost before it wonders."""
+
+BARE_ANSWERS_MAX = 3
+"""Renewals answered bare after which no more are sent: a program of 2016 may take each of them
+for one more server. Fewer could be late copies of the answer to the first, bare subscription."""
+
+
 class _State(Enum):
     SUBSCRIBING = auto()
-    SERVING = auto()
+    SERVING = auto()  # and renewing, where the binder is ours
     LEAVING = auto()
     OVER = auto()
 
@@ -37,10 +50,13 @@ class Server:
         """`binders` holds, for each binder, where it sees this server; `type_` is 0 to 255."""
         assert binders
         self._type = type_
+        self._start = rng.randint(2, START_MAX)
         self._seen_at = binders
         self._binders = rng.sample(list(binders), len(binders))  # all, in a random order
         self._left_to_ask: list[Address] = []
         self._asking: Asking | None = None
+        self._renew_at: float | None = None
+        self._bare_answers = 0
         self._state = _State.SUBSCRIBING
 
     def start(self, now: float) -> list[Effect]:
@@ -53,6 +69,7 @@ class Server:
         if self._state in (_State.LEAVING, _State.OVER):
             return []
         self._state = _State.LEAVING
+        self._renew_at = None
         self._left_to_ask = list(self._binders)  # the first is the one that confirmed
         return self._ask_next_binder(now)
 
@@ -62,9 +79,9 @@ class Server:
             case Request(message=message):
                 return [Send(Response(message), source)]
             case Verify():
-                return [Send(Alive(), source)]
+                return self._verified(frame, source)
             case Subscribed():
-                return self._confirmed(source)
+                return self._confirmed(frame, source, now)
             case Removed():
                 return self._left(frame, source)
             case _:
@@ -73,10 +90,14 @@ class Server:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        return self._asking.deadline() if self._asking else None
+        return self._asking.deadline() if self._asking else self._renew_at
 
     def tick(self, now: float) -> list[Effect]:
         """Ask again, or ask the next binder, or give up. Safe to call too often."""
+        if self._renew_at is not None and now >= self._renew_at:
+            self._renew_at = None
+            self._left_to_ask = list(self._binders)
+            return self._ask_next_binder(now)
         if self._asking is None:
             return []
         if self._asking.ended(now):
@@ -90,8 +111,11 @@ class Server:
         return [Send(self._question(binder), binder)] if binder else []
 
     def _question(self, binder: Address) -> Frame:
-        leaving = self._state is _State.LEAVING
-        return Removed(self._instance(binder)) if leaving else Subscribe(self._type)
+        if self._state is _State.LEAVING:
+            return Removed(self._instance(binder))
+        if self._state is _State.SUBSCRIBING:
+            return Subscribe(self._type)  # bare: the binder may be a program of 2016
+        return Subscribe(self._type, trailer=Trailer(start=self._start))
 
     def _instance(self, binder: Address) -> Instance:
         """This server as a binder sees it."""
@@ -99,26 +123,48 @@ class Server:
 
     def _ask_next_binder(self, now: float) -> list[Effect]:
         if not self._left_to_ask:
-            return self._give_up()
+            return self._give_up(now)
         self._asking = Asking([self._left_to_ask.pop(0)], BINDER_WAIT, now)
         return self.tick(now)
 
-    def _give_up(self) -> list[Effect]:
+    def _give_up(self, now: float) -> list[Effect]:
         names = ", ".join(describe_address(binder) for binder in self._binders)
+        if self._state is _State.SERVING:  # nobody renews it now; it goes on, and tries again
+            self._asking = None
+            self._renew_at = now + RENEWAL
+            return []
         leaving = self._state is _State.LEAVING
         self._over()
         if leaving:
             return [Stop(True, f"left, but no binder acknowledged it (asked {names})")]
         return [Stop(False, f"no binder confirmed the subscription (asked {names})")]
 
-    def _confirmed(self, source: Address) -> list[Effect]:
-        if self._state is not _State.SUBSCRIBING or source not in self._binders:
+    def _verified(self, frame: Verify, source: Address) -> list[Effect]:
+        if self._state in (_State.LEAVING, _State.OVER):
+            return []  # it is about to be true that it is not there
+        nonce = frame.trailer.nonce if frame.trailer else None
+        if nonce is None:
+            return [Send(Alive(), source)]
+        trailer = Trailer(nonce=nonce, types=bytes((self._type,)), start=self._start)
+        return [Send(Alive(trailer=trailer), source)]
+
+    def _confirmed(self, frame: Subscribed, source: Address, now: float) -> list[Effect]:
+        if self._asking is None or source not in self._binders:
             return []
+        if self._state not in (_State.SUBSCRIBING, _State.SERVING):
+            return []
+        is_first = self._state is _State.SUBSCRIBING
+        is_ours = frame.trailer is not None
         self._state = _State.SERVING
         self._asking = None
+        self._bare_answers = 0 if is_ours else self._bare_answers + 1
+        if self._bare_answers <= BARE_ANSWERS_MAX:
+            self._renew_at = now + (RENEWAL_FIRST if is_first else RENEWAL)
         # It is the one to tell first when leaving.
         self._binders.remove(source)
         self._binders.insert(0, source)
+        if not is_first:
+            return []
         why = f"by binder {describe_address(source)}"
         return [Report(Event.CONFIRMED, describe(self._instance(source)), why)]
 

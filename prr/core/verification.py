@@ -1,18 +1,20 @@
-"""Is it really gone? The questions to accused instances, as rows with a deadline.
+"""Is it really gone? The questions to instances in doubt, as rows with a deadline.
 
 A row asks up to three times. An answer ends it at once. Two refusals, from two source ports, are
-proof enough (one alone can be a service that is just restarting, or a forged ICMP); so is silence
-after the third question. Pure bookkeeping: who is asked and what follows is the binder's.
+proof enough (one alone can be a service that is just restarting, or a forged ICMP). Silence is
+weak evidence: the row then waits for the opinion of other binders, who are asked along with the
+third question. Bookkeeping only: what follows from a verdict is the binder's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
-from prr.wire.address import Instance
-
-VERIFICATIONS_MAX = 512
-"""Verifications at once: each holds a socket, and a process has 1,024 unless told otherwise."""
+from prr.wire.address import Address, Instance
+from prr.wire.frames import Verify
+from prr.wire.trailer import Trailer
 
 WAITS = (0.2, 0.3, 0.5)
 """Seconds to wait for the answer to each question: a second in all."""
@@ -23,17 +25,39 @@ REFUSALS = 2
 REFUSAL_PAUSE = 0.05
 """Seconds between a refusal and the next question."""
 
+OPINION_WAIT = 1.0
+"""Seconds an opinion is waited for beyond one's own second of questions: the other binder began
+half a second later, and its second is followed by the way back, over a network that loses."""
+
 LATE = WAITS[0]
-"""Seconds by which our own clockwork may be late before silence proves nothing."""
+"""Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing."""
+
+
+class Finding(Enum):
+    """What a verification found."""
+
+    ALIVE = auto()  # it answered, or another binder's question
+    REFUSED = auto()  # nobody listens there
+    SILENT = auto()  # nobody was answered, and another binder says the same
+    SILENT_ALONE = auto()  # nobody was answered, and there was no other binder to ask
+    MUTE = auto()  # nobody was answered, not even by the binders that were asked
+    UNSENT = auto()  # the question could not be sent
 
 
 @dataclass(slots=True)
 class _Row:
     serial: int
+    nonce: int
+    start: int
+    with_nonce: bool
     asked: int = 0
     refused: int = 0
+    refused_at: float | None = None
     unsent: int = 0
     is_over: bool = False  # settled by other means; kept while its question may still be open
+    opinions_awaited: dict[Address, None] = field(default_factory=dict)
+    opinions_asked: int = 0
+    opinions_silent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +65,28 @@ class Verdict:
     """The end of a verification."""
 
     instance: Instance
-    alive: bool
+    finding: Finding
+    start: int  # the start number that the questions were about
     why: str
+
+
+@dataclass(slots=True)
+class Due:
+    """What has come due: questions to send, rows that want opinions, rows that are over."""
+
+    probes: list[Probe] = field(default_factory=list)
+    wants_opinions: list[Instance] = field(default_factory=list)
+    unanswered: list[Instance] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    was_late: bool = False
 
 
 class Verifications:
     """The verifications under way, one for each instance at most."""
 
-    def __init__(self, rows_max: int = VERIFICATIONS_MAX) -> None:
+    def __init__(self, rows_max: int, rng: Random) -> None:
         self._rows_max = rows_max
+        self._rng = rng
         self._rows: dict[Instance, _Row] = {}
         self._deadlines: Deadlines[Instance] = Deadlines()
         self._serial = 0
@@ -60,17 +97,28 @@ class Verifications:
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._rows
 
+    def under_way(self) -> list[Instance]:
+        """The instances whose verification is not settled."""
+        return [instance for instance, row in self._rows.items() if not row.is_over]
+
+    def is_over(self, instance: Instance) -> bool:
+        """It was cancelled, and only its question is still open."""
+        return self._rows[instance].is_over
+
     @property
     def full(self) -> bool:
         """No room for one more."""
         return len(self._rows) >= self._rows_max
 
-    def begin(self, instance: Instance, now: float) -> Probe:
-        """Start to verify an instance that is not being verified; there must be room."""
+    def begin(self, instance: Instance, start: int, with_nonce: bool, now: float) -> Probe:
+        """Start to verify an instance that is not being verified; there must be room.
+
+        `start` is what Probe says; `with_nonce`: ask as one of ours is asked.
+        """
         assert instance not in self._rows
         assert not self.full
         self._serial += 1
-        self._rows[instance] = _Row(self._serial)
+        self._rows[instance] = _Row(self._serial, self._rng.getrandbits(64), start, with_nonce)
         return self._ask(instance, now)
 
     def cancel(self, instance: Instance) -> None:
@@ -92,40 +140,72 @@ class Verifications:
             return None
         match outcome:
             case Outcome.ALIVE:
-                return self._end(instance, True, f"it answered question {row.asked}")
+                return self._end(instance, Finding.ALIVE, f"it answered question {row.asked}")
             case Outcome.UNSENT:
                 row.unsent += 1
                 if row.unsent == len(WAITS):
-                    return self._end(instance, True, "no question could be sent from here")
-                row.asked -= 1  # it does not count; at the deadline another one is tried
+                    return self._end(instance, Finding.UNSENT, "no question could be sent")
+                row.asked = max(0, row.asked - 1)  # it does not count; another one is tried
                 return None
             case Outcome.REFUSED:
+                if row.refused_at is not None and now - row.refused_at < REFUSAL_PAUSE / 2:
+                    return None  # of a question that was under way at the same time
+                row.refused_at = now
                 row.refused += 1
                 if row.refused == REFUSALS:
-                    return self._end(
-                        instance, False, f"refused {REFUSALS} questions from two source ports"
-                    )
+                    why = f"refused {REFUSALS} questions from two source ports"
+                    return self._end(instance, Finding.REFUSED, why)
                 self._deadlines.set(instance, now + REFUSAL_PAUSE)
                 return None
 
-    def tick(self, now: float) -> tuple[list[Probe], list[Verdict]]:
-        """What is due by `now`: the next questions, and the verdicts of silence."""
-        probes: list[Probe] = []
-        verdicts: list[Verdict] = []
+    def await_opinions(self, instance: Instance, binders: list[Address]) -> int:
+        """These binders are asked too; the nonce by which they answer."""
+        row = self._rows[instance]
+        row.opinions_awaited = dict.fromkeys(binders)
+        row.opinions_asked = len(binders)
+        return row.nonce
+
+    def opinion(self, binder: Address, nonce: int, is_alive: bool) -> Verdict | None:
+        """Hear a binder's opinion; the verdict, if that settles it."""
+        instance = next((i for i, row in self._rows.items() if row.nonce == nonce), None)
+        if instance is None:
+            return None
+        row = self._rows[instance]
+        if row.is_over or binder not in row.opinions_awaited:
+            return None
+        del row.opinions_awaited[binder]
+        if is_alive:
+            return self._end(instance, Finding.ALIVE, "it answered another binder")
+        row.opinions_silent += 1
+        return None if row.opinions_awaited or row.asked <= len(WAITS) else self._silent(instance)
+
+    def tick(self, now: float) -> Due:
+        """What is due by `now`."""
+        due = Due()
         while (when := self._deadlines.first()) is not None and when <= now:
             instance = self._deadlines.pop_due(now)
             assert instance is not None
             row = self._rows[instance]
             if row.is_over:
                 del self._rows[instance]
-            elif row.asked < len(WAITS) or now - when > LATE:
-                # Were we late ourselves, the answer may have come and found nobody: ask again.
+            elif now - when > LATE and row.asked <= len(WAITS):
+                # We were late ourselves: the answer may have come and found nobody.
+                due.was_late = True
                 row.asked = min(row.asked, len(WAITS) - 1)
-                probes.append(self._ask(instance, now))
+                due.probes.append(self._ask(instance, now))
+                if row.asked == len(WAITS):
+                    due.wants_opinions.append(instance)
+            elif row.asked < len(WAITS):
+                due.probes.append(self._ask(instance, now))
+                if row.asked == len(WAITS):
+                    due.wants_opinions.append(instance)
+            elif row.asked == len(WAITS) and row.opinions_awaited:
+                row.asked += 1  # no more questions: only opinions are awaited now
+                due.unanswered.append(instance)
+                self._deadlines.set(instance, now + OPINION_WAIT)
             else:
-                why = f"{row.asked} questions, {row.refused} refused, none answered"
-                verdicts.append(self._end(instance, False, why))
-        return probes, verdicts
+                due.verdicts.append(self._silent(instance))
+        return due
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
@@ -136,9 +216,21 @@ class Verifications:
         wait = WAITS[row.asked]
         row.asked += 1
         self._deadlines.set(instance, now + wait)
-        return Probe(instance, row.serial, wait)
+        trailer = Trailer(nonce=row.nonce) if row.with_nonce else None
+        return Probe(instance, row.serial, wait, Verify(trailer=trailer), row.start)
 
-    def _end(self, instance: Instance, alive: bool, why: str) -> Verdict:
-        del self._rows[instance]
+    def _silent(self, instance: Instance) -> Verdict:
+        row = self._rows[instance]
+        why = f"{len(WAITS)} questions, {row.refused} refused, none answered"
+        if row.opinions_silent:
+            others = f"{row.opinions_silent} of {row.opinions_asked} other binders"
+            return self._end(instance, Finding.SILENT, f"{why}; nor did it answer {others}")
+        if row.opinions_asked:
+            why += f"; nor did {row.opinions_asked} other binders answer when asked for theirs"
+            return self._end(instance, Finding.MUTE, why)
+        return self._end(instance, Finding.SILENT_ALONE, why)
+
+    def _end(self, instance: Instance, finding: Finding, why: str) -> Verdict:
+        start = self._rows.pop(instance).start
         self._deadlines.cancel(instance)
-        return Verdict(instance, alive, why)
+        return Verdict(instance, finding, start, why)

@@ -1,5 +1,6 @@
-"""All that one binder knows, fetched page by page."""
+"""What a binder tells a program on its own host, fetched part by part."""
 
+import secrets
 import socket
 import time
 
@@ -8,7 +9,7 @@ from prr.wire.address import Address, Instance
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import ListRequest, Role, ServiceList
-from prr.wire.trailer import Trailer
+from prr.wire.trailer import Question, Trailer
 
 PAGE_LIMIT = 2.0
 """Seconds in which each page must come, all resends included."""
@@ -34,6 +35,25 @@ def fetch_list(binder: Address) -> list[Instance] | None:
             brought_more = len(found) > known  # a page that brings nothing new must be the last
             cursor = page.trailer.cursor if page.trailer and brought_more else None
     return list(found)
+
+
+def fetch_text(binder: Address, question: Question, instance: bytes | None = None) -> bytes | None:
+    """What `binder` answers to a question; None when it does not answer."""
+    text = b""
+    nonce = secrets.randbits(63)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(binder)
+        except OSError:
+            return None
+        while True:
+            wanted = Trailer(nonce=nonce, question=question, cursor=instance, offset=len(text))
+            answer = _fetch_page(asking, binder, wanted)
+            if answer is None or answer.trailer is None or answer.trailer.text is None:
+                return None
+            text += answer.trailer.text
+            if len(text) >= (answer.trailer.offset or 0) or not answer.trailer.text:
+                return text
 
 
 def _fetch_page(asking: socket.socket, binder: Address, wanted: Trailer) -> ServiceList | None:

@@ -18,11 +18,13 @@ import gevent.event
 from gevent.hub import get_hub
 
 from prr.core.binder import Binder
-from prr.core.effects import SILENT_EVENTS, Effect, Probe, Report, Send, Stop
+from prr.core.effects import SILENT_EVENTS, Effect, Probe, Report, Send, Stop, Tell
 from prr.core.server import Server
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
-from prr.shell.probe import ask
+from prr.shell.journal import Journal
+from prr.shell.probe import Prober
+from prr.shell.telling import Teller
 from prr.wire.address import Address, describe_address
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
@@ -49,12 +51,17 @@ class Node:
         self._first_line = first_line
         self._datagrams = datagrams
         self._crew = Crew()
+        self._prober = Prober()
+        self._journal = Journal()
         self._reader: gevent.Greenlet[[], None] | None = None
         self._burst: Iterator[tuple[bytes, Address]] = iter(())
         self._alarm_at: float | None = None
         self._alarm = get_hub().loop.timer(0)
         self._unreachable: set[Address] = set()
         self._counts: Counter[str] = Counter()
+        self._teller: Teller | None = None
+        if isinstance(core, Binder):
+            self._teller = Teller(core, self._counts, self._journal)
         self._waiting = 0
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
@@ -92,6 +99,9 @@ class Node:
                     self._crew.spawn(partial(self._probe, effect))
                 case Report():
                     self._report(effect)
+                case Tell():
+                    assert self._teller is not None
+                    self._send(self._teller.answer(effect))
                 case Stop():
                     self._stopped.set(effect)
         self._set_alarm()
@@ -151,12 +161,13 @@ class Node:
 
     def _probe(self, probe: Probe) -> None:
         assert isinstance(self._core, Binder)
-        outcome = ask(probe.instance, probe.wait)
+        outcome = self._prober.ask(probe)
         if outcome is not None:
             self.act(self._core.probed(probe, outcome, time.monotonic()))
 
     def _report(self, report: Report) -> None:
         self._counts[str(report.event)] += 1
+        self._journal.note(report)
         if report.event not in SILENT_EVENTS:
             _log.info("%s %s: %s", report.event, report.subject, report.why)
 

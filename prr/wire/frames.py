@@ -207,16 +207,17 @@ TABLE = (
         "SERVICE_EXISTE_PAS",
         Complaint,
         (INSTANCE,),
-        ((_C, _B),),
-        '"I could not reach this one"',
+        ((_C, _B), (_B, _B)),
+        '"I could not reach this one"; between binders of ours, with a nonce: could you?',
     ),
     Form(
         4,
         "SERVICE_EXISTE_PAS",
         Unknown,
         (),
-        ((_B, _C),),
-        '"I know none of that type", the answer to 2',
+        ((_B, _C), (_B, _B)),
+        '"I know none of that type", the answer to 2; between binders of ours the answer to 4: '
+        "I could not reach it either",
     ),
     Form(
         5,
@@ -254,5 +255,12 @@ TABLE = (
         "address, and back to it as the answer",
     ),
     Form(11, "VERIFIE_N_EXISTE_PAS", Verify, (), ((_B, _S),), "after 4: are you there?"),
-    Form(12, "J_EXISTE", Alive, (), ((_S, _B),), "the answer to 11"),
+    Form(
+        12,
+        "J_EXISTE",
+        Alive,
+        (),
+        ((_S, _B), (_B, _B)),
+        "the answer to 11; between binders of ours the answer to 4: it answered me",
+    ),
 )

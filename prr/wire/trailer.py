@@ -8,14 +8,22 @@ KEYS is append-only: a number once given keeps its meaning for ever.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from enum import IntEnum
 from typing import Any
 
 import msgpack
 
 from prr.wire.address import INSTANCE_BYTES
 from prr.wire.errors import MalformedFrame
+from prr.wire.versions import IDENTITY_MAX, REMOVAL_BYTES, START_MAX, VERSION_BYTES
 
 MARK = 0xC1
+
+
+GROUPS = 64
+"""The table's buckets are compared in this many groups of this many buckets each."""
+
+DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +32,29 @@ class Trailer:
 
     cursor: bytes | None = None
     nonce: int | None = None
+    binder: int | None = None
+    digest: bytes | None = None
+    digests: bytes | None = None
+    group: int | None = None
+    buckets: int | None = None
+    versions: bytes | None = None
+    removals: bytes | None = None
+    types: bytes | None = None
+    start: int | None = None
+    question: int | None = None
+    offset: int | None = None
+    text: bytes | None = None
+
+
+class Question(IntEnum):
+    """What a program on a binder's own host may ask it, beside its list."""
+
+    STATUS = 1
+    WHY = 2  # about the instance that stands in `cursor`
+
+
+TEXT_BYTES_MAX = 1200
+"""Of a text that is sent in parts, so much at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +68,16 @@ class Key:
     meaning: str
 
 
-def _is_cursor(value: object) -> bool:
-    return type(value) is bytes and len(value) in (0, INSTANCE_BYTES)
+def _is_bytes(*sizes: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is bytes and len(value) in sizes
 
 
-def _is_nonce(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**64
+def _is_rows_of(size: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is bytes and len(value) % size == 0
+
+
+def _is_number(lowest: int, highest: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and lowest <= value <= highest
 
 
 KEYS = (
@@ -50,11 +85,102 @@ KEYS = (
         0,
         "cursor",
         f"bytes, 0 or {INSTANCE_BYTES}",
-        _is_cursor,
+        _is_bytes(0, INSTANCE_BYTES),
         "in a question for a list: what comes after this instance (none: from the start); "
         "in a list: there is more, ask with this cursor",
     ),
-    Key(1, "nonce", "integer, 64 bits", _is_nonce, "a number that the answer must repeat"),
+    Key(
+        1,
+        "nonce",
+        "integer, 64 bits",
+        _is_number(0, 2**64 - 1),
+        "a number that the answer must repeat",
+    ),
+    Key(
+        2,
+        "binder",
+        "integer, 64 bits",
+        _is_number(0, IDENTITY_MAX),
+        "the sender is a binder of ours, and this is its identity",
+    ),
+    Key(
+        3,
+        "digest",
+        f"bytes, {DIGEST_BYTES}",
+        _is_bytes(DIGEST_BYTES),
+        "digest of all that the sender knows; in a question: do you know the same?",
+    ),
+    Key(
+        4,
+        "digests",
+        f"bytes, {GROUPS * DIGEST_BYTES}",
+        _is_bytes(GROUPS * DIGEST_BYTES),
+        "the sender's 64 digests: of its groups (no `group`), or of the buckets of `group`",
+    ),
+    Key(
+        5,
+        "group",
+        f"integer, 0 to {GROUPS - 1}",
+        _is_number(0, GROUPS - 1),
+        "the group of buckets that is asked for, or answered about",
+    ),
+    Key(
+        6,
+        "buckets",
+        "integer, 64 bits",
+        _is_number(0, 2**64 - 1),
+        "which buckets of `group` differ, a bit each, the lowest first",
+    ),
+    Key(
+        7,
+        "versions",
+        f"bytes, a multiple of {VERSION_BYTES}",
+        _is_rows_of(VERSION_BYTES),
+        "the version of each instance in front (counter and home of 8 bytes, start of 4)",
+    ),
+    Key(
+        8,
+        "removals",
+        f"bytes, a multiple of {REMOVAL_BYTES}",
+        _is_rows_of(REMOVAL_BYTES),
+        "instances that are gone, each with the version of its removal",
+    ),
+    Key(
+        9,
+        "types",
+        "bytes, 1 to 255",
+        _is_bytes(*range(1, 256)),
+        "the service types that the sender gives, a byte each",
+    ),
+    Key(
+        10,
+        "start",
+        "integer, 32 bits",
+        _is_number(2, START_MAX),
+        "a number that the sending server drew when it started",
+    ),
+    Key(
+        11,
+        "question",
+        "integer, 1 or 2",
+        _is_number(Question.STATUS, Question.WHY),
+        "from a program on the binder's own host: 1 how are you? 2 what happened to the instance "
+        "in `cursor`?",
+    ),
+    Key(
+        12,
+        "offset",
+        "integer, 32 bits",
+        _is_number(0, 2**32 - 1),
+        "in a question: the text from this byte on; in its answer: how long the text is",
+    ),
+    Key(
+        13,
+        "text",
+        f"bytes, at most {TEXT_BYTES_MAX}",
+        lambda value: type(value) is bytes and len(value) <= TEXT_BYTES_MAX,
+        "a part of the answer to `question`: JSON",
+    ),
 )
 
 _KEY_BY_NUMBER = {key.number: key for key in KEYS}

@@ -1,0 +1,117 @@
+"""What other binders say about instances: taken over if it is newer, and seen to.
+
+A binder of ours says it with a version. The word of a program of 2016 has none, and counts as if
+it had been said here.
+"""
+
+from prr.core.effects import Effect, Event, Report, about
+from prr.core.members import Members, News
+from prr.core.peers import Peer
+from prr.core.registry import Added as Adding
+from prr.core.watch import Watch
+from prr.wire.address import Instance, describe_address
+from prr.wire.frames import Added, Removed, ServiceList
+from prr.wire.versions import Version, decode_removals, decode_versions
+
+
+class Hearsay:
+    """The words of one binder's peers."""
+
+    def __init__(self, members: Members, watch: Watch) -> None:
+        self._members = members
+        self._registry = members.registry
+        self._watch = watch
+
+    def merge(self, frame: ServiceList, peer: Peer, now: float) -> tuple[int, list[Effect]]:
+        """A page of a peer's list: how many of its words were news, and what follows."""
+        effects: list[Effect] = []
+        heard: list[News] = []
+        for instance, version, is_there in _words(frame):
+            news, follows = self._take_over(instance, version, is_there, now)
+            effects += follows
+            heard.append(news)
+        added, removed = heard.count(News.ADDED), heard.count(News.REMOVED)
+        if added or removed:
+            subject = f"{added} instances, and {removed} that are gone"
+            effects.append(Report(Event.LEARNED, subject, _says(peer)))
+        return added + removed + heard.count(News.CHANGED), effects
+
+    def added(self, frame: Added, peer: Peer, now: float) -> list[Effect]:
+        """A peer says that an instance is there."""
+        news, effects = self._take_over(frame.instance, _version_of(frame), True, now)
+        if news is News.ADDED:
+            effects.append(about(Event.LEARNED, frame.instance, _says(peer)))
+        return effects
+
+    def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
+        """A peer says that an instance is gone."""
+        instance = frame.instance
+        held = instance in self._registry
+        news, effects = self._take_over(instance, _version_of(frame), False, now)
+        if news is News.REMOVED:
+            effects.insert(0, about(Event.REMOVED, instance, _says(peer)))
+        elif held and news is News.OLD and frame.trailer is not None:
+            # It knew less than we do, but it may know why it says so.
+            effects += self._watch.recheck(instance, now)
+        return effects
+
+    def _take_over(
+        self, instance: Instance, version: Version | None, is_there: bool, now: float
+    ) -> tuple[News, list[Effect]]:
+        """Another binder's word about an instance, and what follows from it here."""
+        if version is None:
+            return self._take_over_bare(instance, is_there, now)
+        news = self._members.take_over(instance, version, is_there, now)
+        effects: list[Effect] = []
+        if news in (News.ADDED, News.CHANGED):
+            self._watch.clear(instance)
+            if version.home != self._members.identity:
+                self._watch.release(instance)
+        elif news is News.REMOVED:
+            effects += self._watch.said_to_be_gone(instance, now)
+        elif news is News.REFUSED:
+            effects.append(about(Event.REFUSED, instance, "no room, or no such version"))
+        return news, effects
+
+    def _take_over_bare(
+        self, instance: Instance, is_there: bool, now: float
+    ) -> tuple[News, list[Effect]]:
+        """The word of a binder of 2016, which knows no versions: as if it had been said here."""
+        version = self._registry.table.version(instance)
+        if not is_there:
+            if version is None:
+                return News.OLD, []
+            self._registry.remove(instance, self._members.next_version(version.start), now)
+            return News.REMOVED, self._watch.said_to_be_gone(instance, now)
+        removal = self._registry.table.removal(instance)
+        if version is not None:
+            return News.OLD, []
+        if removal is not None and removal.start:
+            return News.OLD, self._watch.readmit(instance, now)
+        if self._members.add(instance, 0, learned=True) is Adding.FULL:
+            return News.REFUSED, []
+        self._watch.spoke(instance, now)
+        return News.ADDED, []
+
+
+def _words(frame: ServiceList) -> list[tuple[Instance, Version | None, bool]]:
+    """What a list says: (instance, version, is there). A list of 2016 has no versions."""
+    trailer = frame.trailer
+    if trailer is None or trailer.binder is None:
+        return [(instance, None, True) for instance in frame.instances]
+    versions = decode_versions(trailer.versions or b"")
+    there = [(i, v, True) for i, v in zip(frame.instances, versions, strict=False)]
+    gone = [(i, v, False) for i, v in decode_removals(trailer.removals or b"")]
+    return [*there, *gone]
+
+
+def _version_of(frame: Added | Removed) -> Version | None:
+    """The version behind a peer's word; None if it is a program of 2016."""
+    trailer = frame.trailer
+    if trailer is None or not trailer.versions:
+        return None
+    return decode_versions(trailer.versions)[0]
+
+
+def _says(peer: Peer) -> str:
+    return f"peer {describe_address(peer.address)} says so"

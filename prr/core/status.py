@@ -1,0 +1,43 @@
+"""A binder as a person wants to see it: who it is, what it knows, whom it hears."""
+
+from collections import Counter
+from typing import Any
+
+from prr.core.members import Members
+from prr.core.peers import Peer, Peers
+from prr.core.watch import Watch
+from prr.wire.address import describe_address, type_of
+
+
+def status_of(
+    members: Members, watch: Watch, peers: Peers, is_synced: bool, now: float
+) -> dict[str, Any]:
+    """What the core knows of itself, as plain data. Times are seconds before `now`."""
+    turns = members.registry.turns
+    verified = Counter(type_of(instance) for instance in watch.under_way())
+    types = []
+    for type_ in turns.types():
+        up, suspect = turns.count(type_)
+        row = {"type": type_, "up": up, "suspect": suspect, "being_verified": verified[type_]}
+        types.append(row)
+    return {
+        "identity": f"{members.identity:016x}",
+        "instances": len(members.registry),
+        "digest": members.registry.table.digest().hex(),
+        "synced": is_synced,
+        "types": types,
+        "peers": [_peer_row(peer, now) for peer in peers.all()],
+    }
+
+
+def _peer_row(peer: Peer, now: float) -> dict[str, Any]:
+    heard = None if peer.heard_at is None else round(now - peer.heard_at, 3)
+    took = None if peer.round_trip is None else round(peer.round_trip * 1000, 3)
+    return {
+        "address": describe_address(peer.address),
+        "kind": str(peer.kind),
+        "identity": None if peer.identity is None else f"{peer.identity:016x}",
+        "heard_s_ago": heard,
+        "round_trip_ms": took,
+        "agrees": peer.agrees,
+    }

@@ -1,0 +1,185 @@
+"""What the binders must agree on: every instance with its version, and the digests of it all.
+
+Instances lie in buckets by a checksum of their address, 64 buckets a group and 64 groups. Each
+bucket has a digest (the XOR of a hash of each entry), so that two binders find what differs in
+two steps, at a cost that follows the difference and not the table. Removals are remembered for a
+time, to be told to whoever missed them; they are not part of the digests, since each binder
+forgets them when it likes.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from hashlib import blake2b
+from zlib import crc32
+
+from prr.config import Limits
+from prr.wire.address import Instance
+from prr.wire.trailer import DIGEST_BYTES, GROUPS
+from prr.wire.versions import Version, encode_version
+
+BUCKETS = GROUPS * GROUPS
+"""24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
+
+
+class Table:
+    """Instances and removals by bucket. Knows no turn, no peer and no rule."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._present: list[dict[Instance, Version]] = [{} for _ in range(BUCKETS)]
+        self._removed: list[dict[Instance, Version]] = [{} for _ in range(BUCKETS)]
+        self._removals: deque[tuple[float, Instance, Version]] = deque()
+        self._digests = [0] * BUCKETS
+        self._group_digests = [0] * GROUPS
+        self._digest = 0
+        self._count = 0
+        self._homes: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, instance: Instance) -> bool:
+        return instance in self._present[_bucket_of(instance)]
+
+    def version(self, instance: Instance) -> Version | None:
+        """The version of an instance that is present."""
+        return self._present[_bucket_of(instance)].get(instance)
+
+    def removal(self, instance: Instance) -> Version | None:
+        """The version of an instance's removal, while it is remembered."""
+        return self._removed[_bucket_of(instance)].get(instance)
+
+    def homes(self) -> list[int]:
+        """The binders that are home to at least one instance."""
+        return list(self._homes)
+
+    def has_other_home(self, home: int) -> bool:
+        """A binder other than `home` is home to an instance."""
+        return len(self._homes) > (home in self._homes)
+
+    def put(self, instance: Instance, version: Version) -> None:
+        """`instance` is present, at `version`."""
+        bucket = _bucket_of(instance)
+        self._drop(instance, bucket)
+        self._removed[bucket].pop(instance, None)
+        self._present[bucket][instance] = version
+        self._toggle(instance, version, bucket)
+        self._count += 1
+        self._homes[version.home] = self._homes.get(version.home, 0) + 1
+
+    def remove(self, instance: Instance, version: Version, now: float) -> None:
+        """`instance` is gone, since `version`."""
+        bucket = _bucket_of(instance)
+        self._drop(instance, bucket)
+        self._removed[bucket][instance] = version
+        self._removals.append((now, instance, version))
+        self._forget_removals(now)
+
+    def at_address(self, instance: Instance) -> list[Instance]:
+        """The instances present at the same address as `instance`, which may be one of them."""
+        return [other for other in self._present[_bucket_of(instance)] if other[1:] == instance[1:]]
+
+    def at_homes(self, homes: set[int]) -> Iterator[Instance]:
+        """The instances whose home is one of `homes`. The table must not change meanwhile."""
+        for bucket in self._present:
+            for instance, version in bucket.items():
+                if version.home in homes:
+                    yield instance
+
+    def digest(self) -> bytes:
+        """The digest of all that is present."""
+        return self._digest.to_bytes(DIGEST_BYTES, "little")
+
+    def digests(self, group: int | None) -> bytes:
+        """The digests of the groups, or of the buckets of one group."""
+        parts = self._group_digests
+        if group is not None:
+            parts = self._digests[group * GROUPS : (group + 1) * GROUPS]
+        return b"".join(part.to_bytes(DIGEST_BYTES, "little") for part in parts)
+
+    def page(
+        self, group: int, buckets: int, cursor: bytes, size: int
+    ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
+        """At most `size` words about the buckets of `group` whose bit is set in `buckets`.
+
+        Each is (instance, version, is present). They come in a fixed order, from behind `cursor`
+        (b"": from the start), with the cursor of the next page, None if there is no more.
+        """
+        return self._walk(
+            [group * GROUPS + bit for bit in range(GROUPS) if buckets >> bit & 1], cursor, size
+        )
+
+    def instances(self, cursor: bytes, size: int) -> tuple[list[Instance], bytes | None]:
+        """At most `size` instances that are present, from behind `cursor`, and the next cursor.
+
+        Who follows the cursors sees every instance that was there all the while, exactly once.
+        """
+        found, after = self._walk(list(range(BUCKETS)), cursor, size, removals=False)
+        return [instance for instance, _, _ in found], after
+
+    def _walk(
+        self, buckets: list[int], cursor: bytes, size: int, removals: bool = True
+    ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
+        first = _bucket_of(Instance(cursor)) if cursor else 0
+        found: list[tuple[Instance, Version, bool]] = []
+        for bucket in buckets:
+            if bucket < first:
+                continue
+            present = self._present[bucket]
+            removed = self._removed[bucket] if removals else {}
+            if not present and not removed:
+                continue
+            rows = [(*row, True) for row in present.items()]
+            rows += [(*row, False) for row in removed.items()]
+            rows.sort()
+            found += [row for row in rows if row[0] > cursor] if bucket == first else rows
+            if len(found) > size:
+                return found[:size], found[size - 1][0]
+        return found, None
+
+    def _drop(self, instance: Instance, bucket: int) -> None:
+        version = self._present[bucket].pop(instance, None)
+        if version is None:
+            return
+        self._toggle(instance, version, bucket)
+        self._count -= 1
+        self._homes[version.home] -= 1
+        if not self._homes[version.home]:
+            del self._homes[version.home]
+
+    def _toggle(self, instance: Instance, version: Version, bucket: int) -> None:
+        """Put an entry into the digests, or take it out: XOR is its own inverse."""
+        number = _hash(instance, version)
+        self._digests[bucket] ^= number
+        self._group_digests[bucket // GROUPS] ^= number
+        self._digest ^= number
+
+    def _forget_removals(self, now: float) -> None:
+        too_old = now - self._limits.removal_age
+        while self._removals and (
+            len(self._removals) > self._limits.removals or self._removals[0][0] < too_old
+        ):
+            _, instance, version = self._removals.popleft()
+            removed = self._removed[_bucket_of(instance)]
+            if removed.get(instance) == version:
+                del removed[instance]
+
+
+def differing(ours: bytes, theirs: bytes) -> int:
+    """Which of two rows of 64 digests differ: a bit each, the lowest first."""
+    assert len(ours) == len(theirs) == GROUPS * DIGEST_BYTES
+    bits = 0
+    for bit, at in enumerate(range(0, len(ours), DIGEST_BYTES)):
+        if ours[at : at + DIGEST_BYTES] != theirs[at : at + DIGEST_BYTES]:
+            bits |= 1 << bit
+    return bits
+
+
+def _bucket_of(instance: Instance) -> int:
+    """By the address only: the types given at one address lie together."""
+    return crc32(instance[1:]) % BUCKETS
+
+
+def _hash(instance: Instance, version: Version) -> int:
+    digest = blake2b(instance + encode_version(version), digest_size=DIGEST_BYTES).digest()
+    return int.from_bytes(digest, "little")

@@ -1,0 +1,249 @@
+"""Safety: what no binder may do, whatever the network does. Checked at every single step.
+
+A Ledger belongs to one binder process and sees each datagram, question and effect of it. What it
+says of the world outside it takes from Truth, which the processes write as things happen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prr.core.effects import Event, Probe, Report
+from prr.wire.address import Address, Instance, address_of, describe, make_instance, type_of
+from prr.wire.frames import Found, FoundInstance, Frame, Lookup, Removed, ServiceList, Unknown
+from tests.sim import adapter
+from tests.sim.trace import one_line
+from tests.sim.world import Violation
+
+if TYPE_CHECKING:
+    from tests.sim.processes import BinderProcess, ServerProcess
+
+STRANGER_BYTES = 8
+"""Bytes a node that is no peer gets at most, in one datagram for each one it sent."""
+
+WITHDRAWAL_GRACE = 10.0
+"""Seconds after which no binder hands out what has taken its leave, where nothing is lost."""
+
+SYNC_SILENCE = 0.95
+"""Seconds in which a new binder that has heard no peer denies nothing (a little under the
+second it has, for the clocks)."""
+
+QUESTIONS_MIN = 2
+QUESTIONS_APART = 0.02
+"""Questions before an eviction, and seconds between the first and the last of them; unless an
+answer came, which may say that another service listens there now."""
+
+LAG_ALLOWED = 0.2
+"""Seconds a verdict may be late before the binder has to doubt itself: a question's timeout."""
+
+SILENCED_WINDOW = 5.0
+SILENCED_MIN = 4
+SILENCED_SHARE = 0.5
+"""A binder that within these seconds evicts at least so many that live, for their silence, and
+this share of its table, is itself what is cut off."""
+
+TABLES_EVERY = 50
+"""Steps between two searches for tables; those that were found are watched at every step."""
+
+SETTLED = 8.0
+"""Seconds for which nothing has changed before a binder can be blamed for asking nobody else."""
+
+
+@dataclass(slots=True)
+class Truth:
+    """What is really so."""
+
+    up: dict[Instance, ServerProcess] = field(default_factory=dict)
+    subscribed: set[Instance] = field(default_factory=set)  # ever
+    left_at: dict[Instance, float] = field(default_factory=dict)  # acknowledged, not come back
+
+
+@dataclass(slots=True)
+class Question:
+    """One question to an instance, and what is really known of its fate; the binder's clock."""
+
+    serial: int
+    moment: float  # when it was asked, in the world's time
+    asked_at: float
+    ends_at: float
+    answered: bool = False  # the answer reached the binder's host in time
+    waited: bool = False  # there it waited, because the binder was paused
+    refused: bool = False
+
+
+class Ledger:
+    """What one binder process has seen and done, and the rules it must keep."""
+
+    def __init__(self, binder: BinderProcess) -> None:
+        self._binder = binder
+        self._truth = binder.cluster.truth
+        self._peers = frozenset(binder.cluster.peers_of(binder.address))
+        self._started_at = binder.now
+        self._lookup: Lookup | None = None
+        self._source: Address | None = None
+        self._heard_peer = not self._peers
+        self._credit: Counter[Address] = Counter()  # datagrams that may go to strangers
+        self._left: set[Instance] = set()  # acknowledged here, and not named since
+        self._questions: dict[str, list[Question]] = {}
+        self._tables: list[tuple[str, object]] = []
+        self._steps = 0
+        self._silenced: deque[float] = deque()  # when living instances were evicted for silence
+
+    # What happens.
+
+    def received(self, frame: Frame, source: Address, data: bytes) -> None:
+        """A datagram is about to be handled."""
+        self._source = source
+        self._lookup = frame if isinstance(frame, Lookup) else None
+        if source not in self._peers:
+            self._credit[source] += 1
+        elif isinstance(frame, ServiceList):
+            self._heard_peer = True
+        if self._left:
+            named = {i for i in self._left if i in data or source == address_of(i)}
+            self._left -= named
+
+    def sent(self, frame: Frame, target: Address, data: bytes) -> None:
+        """A datagram is about to be sent from the binder's own socket."""
+        if target not in self._peers:
+            self._check_stranger(frame, target, data)
+        if isinstance(frame, Found):
+            if self._lookup is None or target != self._source:
+                raise Violation(f"{self._name}: answers a look-up that nobody made")
+            self._check_found(make_instance(self._lookup.type, frame.address))
+        elif isinstance(frame, FoundInstance):
+            self._check_found(frame.instance)
+        elif isinstance(frame, Unknown) and frame.trailer is None:  # else it is an opinion
+            self._check_unknown()
+        elif isinstance(frame, Removed) and target == address_of(frame.instance):
+            self._left.add(frame.instance)
+
+    def asked(self, probe: Probe) -> Question:
+        """A question is about to be sent."""
+        if probe.instance not in self._truth.subscribed and not self._forged:
+            raise Violation(
+                f"{self._name}: asks {describe(probe.instance)}, which never subscribed"
+            )
+        now = self._binder.now
+        question = Question(probe.serial, self._binder.world.now, now, now + probe.wait)
+        asked = self._questions.setdefault(describe(probe.instance), [])
+        if asked and asked[-1].serial != probe.serial:
+            asked.clear()
+        asked.append(question)
+        return question
+
+    def reported(self, report: Report) -> None:
+        """The core reports something."""
+        if report.event is Event.EVICTED:
+            self._check_evicted(report.subject)
+        elif report.event is Event.VERIFIED:
+            self._questions.pop(report.subject, None)
+
+    def answered(self, instance: Instance) -> None:
+        """An instance answers a question. One that has come back may be held again."""
+        server = self._truth.up.get(instance)
+        if server is not None and server.running and not server.leaving:
+            self._left.discard(instance)
+
+    def compare(self, before: object, what: str) -> None:
+        """A frame was handled twice in a row; `before` is what was held after the first time."""
+        if adapter.snapshot(self._binder.core) != before:
+            raise Violation(f"{self._name}: a second {what} changed the registry")
+
+    def bounded(self) -> None:
+        """A step is over: every table is within its limit."""
+        if self._steps % TABLES_EVERY == 0:
+            self._tables = list(adapter.tables(self._binder.core))
+        self._steps += 1
+        for name, table in self._tables:
+            size, limit = adapter.size_and_limit(table)
+            if size > limit:
+                raise Violation(f"{self._name}: {name} has {size} entries of {limit}")
+
+    # The rules.
+
+    def _check_stranger(self, frame: Frame, target: Address, data: bytes) -> None:
+        self._credit[target] -= 1
+        if self._credit[target] < 0:
+            raise Violation(f"{self._name}: {one_line(frame)} to a stranger who sent nothing")
+        if len(data) > STRANGER_BYTES:
+            what = f"{len(data)} bytes ({type(frame).__name__})"
+            raise Violation(f"{self._name}: {what} to a stranger, who gets {STRANGER_BYTES}")
+
+    def _check_found(self, instance: Instance) -> None:
+        """The instance has subscribed some time, and did not take its leave right here."""
+        name = describe(instance)
+        if self._forged:
+            return
+        if instance not in self._truth.subscribed:
+            raise Violation(f"{self._name}: hands out {name}, which never subscribed")
+        # From the acknowledgement on, until any datagram from the instance itself or from
+        # anybody that carries its seven bytes: a late copy of its subscription may be taken for
+        # a new one, and news from a peer may be older than the leave.
+        if instance in self._left:
+            raise Violation(f"{self._name}: hands out {name}, whose leave it acknowledged")
+        left_at = self._truth.left_at.get(instance)
+        reliable = self._binder.cluster.options.reliable
+        if reliable and left_at is not None:
+            ago = self._binder.world.now - left_at
+            if ago > WITHDRAWAL_GRACE:
+                raise Violation(f"{self._name}: hands out {name}, which left {ago:.1f} s ago")
+
+    def _check_unknown(self) -> None:
+        if not self._heard_peer and self._binder.now - self._started_at < SYNC_SILENCE:
+            raise Violation(f"{self._name}: denies a service before it has heard its peers")
+        type_ = self._lookup.type if self._lookup else None
+        for instance, server in self._truth.up.items():
+            is_asked_for = type_of(instance) == type_ and server.running
+            if is_asked_for and adapter.holds(self._binder.core, instance):
+                raise Violation(f"{self._name}: denies a type, but holds {describe(instance)}")
+
+    def _check_evicted(self, name: str) -> None:
+        """What lives is evicted only for refusals, or for a silence that the network made."""
+        questions = self._questions.pop(name, [])
+        if not any(question.answered for question in questions):
+            if len(questions) < QUESTIONS_MIN:
+                raise Violation(f"{self._name}: evicts {name} after too few questions")
+            if questions[-1].asked_at - questions[0].asked_at < QUESTIONS_APART:
+                raise Violation(f"{self._name}: evicts {name} after too short a time")
+        server, last = self._living(name), questions[-1]
+        if server is None or server.started_at > last.moment or self._forged:
+            return
+        late = self._binder.now - last.ends_at
+        if last.answered and not (last.waited and late <= LAG_ALLOWED):
+            raise Violation(f"{self._name}: evicts {name}, which lives and has answered it")
+        if not any(question.refused for question in questions):
+            self._check_silenced(name)
+            self._check_second_opinion(name, server)
+
+    def _check_silenced(self, name: str) -> None:
+        now, silenced = self._binder.now, self._silenced
+        silenced.append(now)
+        while silenced[0] < now - SILENCED_WINDOW:
+            silenced.popleft()
+        held = len(self._binder.core.registry) + len(silenced)
+        if len(silenced) >= SILENCED_MIN and len(silenced) > SILENCED_SHARE * held:
+            what = f"{len(silenced)} of {held} that live, {name} the last"
+            raise Violation(f"{self._name}: evicts {what}, instead of doubting itself")
+
+    def _check_second_opinion(self, name: str, server: ServerProcess) -> None:
+        """If each of its peers could have been asked, and could have asked: why was none?"""
+        if self._binder.cluster.all_could_ask(self._binder, server, SETTLED):
+            raise Violation(f"{self._name}: evicts {name}, which each of its peers can reach")
+
+    def _living(self, name: str) -> ServerProcess | None:
+        for instance, server in self._truth.up.items():
+            if server.running and describe(instance) == name:
+                return server
+        return None
+
+    @property
+    def _name(self) -> str:
+        return self._binder.name
+
+    @property
+    def _forged(self) -> bool:
+        """Damaged bytes have passed for sound ones in this run: what subscribed is unsure."""
+        return self._binder.cluster.network.forged > 0

@@ -1,0 +1,265 @@
+"""Who is there: binders, servers and clients, each on an ip of its own, and what is really so.
+
+A test may use it as a stage: start, crash and pause whom it likes, let time pass, and ask what
+is still missing before the cluster is at rest.
+"""
+
+from random import Random
+
+from prr.core.client import Answered, Client, FoundService, UnknownService
+from prr.core.effects import Stop
+from prr.wire.address import Address, Instance, describe, make_instance, type_of
+from tests.sim import adapter
+from tests.sim.checkers import Truth
+from tests.sim.faults import Options
+from tests.sim.network import Host, Network
+from tests.sim.process import Process
+from tests.sim.processes import BinderProcess, ClientProcess, ServerProcess
+from tests.sim.trace import Trace
+from tests.sim.world import Clock, World
+
+BINDER_PORT = 2222
+SERVER_PORT = 9000  # and up: server 3 listens on 9003
+CLIENT_HOSTS = 3
+
+SUPERVISED = 1.0
+"""Seconds after which a supervisor starts a server again that gave up."""
+
+CLIENT_LIMIT = 4.5
+"""Seconds in which an exchange has its outcome: two for the binder, two for the service."""
+
+TWINS = 0.005
+"""Share of the datagrams to binders that are handled twice in a row, to see that nothing more
+comes of it."""
+
+
+class Cluster:
+    """The nodes, the network between them and the truth about them."""
+
+    def __init__(self, options: Options, trace: Trace) -> None:
+        self.options = options
+        self.world = World(trace)
+        self.network = Network(self.world, options)
+        self.truth = Truth()
+        self.dice = Random(f"{options.seed}/shells")
+        self._rng = Random(f"{options.seed}/cluster")
+        self.healed = False
+        self.binders: list[BinderProcess | None] = [None] * options.binders
+        self.servers: list[ServerProcess | None] = [None] * options.servers
+        self.clients: list[ClientProcess] = []
+        self._starts = 0
+        for place, count in (("binder", options.binders), ("server", options.servers)):
+            for index in range(count):
+                self.network.add_host(self._ip(place, index), f"{place} {index + 1}")
+        for index in range(CLIENT_HOSTS):
+            self.network.add_host(self._ip("client", index), f"client {index + 1}")
+
+    # Who is there.
+
+    @property
+    def binder_addresses(self) -> tuple[Address, ...]:
+        """Where all binders listen when they are up."""
+        return tuple((self._ip("binder", i), BINDER_PORT) for i in range(len(self.binders)))
+
+    def peers_of(self, binder: Address) -> tuple[Address, ...]:
+        """The other binders."""
+        return tuple(address for address in self.binder_addresses if address != binder)
+
+    def live_binders(self) -> list[BinderProcess]:
+        """The binders that run."""
+        return [binder for binder in self.binders if binder and binder.running]
+
+    def live_servers(self) -> list[ServerProcess]:
+        """The servers that run and are not about to leave."""
+        return [server for server in self.servers if server and server.running]
+
+    def start_binder(self, index: int) -> None:
+        """A new binder process, if none runs there."""
+        if (old := self.binders[index]) is not None and old.running:
+            return
+        host = self._up("binder", index)
+        address = host.ip, BINDER_PORT
+        identity, rng = self._identity()
+        core = adapter.make_binder(
+            address,
+            self.peers_of(address),
+            self.options.lab2016,
+            identity,
+            rng,
+            self.options.tight,
+        )
+        self.binders[index] = binder = BinderProcess(self, host, self._clock(), core, address)
+        binder.start()
+
+    def start_server(self, index: int, type_: int) -> None:
+        """A new server process, if none runs there."""
+        if (old := self.servers[index]) is not None and old.running:
+            return
+        host = self._up("server", index)
+        address = host.ip, SERVER_PORT + index + 1
+        _, rng = self._identity()
+        is_of_2016 = index < self.options.lab_servers * self.options.servers
+        is_of_2016 = is_of_2016 and self.options.has_lab_servers
+        make = adapter.make_lab_server if is_of_2016 else adapter.make_server
+        core = make(type_, address, self.binder_addresses, rng)
+        instance = make_instance(type_, address)
+        self.truth.left_at.pop(instance, None)
+        self.truth.up[instance] = server = ServerProcess(self, host, self._clock(), core, instance)
+        self.servers[index] = server
+        server.start()
+
+    def start_client(
+        self, type_: int, message: bytes | None, binders: tuple[Address, ...]
+    ) -> ClientProcess:
+        """A client begins one exchange."""
+        host = self.network.hosts[self._ip("client", self._rng.randrange(CLIENT_HOSTS))]
+        _, rng = self._identity()
+        core = Client(type_, message, binders, rng)
+        client = ClientProcess(self, host, self._clock(), core, type_)
+        self.clients.append(client)
+        client.start()
+        return client
+
+    def crash(self, process: Process, whole_host: bool) -> None:
+        """kill -9, or the power fails: then its host refuses nothing any more."""
+        self.world.note(process.name, "loses power" if whole_host else "is killed")
+        process.end()
+        process.host.up = not whole_host
+
+    def server_stopped(self, server: ServerProcess, stop: Stop) -> None:
+        """A server ended by its own decision; one that gave up is started again."""
+        if not stop.in_order:
+            index = self.servers.index(server)
+            again = type_of(server.instance)
+            self.world.after(SUPERVISED, self.start_server, index, again)
+
+    def client_ended(self, client: ClientProcess) -> None:
+        """A client has its outcome."""
+        self.clients.remove(client)
+
+    # What the shells ask for.
+
+    def wants_twin(self) -> bool:
+        """This datagram is to be handled twice."""
+        return self.dice.random() < TWINS
+
+    def cannot_send(self) -> bool:
+        """There is no socket to be had for a question."""
+        unsent = self.network.conditions.unsent
+        return bool(unsent) and self.dice.random() < unsent
+
+    def preempts(self) -> bool:
+        """The process that has just sent a question is not to run for a while."""
+        share = 0.0 if self.healed else self.options.preempted
+        return bool(share) and self.dice.random() < share
+
+    def all_could_ask(self, binder: BinderProcess, server: ServerProcess, settled: float) -> bool:
+        """Every other binder could have told this one, for a while, that the server lives."""
+        others = [other for other in self.binders if other is not binder]
+        paths = self.options.conditions
+        if self.healed or not others:
+            return False
+        if paths.loss or paths.corrupted or paths.truncated or paths.unsent:
+            return False
+        if paths.delay_mean > 0.01 or self.network.clogged or self.options.tight:
+            return False
+        since = self.world.now - settled
+        for process in (binder, server, *others):
+            if process is None or not process.running or process.paused:
+                return False
+            if process.changed_at > since:
+                return False
+        ways = [(other, end) for other in others for end in (binder, server)]
+        return not any(self._were_parted(one, two, since) for one, two in ways)
+
+    # The end of the faults, and what has to be so after it.
+
+    def heal(self) -> None:
+        """No more faults: what is dead stays dead, everybody else can go on in peace."""
+        self.healed = True
+        self.world.note("world", "heals")
+        self.network.heal()
+        for process in (*self.binders, *self.servers):
+            if process is not None:
+                process.resume()
+        if not self.live_binders():
+            self.start_binder(0)
+
+    def pending(self) -> str | None:
+        """What is still missing before the cluster is at rest; None if it is."""
+        alive = {server.instance for server in self.live_servers() if not server.leaving}
+        for server in self.live_servers():
+            if server.leaving:
+                return f"{server.name} is still about to leave"
+        for binder in self.live_binders():
+            if difference := self._difference(binder, alive):
+                return difference
+        digests = {binder.name: adapter.digest(binder.core) for binder in self.live_binders()}
+        if len(set(digests.values())) > 1:
+            return f"digests differ: {digests}"
+        for client in self.clients:
+            if self.world.now - client.started_at > CLIENT_LIMIT:
+                return f"{client.name} still has no outcome, of type {client.type}"
+        return None
+
+    def audit(self) -> str | None:
+        """Ask every binder for every type, through clients; what is wrong with the answers."""
+        types = (*self.options.types, _unused(self.options.types))
+        asked = [
+            self.start_client(type_, b"audit", (binder.address,))
+            for binder in self.live_binders()
+            for type_ in types
+        ]
+        until = self.world.now + CLIENT_LIMIT
+        while self.world.now < until and any(client.core.outcome is None for client in asked):
+            self.world.run(self.world.now + 0.01)
+        alive = {server.instance for server in self.live_servers()}
+        for client in asked:
+            outcome, found = client.core.outcome, client.found()
+            given = any(type_of(instance) == client.type for instance in alive)
+            good = isinstance(outcome, Answered | FoundService) and found in alive
+            if not (good if given else isinstance(outcome, UnknownService)):
+                state = "given" if given else "not given"
+                return f"at rest a client of type {client.type}, which is {state}, got {outcome}"
+        return None
+
+    def _difference(self, binder: BinderProcess, alive: set[Instance]) -> str | None:
+        held = adapter.instances(binder.core)
+        for instance in sorted(alive.difference(held)):
+            return f"{binder.name} misses {describe(instance)}"
+        for instance in sorted(set(held) - alive):
+            why = "never subscribed"
+            if instance in self.truth.subscribed:
+                why = "has left" if instance in self.truth.left_at else "is dead"
+            return f"{binder.name} still holds {describe(instance)}, which {why}"
+        return None
+
+    def _were_parted(self, one: Process | None, two: Process | None, since: float) -> bool:
+        assert one is not None
+        assert two is not None
+        ips = one.host.ip, two.host.ip
+        was_cut = self.network.was_cut
+        return was_cut(*ips, since) or was_cut(*reversed(ips), since)
+
+    def _up(self, place: str, index: int) -> Host:
+        host = self.network.hosts[self._ip(place, index)]
+        host.up = True
+        return host
+
+    def _identity(self) -> tuple[int, Random]:
+        """What makes one process's core different from every other's."""
+        self._starts += 1
+        rng = Random(f"{self.options.seed}/process/{self._starts}")
+        return rng.getrandbits(32), rng
+
+    def _clock(self) -> Clock:
+        drift = self.options.drift
+        return Clock(self._rng.uniform(0, 1e6), 1 + self._rng.uniform(-drift, drift))
+
+    def _ip(self, place: str, index: int) -> str:
+        network = {"binder": 0, "server": 1, "client": 2}[place]
+        return f"10.0.{network}.{index + 1}"
+
+
+def _unused(types: tuple[int, ...]) -> int:
+    return next(type_ for type_ in range(256) if type_ not in types)

@@ -1,0 +1,178 @@
+"""What a seed decides before anything happens: which faults there are at all, and how strong.
+
+Swarm testing: in a run that has every fault at once each hides the others, so most runs have a
+few, some have none, and the few are drawn anew for every seed. That nodes come and go is no
+fault, so it happens in most.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from random import Random
+
+SHAPES = ("isolate", "halves", "one way", "bridge")
+
+FAULTS = (
+    "loss",
+    "duplicates",
+    "corruption",
+    "truncation",
+    "unsent",
+    "delay",
+    "drift",
+    "icmp",
+    "cuts",
+    "flapping",
+    "estrangement",
+    "clogs",
+    "binder crashes",
+    "pauses",
+    "preemption",
+    "strangers",
+    "tight",
+)
+ALONE = 0.3  # share of the runs in which one fault is all
+
+COMING_AND_GOING = ("server crashes", "leaves", "complaints")
+USUAL = 0.7  # share of the runs in which each of these happens
+
+SECONDS = ((5, 12), (5, 12), (5, 12), (15, 30))
+"""How long the faults last, from and to; in some runs long enough for what is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The state of all paths. Shares are of 1, times in seconds."""
+
+    loss: float = 0.0
+    duplicated: float = 0.0  # a copy comes with a delay of its own
+    replay_mean: float = 0.01  # of that delay
+    corrupted: float = 0.0
+    truncated: float = 0.0
+    unsent: float = 0.0  # questions to instances for which no socket was to be had
+    delay_min: float = 0.0001
+    delay_mean: float = 0.0005  # beyond the minimum; exponential, so datagrams overtake
+
+
+CALM = Conditions()
+"""A sound local network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One run. Rates are events a second in the whole cluster, 0 where a thing never happens."""
+
+    seed: int
+    binders: int
+    servers: int
+    types: tuple[int, ...]
+    seconds: float  # of the phase under faults
+    conditions: Conditions
+    drift: float  # a clock's rate differs from 1 by at most this
+    buffer: int  # datagrams a socket holds while its process is stopped
+    icmp_limited: bool  # a host sends one peer six refusals at once, then one a second
+    cuts: float
+    shapes: tuple[str, ...]
+    flapping: bool
+    estranged: float  # a binder does not see one server or any, and is told that they are gone
+    clogs: float
+    binder_crashes: float
+    server_crashes: float
+    host_share: float  # of the crashes that take the whole host: silence, not refusals
+    pauses: float
+    preempted: float  # of the questions to instances, those at which the binder is paused
+    leaves: float
+    retyped: float  # of the servers that come back, those that give another type
+    calls: float
+    false_complaints: float
+    strangers: float
+    lab2016: bool  # binders answer look-ups in the form of 2016
+    tight: int  # room for verifications at once; 0: as much as usual
+    quiet: bool  # after the faults nobody calls, so the binders notice alone
+    lab_servers: float  # share of the servers that are of 2016, where nothing would lose them
+
+    @property
+    def has_lab_servers(self) -> bool:
+        """They subscribe once and answer whatever they are asked: a binder that loses its memory
+        may lose them for good, and another type on their address passes for the one before."""
+        return self.lab_servers > 0 and not self.binder_crashes and not self.retyped
+
+    @property
+    def reliable(self) -> bool:
+        """What is sent arrives, once and soon; who runs goes on running."""
+        paths = self.conditions
+        damage = (paths.loss, paths.duplicated, paths.corrupted, paths.truncated)
+        cuts = (self.cuts, self.estranged, self.clogs)
+        breaks = (self.binder_crashes, self.pauses, self.preempted)
+        return not any((*damage, *cuts, *breaks)) and paths.delay_mean <= 0.01
+
+    def lines(self) -> list[str]:
+        """Every option, a line each."""
+        return [f"{field.name:>16}  {getattr(self, field.name)}" for field in fields(self)]
+
+
+def options_for(seed: int) -> Options:
+    """The options that a seed stands for."""
+    rng = Random(f"{seed}/options")
+    there = _choose_faults(rng)
+
+    def maybe(fault: str, low: float, high: float) -> float:
+        """0, or something between the two, the small ones as likely as the great."""
+        value = _log_uniform(rng, low, high)
+        return round(value, 6) if fault in there else 0.0
+
+    return Options(
+        seed=seed,
+        binders=rng.choice((1, 2, 2, 3, 3, 3, 4, 5)),
+        servers=rng.randint(1, rng.choice((3, 8, 20))),
+        types=tuple(sorted(rng.sample(range(256), rng.randint(1, 4)))),
+        seconds=round(rng.uniform(*rng.choice(SECONDS)), 3),
+        conditions=_conditions(rng, maybe),
+        drift=maybe("drift", 0.0001, 0.05),
+        buffer=rng.choice((8, 64, 256)),
+        icmp_limited="icmp" in there,
+        cuts=maybe("cuts", 0.1, 0.6),
+        shapes=tuple(sorted(rng.sample(SHAPES, rng.randint(1, len(SHAPES))))),
+        flapping="flapping" in there,
+        estranged=maybe("estrangement", 0.1, 0.6),
+        clogs=maybe("clogs", 0.05, 0.5),
+        binder_crashes=maybe("binder crashes", 0.03, 0.4),
+        server_crashes=maybe("server crashes", 0.1, 1.0),
+        host_share=rng.choice((0.0, 0.3, 1.0)),
+        pauses=maybe("pauses", 0.05, 0.6),
+        preempted=maybe("preemption", 0.2, 0.95),
+        leaves=maybe("leaves", 0.05, 1.0),
+        retyped=rng.choice((0.0, 0.0, 0.3)),
+        calls=round(_log_uniform(rng, 2, 20), 3),
+        false_complaints=maybe("complaints", 0.1, 4.0),
+        strangers=maybe("strangers", 0.3, 3.0),
+        lab2016=rng.random() < 0.2,
+        tight=rng.choice((1, 2, 3)) if "tight" in there else 0,
+        quiet=rng.random() < 0.5,
+        lab_servers=rng.choice((0.0, 0.0, 0.5, 1.0)),
+    )
+
+
+def _conditions(rng: Random, maybe: Callable[[str, float, float], float]) -> Conditions:
+    return Conditions(
+        loss=maybe("loss", 0.005, 0.3),
+        duplicated=maybe("duplicates", 0.005, 0.2),
+        replay_mean=round(_log_uniform(rng, 0.005, 3), 6),
+        corrupted=maybe("corruption", 0.005, 0.1),
+        truncated=maybe("truncation", 0.005, 0.1),
+        unsent=maybe("unsent", 0.01, 0.3),
+        delay_mean=maybe("delay", 0.001, 0.15) or CALM.delay_mean,
+    )
+
+
+def _choose_faults(rng: Random) -> frozenset[str]:
+    """One fault alone, or some share of all; and mostly some coming and going."""
+    if rng.random() < ALONE:
+        faults = {rng.choice(FAULTS)}
+    else:
+        share = rng.choice((0.0, 0.2, 0.4, 0.6, 0.8))
+        faults = {fault for fault in FAULTS if rng.random() < share}
+    return frozenset(faults | {event for event in COMING_AND_GOING if rng.random() < USUAL})
+
+
+def _log_uniform(rng: Random, low: float, high: float) -> float:
+    return low * (high / low) ** rng.random()

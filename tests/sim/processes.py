@@ -1,0 +1,264 @@
+"""The shells of the simulator: what a process does for its core, with virtual sockets and time.
+
+They stand where prr.shell.node, prr.shell.probe and prr.shell.exchange stand in reality, and do
+as these do: effects in order, a question to an instance from a fresh connected socket, one alarm.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from prr.core.binder import Binder
+from prr.core.client import Client
+from prr.core.effects import Effect, Outcome, Probe, Report, Send, Stop
+from prr.core.server import Server
+from prr.wire.address import Address, Instance, address_of, describe, make_instance
+from prr.wire.frames import Frame, Removed, Role, Subscribe
+from tests.sim import adapter
+from tests.sim.checkers import Ledger, Question
+from tests.sim.network import Host, Socket, read
+from tests.sim.process import TIMER_LATE, Process
+from tests.sim.trace import one_line
+from tests.sim.world import Clock, Violation
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster
+
+PREEMPTED = (0.05, 1.5)
+"""Seconds for which a binder is stopped at the worst moments: when a question is decided but not
+sent, and when its answer is under way."""
+
+
+class BinderProcess(Process):
+    """A binder. Whatever it does goes through its ledger, which knows the rules."""
+
+    role = Role.BINDER
+    core: Binder
+
+    def __init__(
+        self, cluster: Cluster, host: Host, clock: Clock, core: Binder, address: Address
+    ) -> None:
+        super().__init__(cluster, host, clock)
+        self.core = core
+        self.address = address
+        self.ledger = Ledger(self)
+        self._socket = Socket(cluster.network, address, self, self.receive)
+        self.sockets.append(self._socket)
+
+    def receive(self, data: bytes, source: Address) -> None:
+        frame = read(data, self.role)
+        if frame is None:
+            return
+        self._handle(frame, source, data)
+        if self.running and self.cluster.wants_twin():
+            before = adapter.snapshot(self.core)
+            self._handle(frame, source, data)
+            self.ledger.compare(before, one_line(frame))
+
+    def _handle(self, frame: Frame, source: Address, data: bytes) -> None:
+        self.trace("<-", frame, source)
+        self.ledger.received(frame, source, data)
+        self.act(self.decide(self.core.handle, frame, source, self.now))
+
+    def act(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(frame=frame, target=target):
+                    data = self.encode(frame)
+                    self.trace("->", frame, target)
+                    self.ledger.sent(frame, target, data)
+                    self._socket.send(data, target)
+                case Probe():
+                    self.world.at(self.world.now, self._may_be_preempted)
+                    self.at(self.world.now, partial(self._ask, effect))
+                case Report():
+                    self.world.note(self.name, f"{effect.event} {effect.subject}: {effect.why}")
+                    self.ledger.reported(effect)
+                case Stop():
+                    self.world.note(self.name, f"stops: {effect.why}")
+                    self.end()
+                case _:
+                    raise Violation(f"{self.name}: nobody knows the effect {effect!r}")
+        self.ledger.bounded()
+        self.set_alarm()
+
+    def _ask(self, probe: Probe) -> None:
+        """What prr.shell.probe does."""
+        if self.cluster.cannot_send():
+            self._outcome(probe, Outcome.UNSENT)
+            return
+        question = self.ledger.asked(probe)
+        asking = next((one for one in self.sockets if one.is_about(probe)), None)
+        if asking is None:
+            address = self.host.ip, self.host.free_port()
+            asking = _AskingSocket(self, address, probe)
+            self.sockets.append(asking)
+        asking.question = question
+        self.trace("-?", probe.frame, address_of(probe.instance))
+        asking.send(self.encode(probe.frame), address_of(probe.instance))
+        ends_at = self.clock.moment(self.now + probe.wait)
+        self.at(ends_at + TIMER_LATE, partial(self._give_up, asking, question))
+        self._may_be_preempted()
+
+    def _give_up(self, asking: Socket, question: Question) -> None:
+        """Time is up, unless another question has gone out from the same socket meanwhile."""
+        if asking.question is question:
+            self._stop_listening(asking)
+
+    def _may_be_preempted(self) -> None:
+        if self.running and self.cluster.preempts():
+            self.pause()
+            self.world.after(self.cluster.dice.uniform(*PREEMPTED), self.resume)
+
+    def _stop_listening(self, asking: Socket) -> None:
+        if asking in self.sockets:
+            self.sockets.remove(asking)
+        asking.close()
+
+    def answered(self, asking: Socket, probe: Probe, data: bytes) -> None:
+        """A datagram came to a question's own socket."""
+        frame = read(data, self.role)
+        if frame is not None and probe.is_answer(frame):
+            self._stop_listening(asking)
+            self.ledger.answered(probe.instance)
+            self.trace("<!", frame, address_of(probe.instance))
+            self.act(self.decide(self.core.probed, probe, Outcome.ALIVE, self.now))
+
+    def refused(self, asking: Socket, probe: Probe) -> None:
+        """Nobody listens where a question went."""
+        self._stop_listening(asking)
+        self._outcome(probe, Outcome.REFUSED)
+
+    def _outcome(self, probe: Probe, outcome: Outcome) -> None:
+        self.world.note(self.name, f"question to {describe(probe.instance)}: {outcome}")
+        self.act(self.decide(self.core.probed, probe, outcome, self.now))
+
+
+class _AskingSocket(Socket):
+    """The socket of one question; it keeps the book that says whether an answer ever came."""
+
+    def __init__(self, binder: BinderProcess, address: Address, probe: Probe) -> None:
+        super().__init__(
+            binder.cluster.network,
+            address,
+            binder,
+            lambda data, _: binder.answered(self, probe, data),
+            target=address_of(probe.instance),
+            refused=lambda: binder.refused(self, probe),
+        )
+        self._binder = binder
+        self._probe = probe
+
+    def is_about(self, probe: Probe) -> bool:
+        return (self._probe.instance, self._probe.serial) == (probe.instance, probe.serial)
+
+    def arrive(self, data: bytes, source: Address) -> None:
+        question = self.question
+        assert question is not None
+        frame = read(data, Role.BINDER)
+        is_answer = frame is not None and self._probe.is_answer(frame)
+        if source == self.target and is_answer and self._binder.now <= question.ends_at:
+            question.answered, question.waited = True, self._binder.paused
+        super().arrive(data, source)
+
+    def refuse(self, by: Address) -> None:
+        assert self.question is not None
+        self.question.refused = True
+        super().refuse(by)
+
+
+class ServerProcess(Process):
+    """A server of ours, with a supervisor that starts it again if it gave up."""
+
+    role = Role.SERVER
+    core: Server
+
+    def __init__(
+        self, cluster: Cluster, host: Host, clock: Clock, core: Server, instance: Instance
+    ) -> None:
+        super().__init__(cluster, host, clock)
+        self.core = core
+        self.instance = instance
+        self.leaving = False
+        self._socket = Socket(cluster.network, address_of(instance), self, self.receive)
+        self.sockets.append(self._socket)
+
+    def stop(self) -> None:
+        self.leaving = True
+        super().stop()
+
+    def receive(self, data: bytes, source: Address) -> None:
+        super().receive(data, source)
+        is_over = self.leaving and not self.running
+        if is_over and isinstance(read(data, self.role), Removed):
+            self.cluster.truth.left_at[self.instance] = self.world.now
+
+    def act(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(frame=frame, target=target):
+                    if isinstance(frame, Subscribe):
+                        self.cluster.truth.subscribed.add(self.instance)
+                    self.trace("->", frame, target)
+                    self._socket.send(self.encode(frame), target)
+                case Report():
+                    self.world.note(self.name, f"{effect.event} {effect.subject}: {effect.why}")
+                case Stop():
+                    self.world.note(self.name, f"stops: {effect.why}")
+                    self.end()
+                    self.cluster.server_stopped(self, effect)
+                case _:
+                    raise Violation(f"{self.name}: nobody knows the effect {effect!r}")
+        self.set_alarm()
+
+
+class ClientProcess(Process):
+    """One exchange of a client, as prr.shell.exchange runs it: a fresh socket for each target."""
+
+    role = Role.CLIENT
+    core: Client
+
+    def __init__(
+        self, cluster: Cluster, host: Host, clock: Clock, core: Client, type_: int
+    ) -> None:
+        super().__init__(cluster, host, clock)
+        self.core = core
+        self.type = type_
+        self._line: Socket | None = None
+
+    def act(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(frame=frame, target=target):
+                    self.trace("->", frame, target)
+                    self._aim(target).send(self.encode(frame), target)
+                case Report():
+                    pass
+                case _:
+                    raise Violation(f"{self.name}: a client does not {effect!r}")
+        if self.core.outcome is not None and self.running:
+            self.world.note(self.name, f"ends: {self.core.outcome}")
+            self.end()
+            self.cluster.client_ended(self)
+        self.set_alarm()
+
+    def found(self) -> Instance | None:
+        """Where it was sent and got what it wanted, if so."""
+        address = getattr(self.core.outcome, "address", None)
+        return make_instance(self.type, address) if address else None
+
+    def _aim(self, target: Address) -> Socket:
+        if self._line is None or self._line.target != target:
+            if self._line is not None:
+                self._line.close()
+            address = self.host.ip, self.host.free_port()
+            refused = partial(self._refused, target)
+            network = self.cluster.network
+            self._line = Socket(network, address, self, self.receive, target, refused)
+            self.sockets = [self._line]
+        return self._line
+
+    def _refused(self, target: Address) -> None:
+        self.world.note(self.name, f"is refused by {target[0]}:{target[1]}")
+        self.act(self.decide(self.core.refused, target, self.now))

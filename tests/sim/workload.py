@@ -1,0 +1,209 @@
+"""What the nodes are made to do: come and go in every way, ask, complain, and be annoyed.
+
+A binder of another make joins here, too: start it in place of one of the cluster's own.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+from prr.wire.address import Address, Instance, make_instance
+from prr.wire.codec import encode
+from prr.wire.frames import (
+    Added,
+    Alive,
+    Complaint,
+    Frame,
+    ListRequest,
+    Lookup,
+    Removed,
+    ServiceList,
+    Verify,
+)
+from prr.wire.trailer import Trailer
+from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
+from tests.sim.network import Cut
+from tests.sim.process import Process
+
+STAGGER = 2.0  # seconds within which the servers are started
+
+AWAY = (0.05, 5.0)
+"""Seconds until one that crashed or left comes back: shorter than a verification, or longer."""
+
+PAUSE = (0.05, 5.0)  # seconds
+
+UNSEEN = (1.0, 5.0)  # seconds for which a binder does not see a server
+
+RETURNS = 0.7  # share of those who come back
+
+KILLED_WITHIN = 3  # binders killed at one stroke, at most
+
+STRANGER = "10.0.9.9"
+
+
+class Workload:
+    """Drives one cluster until `end`."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
+        self._options = cluster.options
+        self._rng = Random(f"{cluster.options.seed}/workload")
+        self._over = False
+
+    def start(self) -> None:
+        """Begin."""
+        options, rng = self._options, self._rng
+        for index in range(options.binders):
+            self._world.at(rng.uniform(0, 0.5), self._cluster.start_binder, index)
+        for index in range(options.servers):
+            type_ = rng.choice(options.types)
+            self._world.at(rng.uniform(0, STAGGER), self._cluster.start_server, index, type_)
+        for rate, action in (
+            (options.calls, self._call),
+            (options.binder_crashes, self._crash_binders),
+            (options.server_crashes, self._crash_server),
+            (options.leaves, self._leave),
+            (options.pauses, self._pause),
+            (options.false_complaints, self._complain),
+            (options.estranged, self._estrange),
+            (options.strangers, self._annoy),
+        ):
+            if rate:
+                self._world.after(rng.expovariate(rate), self._repeat, rate, action)
+
+    def end(self) -> None:
+        """Nobody comes or goes any more; clients call on, unless the run is to be quiet."""
+        self._over = True
+
+    def _repeat(self, rate: float, action: Callable[[], object]) -> None:
+        if self._over and (self._options.quiet or action != self._call):
+            return
+        action()
+        self._world.after(self._rng.expovariate(rate), self._repeat, rate, action)
+
+    def _call(self) -> None:
+        rng, cluster = self._rng, self._cluster
+        type_ = rng.choice(self._options.types) if rng.random() < 0.95 else rng.randrange(256)
+        message = rng.randbytes(rng.choice((0, 4, 60))) if rng.random() < 0.7 else None
+        cluster.start_client(type_, message, cluster.binder_addresses)
+
+    def _crash_binders(self) -> None:
+        rng, live = self._rng, self._cluster.live_binders()
+        count = rng.choice((1, 1, 1, KILLED_WITHIN))
+        for binder in rng.sample(live, min(count, len(live))):
+            index = self._cluster.binders.index(binder)
+            if rng.random() < 0.3 and not binder.paused:
+                binder.stop()
+            else:
+                self._cluster.crash(binder, rng.random() < self._options.host_share)
+            if rng.random() < RETURNS or not self._cluster.live_binders():
+                self._world.after(self._away(), self._return_binder, index)
+
+    def _return_binder(self, index: int) -> None:
+        if not self._over:
+            self._cluster.start_binder(index)
+
+    def _crash_server(self) -> None:
+        if live := self._cluster.live_servers():
+            server = self._rng.choice(live)
+            self._cluster.crash(server, self._rng.random() < self._options.host_share)
+            self._plan_return(server)
+
+    def _leave(self) -> None:
+        live = self._cluster.live_servers()
+        if staying := [server for server in live if not server.leaving and not server.paused]:
+            server = self._rng.choice(staying)
+            server.stop()
+            self._plan_return(server)
+
+    def _plan_return(self, server: Process) -> None:
+        if self._rng.random() >= RETURNS:
+            return
+        index = self._cluster.servers.index(server)
+        type_ = server.instance[0]
+        if self._rng.random() < self._options.retyped:
+            type_ = self._rng.choice(self._options.types)
+        self._world.after(self._away(), self._return_server, index, type_)
+
+    def _return_server(self, index: int, type_: int) -> None:
+        if not self._over:
+            self._cluster.start_server(index, type_)
+
+    def _pause(self) -> None:
+        live = [*self._cluster.live_binders(), *self._cluster.live_servers()]
+        if live:
+            process = self._rng.choice(live)
+            process.pause()
+            low, high = PAUSE
+            self._world.after(low * (high / low) ** self._rng.random(), process.resume)
+
+    def _estrange(self) -> None:
+        """A binder loses sight of one server or all, and hears from clients that they are gone."""
+        rng, cluster = self._rng, self._cluster
+        hosts = [server.host.ip for server in cluster.servers if server is not None]
+        if not hosts or not (live := cluster.live_binders()):
+            return
+        binder = rng.choice(live)
+        unseen = hosts if rng.random() < 0.5 else [rng.choice(hosts)]
+        self._world.note("workload", f"{binder.name} does not see {' '.join(unseen)}")
+        cut = Cut(frozenset((binder.host.ip,)), frozenset(unseen))
+        cluster.network.cut(cut)
+        self._world.after(rng.uniform(*UNSEEN), cluster.network.mend, cut)
+        for server in cluster.servers:
+            if server is not None and server.host.ip in unseen and rng.random() < 0.8:
+                complaint, at = encode(Complaint(server.instance)), rng.uniform(0, 0.5)
+                send = partial(cluster.network.send, self._client(), binder.address, complaint)
+                self._world.after(at, send)
+
+    def _complain(self) -> None:
+        """A false complaint, mostly about one that lives."""
+        rng = self._rng
+        index = rng.randrange(self._options.servers)
+        server = self._cluster.servers[index]
+        is_known = server is not None and rng.random() < 0.9
+        accused = server.instance if is_known else self._anybody()
+        self._send(Complaint(accused), self._client())
+
+    def _annoy(self) -> None:
+        """A stranger sends what only others may send, or nonsense."""
+        rng = self._rng
+        source = STRANGER, rng.randint(1024, 65535)
+        server = rng.choice(self._cluster.servers)
+        known = server.instance if server else self._anybody()
+        frame = rng.choice(
+            (
+                ListRequest(),
+                ListRequest(trailer=Trailer(cursor=b"")),
+                Added(self._anybody()),
+                Removed(known),
+                ServiceList((self._anybody(), known)),
+                Complaint(self._anybody()),
+                Lookup(rng.randrange(256)),
+                Verify(),
+                Alive(),
+            )
+        )
+        self._send(frame, source)
+        junk = bytes((rng.randint(6, 255),)) + rng.randbytes(rng.randint(0, 40))  # 5: Subscribe
+        target = rng.choice(self._cluster.binder_addresses)
+        self._cluster.network.send(source, target, junk)
+
+    def _client(self) -> Address:
+        """A port of a client's that nobody listens on any more."""
+        return f"10.0.2.{self._rng.randint(1, CLIENT_HOSTS)}", self._rng.randint(1024, 9999)
+
+    def _anybody(self) -> Instance:
+        """An instance that never subscribes."""
+        rng = self._rng
+        return make_instance(rng.choice(self._options.types), ("10.0.8.8", rng.randint(1, 99)))
+
+    def _send(self, frame: Frame, source: Address) -> None:
+        """From a socket of nobody's, to a binder, or now and then to a server."""
+        targets = list(self._cluster.binder_addresses)
+        targets += [(f"10.0.1.{i + 1}", SERVER_PORT + i + 1) for i in range(len(targets) // 3)]
+        self._cluster.network.send(source, self._rng.choice(targets), encode(frame))
+
+    def _away(self) -> float:
+        low, high = AWAY
+        return low * (high / low) ** self._rng.random()

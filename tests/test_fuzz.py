@@ -216,8 +216,8 @@ class BinderUnderFire(Target):
         assert len(rows) <= VERIFICATIONS_MAX
         known = INSTANCES_MAX + REMOVALS_MAX + VERIFICATIONS_MAX
         assert len(watch._leases) <= known
-        assert all(peer in PEERS for askers in watch._askers.values() for peer in askers)
-        assert len(watch._askers) <= known
+        assert all(peer in PEERS for askers in watch._witness._askers.values() for peer in askers)
+        assert len(watch._witness._askers) <= known
         assert len(watch._brake._evictions) <= INSTANCES_MAX
         gossip = core._replication._gossip
         assert set(gossip._rounds) <= set(PEERS)

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from prr.core.effects import Outcome, Probe
-from prr.core.verification import OPINION_WAIT, WAITS, Due, Finding, Verifications
+from prr.core.verification import WAITS, WAITS_FOR_OPINIONS, Due, Finding, Verifications
 from prr.wire.frames import Alive, Unknown, Verify
 from prr.wire.trailer import Trailer
 from prr.wire.versions import LEFT
@@ -111,7 +111,8 @@ def test_the_silence_of_others_that_came_in_time_evicts_when_ours_is_complete():
 def test_the_last_opinion_that_is_awaited_ends_it():
     verifications, nonce = awaiting()
     due = verifications.tick(1.0)
-    assert (due.probes, due.verdicts) == ([], [])
+    assert (len(due.probes), due.verdicts) == (1, [])  # it goes on asking meanwhile
+    assert due.reminders == [(ONE, list(BINDERS), nonce)]
     assert verifications.opinion(BINDERS[0], nonce, False) is None
     assert verifications.opinion(BINDERS[1], nonce, False).finding is Finding.SILENT
 
@@ -121,7 +122,7 @@ def test_opinions_are_awaited_for_a_second_and_one_is_enough(silent, found):
     verifications, nonce = awaiting()
     for binder in BINDERS[:silent]:
         verifications.opinion(binder, nonce, False)
-    assert end_of(verifications) == (found, 1.0 + OPINION_WAIT)
+    assert end_of(verifications) == (found, 1.0 + sum(WAITS_FOR_OPINIONS))
 
 
 @pytest.mark.parametrize("now", [0.6, 1.5])

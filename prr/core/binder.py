@@ -250,8 +250,7 @@ class Binder:
             effects += self._members.remove(instance, start, now)
         if version is not None:
             effects.append(about(Event.WITHDRAWN, instance, "it said so itself"))
-            # Unless this was a late copy of what it said before it came back.
-            effects += self._watch.said_to_be_gone(instance, now)
+        effects += self._watch.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.
         return [*effects, Send(Removed(instance), source)]
 

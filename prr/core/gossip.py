@@ -28,9 +28,13 @@ fit the smallest receive buffer."""
 PAUSE_FIRST = 0.04
 PAUSE_MIN = 0.02
 PAUSE_GROWTH = 1.5
-PAUSE_MAX = 0.8
+PAUSE_MAX = 0.2
 """Seconds before an unanswered question is asked again: at first three times the way there and
-back, once that is known. At a fifth lost either way, one question in 20,000 is given up."""
+back, once that is known."""
+
+TRIES_MAX = 20
+"""Times a question is asked before its peer is given up, about three seconds: with a fifth lost
+either way that happens to one question in a thousand million."""
 
 
 @dataclass(slots=True)
@@ -39,6 +43,7 @@ class _Question:
 
     trailer: Trailer
     pause: float
+    tries: int = 0
 
 
 @dataclass(slots=True)
@@ -112,7 +117,7 @@ class Gossip:
         if answer.group is None:
             if not talk.was_resent:
                 took = now - talk.began_at
-                talk.pause = min(max(PAUSE_MIN, 3 * took), PAUSE_MAX / 2)
+                talk.pause = min(max(PAUSE_MIN, 3 * took), PAUSE_MAX)
             if answer.digests is not None:
                 bits = differing(self._table.digests(None), answer.digests)
                 talk.groups_to_ask = [group for group in range(GROUPS) if bits >> group & 1]
@@ -127,8 +132,9 @@ class Gossip:
             talk = self._rounds[peer]
             question = talk.open[group]
             talk.was_resent = True
-            question.pause *= PAUSE_GROWTH
-            if question.pause > PAUSE_MAX:
+            question.pause = min(question.pause * PAUSE_GROWTH, PAUSE_MAX)
+            question.tries += 1
+            if question.tries == TRIES_MAX:
                 self.forget(peer)
                 given_up.append(peer)
             else:

@@ -25,12 +25,17 @@ REFUSALS = 2
 REFUSAL_PAUSE = 0.05
 """Seconds between a refusal and the next question."""
 
-OPINION_WAIT = 1.0
-"""Seconds an opinion is waited for beyond one's own second of questions: the other binder began
-half a second later, and its second is followed by the way back, over a network that loses."""
+WAITS_FOR_OPINIONS = (0.25, 0.25, 0.5)
+"""Seconds beyond one's own second of questions in which opinions are waited for: the other binder
+began half a second later. Meanwhile each wait begins with one more question to the instance, and
+one more to those who owe an opinion: with a fifth lost either way, three questions to one that
+lives go unanswered once in twenty times."""
 
-LATE = WAITS[0]
-"""Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing."""
+_ALL_WAITS = WAITS + WAITS_FOR_OPINIONS
+
+LATE = 0.1
+"""Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing: half
+of the shortest wait, ten times what a busy machine makes of it."""
 
 
 class Finding(Enum):
@@ -50,6 +55,7 @@ class _Row:
     nonce: int
     start: int
     with_nonce: bool
+    began_at: float
     asked: int = 0
     refused: int = 0
     refused_at: float | None = None
@@ -76,6 +82,7 @@ class Due:
 
     probes: list[Probe] = field(default_factory=list)
     wants_opinions: list[Instance] = field(default_factory=list)
+    reminders: list[tuple[Instance, list[Address], int]] = field(default_factory=list)
     unanswered: list[Instance] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     was_late: bool = False
@@ -118,7 +125,7 @@ class Verifications:
         assert instance not in self._rows
         assert not self.full
         self._serial += 1
-        self._rows[instance] = _Row(self._serial, self._rng.getrandbits(64), start, with_nonce)
+        self._rows[instance] = _Row(self._serial, self._rng.getrandbits(64), start, with_nonce, now)
         return self._ask(instance, now)
 
     def cancel(self, instance: Instance) -> None:
@@ -127,6 +134,11 @@ class Verifications:
         Its place stays taken until its question has timed out, so that places bound sockets.
         """
         if (row := self._rows.get(instance)) is not None:
+            row.is_over = True
+
+    def cancel_older(self, instance: Instance, now: float) -> None:
+        """Likewise, but one that has begun at this very moment goes on."""
+        if (row := self._rows.get(instance)) is not None and row.began_at < now:
             row.is_over = True
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> Verdict | None:
@@ -199,10 +211,11 @@ class Verifications:
                 due.probes.append(self._ask(instance, now))
                 if row.asked == len(WAITS):
                     due.wants_opinions.append(instance)
-            elif row.asked == len(WAITS) and row.opinions_awaited:
-                row.asked += 1  # no more questions: only opinions are awaited now
-                due.unanswered.append(instance)
-                self._deadlines.set(instance, now + OPINION_WAIT)
+            elif row.opinions_awaited and row.asked < len(_ALL_WAITS):
+                if row.asked == len(WAITS):
+                    due.unanswered.append(instance)
+                due.reminders.append((instance, list(row.opinions_awaited), row.nonce))
+                due.probes.append(self._ask(instance, now))
             else:
                 due.verdicts.append(self._silent(instance))
         return due
@@ -213,7 +226,7 @@ class Verifications:
 
     def _ask(self, instance: Instance, now: float) -> Probe:
         row = self._rows[instance]
-        wait = WAITS[row.asked]
+        wait = _ALL_WAITS[row.asked]
         row.asked += 1
         self._deadlines.set(instance, now + wait)
         trailer = Trailer(nonce=row.nonce) if row.with_nonce else None
@@ -221,7 +234,7 @@ class Verifications:
 
     def _silent(self, instance: Instance) -> Verdict:
         row = self._rows[instance]
-        why = f"{len(WAITS)} questions, {row.refused} refused, none answered"
+        why = f"{row.asked} questions, {row.refused} refused, none answered"
         if row.opinions_silent:
             others = f"{row.opinions_silent} of {row.opinions_asked} other binders"
             return self._end(instance, Finding.SILENT, f"{why}; nor did it answer {others}")

@@ -9,21 +9,17 @@ service.
 from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 
 from prr.config import Limits
-from prr.core.brake import Brake
+from prr.core.brake import SHARE, SHARE_CONFIRMED, Brake
 from prr.core.deadlines import Deadlines
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, about
+from prr.core.effects import Effect, Event, Outcome, Probe, Report, about
 from prr.core.homes import Homes
 from prr.core.members import Members
 from prr.core.peers import Peers
 from prr.core.registry import Added as Adding
 from prr.core.verification import WAITS, Due, Finding, Verdict, Verifications
+from prr.core.witness import Witness
 from prr.wire.address import Address, Instance
-from prr.wire.frames import Alive, Complaint, Unknown
-from prr.wire.trailer import Trailer
 from prr.wire.versions import LEFT
-
-OPINIONS = 2
-"""Other binders that are asked before silence evicts."""
 
 SECOND_CHANCE = 30.0
 """Seconds between two looks for a silent server of 2016 that was evicted: it does not subscribe
@@ -49,7 +45,7 @@ class Watch:
         self._brake = Brake()
         self._leases: Deadlines[Instance] = Deadlines()
         self._rechecks: Deadlines[Instance] = Deadlines()
-        self._askers: dict[Instance, dict[Address, int]] = {}
+        self._witness = Witness(members.identity, peers, rng)
         self._homes = Homes(members, peers, lease)
 
     def under_way(self) -> list[Instance]:
@@ -64,7 +60,7 @@ class Watch:
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
         self._verifications.cancel(instance)
-        self._askers.pop(instance, None)
+        self._witness.forget(instance)
         self._rechecks.cancel(instance)
         self._turns.trust(instance)
 
@@ -88,7 +84,7 @@ class Watch:
         """A peer wants this binder's opinion about an instance that is there."""
         if instance not in self._verifications and self._verifications.full:
             return []
-        self._askers.setdefault(instance, {})[peer] = nonce
+        self._witness.remember(instance, peer, nonce)
         return self._verify(instance, now)
 
     def said_to_be_gone(self, instance: Instance, now: float) -> list[Effect]:
@@ -96,13 +92,19 @@ class Watch:
         self._rechecks.cancel(instance)
         if instance not in self._leases:
             self._verifications.cancel(instance)
-            self._askers.pop(instance, None)
+            self._witness.forget(instance)
             return []
         return self._verify(instance, now)
 
     def recheck(self, instance: Instance, now: float) -> list[Effect]:
         """A word that is out of date says that an instance is gone: ask it all the same."""
         return self._verify(instance, now)
+
+    def left(self, instance: Instance, now: float) -> list[Effect]:
+        """An instance said itself that it is gone. Unless that was a late copy of what it said
+        before it came back, it will not answer; an answer to an older question proves nothing."""
+        self._verifications.cancel_older(instance, now)
+        return self.said_to_be_gone(instance, now)
 
     def readmit(self, instance: Instance, now: float) -> list[Effect]:
         """One that had left subscribes again: a late copy of an old datagram, or is it back?
@@ -183,10 +185,14 @@ class Watch:
                 self._turns.suspect(probe.instance)
             effects += [about(Event.ASKED, probe.instance, "another question"), probe]
         for instance in due.wants_opinions:
-            effects += self._ask_others(instance, now)
+            asked = [] if self._witness.is_asked(instance) else self._witness.choose(now)
+            if asked and instance in self._table:
+                nonce = self._verifications.await_opinions(instance, asked)
+                effects += self._witness.ask(instance, asked, nonce)
+        for instance, binders, nonce in due.reminders:
+            effects += self._witness.ask(instance, binders, nonce)
         for instance in due.unanswered:
-            askers = self._askers.pop(instance, {})
-            effects += self._answer_askers(askers, Finding.SILENT)
+            effects += self._witness.answer(instance, is_alive=False)
         if due.was_late:
             why = "its own clockwork was late; it asks again instead of believing the silence"
             effects.append(Report(Event.LATE, "this binder", why))
@@ -194,23 +200,14 @@ class Watch:
             effects += self._judge(verdict, now)
         return effects
 
-    def _ask_others(self, instance: Instance, now: float) -> list[Effect]:
-        if instance in self._askers or instance not in self._table:
-            return []
-        able = [peer.address for peer in self._peers.heard_lately(now)]
-        if not able and not self._peers.are_gone(now):
-            able = [peer.address for peer in self._peers.ours()]  # whose silence says something too
-        asked = self._rng.sample(able, min(OPINIONS, len(able)))
-        if not asked:
-            return []
-        nonce = self._verifications.await_opinions(instance, asked)
-        trailer = Trailer(binder=self._members.identity, nonce=nonce)
-        return [Send(Complaint(instance, trailer=trailer), peer) for peer in asked]
-
     def _judge(self, verdict: Verdict, now: float) -> list[Effect]:
         instance = verdict.instance
-        askers = self._askers.pop(instance, {})
-        effects = self._answer_askers(askers, verdict.finding)
+        was_asked = self._witness.is_asked(instance)
+        effects: list[Effect] = []
+        if verdict.finding is Finding.UNSENT:
+            self._witness.forget(instance)
+        else:
+            effects += self._witness.answer(instance, verdict.finding is Finding.ALIVE)
         if instance not in self._table:
             return effects + self._judge_gone(verdict, now)
         match verdict.finding:
@@ -218,25 +215,19 @@ class Watch:
                 return effects + self._cleared(verdict, now)
             case Finding.UNSENT | Finding.MUTE:
                 return effects + self._keep(verdict, now)
-            case Finding.SILENT_ALONE if askers:
+            case Finding.SILENT_ALONE if was_asked:
                 # The one who asked decides; should it not, we ask again on our own account.
                 self._rechecks.set(instance, now + RECHECK)
                 return effects
-            case Finding.SILENT_ALONE if not self._brake.allows(len(self._table), now):
+            case Finding.SILENT | Finding.SILENT_ALONE if not self._brake_allows(verdict, now):
                 braked = Report(Event.BRAKE, "this binder", "too many fell silent: is it me?")
                 return [*effects, braked, *self._keep(verdict, now)]
             case Finding.REFUSED | Finding.SILENT | Finding.SILENT_ALONE:
                 return effects + self._evict(verdict, now)
 
-    def _answer_askers(self, askers: dict[Address, int], finding: Finding) -> list[Effect]:
-        if finding is Finding.UNSENT:
-            return []
-        frame = Alive if finding is Finding.ALIVE else Unknown
-        own = self._members.identity
-        return [
-            Send(frame(trailer=Trailer(binder=own, nonce=nonce)), peer)
-            for peer, nonce in askers.items()
-        ]
+    def _brake_allows(self, verdict: Verdict, now: float) -> bool:
+        share = SHARE_CONFIRMED if verdict.finding is Finding.SILENT else SHARE
+        return self._brake.allows(len(self._table), now, share)
 
     def _cleared(self, verdict: Verdict, now: float) -> list[Effect]:
         instance = verdict.instance

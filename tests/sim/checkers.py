@@ -144,7 +144,7 @@ class Ledger:
     def answered(self, instance: Instance) -> None:
         """An instance answers a question. One that has come back may be held again."""
         server = self._truth.up.get(instance)
-        if server is not None and server.running and not server.leaving:
+        if server is not None and not server.leaving:  # it may have died since it answered
             self._left.discard(instance)
 
     def compare(self, before: object, what: str) -> None:

@@ -33,6 +33,9 @@ lives go unanswered once in twenty times."""
 
 _ALL_WAITS = WAITS + WAITS_FOR_OPINIONS
 
+QUESTIONS_CONFIRMED = 5
+"""Questions that go unanswered, however soon other binders confirm the silence."""
+
 LATE = 0.1
 """Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing: half
 of the shortest wait, ten times what a busy machine makes of it."""
@@ -174,7 +177,7 @@ class Verifications:
         """These binders are asked too; the nonce by which they answer."""
         row = self._rows[instance]
         row.opinions_awaited = dict.fromkeys(binders)
-        row.opinions_asked = len(binders)
+        row.opinions_asked, row.opinions_silent = len(binders), 0
         return row.nonce
 
     def opinion(self, binder: Address, nonce: int, is_alive: bool) -> Verdict | None:
@@ -189,7 +192,7 @@ class Verifications:
         if is_alive:
             return self._end(instance, Finding.ALIVE, "it answered another binder")
         row.opinions_silent += 1
-        return None if row.opinions_awaited or row.asked <= len(WAITS) else self._silent(instance)
+        return None  # silence is for `tick` to judge, when the instance has had its time
 
     def tick(self, now: float) -> Due:
         """What is due by `now`."""
@@ -200,7 +203,7 @@ class Verifications:
             row = self._rows[instance]
             if row.is_over:
                 del self._rows[instance]
-            elif now - when > LATE and row.asked <= len(WAITS):
+            elif now - when > LATE:
                 # We were late ourselves: the answer may have come and found nobody.
                 due.was_late = True
                 row.asked = min(row.asked, len(WAITS) - 1)
@@ -211,7 +214,9 @@ class Verifications:
                 due.probes.append(self._ask(instance, now))
                 if row.asked == len(WAITS):
                     due.wants_opinions.append(instance)
-            elif row.opinions_awaited and row.asked < len(_ALL_WAITS):
+            elif row.opinions_asked and row.asked < (
+                len(_ALL_WAITS) if row.opinions_awaited else QUESTIONS_CONFIRMED
+            ):
                 if row.asked == len(WAITS):
                     due.unanswered.append(instance)
                 due.reminders.append((instance, list(row.opinions_awaited), row.nonce))

@@ -85,7 +85,8 @@ class Ledger:
         self._source: Address | None = None
         self._heard_peer = not self._peers
         self._credit: Counter[Address] = Counter()  # datagrams that may go to strangers
-        self._left: set[Instance] = set()  # acknowledged here, and not named since
+        # Whose leave was acknowledged here, and who have not been named since.
+        self._left: dict[Instance, ServerProcess | None] = {}
         self._questions: dict[str, list[Question]] = {}
         self._tables: list[tuple[str, object]] = []
         self._steps = 0
@@ -102,8 +103,9 @@ class Ledger:
         elif isinstance(frame, ServiceList):
             self._heard_peer = True
         if self._left:
-            named = {i for i in self._left if i in data or source == address_of(i)}
-            self._left -= named
+            named = [i for i in self._left if i in data or source == address_of(i)]
+            for instance in named:
+                del self._left[instance]
 
     def sent(self, frame: Frame, target: Address, data: bytes) -> None:
         """A datagram is about to be sent from the binder's own socket."""
@@ -118,7 +120,7 @@ class Ledger:
         elif isinstance(frame, Unknown) and frame.trailer is None:  # else it is an opinion
             self._check_unknown()
         elif isinstance(frame, Removed) and target == address_of(frame.instance):
-            self._left.add(frame.instance)
+            self._left[frame.instance] = self._truth.up.get(frame.instance)
 
     def asked(self, probe: Probe) -> Question:
         """A question is about to be sent."""
@@ -142,10 +144,9 @@ class Ledger:
             self._questions.pop(report.subject, None)
 
     def answered(self, instance: Instance) -> None:
-        """An instance answers a question. One that has come back may be held again."""
-        server = self._truth.up.get(instance)
-        if server is not None and not server.leaving:  # it may have died since it answered
-            self._left.discard(instance)
+        """An instance answered a question. One that had come back may be held again."""
+        if self._left.get(instance) is not self._truth.up.get(instance):
+            self._left.pop(instance, None)
 
     def compare(self, before: object, what: str) -> None:
         """A frame was handled twice in a row; `before` is what was held after the first time."""

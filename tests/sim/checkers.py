@@ -144,8 +144,10 @@ class Ledger:
             self._questions.pop(report.subject, None)
 
     def answered(self, instance: Instance) -> None:
-        """An instance answered a question. One that had come back may be held again."""
-        if self._left.get(instance) is not self._truth.up.get(instance):
+        """An instance answered a question. One that had come back may be held again, and so may
+        one that never left: what was acknowledged was a late copy."""
+        server = self._truth.up.get(instance)
+        if server is not None and not (server.leaving and self._left.get(instance) is server):
             self._left.pop(instance, None)
 
     def compare(self, before: object, what: str) -> None:

@@ -372,7 +372,7 @@ def test_a_service_that_is_stopped_for_half_a_second_is_not_evicted(stage, turn)
 
 # Five questions of ours and three of each of two others all lost, for one that lives: once in some
 # hundred thousand verifications, of which a run makes four thousand.
-EVICTED_MAX = 1
+EVICTED_MAX = 2  # two binders may find the same one
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,6 @@ class Turns:
         self._suspect_turns: dict[int, Ring] = {}
         self._suspects: set[Instance] = set()
 
-    @property
-    def suspects(self) -> int:
-        """How many are out of turn."""
-        return len(self._suspects)
-
     def add(self, instance: Instance) -> None:
         """Put in an instance that is not in, at the end of its type's turns."""
         self._ring(instance).add(instance)

@@ -115,7 +115,7 @@ def state(binder):
     """All that later answers depend on."""
     table, turns = binder.registry.table, deepcopy(binder.registry.turns)
     held, _ = table.instances(b"", 10_000)
-    in_turn = {type_: [turns.next(type_) for _ in held] for type_ in map(type_of, held)}
+    in_turn = {type_: turns.next([type_] * len(held)) for type_ in map(type_of, held)}
     doubted = [(one, binder._watch._verifications._rows[one].is_over) for one in doubts(binder)]
     return table.digest(), set(held), in_turn, doubted
 

@@ -103,7 +103,8 @@ def test_a_registry_does_what_plain_lists_do(seed, stale):
                 real.turns.trust(one)
                 model.mark(one, False)
             case "next":
-                model.served(one[0], real.turns.next(one[0]))
+                (instance,) = real.turns.next(one[:1]) or (None,)
+                model.served(one[0], instance)
         assert len(real) == len(model.suspect)
         assert all((one in real) == (one in model.suspect) for one in POOL)
         assert all(real.latest(one) == latest.get(one) for one in POOL)
@@ -119,7 +120,7 @@ def check_round_robin(real, model, type_):
     trusted = [one for one in held if not model.suspect[one]]
     assert real.turns.count(type_) == (len(trusted), len(held) - len(trusted))
     turns = sorted(trusted or held)
-    first, second = ([real.turns.next(type_) for _ in turns] for _ in range(2))
+    first, second = (real.turns.next([type_] * len(turns)) for _ in range(2))
     assert sorted(first) == turns
     assert first == second
 
@@ -152,7 +153,7 @@ def test_a_ring_turns_like_a_list_in_which_who_left_keeps_its_place(seed):
     real, model, present = Ring(), [], set()
     for _ in range(300):
         one = rng.choice(POOL)
-        match rng.choice(("add", "remove", "next", "next")):
+        match rng.choice(("add", "remove", "take", "take")):
             case "add" if one not in present:
                 real.add(one)
                 model += [one] * (one not in model)
@@ -160,11 +161,21 @@ def test_a_ring_turns_like_a_list_in_which_who_left_keeps_its_place(seed):
             case "remove" if one in present:
                 real.remove(one)
                 present.remove(one)
-            case "next":
-                while model and model[0] not in present:
-                    model.pop(0)
-                model = model[1:] + model[:1]
-                assert real.next() == (model[-1] if model else None)
+            case "take":
+                wanted = rng.randrange(1, 2 * len(POOL))
+                taken = real.take(wanted)
+                assert len(taken) >= wanted or not present
+                for instance in taken:
+                    while model[0] not in present:
+                        model.pop(0)
+                    assert instance == model[0]
+                    model = model[1:] + model[:1]
+                if len(taken) > wanted:  # whole rounds: each of the others had its turn as well
+                    model = [kept for kept in model if kept in present]
+                back = rng.randrange(len(taken) + 1)
+                real.give_back(back)
+                back %= len(model) or 1
+                model = model[len(model) - back :] + model[: len(model) - back]
         assert len(real) == len(present)
 
 
@@ -175,7 +186,7 @@ def test_a_ring_forgets_who_never_comes_back():
         real.add(one)
         real.remove(one)
         assert len(real._queue) <= ring._GONE_MIN + 1
-    assert real.next() is None
+    assert real.take(1) == []
 
 
 @pytest.mark.parametrize("seed", range(50))

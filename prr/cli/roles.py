@@ -14,7 +14,8 @@ from prr.core.binder import Binder
 from prr.core.peers import PEERS_MAX
 from prr.core.server import Server
 from prr.shell.addresses import is_ip, own_ips, resolve, resolve_any, seen_from
-from prr.shell.datagrams import Datagrams, open_socket
+from prr.shell.datagrams import Datagrams
+from prr.shell.lanes import PRIORITIES, open_lanes, open_socket
 from prr.shell.log import log_to_stderr
 from prr.shell.node import Node
 from prr.wire.address import Address, describe_address
@@ -31,8 +32,9 @@ def run_binder(config: BinderConfig) -> int:
     if len(config.peers) > PEERS_MAX:
         raise BadInput(f"{len(config.peers)} peers; write {PEERS_MAX} at most")
     log_to_stderr()
-    datagrams = _listen(config.listen)
-    own = datagrams.address
+    sockets = open_lanes(resolve(config.listen, gevent.socket))
+    lanes = [Datagrams(*lane) for lane in zip(sockets, PRIORITIES, strict=False)]
+    own = lanes[0].address
     # Names may take the resolver seconds; a binder serves meanwhile.
     named = tuple(peer for peer in config.peers if not is_ip(peer[0]))
     peers = _other_nodes([peer for peer in config.peers if is_ip(peer[0])], own)
@@ -46,7 +48,7 @@ def run_binder(config: BinderConfig) -> int:
         lease=config.lease,
         expects_peers=bool(named),
     )
-    node = Node(core, Role.BINDER, datagrams, f"binder listening on {describe_address(own)}")
+    node = Node(core, Role.BINDER, lanes, f"binder listening on {describe_address(own)}")
     gevent.spawn(_resolve_peers, list(named), own, core, node)
     node.run()
     return YES
@@ -56,20 +58,16 @@ def run_server(config: ServerConfig) -> int:
     """Be a server until a signal, or until no binder confirms; the exit code."""
     log_to_stderr()
     binders = resolve_any(config.binders, gevent.socket)
-    datagrams = _listen(config.listen)
+    datagrams = Datagrams(open_socket(resolve(config.listen, gevent.socket)))
     own = datagrams.address
     seen_at = {binder: seen_from(own, binder) for binder in binders}
     core = Server(config.type, seen_at, random.Random())
     first_line = f"server of type {config.type} listening on {describe_address(own)}"
-    stop = Node(core, Role.SERVER, datagrams, first_line).run()
+    stop = Node(core, Role.SERVER, [datagrams], first_line).run()
     if stop.in_order:
         return YES
     print(f"prr: {stop.why}; start a binder, or name one with --binder", file=sys.stderr)
     return NO_BINDER
-
-
-def _listen(listen: HostPort) -> Datagrams:
-    return Datagrams(open_socket(resolve(listen, gevent.socket)))
 
 
 def _other_nodes(addresses: list[Address], own: Address) -> list[Address]:

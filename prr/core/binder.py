@@ -42,6 +42,12 @@ from prr.wire.frames import (
     Subscribed,
     Unknown,
 )
+from prr.wire.runs import (
+    FOUND_BYTES,
+    FOUND_INSTANCE_BYTES,
+    encode_found_instance_run,
+    encode_found_run,
+)
 from prr.wire.trailer import Question, Trailer
 from prr.wire.versions import LEFT
 
@@ -116,6 +122,22 @@ class Binder:
         """Leave in good order. The other binders go on; nobody has to be told."""
         return [Stop(True, "asked to stop")]
 
+    @property
+    def answer_bytes(self) -> int:
+        """The length of an answer to a look-up."""
+        return FOUND_BYTES if self._wire is WireForm.SPEC else FOUND_INSTANCE_BYTES
+
+    def look_up(self, types: bytes) -> bytes:
+        """The answers to a run of bare look-ups, up to one of a type that nobody gives.
+
+        The short way for a burst: the datagrams that `handle` would have sent, one behind the
+        other, without the frames.
+        """
+        found = self.registry.turns.next(types)
+        if self._wire is WireForm.SPEC:
+            return encode_found_run(found)
+        return encode_found_instance_run(found)
+
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""
         peer = self._peers.get(source)
@@ -175,13 +197,13 @@ class Binder:
     # The rules, in the order of the frame table.
 
     def _look_up(self, type_: int, source: Address) -> list[Effect]:
-        instance = self.registry.turns.next(type_)
-        if instance is None:
+        found = self.registry.turns.next((type_,))
+        if not found:
             # Before it has heard its peers a binder does not know what does not exist.
             return [Send(Unknown(), source)] if self._replication.is_synced else []
         if self._wire is WireForm.LAB2016:
-            return [Send(FoundInstance(instance), source)]
-        return [Send(Found(address_of(instance)), source)]
+            return [Send(FoundInstance(found[0]), source)]
+        return [Send(Found(address_of(found[0])), source)]
 
     def _complaint(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         if instance not in self.registry:

@@ -5,6 +5,7 @@ turn comes. One that returns before that finds its place again.
 """
 
 from collections import deque
+from itertools import islice
 
 from prr.wire.address import Instance
 
@@ -35,13 +36,38 @@ class Ring:
             self._queue = deque(kept for kept in self._queue if kept not in self._gone)
             self._gone.clear()
 
-    def next(self) -> Instance | None:
-        """The instance whose turn it is; None if the ring is empty."""
+    def take(self, count: int) -> list[Instance]:
+        """The instances of the next turns: `count` of them at least, or none if there are none.
+
+        Of a ring shorter than that, whole rounds.
+        """
+        if not len(self):
+            return []
+        if self._gone:
+            self._drop_gone(count)
         queue = self._queue
-        while queue:
+        if len(queue) < count:
+            return list(queue) * -(-count // len(queue))
+        taken = list(islice(queue, count))
+        queue.rotate(-count)
+        return taken
+
+    def give_back(self, count: int) -> None:
+        """Let the last `count` turns that were taken be the next ones again.
+
+        Nothing may have been added or removed since they were taken.
+        """
+        if count:
+            self._queue.rotate(count)
+
+    def _drop_gone(self, count: int) -> None:
+        """Drop the marked ones among the next `count`."""
+        queue, gone = self._queue, self._gone
+        kept: list[Instance] = []
+        while queue and len(kept) < count:
             instance = queue.popleft()
-            if instance not in self._gone:
-                queue.append(instance)
-                return instance
-            self._gone.remove(instance)
-        return None
+            if instance in gone:
+                gone.remove(instance)
+            else:
+                kept.append(instance)
+        queue.extendleft(reversed(kept))

@@ -1,8 +1,7 @@
-"""A binder or a server, running: one core, one socket, and a greenlet for each request.
+"""A binder or a server, running: one core, its sockets, and a greenlet for each request.
 
-One greenlet is the reader. It takes a datagram, has the core decide and does what follows; only
-when that would wait does it hand the post of reader, and the rest of the burst, to a parked
-greenlet (the leader/followers pattern), and goes on waiting for its own request alone.
+Look-ups are answered a run at a time, from answers that lie ready. For every other datagram the
+core decides about a frame, and the node does what follows.
 """
 
 import logging
@@ -10,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 
 import gevent
@@ -24,6 +23,7 @@ from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
 from prr.shell.journal import Journal
 from prr.shell.probe import Prober
+from prr.shell.reader import Reader
 from prr.shell.telling import Teller
 from prr.wire.address import Address, describe_address
 from prr.wire.codec import decode, encode
@@ -43,25 +43,29 @@ class Node:
     """Runs a core on a socket until it stops or a signal stops it."""
 
     def __init__(
-        self, core: Binder | Server, role: Role, datagrams: Datagrams, first_line: str
+        self, core: Binder | Server, role: Role, lanes: Sequence[Datagrams], first_line: str
     ) -> None:
-        """`first_line` is printed to stderr once a signal would be heeded."""
+        """`lanes` are its sockets, all on one address; what it sends leaves from the first.
+
+        `first_line` is printed to stderr once a signal would be heeded.
+        """
         self._core = core
+        self._binder = core if isinstance(core, Binder) else None
         self._role = role
         self._first_line = first_line
-        self._datagrams = datagrams
+        self._lanes = lanes
+        self._datagrams = lanes[0]
         self._crew = Crew()
+        self._readers = [Reader(lane, self._crew, self._serve_next) for lane in lanes]
         self._prober = Prober()
         self._journal = Journal()
-        self._reader: gevent.Greenlet[[], None] | None = None
-        self._burst: Iterator[tuple[bytes, Address]] = iter(())
         self._alarm_at: float | None = None
         self._alarm = get_hub().loop.timer(0)
         self._unreachable: set[Address] = set()
         self._counts: Counter[str] = Counter()
         self._teller: Teller | None = None
-        if isinstance(core, Binder):
-            self._teller = Teller(core, self._counts, self._journal)
+        if self._binder is not None:
+            self._teller = Teller(self._binder, self._count_all, self._journal)
         self._waiting = 0
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
@@ -76,7 +80,8 @@ class Node:
         ]
         print(self._first_line, file=sys.stderr, flush=True)
         self.act(self._core.start(time.monotonic()))
-        self._reader = self._crew.spawn(self._read)
+        for reader in self._readers:
+            reader.start()
         try:
             stop = self._stopped.get()
             assert stop is not None
@@ -84,8 +89,9 @@ class Node:
             for handler in handlers:
                 handler.cancel()
             self._alarm.close()
-            self._datagrams.close()
-        counts = ", ".join(f"{count} {name}" for name, count in sorted(self._counts.items()))
+            counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
+            for lane in self._lanes:
+                lane.close()
         _log.info("stopped %s: %s (%s)", self._role, stop.why, counts or "nothing happened")
         return stop
 
@@ -94,32 +100,47 @@ class Node:
         for effect in effects:
             match effect:
                 case Send():
-                    self._send(effect)
+                    self._send(encode(effect.frame), effect.target)
                 case Probe():
                     self._crew.spawn(partial(self._probe, effect))
                 case Report():
                     self._report(effect)
                 case Tell():
                     assert self._teller is not None
-                    self._send(self._teller.answer(effect))
+                    told = self._teller.answer(effect)
+                    self._send(encode(told.frame), told.target)
                 case Stop():
                     self._stopped.set(effect)
         self._set_alarm()
 
-    def _read(self) -> None:
-        me = gevent.getcurrent()
-        while self._reader is me:
-            received = next(self._burst, None)
-            if received is None:
-                self._datagrams.wait()
-                self._burst = self._datagrams.burst()
-            else:
-                self._serve(*received)
+    def _serve_next(self, reader: Reader) -> None:
+        """Serve the next look-ups of a burst, as many as stand in a row, or one datagram."""
+        burst, at = reader.datagrams.burst, reader.at
+        if self._binder is not None and (types := burst.types_asked(at)):
+            answers = self._binder.look_up(types)
+            if answers:
+                self._answer(reader, answers)
+                return
+        reader.at += 1
+        self._serve(burst.datagram(at), burst.source(at))
 
-    def _step_aside(self) -> None:
-        """This greenlet is about to wait: if it is the reader, another one carries on."""
-        if self._reader is gevent.getcurrent():
-            self._reader = self._crew.spawn(self._read)
+    def _answer(self, reader: Reader, answers: bytes) -> None:
+        """Send a run of answers. What there is no room for goes out alone, when there is."""
+        assert self._binder is not None
+        burst, at, size = reader.datagrams.burst, reader.at, self._binder.answer_bytes
+        count = len(answers) // size
+        reader.at += count
+        self._counts["frames received"] += count
+        try:
+            sent = burst.answer(at, answers, size)
+        except OSError:  # whatever it is, it is dealt with where one is sent alone
+            sent = 0
+        late = [
+            (answers[number * size : (number + 1) * size], burst.source(at + number))
+            for number in range(sent, count)
+        ]
+        for answer, target in late:
+            self._send(answer, target)
 
     def _serve(self, data: bytes, source: Address) -> None:
         try:
@@ -130,24 +151,24 @@ class Node:
         self._counts["frames received"] += 1
         self.act(self._core.handle(frame, source, time.monotonic()))
 
-    def _send(self, effect: Send) -> None:
-        data = encode(effect.frame)
+    def _send(self, data: bytes, target: Address) -> None:
         try:
-            while not self._datagrams.send(data, effect.target):
+            while not self._datagrams.send(data, target):
                 if self._waiting >= WAITING_MAX:
                     self._counts["datagrams dropped, the network being full"] += 1
                     return
                 self._wait_to_send()
         except OSError as error:
             self._counts["datagrams that could not be sent"] += 1
-            self._now_unreachable(effect.target, error)
+            self._now_unreachable(target, error)
             return
-        if effect.target in self._unreachable:
-            self._unreachable.remove(effect.target)
-            _log.info("reachable again %s", describe_address(effect.target))
+        if target in self._unreachable:
+            self._unreachable.remove(target)
+            _log.info("reachable again %s", describe_address(target))
 
     def _wait_to_send(self) -> None:
-        self._step_aside()
+        for reader in self._readers:
+            reader.step_aside()
         self._waiting += 1
         try:
             self._datagrams.wait_to_send()
@@ -160,16 +181,23 @@ class Node:
             _log.info("unreachable %s: %s", describe_address(target), error.strerror)
 
     def _probe(self, probe: Probe) -> None:
-        assert isinstance(self._core, Binder)
+        assert self._binder is not None
         outcome = self._prober.ask(probe)
         if outcome is not None:
-            self.act(self._core.probed(probe, outcome, time.monotonic()))
+            self.act(self._binder.probed(probe, outcome, time.monotonic()))
 
     def _report(self, report: Report) -> None:
         self._counts[str(report.event)] += 1
         self._journal.note(report)
         if report.event not in SILENT_EVENTS:
             _log.info("%s %s: %s", report.event, report.subject, report.why)
+
+    def _count_all(self) -> dict[str, int]:
+        """What has happened so far, how often."""
+        dropped = sum(lane.dropped for lane in self._lanes)
+        if dropped:
+            self._counts["datagrams dropped by the kernel, the queue being full"] = dropped
+        return dict(sorted(self._counts.items()))
 
     def _set_alarm(self) -> None:
         """Wake up when the core has something to do. Too early is harmless: it is asked again."""

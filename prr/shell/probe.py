@@ -10,7 +10,7 @@ import time
 import gevent.socket
 
 from prr.core.effects import Outcome, Probe
-from prr.shell.datagrams import RECEIVE_BYTES
+from prr.shell.mmsg import RECEIVE_BYTES
 from prr.wire.address import Instance, address_of
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from prr.core.binder import Binder
@@ -19,7 +20,9 @@ TEXTS_MAX = 8
 class Teller:
     """Composes the texts, and hands out their parts."""
 
-    def __init__(self, core: Binder, counts: Counter[str], journal: Journal) -> None:
+    def __init__(
+        self, core: Binder, counts: Callable[[], dict[str, int]], journal: Journal
+    ) -> None:
         self._core = core
         self._counts = counts
         self._journal = journal
@@ -43,7 +46,7 @@ class Teller:
             case Question.STATUS:
                 now = time.monotonic()
                 uptime = {"uptime_s": round(now - self._began_at, 3)}
-                counts = {"counters": dict(sorted(self._counts.items()))}
+                counts = {"counters": self._counts()}
                 return json.dumps(self._core.status(now) | uptime | counts).encode()
             case Question.WHY:
                 return json.dumps(self._why(tell.instance)).encode()

@@ -1,0 +1,106 @@
+"""A binder's sockets: several on one address, and the kernel sorts the datagrams.
+
+In one queue a flood of look-ups would push out the renewals and the other binders' words, and a
+flood of complaints the look-ups. So three sockets share the address (SO_REUSEPORT), and a small
+classic BPF program chooses by the first byte whose queue a datagram goes to
+(SO_ATTACH_REUSEPORT_CBPF, socket(7)).
+"""
+
+import ctypes
+import errno
+import logging
+import socket
+import struct
+
+from prr.config import BadInput
+from prr.wire.address import Address, describe_address
+
+RECEIVE_BUFFER = 8 << 20
+"""Bytes asked for each queue, some 10,000 datagrams: a tenth of a second of look-ups. The kernel
+grants what net.core.rmem_max allows, twice over."""
+
+PRIORITIES = (1, 0, -1)
+"""Which of the lanes is served first: the binders' and servers' own frames, then look-ups, then
+complaints and junk."""
+
+_SO_ATTACH_REUSEPORT_CBPF = 51
+
+_WHY = {
+    errno.EADDRINUSE: "another program has that port; stop it, or write another port (0: any)",
+    errno.EADDRNOTAVAIL: "this host has no such address; write one of its own, or 0.0.0.0 for all",
+    errno.EACCES: "ports below 1024 are for root; write one from 1024 up",
+}
+
+_LOAD_BYTE, _LOAD_LENGTH, _EQUAL, _GREATER, _AT_LEAST, _RETURN = 0x30, 0x80, 0x15, 0x25, 0x35, 0x06
+
+# Each row: what to do, how many rows to skip if true and if false, with which number. It returns
+# the number of a lane. PROTOCOL.md has the codes; 4 in 8 bytes is a bare complaint, longer it is
+# another binder's question, whose answer is 4 in fewer bytes or 12, with a trailer.
+_PROGRAM = (
+    (_LOAD_BYTE, 0, 0, 0),
+    (_EQUAL, 6, 0, 2),  # a look-up
+    (_EQUAL, 2, 0, 4),
+    (_AT_LEAST, 0, 5, 5),  # below: no frame for a binder
+    (_GREATER, 4, 2, 12),  # beyond: no frame at all
+    (_LOAD_LENGTH, 0, 0, 0),
+    (_EQUAL, 2, 0, 8),  # a bare complaint
+    (_RETURN, 0, 0, 0),
+    (_RETURN, 0, 0, 1),
+    (_RETURN, 0, 0, 2),
+)
+
+_log = logging.getLogger("prr")
+
+
+def open_socket(address: Address) -> socket.socket:
+    """A UDP socket bound to `address`; BadInput, with what to do, if it cannot be."""
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        opened.bind(address)
+    except OSError as error:
+        opened.close()
+        why = _WHY.get(error.errno or 0, f"{error.strerror}; write another HOST:PORT")
+        raise BadInput(f"cannot listen on {describe_address(address)}: {why}") from error
+    return opened
+
+
+def open_lanes(address: Address) -> list[socket.socket]:
+    """The sockets of a binder on `address`, one for each lane, or a single one for all of them.
+
+    The first is bound alone, so that a second binder on the same address is told; only then may
+    others join. Raises BadInput as `open_socket` does.
+    """
+    first = open_socket(address)
+    lanes = [first]
+    try:
+        for _ in PRIORITIES[1:]:
+            lanes.append(_join(lanes))
+        sort_into(lanes)
+    except OSError as error:
+        for lane in lanes:
+            lane.close()
+        _log.info("one queue for all datagrams: this system cannot sort them (%s)", error.strerror)
+        return [open_socket(address)]
+    return lanes
+
+
+def sort_into(lanes: list[socket.socket]) -> None:
+    """Have the kernel sort the datagrams into `lanes`, which share an address."""
+    rows = b"".join(struct.pack("HBBI", *row) for row in _PROGRAM)
+    buffer = ctypes.create_string_buffer(rows)
+    program = struct.pack("HP", len(_PROGRAM), ctypes.addressof(buffer))
+    lanes[0].setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, program)
+
+
+def _join(lanes: list[socket.socket]) -> socket.socket:
+    lanes[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    joining = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        joining.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        joining.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        joining.bind(lanes[0].getsockname())
+    except OSError:
+        joining.close()
+        raise
+    return joining

@@ -31,9 +31,12 @@ def free_port() -> int:
 class Node:
     """One process. Its stderr is read as it comes, so that it can be waited for."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(
+        self, *arguments: str, program: tuple[str, ...] = (str(ROOT / "node.py"),)
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "node.py"), *arguments],
+            [sys.executable, *program, *arguments],
+            cwd=ROOT,
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

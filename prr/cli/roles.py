@@ -15,7 +15,7 @@ from prr.core.peers import PEERS_MAX
 from prr.core.server import Server
 from prr.shell.addresses import is_ip, own_ips, resolve, resolve_any, seen_from
 from prr.shell.datagrams import Datagrams
-from prr.shell.lanes import PRIORITIES, open_lanes, open_socket
+from prr.shell.lanes import LANES, open_lanes, open_socket
 from prr.shell.log import log_to_stderr
 from prr.shell.node import Node
 from prr.wire.address import Address, describe_address
@@ -33,7 +33,7 @@ def run_binder(config: BinderConfig) -> int:
         raise BadInput(f"{len(config.peers)} peers; write {PEERS_MAX} at most")
     log_to_stderr()
     sockets = open_lanes(resolve(config.listen, gevent.socket))
-    lanes = [Datagrams(*lane) for lane in zip(sockets, PRIORITIES, strict=False)]
+    lanes = [Datagrams(*both) for both in zip(sockets, LANES, strict=False)]
     own = lanes[0].address
     # Names may take the resolver seconds; a binder serves meanwhile.
     named = tuple(peer for peer in config.peers if not is_ip(peer[0]))

@@ -5,6 +5,7 @@ import struct
 
 from gevent.hub import get_hub
 
+from prr.shell.lanes import LANES, Lane
 from prr.shell.mmsg import received_by
 from prr.wire.address import Address
 
@@ -17,13 +18,13 @@ _DROPS_AT = 32  # the ninth of its numbers of 4 bytes
 class Datagrams:
     """One of the node's own sockets, its bursts and who waits for it."""
 
-    def __init__(self, bound: socket.socket, priority: int = 0) -> None:
-        """`priority`: of the sockets that are ready, the one with the highest is served first."""
+    def __init__(self, bound: socket.socket, lane: Lane = LANES[0]) -> None:
+        """`lane` says how it stands to the other sockets of its node, if there are any."""
         bound.setblocking(False)
         self._socket = bound
-        self.burst = received_by(bound)
+        self.burst = received_by(bound, lane.burst)
         self._readable = get_hub().loop.io(bound.fileno(), _READ)
-        self._readable.priority = priority  # type: ignore[attr-defined]  # the stubs lack it
+        self._readable.priority = lane.priority  # type: ignore[attr-defined]  # the stubs lack it
 
     @property
     def address(self) -> Address:

@@ -11,17 +11,27 @@ import errno
 import logging
 import socket
 import struct
+from typing import NamedTuple
 
 from prr.config import BadInput
+from prr.shell.mmsg import BURST_MAX
 from prr.wire.address import Address, describe_address
 
 RECEIVE_BUFFER = 8 << 20
 """Bytes asked for each queue, some 10,000 datagrams: a tenth of a second of look-ups. The kernel
 grants what net.core.rmem_max allows, twice over."""
 
-PRIORITIES = (1, 0, -1)
-"""Which of the lanes is served first: the binders' and servers' own frames, then look-ups, then
-complaints and junk."""
+
+class Lane(NamedTuple):
+    """Which of the lanes that are ready is served first, and how much of it before the others."""
+
+    priority: int
+    burst: int
+
+
+LANES = (Lane(1, BURST_MAX), Lane(0, BURST_MAX), Lane(-1, BURST_MAX // 8))
+"""The nodes' own frames; look-ups; complaints and junk, of which little is taken at a time: a
+complaint costs some ten look-ups, and a flood of them must leave the processor to those."""
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
 
@@ -74,7 +84,7 @@ def open_lanes(address: Address) -> list[socket.socket]:
     first = open_socket(address)
     lanes = [first]
     try:
-        for _ in PRIORITIES[1:]:
+        for _ in LANES[1:]:
             lanes.append(_join(lanes))
         sort_into(lanes)
     except OSError as error:

@@ -78,9 +78,12 @@ class Received(Protocol):
         """
 
 
-def received_by(bound: socket.socket) -> Received:
-    """The bursts of a socket that does not block: as a whole if the system can, else one by one."""
-    return Burst(bound) if has_mmsg() else OneByOne(bound)
+def received_by(bound: socket.socket, most: int) -> Received:
+    """The bursts of a socket that does not block, of `most` datagrams (1 to BURST_MAX).
+
+    One by one where the system has no calls for more.
+    """
+    return Burst(bound, most) if has_mmsg() else OneByOne(bound)
 
 
 def has_mmsg() -> bool:
@@ -96,8 +99,9 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 class Burst:
     """Up to 64 datagrams received by one system call, and their answers sent by another."""
 
-    def __init__(self, bound: socket.socket) -> None:
+    def __init__(self, bound: socket.socket, most: int = BURST_MAX) -> None:
         self._socket = bound
+        self._most = most
         self._count = 0
         self._names = bytearray(BURST_MAX * _NAME_BYTES)
         self._data = bytearray(BURST_MAX * RECEIVE_BYTES)
@@ -123,7 +127,7 @@ class Burst:
     def receive(self) -> int:
         """See `Received`."""
         count: int = _libc.recvmmsg(
-            self._socket.fileno(), self._first_in, BURST_MAX, socket.MSG_DONTWAIT, None
+            self._socket.fileno(), self._first_in, self._most, socket.MSG_DONTWAIT, None
         )
         self._count = max(count, 0)
         if count < 0 and (number := ctypes.get_errno()) not in _AGAIN:

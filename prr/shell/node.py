@@ -22,6 +22,7 @@ from prr.core.server import Server
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
 from prr.shell.journal import Journal
+from prr.shell.mmsg import has_mmsg
 from prr.shell.probe import Prober
 from prr.shell.reader import Reader
 from prr.shell.telling import Teller
@@ -79,6 +80,8 @@ class Node:
             for number in (signal.SIGTERM, signal.SIGINT)
         ]
         print(self._first_line, file=sys.stderr, flush=True)
+        if not has_mmsg():
+            _log.info("one datagram at a time: this system has no recvmmsg and sendmmsg")
         self.act(self._core.start(time.monotonic()))
         for reader in self._readers:
             reader.start()

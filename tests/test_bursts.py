@@ -1,0 +1,257 @@
+"""Datagrams in bursts: as one by one, only faster."""
+
+import errno
+import socket
+from random import Random
+
+import gevent
+import pytest
+
+from prr.config import WireForm
+from prr.core.binder import Binder
+from prr.core.effects import Send
+from prr.shell.crew import Crew
+from prr.shell.datagrams import Datagrams
+from prr.shell.mmsg import BURST_MAX, RECEIVE_BYTES, Burst, OneByOne
+from prr.shell.node import Node
+from prr.shell.reader import Reader
+from prr.wire.address import address_of, make_instance
+from prr.wire.codec import encode
+from prr.wire.frames import Added, Found, FoundInstance, Lookup, Role
+from prr.wire.runs import encode_found_instance_run, encode_found_run
+from tests.cores import random_instance
+
+PEER = ("127.0.0.1", 9)
+
+
+@pytest.fixture(params=[Burst, OneByOne])
+def received(request):
+    """Both ways to receive, on a socket of their own, and a few that send to it."""
+    bound, *senders = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4))
+    bound.bind(("127.0.0.1", 0))
+    bound.setblocking(False)
+    for sender in senders:
+        sender.connect(bound.getsockname())
+        sender.settimeout(10)
+    yield request.param(bound), senders
+    for opened in (bound, *senders):
+        opened.close()
+
+
+def take(burst):
+    """Everything that is there: the runs of look-ups, and each datagram with its sender."""
+    runs, datagrams = [], []
+    while count := burst.receive():
+        runs.append([burst.types_asked(at) for at in range(count)])
+        datagrams += [(burst.datagram(at), burst.source(at)) for at in range(count)]
+    return runs, datagrams
+
+
+def runs_by_hand(datagrams):
+    """What `types_asked` has to say, told by looking at one datagram after the other."""
+    runs = [b""] * (len(datagrams) + 1)
+    for at, data in reversed(list(enumerate(datagrams))):
+        runs[at] = data[1:] + runs[at + 1] if len(data) == 2 and data[0] == 2 else b""
+    return runs[:-1]
+
+
+def test_nothing_there_is_no_burst(received):
+    burst, _ = received
+    assert burst.receive() == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_datagram_comes_whole_with_its_sender_and_the_runs_are_right(received, seed):
+    burst, senders = received
+    rng, sent = Random(seed), []
+    for _ in range(rng.randrange(1, 2 * BURST_MAX)):
+        sender = rng.choice(senders)
+        lengths = (0, 1, 2, 3, 258, 514, 1400, RECEIVE_BYTES)
+        data = b"\x02" + rng.randbytes(1)  # a look-up, or what differs from one in one respect
+        if rng.random() < 0.3:
+            data = bytes([rng.choice((2, 5))]) + rng.randbytes(rng.choice(lengths))
+        sender.send(data := data[:RECEIVE_BYTES])
+        sent.append((data, sender.getsockname()))
+    runs, datagrams = take(burst)
+    assert datagrams == sent
+    for run in runs:
+        part, sent = sent[: len(run)], sent[len(run) :]
+        assert run == runs_by_hand([data for data, _ in part])
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_each_answer_goes_to_who_asked(received, size):
+    burst, senders = received
+    for round_ in range(2):  # the buffers of the first time are used again
+        for number in range(9):
+            senders[number % 3].send(bytes([2, number]))
+        done = 0
+        while count := burst.receive():
+            for first in range(0, count, 2):
+                row = range(done + first, done + min(first + 2, count))
+                answers = b"".join(bytes([round_, number]).ljust(size) for number in row)
+                assert burst.answer(first, answers, size) == len(row)
+            done += count
+        assert done == 9
+        for number in range(9):
+            assert senders[number % 3].recv(100) == bytes([round_, number]).ljust(size)
+
+
+def test_what_the_socket_has_to_say_is_raised(received):
+    burst, (sender, *_) = received
+    sender.send(b"\x02\x01")
+    burst.receive()
+    burst._socket.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR: errors come back to us
+    burst._socket.sendto(b"", ("127.0.0.1", 1))
+    with pytest.raises(OSError) as caught:
+        burst.receive()
+    assert caught.value.errno == errno.ECONNREFUSED
+    assert burst.receive() == 0  # it goes on
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_run_of_answers_is_the_frames_one_behind_the_other(seed):
+    rng = Random(seed)
+    found = [random_instance(rng) for _ in range(seed * 7)]
+    assert encode_found_run(found) == b"".join(encode(Found(address_of(one))) for one in found)
+    assert encode_found_instance_run(found) == b"".join(encode(FoundInstance(f)) for f in found)
+
+
+@pytest.mark.parametrize("wire", WireForm)
+@pytest.mark.parametrize("seed", range(10))
+def test_the_short_way_answers_what_the_long_way_answers(wire, seed):
+    rng = Random(seed)
+    short, long = (Binder(frozenset(), (PEER,), 1, Random(seed), wire=wire) for _ in range(2))
+    for number in range(40):
+        added = Added(make_instance(number % 4, ("10.0.0.1", number)))
+        short.handle(added, PEER, 0.0)
+        long.handle(added, PEER, 0.0)
+        types = bytes(rng.choice((0, 1, 2, 3, 9)) for _ in range(rng.randrange(2 * BURST_MAX)))
+        answers = short.look_up(types)
+        by_hand = []
+        for type_ in types:
+            sent = [e for e in long.handle(Lookup(type_), PEER, 0.0) if isinstance(e, Send)]
+            if not sent or len(encode(sent[0].frame)) == 1:
+                break  # nothing, or a "no": both are left to the long way
+            by_hand.append(encode(sent[0].frame))
+        assert answers == b"".join(by_hand)
+        assert len(answers) == len(by_hand) * short.answer_bytes
+
+
+class Narrow:
+    """A socket that sends `room` answers of a run, then has no room until it is told so."""
+
+    def __init__(self, room, error=None):
+        self.burst, self.sent, self.may_send = self, [], gevent.event.Event()
+        self._room, self._error, self._bursts = room, error, [4, 1]
+        self.waits = 0
+
+    def wait(self):
+        if not self._bursts:
+            gevent.get_hub().switch()  # for ever
+
+    def receive(self):
+        return self._bursts.pop(0)
+
+    def types_asked(self, at):
+        return b"\x01" * (4 - at) if self._bursts else b""
+
+    def datagram(self, at):
+        return b"\x05\x07"  # the second burst: somebody subscribes
+
+    def source(self, at):
+        return ("10.0.0.2", 100 * len(self._bursts) + at + 1)
+
+    def answer(self, at, answers, size):
+        if self._error is not None:
+            raise self._error
+        return self._room
+
+    def send(self, data, target):
+        if not self.may_send.is_set() and data[:1] == b"\x03":
+            return False
+        self.sent.append((data, target))
+        return True
+
+    def wait_to_send(self):
+        self.waits += 1
+        self.may_send.wait()
+
+
+@pytest.mark.parametrize(
+    ("room", "error"), [(2, None), (0, BlockingIOError(errno.EAGAIN, "no room"))]
+)
+def test_who_waits_to_send_holds_up_nobody_and_keeps_its_own_answers(room, error):
+    core = Binder(frozenset(), (PEER,), 1, Random(1))
+    for number in range(5):
+        core.handle(Added(make_instance(1, ("10.0.0.1", number))), PEER, 0.0)
+    narrow = Narrow(room, error)
+    node = Node(core, Role.BINDER, [narrow], "")
+    [reader] = node._readers
+    reader.start()
+    gevent.sleep(0)
+    for _ in range(5):
+        gevent.sleep(0)
+    assert narrow.waits == 1
+    # The burst behind was served meanwhile, by another greenlet.
+    assert (b"\x06", ("10.0.0.2", 1)) in narrow.sent
+    narrow.may_send.set()
+    for _ in range(5):
+        gevent.sleep(0)
+    answers = [(data, target) for data, target in narrow.sent if data[0] == 3]
+    assert [target[1] for _, target in answers] == [101 + at for at in range(room, 4)]
+    ports = [data[5] for data, _ in answers]
+    assert ports == list(range(room, 4))  # in turn, each what was decided for it
+
+
+def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
+    served, gate, crew = [], gevent.event.Event(), Crew()
+
+    class Three:
+        burst = None
+
+        def __init__(self):
+            self.burst, self._bursts = self, [3]
+
+        def wait(self):
+            if not self._bursts:
+                gevent.get_hub().switch()
+
+        def receive(self):
+            return self._bursts.pop()
+
+    def serve(reader):
+        at = reader.at
+        reader.at += 1
+        if at == 0:
+            reader.step_aside()
+            gate.wait()
+        served.append((at, id(gevent.getcurrent())))
+
+    reader = Reader(Three(), crew, serve)
+    reader.start()
+    for _ in range(5):
+        gevent.sleep(0)
+    assert [at for at, _ in served] == [1, 2]
+    gate.set()
+    for _ in range(5):
+        gevent.sleep(0)
+    assert [at for at, _ in served] == [1, 2, 0]
+    assert served[0][1] == served[1][1] != served[2][1]
+
+
+def test_datagrams_that_nobody_took_are_counted():
+    bound, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    with bound, sender:
+        bound.bind(("127.0.0.1", 0))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lane = Datagrams(bound)
+        assert lane.dropped == 0
+        for _ in range(200):
+            sender.sendto(b"\x02\x01", lane.address)
+        taken = 0
+        while count := lane.burst.receive():
+            taken += count
+        assert 0 < taken < 200
+        assert lane.dropped == 200 - taken
+        lane.close()

@@ -1,0 +1,133 @@
+"""A binder's queues: what the kernel puts into which, and what a flood of one does to others."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from prr.config import BadInput
+from prr.shell import lanes as opening
+from prr.shell.lanes import open_lanes, open_socket
+from tests.nodes import Node, wire
+
+NODES, LOOKUPS, LAST = range(3)
+
+ROWS = [
+    (b"\x02\x01", LOOKUPS),
+    (b"\x02", LOOKUPS),
+    (b"\x02\x01\xc1\x80", LOOKUPS),
+    (b"\x04" + wire(1, ("10.0.0.1", 1)), LAST),  # a complaint
+    (b"\x04" + wire(1, ("10.0.0.1", 1)) + b"\xc1\x81\x01\x05", NODES),  # a binder asks another
+    (b"\x04\xc1\x81\x01\x05", NODES),  # and has its answer
+    (b"\x05\x01", NODES),
+    (b"\x05\x01" + bytes(1000), NODES),
+    (b"\x07", NODES),
+    (b"\x0a" + wire(1, ("10.0.0.1", 1)), NODES),
+    (b"\x0c", NODES),
+    (b"\x00\x01x", LAST),
+    (b"\x01", LAST),
+    (b"\x03", LAST),
+    (b"\x0d", LAST),
+    (b"\xff" * 1400, LAST),
+]
+
+
+@pytest.fixture
+def opened():
+    """The three sockets, and one that sends to them."""
+    sockets = open_lanes(("127.0.0.1", 0))
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.connect(sockets[0].getsockname())
+    yield sockets, sender
+    for one in (*sockets, sender):
+        one.close()
+
+
+def test_the_kernel_sorts(opened):
+    sockets, sender = opened
+    assert len(sockets) == 3
+    for data, lane in ROWS:
+        sender.send(data)
+        sockets[lane].settimeout(1)
+        assert sockets[lane].recv(2048) == data
+    sender.send(b"")  # nothing to sort it by
+    for one in sockets:
+        one.setblocking(False)
+    assert any(received(one) == b"" for one in sockets)
+    assert [received(one) for one in sockets] == [None] * 3
+
+
+def received(one):
+    """What is in a queue, None if nothing is."""
+    try:
+        return one.recv(2048)
+    except BlockingIOError:
+        return None
+
+
+def test_a_second_one_on_the_same_address_is_told(opened):
+    sockets, _ = opened
+    for again in (open_lanes, open_socket):
+        with pytest.raises(BadInput, match="another program has that port"):
+            again(sockets[0].getsockname())
+
+
+def test_where_the_kernel_cannot_sort_one_queue_takes_all(monkeypatch, caplog):
+    monkeypatch.setattr(opening, "_SO_ATTACH_REUSEPORT_CBPF", 9999)  # no kernel has that
+    with caplog.at_level("INFO", "prr"):
+        (only,) = open_lanes(("127.0.0.1", 0))
+    assert "one queue for all datagrams" in caplog.text
+    with only, pytest.raises(BadInput):
+        open_lanes(only.getsockname())
+
+
+@pytest.mark.parametrize("flood", [b"\x02\x07", b"\x04" + wire(9, ("10.0.0.1", 1)), b"\xee" * 20])
+def test_a_flood_does_not_keep_a_server_from_being_confirmed(cluster, peers, flood):
+    binder, server, client = cluster.binder(), peers(), peers()
+    assert server.ask(b"\x05\x02", binder.address) == b"\x06"
+    stop = threading.Event()
+    flooding = threading.Thread(target=keep_sending, args=(flood, binder.address, stop))
+    flooding.start()
+    try:
+        for _ in range(20):  # each is answered at its first sending
+            server.send(b"\x05\x02", binder.address)
+            assert server.receive() == b"\x06"
+            if flood[0] != 2:
+                client.send(b"\x02\x02", binder.address)
+                assert client.receive() == b"\x03" + wire(2, server.address)[1:]
+    finally:
+        stop.set()
+        flooding.join()
+
+
+def keep_sending(data, target, stop):
+    """Fill the queue faster than it is emptied, for 10 s at most."""
+    ends_at = time.monotonic() + 10
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect(target)
+        while not stop.is_set() and time.monotonic() < ends_at:
+            for _ in range(1000):
+                sender.send(data)
+
+
+def test_without_recvmmsg_it_works_all_the_same_and_says_so_once(cluster, peers):
+    binder = Node("binder", "--listen", "127.0.0.1:0", program=("-m", "tests.one_by_one"))
+    cluster.nodes.append(binder)
+    server, client = peers(), peers()
+    assert server.ask(b"\x05\x02", binder.address) == b"\x06"
+    for _ in range(200):  # several at once: more than a burst
+        client.send(b"\x02\x02", binder.address)
+    for _ in range(200):
+        assert client.receive() == b"\x03" + wire(2, server.address)[1:]
+    assert client.ask(b"\x02\x09", binder.address) == b"\x04"
+    client.send(b"\x04" + wire(2, server.address), binder.address)
+    assert server.receive() == b"\x0b"
+    assert len(binder.matching("one datagram at a time")) == 1
+
+
+def test_with_recvmmsg_it_says_nothing_of_it(cluster, peers):
+    binder = cluster.binder()
+    assert peers().ask(b"\x05\x02", binder.address) == b"\x06"
+    binder.wait_for("subscribed")
+    assert not binder.matching("one datagram|one queue")

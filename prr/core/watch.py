@@ -16,7 +16,7 @@ from prr.core.homes import Homes
 from prr.core.members import Members
 from prr.core.peers import Peers
 from prr.core.registry import Added as Adding
-from prr.core.verification import WAITS, Due, Finding, Verdict, Verifications
+from prr.core.verification import TICK_MAX, WAITS, Due, Finding, Verdict, Verifications
 from prr.core.witness import Witness
 from prr.wire.address import Address, Instance
 from prr.wire.versions import LEFT
@@ -132,15 +132,17 @@ class Watch:
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
-        """Do what is due by `now`. Safe to call too often."""
+        """Do what is due by `now`, or some of it: `deadline` tells. Safe to call too often."""
         effects = self._act_on(self._verifications.tick(now), now)
-        while not self._verifications.full and (instance := self._leases.pop_due(now)) is not None:
+        for _ in range(TICK_MAX):
+            if self._verifications.full or (instance := self._leases.pop_due(now)) is None:
+                break
             if instance in self._table:
                 self._leases.set(instance, now + self._lease)
                 effects += self._verify(instance, now)
-        while (
-            not self._verifications.full and (instance := self._rechecks.pop_due(now)) is not None
-        ):
+        for _ in range(TICK_MAX):
+            if self._verifications.full or (instance := self._rechecks.pop_due(now)) is None:
+                break
             if self._may_live(instance):
                 effects += self._verify(instance, now)
         effects += self._scan(now)

@@ -29,9 +29,9 @@ class Lane(NamedTuple):
     burst: int
 
 
-LANES = (Lane(1, BURST_MAX), Lane(0, BURST_MAX), Lane(-1, BURST_MAX // 8))
-"""The nodes' own frames; look-ups; complaints and junk, of which little is taken at a time: a
-complaint costs some ten look-ups, and a flood of them must leave the processor to those."""
+LANES = (Lane(1, BURST_MAX), Lane(0, BURST_MAX), Lane(-1, 1))
+"""The nodes' own frames; look-ups; complaints and junk, one at a time: a complaint costs as much as
+ten to twenty look-ups, and a flood of them must leave the processor to those."""
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
 

@@ -5,11 +5,18 @@ import os
 import select
 import sys
 import time
+from typing import Any
+
+from gevent.hub import get_hub
 
 LINES_PER_SECOND_MAX = 1000
 """More lines a second than this are left out, and their number is said."""
 
-_LINE_BYTES_MAX = 4096  # a pipe takes this much at once or says that it is not ready (PIPE_BUF)
+GATHER = 0.005
+"""Seconds in which lines that follow one another are gathered, to be written together: a line
+that comes alone is written at once, a storm of them costs two hundred system calls a second."""
+
+_WRITE_BYTES_MAX = 4096  # a pipe takes this much at once or says that it is not ready (PIPE_BUF)
 
 
 class LossyHandler(logging.Handler):
@@ -23,35 +30,66 @@ class LossyHandler(logging.Handler):
         self._left_out = 0
         self._second = 0
         self._lines = 0
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._written_at = -GATHER
+        self._timer: Any = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, or count it as left out."""
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._lines = second, 0
+        """Write one record, now or with those behind it; or count it as left out."""
+        now = time.monotonic()
+        if int(now) != self._second:
+            self._second, self._lines = int(now), 0
         self._lines += 1
-        if self._lines > LINES_PER_SECOND_MAX or not self._is_ready():
+        if self._lines > LINES_PER_SECOND_MAX:
             self._left_out += 1
             return
-        if self._left_out:
-            self._write(f"({self._left_out} lines left out: more than could be written)")
+        line = self.format(record).encode(errors="backslashreplace")
+        self._gather(line[: _WRITE_BYTES_MAX - 1] + b"\n")
+        if now - self._written_at >= GATHER:
+            self.flush()
+        elif self._timer is None:
+            self._timer = get_hub().loop.timer(GATHER)
+            self._timer.start(self.flush)
+
+    def flush(self) -> None:
+        """Write what is gathered, if its reader is ready for it."""
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+        lines, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        self._written_at = time.monotonic()
+        if not self._is_ready():
+            self._left_out += len(lines)
+            return
+        if self._left_out and lines:
+            note = f"({self._left_out} lines left out: more than could be written)\n"
             self._left_out = 0
-        self._write(self.format(record))
+            self._write([note.encode()])
+        self._write(lines)
+
+    def _gather(self, line: bytes) -> None:
+        if self._gathered_bytes + len(line) > _WRITE_BYTES_MAX:
+            self.flush()
+        self._gathered.append(line)
+        self._gathered_bytes += len(line)
 
     def _is_ready(self) -> bool:
         events = self._poll.poll(0)
         return bool(events) and bool(events[0][1] & select.POLLOUT)
 
-    def _write(self, line: str) -> None:
-        data = line.encode(errors="backslashreplace")[: _LINE_BYTES_MAX - 1] + b"\n"
+    def _write(self, lines: list[bytes]) -> None:
         try:
-            os.write(self._descriptor, data)
+            os.write(self._descriptor, b"".join(lines))
         except OSError:
-            self._left_out += 1
+            self._left_out += len(lines)
 
 
 def log_to_stderr(level: int = logging.INFO, timestamps: bool = True) -> None:
     """Send the `prr` log to stderr, from `level` up."""
+    # Nobody reads where in the program a line came from, or in which thread and process.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # see "Optimization" in logging's manual
     handler = LossyHandler(sys.stderr.fileno())
     if timestamps:
         form = logging.Formatter("%(asctime)s.%(msecs)03d %(message)s", "%Y-%m-%d %H:%M:%S")
@@ -60,3 +98,9 @@ def log_to_stderr(level: int = logging.INFO, timestamps: bool = True) -> None:
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
+
+
+def flush_log() -> None:
+    """Write what is gathered, before something else is written to stderr or the process ends."""
+    for handler in logging.getLogger("prr").handlers:
+        handler.flush()

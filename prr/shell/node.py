@@ -5,6 +5,7 @@ core decides about a frame, and the node does what follows.
 """
 
 import logging
+import math
 import signal
 import sys
 import time
@@ -17,11 +18,12 @@ import gevent.event
 from gevent.hub import get_hub
 
 from prr.core.binder import Binder
-from prr.core.effects import SILENT_EVENTS, Effect, Probe, Report, Send, Stop, Tell
+from prr.core.effects import SILENT_EVENTS, Effect, Outcome, Probe, Report, Send, Stop, Tell
 from prr.core.server import Server
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
 from prr.shell.journal import Journal
+from prr.shell.log import flush_log
 from prr.shell.mmsg import has_mmsg
 from prr.shell.probe import Prober
 from prr.shell.reader import Reader
@@ -36,6 +38,10 @@ UNREACHABLE_MAX = 64
 
 WAITING_MAX = 1024
 """Requests that wait for room to send; the answers beyond are lost, as UDP may lose them."""
+
+ALARM_GRAIN = 0.005
+"""Seconds to which the core's deadlines are rounded up: five hundred verifications under way wake
+the node two hundred times a second at most, and none ends noticeably later."""
 
 _log = logging.getLogger("prr")
 
@@ -58,7 +64,7 @@ class Node:
         self._datagrams = lanes[0]
         self._crew = Crew()
         self._readers = [Reader(lane, self._crew, self._serve_next) for lane in lanes]
-        self._prober = Prober()
+        self._prober = Prober(self._probed)
         self._journal = Journal()
         self._alarm_at: float | None = None
         self._alarm = get_hub().loop.timer(0)
@@ -92,10 +98,12 @@ class Node:
             for handler in handlers:
                 handler.cancel()
             self._alarm.close()
+            self._prober.close()
             counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
             for lane in self._lanes:
                 lane.close()
         _log.info("stopped %s: %s (%s)", self._role, stop.why, counts or "nothing happened")
+        flush_log()
         return stop
 
     def act(self, effects: list[Effect]) -> None:
@@ -105,7 +113,7 @@ class Node:
                 case Send():
                     self._send(encode(effect.frame), effect.target)
                 case Probe():
-                    self._crew.spawn(partial(self._probe, effect))
+                    self._prober.ask(effect)
                 case Report():
                     self._report(effect)
                 case Tell():
@@ -183,11 +191,13 @@ class Node:
             self._unreachable.add(target)
             _log.info("unreachable %s: %s", describe_address(target), error.strerror)
 
-    def _probe(self, probe: Probe) -> None:
+    def _probed(self, probe: Probe, outcome: Outcome) -> None:
+        """Let a greenlet of its own tell the core: what follows may have to wait."""
+        self._crew.spawn(partial(self._judge, probe, outcome))
+
+    def _judge(self, probe: Probe, outcome: Outcome) -> None:
         assert self._binder is not None
-        outcome = self._prober.ask(probe)
-        if outcome is not None:
-            self.act(self._binder.probed(probe, outcome, time.monotonic()))
+        self.act(self._binder.probed(probe, outcome, time.monotonic()))
 
     def _report(self, report: Report) -> None:
         self._counts[str(report.event)] += 1
@@ -207,9 +217,12 @@ class Node:
         deadline = self._core.deadline()
         if deadline is None or (self._alarm_at is not None and self._alarm_at <= deadline):
             return
+        now = time.monotonic()
+        if deadline > now:
+            deadline = math.ceil(deadline / ALARM_GRAIN) * ALARM_GRAIN
         self._alarm_at = deadline
         self._alarm.close()
-        self._alarm = get_hub().loop.timer(max(0.0, deadline - time.monotonic()))
+        self._alarm = get_hub().loop.timer(max(0.0, deadline - now))
         self._alarm.start(self._crew.spawn, self._tick)
 
     def _tick(self) -> None:

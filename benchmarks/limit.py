@@ -26,7 +26,6 @@ import gevent
 from gevent.subprocess import PIPE, Popen
 
 from benchmarks.arguments import Trouble, add_count, parser_for, run
-from benchmarks.generator import Load
 from benchmarks.load import (
     IN_FLIGHT,
     IN_FLIGHT_MAX,
@@ -41,6 +40,7 @@ from benchmarks.load import (
 from benchmarks.load import measure as measure_load
 from benchmarks.nodes import READY_LIMIT, generate, make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
+from benchmarks.tally import Load
 from prr.wire.address import Address, Instance
 
 HERE = Path(__file__).parent

@@ -19,9 +19,9 @@ if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.arguments import Trouble, add_count, add_type, parser_for, run, said_well
-from benchmarks.generator import Load, Tally
 from benchmarks.nodes import generate, make_instances, start_full_binders, status_of
 from benchmarks.proc import cores, pid_at, pin, resident_kib
+from benchmarks.tally import Load, Tally
 from prr.config import BadInput
 from prr.shell.addresses import resolve
 from prr.shell.listing import fetch_list
@@ -58,13 +58,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure(load: Load) -> dict[str, Any]:
     """Let `load` loose; what was seen, and what the binders say of it. Raises Trouble."""
+    known = {*load.instances, *_listed(load.binders, load.types)}
     dropped_before, memory_before = _dropped(load.binders), resident_kib(load.pids)
     tally = generate(load)
     being_verified = _being_verified(load.binders[0])
     dropped, memory = _dropped(load.binders), resident_kib(load.pids)
-    known = set(load.instances) | tally.subscribed
-    if tally.doubtful:  # what subscribed meanwhile is no wrong answer
-        known.update(_listed(load.binders, load.types))
+    if tally.doubtful:  # what subscribed meanwhile, or was evicted, is no wrong answer
+        known |= {*tally.subscribed, *_listed(load.binders, load.types)}
     return {
         **figures_of(tally),
         "wrong": tally.wrong(known),

@@ -13,8 +13,8 @@ from gevent.event import AsyncResult
 from gevent.subprocess import Popen, TimeoutExpired
 
 from benchmarks.arguments import Trouble
-from benchmarks.generator import Load, Tally
 from benchmarks.provenance import ROOT
+from benchmarks.tally import Load, Tally
 from prr.cli.processes import Process
 from prr.shell.listing import fetch_text
 from prr.text import parse_peer

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from benchmarks import limit, load
-from benchmarks.generator import Tally, right_answers
+from benchmarks.tally import Tally, right_answers
 from prr.wire.address import make_instance
 from prr.wire.codec import decode, encode
 from prr.wire.frames import Role, ServiceList

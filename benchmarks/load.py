@@ -1,238 +1,219 @@
-"""How many look-ups a binder answers, how fast, and whether the answers are right.
+"""How many look-ups a binder answers, how fast, at what CPU, and whether the answers are right.
 
-    python -m benchmarks.load --clients 64 --seconds 5
+    python -m benchmarks.load --seconds 5
+    python -m benchmarks.load --rate 20000
     python -m benchmarks.load --binder 127.0.0.1:2222 --type 2 --json
 
-A closed loop: each client asks, waits for the answer and asks again. The clients share this
-machine with the binder and cost more than it does, so this measures both together.
+A closed loop with so many look-ups in flight, or with `--rate` an open loop, where each look-up has
+its moment whether or not others were answered, and its wait counts from there.
 """
 
 import argparse
-import json
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import gevent
-import gevent.socket
-from gevent.queue import Queue
-
-from prr.cli.exits import NO_BINDER, USAGE, YES
-from prr.cli.processes import Process
-from prr.cli.settings import service_names
+from benchmarks.arguments import Trouble, add_count, add_type, parser_for, run, said_well
+from benchmarks.background import Background
+from benchmarks.generator import Load, Tally
+from benchmarks.nodes import generate, make_instances, start_full_binders, status_of
+from benchmarks.proc import cores, pid_at, pin, resident_kib
 from prr.config import BadInput
 from prr.shell.addresses import resolve
 from prr.shell.listing import fetch_list
-from prr.text import parse_count, parse_peer, parse_seconds, parse_type
-from prr.wire.address import Address, address_of, describe_address, make_instance, type_of
-from prr.wire.codec import encode
-from prr.wire.frames import Found, FoundInstance, Lookup
+from prr.text import parse_peer
+from prr.wire.address import Address, Instance, describe_address, type_of
 
-SERVERS = 3
-"""Servers started when no binder is given: enough to see that they take turns."""
+INSTANCES = 1000
+IN_FLIGHT = 64
 
-READY_LIMIT = 10.0
-"""Seconds for each process that is started here."""
+IN_FLIGHT_MAX = 512
+"""The sockets ask 64 at once, and there are eight."""
 
-ANSWER_LIMIT = 1.0
-"""Seconds after which a look-up is lost."""
+RATE_MAX = 1_000_000
+"""Look-ups a second: more than one core can send."""
 
-RECEIVE_BYTES = 2048
-CLIENTS_MAX = 512  # a socket each, and a process has 1,024 unless told otherwise
-SECONDS_MAX = 60.0  # the waits are kept, and there are some 50,000 a second
+INSTANCES_MAX = 900_000
+"""Peers' words may fill 94% of a table of 1,048,576."""
 
+VERIFICATIONS_MAX = 500
+"""A binder has room for 512."""
 
-class Trouble(Exception):
-    """There is nothing to measure; the text says why."""
+SUBSCRIPTIONS_MAX = 1000
+"""A second, each from a socket of its own."""
 
+BINDERS_MAX = 8
 
-@dataclass(slots=True)
-class Tally:
-    """What the clients have seen."""
-
-    waits: list[float] = field(default_factory=list)  # seconds, one for each answer
-    answers: Counter[bytes] = field(default_factory=Counter)
-    lost: int = 0
+DROPPED = "datagrams dropped by the kernel, the queue being full"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
-    parsed = _parser().parse_args(arguments)
-    try:
-        with ExitStack() as processes:
-            result = _measure(parsed, processes)
-    except BadInput as error:
-        print(f"load: {error}", file=sys.stderr)
-        return USAGE
-    except Trouble as trouble:
-        print(f"load: {trouble}", file=sys.stderr)
-        return NO_BINDER
-    if parsed.json:
-        print(json.dumps(result))
-    else:
-        for name, value in result.items():
-            print(f"{name:<20}{', '.join(value) if isinstance(value, list) else value}")
-    return YES
+    return run(_parser(), _measure, arguments)
 
 
-def _measure(parsed: argparse.Namespace, processes: ExitStack) -> dict[str, object]:
-    if parsed.binder:
-        binders = [resolve(binder) for binder in parsed.binder]
-        subscribed = _listed(binders, parsed.type)
-        if not subscribed:
-            raise Trouble(f"no binder there knows a server of type {parsed.type}; start them first")
-    else:
-        binders, subscribed = _start_nodes(parsed.type, processes)
-    tally = _load(binders, parsed.type, parsed.clients, parsed.seconds)
-    if parsed.binder:  # what subscribed meanwhile is no wrong answer
-        subscribed |= _listed(binders, parsed.type)
-    right = _right_answers(parsed.type, subscribed)
-    answered = len(tally.waits)
+def measure(
+    binders: list[Address], load: Load, subscriptions_per_second: int = 0, verifications: int = 0
+) -> dict[str, Any]:
+    """Let `load` loose on `binders`, the first of which has other things to do meanwhile.
+
+    Raises Trouble.
+    """
+    dropped_before, memory_before = _dropped(binders), resident_kib(load.pids)
+    with Background(binders[0], load.types, subscriptions_per_second, verifications) as background:
+        tally = generate(load)
+        being_verified = _being_verified(binders[0])
+    dropped, memory = _dropped(binders), resident_kib(load.pids)
+    known = set(load.instances) | background.instances
+    if tally.doubtful:  # what subscribed meanwhile is no wrong answer
+        known.update(_listed(binders, load.types))
     return {
-        "binders": [describe_address(binder) for binder in binders],
-        "clients": parsed.clients,
-        "seconds": parsed.seconds,
-        "lookups_per_second": round(answered / parsed.seconds),
-        "p50_ms": _percentile_ms(tally.waits, 0.50),
-        "p99_ms": _percentile_ms(tally.waits, 0.99),
-        "answered": answered,
-        "lost": tally.lost,
-        "wrong": sum(count for answer, count in tally.answers.items() if answer not in right),
+        **figures_of(tally),
+        "wrong": tally.wrong(known),
+        "dropped_by_kernel": (
+            None if dropped is None or dropped_before is None else dropped - dropped_before
+        ),
+        "resident_kib_before": memory_before,
+        "resident_kib": memory,
+        "being_verified": being_verified,
+        "subscribed_meanwhile": len(background.instances),
     }
 
 
-def _load(binders: list[Address], type_: int, clients: int, seconds: float) -> Tally:
-    """Let the clients, spread over the binders, ask for so long."""
-    tally = Tally()
-    ends_at = time.perf_counter() + seconds
-    question = encode(Lookup(type_))
-    asking = [
-        gevent.spawn(_keep_asking, binders[client % len(binders)], question, ends_at, tally)
-        for client in range(clients)
-    ]
-    gevent.joinall(asking, raise_error=True)
-    return tally
+def figures_of(tally: Tally) -> dict[str, Any]:
+    """What a tally comes to."""
+    answered = tally.answered
+    has_cpu = tally.cpu is not None and answered
+    return {
+        "asked_per_second": _per_second(tally.asked, tally.elapsed),
+        "lookups_per_second": _per_second(answered, tally.elapsed),
+        "p50_ms": tally.wait_ms(0.50),
+        "p99_ms": tally.wait_ms(0.99),
+        "p999_ms": tally.wait_ms(0.999),
+        "cpu_us_per_lookup": round(tally.cpu / answered * 1e6, 3) if has_cpu else None,
+        "answered": answered,
+        "lost": tally.lost,
+    }
 
 
-def _keep_asking(binder: Address, question: bytes, ends_at: float, tally: Tally) -> None:
-    while time.perf_counter() < ends_at:
-        # A look-up that was lost costs the socket: its answer must not be taken for the next one.
-        with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as asking:
-            asking.settimeout(ANSWER_LIMIT)
-            asking.connect(binder)
-            _ask_until_lost(asking, question, ends_at, tally)
+def types_from(first: int, count: int) -> bytes:
+    """`count` types, from `first` on; behind 255 comes 0."""
+    return bytes((first + number) % 256 for number in range(count))
 
 
-def _ask_until_lost(
-    asking: gevent.socket.socket, question: bytes, ends_at: float, tally: Tally
-) -> None:
-    while (asked_at := time.perf_counter()) < ends_at:
-        try:
-            asking.send(question)
-            answer = asking.recv(RECEIVE_BYTES)
-        except OSError:  # silence; or a refusal, which comes at once and says no more
-            tally.lost += 1
-            gevent.sleep(max(0.0, asked_at + ANSWER_LIMIT - time.perf_counter()))
-            return
-        tally.waits.append(time.perf_counter() - asked_at)
-        tally.answers[answer] += 1
+def check_counts(instances: int, types: int) -> None:
+    """Raises BadInput where a type would have no instance."""
+    if instances < types:
+        raise BadInput(f"{instances} instances for {types} types; write one for each type at least")
 
 
-def _start_nodes(type_: int, processes: ExitStack) -> tuple[list[Address], set[Address]]:
-    """A binder, and the servers that it has confirmed."""
-    binder = _start("binder", ["binder", "--listen=127.0.0.1:0"], "binder listening", processes)
-    arguments = ["server", f"--type={type_}", f"--binder={binder}"]
-    servers = [_start("server", arguments, "confirmed", processes) for _ in range(SERVERS)]
-    return [parse_peer(binder)], {parse_peer(server) for server in servers}
+def generator_core() -> int | None:
+    """The core that the generator has for itself; None if there is but one."""
+    found = cores()
+    return found[0] if found else None
 
 
-def _start(name: str, arguments: list[str], ready: str, processes: ExitStack) -> str:
-    """Where the node listens, once it has written a line with `ready` in it."""
-    lines: Queue[str | None] = Queue()
-    process = processes.enter_context(
-        Process(name, arguments, lambda process, line: lines.put(line))
-    )
-    with gevent.Timeout(READY_LIMIT, Trouble(f"the {name} was not ready in {READY_LIMIT:g} s")):
-        while ready not in (line := lines.get() or ""):
-            if not line:
-                raise Trouble(f"the {name} ended: {process.last_line}")
-    return process.address
+def _per_second(count: int, seconds: float) -> int:
+    return round(count / seconds) if seconds else 0
 
 
-def _listed(binders: list[Address], type_: int) -> set[Address]:
-    """Where instances of the type listen, by the binders' own word."""
-    found: set[Address] = set()
+def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
+    types = types_from(parsed.type, parsed.types)
+    if parsed.binder and (parsed.instances or parsed.binders):
+        raise BadInput("--instances and --binders are for binders started here; leave out --binder")
+    count = parsed.instances or INSTANCES
+    if not parsed.binder:
+        check_counts(count, len(types))
+    with ExitStack() as processes:
+        if parsed.binder:
+            binders = [resolve(binder) for binder in parsed.binder]
+            instances = _listed(binders, types)
+            pinned = "no: the binder was given"
+        else:
+            instances = make_instances(count, types)
+            binders = start_full_binders(parsed.binders or 1, instances, processes)
+        pids = [pid for binder in binders if (pid := pid_at(binder)) is not None]
+        if not parsed.binder:
+            pinned = pin(pids)
+        known_types = {type_of(one) for one in instances}
+        for type_ in types:
+            if type_ not in known_types:
+                raise Trouble(f"no binder there knows a server of type {type_}; start them first")
+        load = Load(
+            binders=binders,
+            types=types,
+            instances=instances,
+            seconds=parsed.seconds,
+            in_flight=parsed.in_flight,
+            rate=parsed.rate,
+            pids=pids if len(pids) == len(binders) else [],
+            core=generator_core(),
+        )
+        result = measure(binders, load, parsed.subscriptions_per_second, parsed.verifications)
+    return {
+        "binders": [describe_address(binder) for binder in binders],
+        "instances": len(instances),
+        "types": len(types),
+        "in_flight": None if parsed.rate else parsed.in_flight,
+        "rate": parsed.rate,
+        "seconds": parsed.seconds,
+        "pinned": pinned,
+        **result,
+    }
+
+
+def _listed(binders: list[Address], types: bytes) -> list[Instance]:
+    """The instances of the types, by the binders' own word."""
+    found: set[Instance] = set()
     for binder in binders:
-        instances = fetch_list(binder) or []  # one that was killed meanwhile has nothing to say
-        found.update(address_of(one) for one in instances if type_of(one) == type_)
-    return found
+        listed = fetch_list(binder) or []  # one that was killed meanwhile has nothing to say
+        found.update(one for one in listed if type_of(one) in types)
+    return list(found)
 
 
-def _right_answers(type_: int, subscribed: set[Address]) -> set[bytes]:
-    """The datagrams that name one of them, in either wire form."""
-    spec = {encode(Found(address)) for address in subscribed}
-    return spec | {encode(FoundInstance(make_instance(type_, one))) for one in subscribed}
-
-
-def _percentile_ms(waits: list[float], share: float) -> float | None:
-    """The wait that `share` of the answers did not exceed."""
-    if not waits:
+def _dropped(binders: list[Address]) -> int | None:
+    """Datagrams that the kernel has dropped so far; None if one of the binders does not say."""
+    statuses = [status_of(binder) for binder in binders]
+    if None in statuses:
         return None
-    return round(1000 * sorted(waits)[int(share * (len(waits) - 1))], 3)
+    return sum(status["counters"].get(DROPPED, 0) for status in statuses if status)
+
+
+def _being_verified(binder: Address) -> int | None:
+    status = status_of(binder)
+    return None if status is None else sum(row["being_verified"] for row in status["types"])
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="load", description=__doc__.splitlines()[0])
+    parser = parser_for("load", __doc__, seconds=5.0)
     parser.add_argument(
         "--binder",
-        type=_said_well(parse_peer),
+        type=said_well(parse_peer),
         action="append",
         metavar="HOST:PORT",
-        help=f"one that runs on this host; repeat it (without: one is started, {SERVERS} servers)",
+        help="one that runs on this host; repeat it (without: binders are started)",
     )
-    parser.add_argument("--clients", type=_said_well(_parse_clients), default=64, metavar="N")
-    parser.add_argument("--seconds", type=_said_well(_parse_seconds), default=5.0, metavar="S")
-    parser.add_argument("--type", type=_said_well(_parse_type), default=1, metavar="TYPE")
-    parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
+    add_count(parser, "--binders", None, BINDERS_MAX, "binders to start (1)")
+    add_count(
+        parser, "--instances", None, INSTANCES_MAX, f"registered where one is started ({INSTANCES})"
+    )
+    add_count(parser, "--in-flight", IN_FLIGHT, IN_FLIGHT_MAX, "look-ups at a time (64)")
+    add_count(parser, "--rate", None, RATE_MAX, "look-ups a second, answered or not")
+    add_type(parser)
+    add_work(parser)
     return parser
 
 
-def _parse_clients(text: str) -> int:
-    clients = parse_count(text)
-    if clients > CLIENTS_MAX:
-        raise ValueError(f"{clients} clients; write {CLIENTS_MAX} at most")
-    return clients
-
-
-def _parse_seconds(text: str) -> float:
-    seconds = parse_seconds(text)
-    if not 0 < seconds <= SECONDS_MAX:
-        raise ValueError(f"{text} seconds; write more than 0, and {SECONDS_MAX:g} at most")
-    return seconds
-
-
-def _parse_type(text: str) -> int:
-    return parse_type(text, service_names())
-
-
-def _said_well(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`parse` for argparse, which keeps the words of this one error only."""
-
-    def checked(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return checked
+def add_work(parser: argparse.ArgumentParser) -> None:
+    """The flags for how many types there are, and for what a binder has to do meanwhile."""
+    add_count(parser, "--types", 1, 256, "types, asked for in turn (1)")
+    add_count(parser, "--subscriptions-per-second", 0, SUBSCRIPTIONS_MAX, "meanwhile (none)")
+    add_count(parser, "--verifications", 0, VERIFICATIONS_MAX, "under way meanwhile (none)")
 
 
 if __name__ == "__main__":

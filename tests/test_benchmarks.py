@@ -3,10 +3,16 @@
 import json
 import re
 import threading
+from collections import Counter
 
 import pytest
 
-from benchmarks import load
+from benchmarks import limit, load
+from benchmarks.generator import Tally, right_answers
+from prr.wire.address import make_instance
+from prr.wire.codec import decode, encode
+from prr.wire.frames import Role, ServiceList
+from prr.wire.trailer import Trailer
 from tests.nodes import Peer, wire
 
 HERE = ("127.0.0.1", 4242)
@@ -14,19 +20,29 @@ ELSEWHERE = ("127.0.0.1", 4343)
 
 
 class FakeBinder:
-    """Lists one instance of type 1, and answers every look-up with `answer` (None: not at all)."""
+    """Lists one instance of type 1, and answers every look-up with `answers` (none: not at all)."""
 
-    def __init__(self, answer):
+    def __init__(self, *answers):
         self.peer = Peer()
-        self._answer = answer
+        self._answers = answers
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def _serve(self):
         while (question := self.peer.receive()) != b"":
-            answer = b"\x08\x01" + wire(1, HERE) if question[0] == 7 else self._answer
-            if answer is not None:
+            if question[0] == 7:
+                answers = [self._tell(decode(question, Role.BINDER).trailer)]
+            else:
+                answers = self._answers
+            for answer in answers:
                 self.peer.send(answer, self.peer.source)
+
+    def _tell(self, asked):
+        if asked.question is None:
+            return b"\x08\x01" + wire(1, HERE)
+        text = b'{"types": [], "counters": {}}'
+        trailer = Trailer(nonce=asked.nonce, offset=len(text), text=text)
+        return encode(ServiceList((), trailer=trailer))
 
     def close(self):
         self.peer.send(b"", self.peer.address)
@@ -38,8 +54,8 @@ class FakeBinder:
 def fake_binder():
     started = []
 
-    def start(answer):
-        started.append(FakeBinder(answer))
+    def start(*answers):
+        started.append(FakeBinder(*answers))
         return started[-1].peer.name
 
     yield start
@@ -48,29 +64,48 @@ def fake_binder():
 
 
 @pytest.fixture
-def run_load(capsys):
-    """Runs the benchmark with four clients; its result."""
+def run_one(capsys):
+    """Runs a benchmark, tiny; its result."""
 
-    def run(*arguments):
-        assert load.main(["--clients", "4", "--json", *arguments]) == 0
+    def run(benchmark, *arguments):
+        assert benchmark.main(["--json", "--in-flight", "4", *arguments]) == 0
         return json.loads(capsys.readouterr().out)
 
     return run
 
 
-def test_load_starts_its_own_binder(run_load):
-    result = run_load("--seconds", "0.2")
-    assert result["answered"] > 0
-    assert result["lookups_per_second"] == pytest.approx(result["answered"] / 0.2, abs=1)
-    assert 0 < result["p50_ms"] <= result["p99_ms"]
+def test_load_fills_its_own_binder_and_asks_for_every_type(run_one):
+    result = run_one(load, "--seconds", "0.2", "--instances", "500", "--types", "256")
+    assert (result["instances"], result["types"]) == (500, 256)
+    assert result["answered"] > 256
+    assert 0 < result["p50_ms"] <= result["p99_ms"] <= result["p999_ms"]
+    assert result["cpu_us_per_lookup"] > 0
+    assert (result["lost"], result["wrong"], result["dropped_by_kernel"]) == (0, 0, 0)
+    assert result["made_by"]["command"].startswith("python -m benchmarks.load --json")
+    assert set(result["made_by"]) > {"commit", "python", "gevent", "kernel", "cpu"}
+
+
+def test_load_keeps_a_rate(run_one):
+    result = run_one(load, "--seconds", "0.3", "--rate", "2000", "--binders", "2")
+    assert len(result["binders"]) == 2
+    assert result["answered"] == pytest.approx(600, abs=60)
+    assert (result["lost"], result["wrong"], result["in_flight"]) == (0, 0, None)
+
+
+def test_load_has_the_binder_verify_and_subscribe_meanwhile(run_one):
+    work = ("--verifications", "10", "--subscriptions-per-second", "50")
+    result = run_one(load, "--seconds", "0.3", *work)
+    assert result["being_verified"] == pytest.approx(10, abs=3)
+    assert result["subscribed_meanwhile"] > 50
     assert (result["lost"], result["wrong"]) == (0, 0)
 
 
-def test_load_asks_all_the_binders_it_is_given(run_load, cluster):
+def test_load_asks_all_the_binders_it_is_given(run_one, cluster):
     binders = cluster.binders(2)
     cluster.server(7, *binders)
     names = [binder.name for binder in binders]
-    result = run_load("--seconds", "0.2", "--type", "7", "--binder", names[0], "--binder", names[1])
+    given = ("--type", "7", "--binder", names[0], "--binder", names[1])
+    result = run_one(load, "--seconds", "0.2", *given)
     assert result["binders"] == names
     assert result["answered"] > 0
     assert (result["lost"], result["wrong"]) == (0, 0)
@@ -90,36 +125,80 @@ def test_load_asks_all_the_binders_it_is_given(run_load, cluster):
         (b"\x04", True),
     ],
 )
-def test_load_counts_wrong_answers(run_load, fake_binder, answer, wrong):
-    result = run_load("--seconds", "0.1", "--binder", fake_binder(answer))
+def test_load_counts_wrong_answers(run_one, fake_binder, answer, wrong):
+    result = run_one(load, "--seconds", "0.1", "--binder", fake_binder(answer))
     assert result["answered"] > 0
     assert result["wrong"] == (result["answered"] if wrong else 0)
 
 
-def test_load_counts_what_is_lost(run_load, fake_binder):
-    result = run_load("--seconds", "0.1", "--binder", fake_binder(None))
-    assert result["lost"] == 4
+def test_load_counts_answers_that_nobody_asked_for(run_one, fake_binder):
+    right = b"\x03" + wire(1, HERE)[1:]
+    result = run_one(load, "--seconds", "0.1", "--binder", fake_binder(right, right))
+    assert result["answered"] > 0
+    assert result["wrong"] > 0
+
+
+@pytest.mark.parametrize("how", [(), ("--rate", "40")])
+def test_load_counts_what_is_lost(run_one, fake_binder, how):
+    result = run_one(load, "--seconds", "0.1", *how, "--binder", fake_binder())
+    assert result["lost"] == 4 - bool(how)  # the first of a rate has its moment after a while
     assert (result["answered"], result["p50_ms"], result["p99_ms"]) == (0, None, None)
+
+
+def test_an_answer_of_another_type_is_wrong_unless_a_loss_has_shifted_the_order():
+    one, other = make_instance(1, HERE), make_instance(2, ELSEWHERE)
+    ((_, answer),) = [pair for pair in right_answers([one]) if len(pair[1]) == 7]
+    assert Tally(doubtful=Counter({(2, answer): 3})).wrong([one, other]) == 3
+    assert Tally(doubtful=Counter({(None, answer): 3})).wrong([one, other]) == 0
+    assert Tally(doubtful=Counter({(None, answer): 3})).wrong([other]) == 3
+
+
+def test_waits_are_told_by_the_share_that_did_not_exceed_them():
+    tally = Tally(waits=Counter({1000: 98, 2000: 1, 9000: 1}))
+    assert [tally.wait_ms(share) for share in (0, 0.5, 0.99, 1)] == [1, 1, 2, 9]
+
+
+@pytest.mark.parametrize("has_cc", [True, False])
+def test_limit_compares_the_binder_with_c_and_python(run_one, monkeypatch, has_cc):
+    if not has_cc:
+        monkeypatch.setattr(limit.shutil, "which", lambda name: None)
+    elif limit.shutil.which("cc") is None:
+        pytest.skip("no cc here")
+    tiny = ("--seconds", "0.1", "--rounds", "1", "--instances", "10", "--types", "3")
+    result = run_one(limit, *tiny)
+    others = ["c", "python"] if has_cc else ["python"]
+    for name in (*others, "binder"):
+        assert result[name]["answered"] > 0
+        assert (result[name]["lost"], result[name]["wrong"]) == (0, 0)
+    for name in others:
+        for figure in ("cpu_us_per_lookup", "lookups_per_second"):
+            ratio = result["binder"][figure] / result[name][figure]
+            assert result[f"binder_to_{name}"][figure] == pytest.approx(ratio, rel=0.01)
+    assert ("binder_to_c" in result) is has_cc
 
 
 def test_load_prints_for_people_too(capsys, fake_binder):
     assert load.main(["--seconds", "0.1", "--binder", fake_binder(b"\x04")]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names[:3] == ["binders", "clients", "seconds"]
+    assert names[:3] == ["binders", "instances", "types"]
+    assert {"made_by", "command", "commit"} <= set(names)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says", "code"),
+    ("benchmark", "arguments", "says", "code"),
     [
-        (["--binder", "256.0.0.1:1"], "256.0.0.1", 2),
-        (["--clients", "513"], "512 at most", 2),
-        (["--seconds", "0"], "more than 0", 2),
-        (["--type", "sheep"], "no service type", 2),
+        (load, ["--binder", "256.0.0.1:1"], "256.0.0.1", 2),
+        (load, ["--in-flight", "513"], "512 at most", 2),
+        (load, ["--seconds", "0"], "more than 0", 2),
+        (load, ["--type", "sheep"], "no service type", 2),
+        (load, ["--binder", "127.0.0.1:1", "--instances", "5"], "leave out --binder", 2),
+        (load, ["--instances", "5", "--types", "6"], "one for each type", 2),
+        (limit, ["--instances", "5", "--types", "6"], "one for each type", 2),
     ],
 )
-def test_load_says_what_is_wrong(capsys, arguments, says, code):
+def test_a_benchmark_says_what_is_wrong(capsys, benchmark, arguments, says, code):
     try:
-        left_with = load.main(arguments)
+        left_with = benchmark.main(arguments)
     except SystemExit as ended:  # argparse's way
         left_with = ended.code
     assert left_with == code
@@ -127,5 +206,5 @@ def test_load_says_what_is_wrong(capsys, arguments, says, code):
 
 
 def test_load_says_that_nobody_gives_the_type(capsys, fake_binder):
-    assert load.main(["--type", "9", "--binder", fake_binder(None)]) == 3
+    assert load.main(["--type", "9", "--binder", fake_binder()]) == 3
     assert "no binder there knows a server of type 9" in capsys.readouterr().err

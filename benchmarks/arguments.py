@@ -1,0 +1,106 @@
+"""What all benchmarks have in common: their flags, their errors and how they print."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.provenance import provenance
+from prr.cli.exits import NO_BINDER, USAGE, YES
+from prr.cli.settings import service_names
+from prr.config import BadInput
+from prr.text import parse_count, parse_seconds, parse_type
+
+SECONDS_MAX = 60.0
+"""The longest measurement: overload is to be borne for half of that."""
+
+
+class Trouble(Exception):
+    """There is nothing to measure; the text says why."""
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    measure: Callable[[argparse.Namespace], dict[str, Any]],
+    arguments: Sequence[str],
+) -> int:
+    """Parse `arguments`, measure, and print what was found and what made it; the exit code."""
+    parsed = parser.parse_args(arguments)
+    try:
+        result = measure(parsed)
+    except BadInput as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return USAGE
+    except Trouble as trouble:
+        print(f"{parser.prog}: {trouble}", file=sys.stderr)
+        return NO_BINDER
+    result["made_by"] = provenance(f"python -m benchmarks.{parser.prog}", arguments)
+    if parsed.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(_lines(result)))
+    return YES
+
+
+def parser_for(name: str, doc: str, seconds: float) -> argparse.ArgumentParser:
+    """A parser with what every benchmark has; `seconds` is what it takes unless told otherwise."""
+    parser = argparse.ArgumentParser(prog=name, description=doc.splitlines()[0])
+    parser.add_argument("--seconds", type=said_well(_parse_seconds), default=seconds, metavar="S")
+    parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
+    return parser
+
+
+def add_count(
+    parser: argparse.ArgumentParser, flag: str, default: int | None, most: int, what: str
+) -> None:
+    """A flag that takes a whole number from 1 to `most`."""
+
+    def parse(text: str) -> int:
+        if (count := parse_count(text)) > most:
+            raise ValueError(f"{count}; write {most} at most")
+        return count
+
+    parser.add_argument(flag, type=said_well(parse), default=default, metavar="N", help=what)
+
+
+def add_type(parser: argparse.ArgumentParser) -> None:
+    """The flag for a service type."""
+
+    def parse(text: str) -> int:
+        return parse_type(text, service_names())
+
+    parser.add_argument(
+        "--type", type=said_well(parse), default=1, help="the first type that is asked for"
+    )
+
+
+def said_well(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`parse` for argparse, which keeps the words of this one error only."""
+
+    def checked(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return checked
+
+
+def _parse_seconds(text: str) -> float:
+    seconds = parse_seconds(text)
+    if not 0 < seconds <= SECONDS_MAX:
+        raise ValueError(f"{text} seconds; write more than 0, and {SECONDS_MAX:g} at most")
+    return seconds
+
+
+def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
+    """A result for people: a name and a value a line, what belongs together set off."""
+    lines: list[str] = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(f"{indent}{name:<{32 - len(indent)}}{shown}")
+    return lines

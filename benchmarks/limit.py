@@ -1,0 +1,181 @@
+"""How close a binder comes to what C can do, and how far it is from a bare loop in Python.
+
+    python -m benchmarks.limit --instances 100000 --types 256
+    python -m benchmarks.limit --subscriptions-per-second 100 --verifications 50
+
+All three get the same load in turn, round by round in one run, since the machine changes from run
+to run. A ratio is the median of the rounds' ratios. Where there is no `cc` there is no C.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+if not __package__:  # run as a file: prr is beside its folder, not in it
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import gevent
+from gevent.subprocess import PIPE, Popen
+
+from benchmarks.arguments import Trouble, add_count, parser_for, run
+from benchmarks.generator import Load
+from benchmarks.load import (
+    IN_FLIGHT,
+    IN_FLIGHT_MAX,
+    INSTANCES,
+    INSTANCES_MAX,
+    add_work,
+    check_counts,
+    figures_of,
+    generator_core,
+    types_from,
+)
+from benchmarks.load import measure as measure_load
+from benchmarks.nodes import READY_LIMIT, generate, make_instances, start_full_binders
+from benchmarks.proc import pid_at, pin
+from prr.wire.address import Address, Instance
+
+HERE = Path(__file__).parent
+
+ROUNDS_MAX = 50
+
+COMPILE_LIMIT = 60.0
+"""Seconds for the compiler."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure as `arguments` say, and print the result; the exit code."""
+    return run(_parser(), _measure, arguments)
+
+
+def measure(
+    instances: int,
+    types: int,
+    seconds: float,
+    rounds: int,
+    in_flight: int = IN_FLIGHT,
+    subscriptions_per_second: int = 0,
+    verifications: int = 0,
+) -> dict[str, Any]:
+    """The figures of each, in the median, and the binder's ratios to the others.
+
+    `seconds` is for each of them in each of `rounds`. Only the binder has other things to do
+    meanwhile. Raises Trouble.
+    """
+    asked = types_from(0, types)
+    registered = make_instances(instances, asked)
+    with ExitStack() as processes:
+        responders = _start_responders(registered, processes)
+        (binder,) = start_full_binders(1, registered, processes)
+        nodes = {**responders, "binder": binder}
+        pids = {name: pid for name, node in nodes.items() if (pid := pid_at(node)) is not None}
+        pinned = pin(pids.values())
+        load = Load([binder], asked, registered, seconds, in_flight, core=generator_core())
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in nodes}
+        for _ in range(rounds):
+            for name, node in nodes.items():
+                its_load = replace(load, binders=[node], pids=[pids[name]] if name in pids else [])
+                if name == "binder":
+                    figures = measure_load(
+                        [node], its_load, subscriptions_per_second, verifications
+                    )
+                else:
+                    tally = generate(its_load)
+                    figures = figures_of(tally) | {"wrong": tally.wrong(registered)}
+                found[name].append(figures)
+    return {
+        "instances": instances,
+        "types": types,
+        "in_flight": in_flight,
+        "seconds": seconds,
+        "rounds": rounds,
+        "pinned": pinned,
+        **({} if "c" in nodes else {"c": "not measured: no cc here"}),
+        **{name: _in_short(rows) for name, rows in found.items()},
+        **{f"binder_to_{name}": _ratios(found["binder"], found[name]) for name in responders},
+    }
+
+
+def _start_responders(registered: list[Instance], processes: ExitStack) -> dict[str, Address]:
+    """The C and the Python that the binder is compared with, and where they listen."""
+    folder = Path(processes.enter_context(tempfile.TemporaryDirectory()))
+    file = folder / "instances"
+    file.write_bytes(b"".join(registered))
+    responders = {}
+    compiler = shutil.which("cc")
+    if compiler is not None:
+        program = folder / "responder"
+        subprocess.run(
+            [compiler, "-O2", "-o", str(program), str(HERE / "responder.c")],
+            check=True,
+            timeout=COMPILE_LIMIT,
+        )
+        responders["c"] = _start([str(program), str(file)], processes)
+    bare = [sys.executable, str(HERE / "bare.py"), str(file)]
+    return {**responders, "python": _start(bare, processes)}
+
+
+def _start(command: list[str], processes: ExitStack) -> Address:
+    """Where a responder listens, whose first line is its port."""
+    responder = processes.enter_context(Popen(command, stdout=PIPE, text=True))
+    processes.callback(responder.kill)
+    with gevent.Timeout(READY_LIMIT, Trouble(f"{command[0]} was not ready in {READY_LIMIT:g} s")):
+        port = responder.stdout.readline()
+    if not port.strip().isdecimal():
+        raise Trouble(f"{command[0]} ended")
+    return "127.0.0.1", int(port)
+
+
+def _in_short(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row for those of all rounds: the median, or the sum of what must not happen."""
+    sums = ("answered", "lost", "wrong", "dropped_by_kernel")
+    short: dict[str, Any] = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows if row[name] is not None]
+        how = sum if name in sums else median
+        short[name] = how(values) if values else None
+    return short
+
+
+def _ratios(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[str, float | None]:
+    """The medians of the rounds' ratios: ours to theirs."""
+    ratios = {}
+    for name in ("cpu_us_per_lookup", "lookups_per_second", "p99_ms"):
+        pairs = [(one[name], other[name]) for one, other in zip(ours, theirs, strict=True)]
+        known = [one / other for one, other in pairs if one is not None and other]
+        ratios[name] = round(median(known), 3) if known else None
+    return ratios
+
+
+def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
+    check_counts(parsed.instances, parsed.types)
+    return measure(
+        parsed.instances,
+        parsed.types,
+        parsed.seconds,
+        parsed.rounds,
+        parsed.in_flight,
+        parsed.subscriptions_per_second,
+        parsed.verifications,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = parser_for("limit", __doc__, seconds=2.0)
+    add_count(parser, "--rounds", 5, ROUNDS_MAX, "each of which measures all three (5)")
+    add_count(parser, "--instances", INSTANCES, INSTANCES_MAX, f"registered ({INSTANCES})")
+    add_count(parser, "--in-flight", IN_FLIGHT, IN_FLIGHT_MAX, f"look-ups at a time ({IN_FLIGHT})")
+    add_work(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

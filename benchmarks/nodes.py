@@ -1,0 +1,132 @@
+"""The processes of a benchmark: binders, filled if need be, servers, and the generator."""
+
+import json
+import pickle
+import socket
+import sys
+from contextlib import ExitStack
+from subprocess import PIPE
+from typing import Any
+
+import gevent
+from gevent.event import AsyncResult
+from gevent.subprocess import Popen, TimeoutExpired
+
+from benchmarks.arguments import Trouble
+from benchmarks.generator import ANSWER_LIMIT, Load, Tally
+from benchmarks.provenance import ROOT
+from prr.cli.processes import Process
+from prr.shell.listing import fetch_text
+from prr.text import parse_peer
+from prr.wire.address import Address, Instance, describe_address, make_instance
+from prr.wire.codec import encode
+from prr.wire.fields import LIST_INSTANCES_MAX
+from prr.wire.frames import ServiceList
+from prr.wire.trailer import Question
+
+READY_LIMIT = 10.0
+"""Seconds for each process that is started here."""
+
+FILL_LIMIT = 60.0
+"""Seconds in which a binder must have taken all instances: 100,000 take a few."""
+
+FILL_PAUSE = 0.001
+"""Seconds between two pages, so that the binder's queue holds them and its log is read."""
+
+LEASE = "--lease=86400"
+"""Of binders that are filled: nobody is behind the instances, so none of them must be asked."""
+
+
+def start_node(name: str, arguments: list[str], ready: str, processes: ExitStack) -> Process:
+    """A node, once it has written a line with `ready` in it; it ends with `processes`.
+
+    Raises Trouble: it ended, or was not ready in time.
+    """
+    came: AsyncResult[str | None] = AsyncResult()
+
+    def hear(process: Process, line: str | None) -> None:
+        if line is None or ready in line:
+            came.set(line)
+
+    process = processes.enter_context(Process(name, arguments, hear))
+    with gevent.Timeout(READY_LIMIT, Trouble(f"the {name} was not ready in {READY_LIMIT:g} s")):
+        if came.get() is None:
+            raise Trouble(f"the {name} ended: {process.last_line}")
+    return process
+
+
+def start_binder(processes: ExitStack, *arguments: str) -> Process:
+    """A binder on a free port of 127.0.0.1, listening. Raises Trouble."""
+    flags = ["binder", "--listen=127.0.0.1:0", *arguments]
+    return start_node("binder", flags, "binder listening", processes)
+
+
+def start_full_binders(
+    count: int, instances: list[Instance], processes: ExitStack
+) -> list[Address]:
+    """Binders that all know `instances`, and never ask them. Raises Trouble."""
+    binders = []
+    for _ in range(count):
+        with ExitStack() as opened:
+            filler = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            filler.bind(("127.0.0.1", 0))
+            peer = f"--peer={describe_address(filler.getsockname())}"
+            binder = parse_peer(start_binder(processes, peer, LEASE).address)
+            _fill(binder, instances, filler)
+            processes.push(opened.pop_all())  # nobody else may get the peer's address
+        binders.append(binder)
+    return binders
+
+
+def make_instances(count: int, types: bytes) -> list[Instance]:
+    """So many instances of `types` in turn, each at an address of its own on loopback."""
+    return [
+        make_instance(
+            types[number % len(types)],
+            (f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}", 4242),
+        )
+        for number in range(count)
+    ]
+
+
+def generate(load: Load) -> Tally:
+    """Run a load in a process of its own. Others of this program go on meanwhile.
+
+    Raises Trouble: it did not come to its end.
+    """
+    run = [sys.executable, "-c", "from benchmarks.generator import main; main()"]
+    with Popen(run, stdin=PIPE, stdout=PIPE, cwd=ROOT) as generator:
+        try:
+            told, _ = generator.communicate(
+                pickle.dumps(load), timeout=load.seconds + READY_LIMIT + 2 * ANSWER_LIMIT
+            )
+        except TimeoutExpired as error:
+            raise Trouble("the generator did not come to its end") from error
+        finally:
+            generator.kill()
+    if generator.returncode:
+        raise Trouble(f"the generator ended with code {generator.returncode}")
+    tally: Tally = pickle.loads(told)
+    return tally
+
+
+def status_of(binder: Address) -> dict[str, Any] | None:
+    """How a binder is; None if it does not say."""
+    text = fetch_text(binder, Question.STATUS)
+    return json.loads(text) if text is not None else None
+
+
+def _fill(binder: Address, instances: list[Instance], filler: socket.socket) -> None:
+    """Tell a binder of `instances` as a peer of 2016 does, again until it has them all."""
+    pages = [
+        encode(ServiceList(tuple(instances[start : start + LIST_INSTANCES_MAX])))
+        for start in range(0, len(instances), LIST_INSTANCES_MAX)
+    ]
+    with gevent.Timeout(FILL_LIMIT, Trouble(f"the binder was not filled in {FILL_LIMIT:g} s")):
+        while True:
+            for page in pages:
+                filler.sendto(page, binder)
+                gevent.sleep(FILL_PAUSE)
+            status = status_of(binder)
+            if status is not None and status["instances"] >= len(instances):
+                return

@@ -1,0 +1,73 @@
+"""What the kernel says of a process: its CPU, its memory, who has a port. None where nothing."""
+
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from prr.wire.address import Address
+
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def cpu_seconds(pids: Iterable[int]) -> float | None:
+    """Seconds these processes have had a core, all together; None if that cannot be known."""
+    try:
+        used = [_cpu_seconds(pid) for pid in pids]
+    except OSError:
+        return None
+    return sum(used) if used else None
+
+
+def resident_kib(pids: Iterable[int]) -> int | None:
+    """Memory these processes have in RAM, in KiB; None if that cannot be known."""
+    try:
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
+    except OSError:
+        return None
+    return sum(pages) * _PAGE_KIB if pages else None
+
+
+def pid_at(address: Address) -> int | None:
+    """Who has a UDP socket bound to `address`; None if that cannot be known."""
+    try:
+        rows = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    except OSError:
+        return None
+    ip, port = address
+    local = f"{int.from_bytes(socket.inet_aton(ip), 'little'):08X}:{port:04X}"
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == local}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(os.readlink(file) in sockets for file in (process / "fd").iterdir()):
+                return int(process.name)
+        except OSError:  # another user's, or gone
+            continue
+    return None
+
+
+def cores() -> tuple[int, list[int]] | None:
+    """The core for the generator and those for what is measured; None if there is but one."""
+    able = sorted(os.sched_getaffinity(0))
+    return (able[0], able[1:]) if len(able) > 1 else None
+
+
+def pin(pids: Iterable[int]) -> str:
+    """Keep what is measured off the generator's core; what came of it, in words."""
+    found = cores()
+    if found is None:
+        return "no: there is one core for all"
+    generator, others = found
+    for pid in pids:
+        os.sched_setaffinity(pid, others[:1])
+    return f"generator on core {generator}, what is measured on core {others[0]}"
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    except FileNotFoundError:  # a kernel without it: in ticks, of both kinds
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * _TICK

@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.arguments import Trouble
+
 SOURCE = Path(__file__).with_name("generator.c")
 
 PATIENCE = 40.0
 """Seconds it may take beyond those it was told: it waits 20 s for the first right answer."""
-
-
-class Trouble(Exception):
-    """This cannot be measured; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def build(folder: Path) -> Path:
     return program
 
 
-def run(program: Path, question: Question, seconds: float, inside: Sequence[str] = ()) -> Answers:
+def ask(program: Path, question: Question, seconds: float, inside: Sequence[str] = ()) -> Answers:
     """Ask for `seconds`; `inside` is a command that enters where the server is, if it has to.
 
     Raises Trouble when the server gives no right answer, or hangs up.
@@ -86,12 +84,3 @@ def processors() -> tuple[set[int], set[int]]:
     """The server's processor and the generator's; the same where there is only one."""
     usable = sorted(os.sched_getaffinity(0))
     return {usable[0]}, {usable[-1]}
-
-
-def cpu_seconds(pids: Sequence[int]) -> float:
-    """What processes, all threads of each, have used of a processor so far."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime, stime
-    return ticks / os.sysconf("SC_CLK_TCK")

@@ -7,8 +7,6 @@ Each server has one processor to itself, the generator another one; 64 questions
 is measured before and after each of the others, since machines are noisy: trust the ratio.
 """
 
-import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,20 +16,18 @@ from pathlib import Path
 if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.native import Question, Trouble, build, cpu_seconds, run
-from benchmarks.provenance import provenance
+from benchmarks.arguments import Trouble, parser_for, run
+from benchmarks.native import Question, ask, build
+from benchmarks.proc import cpu_seconds
 from benchmarks.systems import HERE, SYSTEMS, Stage, System
-from prr.text import parse_seconds
 
 NODE = Path(__file__).parents[1] / "node.py"
 
 SERVERS = 3
 """Instances of the one name: enough that they take turns, and what the others are given too."""
 
-WARM_UP = 1.0
+WARM_UP = 2.0
 """Seconds of questions before those that count, so that Java has compiled what it runs."""
-
-SECONDS_MAX = 20.0  # there are a dozen of them, and each is asked three times
 
 
 def measure(seconds: float, only: Sequence[str] = ()) -> dict[str, object]:
@@ -39,31 +35,27 @@ def measure(seconds: float, only: Sequence[str] = ()) -> dict[str, object]:
 
     Raises Trouble when prr cannot be measured, or there is no C compiler.
     """
-    rows: list[dict[str, object]] = []
+    rows: dict[str, dict] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         program = build(folder)
         own_stage = _stage(stack, folder / "prr")
         own = _start_prr(own_stage)
-        run(program, own, min(WARM_UP, seconds))
-        before = _ask(program, own_stage, own, seconds)
-        runs = [before]
+        ask(program, own, min(WARM_UP, seconds))
+        runs = [_measured(program, own_stage, own, seconds)]
         for system in SYSTEMS:
             if only and not any(word.lower() in system.name.lower() for word in only):
                 continue
-            row = _measure_system(program, system, folder, seconds)
+            row = rows[system.name] = _measure_system(program, system, folder, seconds)
             if "lookups_per_second" in row:
-                after = _ask(program, own_stage, own, seconds)
-                beside = (before["lookups_per_second"] + after["lookups_per_second"]) / 2
-                row["prr_ratio"] = round(beside / max(1, row["lookups_per_second"]), 2)
-                before = after
-                runs.append(after)
-            rows.append(row)
-    speeds = sorted(run_["lookups_per_second"] for run_ in runs)
-    middle = runs[0] if len(runs) == 1 else _median(runs)
+                runs.append(_measured(program, own_stage, own, seconds))
+                beside = sum(one["lookups_per_second"] for one in runs[-2:]) / 2
+                row["prr_is_times_as_fast"] = round(beside / max(1, row["lookups_per_second"]), 2)
+    speeds = sorted(one["lookups_per_second"] for one in runs)
     return {
-        "prr": {**middle, "runs": len(runs), "slowest": speeds[0], "fastest": speeds[-1]},
-        "others": rows,
+        "seconds": seconds,
+        "prr": {**_median(runs), "slowest": speeds[0], "fastest": speeds[-1], "runs": len(runs)},
+        **rows,
     }
 
 
@@ -71,20 +63,17 @@ def _median(runs: list[dict]) -> dict:
     return sorted(runs, key=lambda one: one["lookups_per_second"])[len(runs) // 2]
 
 
-def _measure_system(
-    program: Path, system: System, folder: Path, seconds: float
-) -> dict[str, object]:
-    row: dict[str, object] = {"name": system.name, "more": system.more}
+def _measure_system(program: Path, system: System, folder: Path, seconds: float) -> dict:
     if missing := system.missing():
-        return {**row, "skipped": f"{missing} is not installed"}
+        return {"skipped": f"{missing} is not installed"}
     try:
         with ExitStack() as stack:
-            stage = _stage(stack, folder / system.name)
+            stage = _stage(stack, folder / system.name.replace(" ", "-"))
             question = system.start(stage)
-            run(program, question, min(WARM_UP, seconds), stage.inside)
-            return {**row, **_ask(program, stage, question, seconds)}
+            ask(program, question, min(WARM_UP, seconds), stage.inside)
+            return {**_measured(program, stage, question, seconds), "more": system.more}
     except (Trouble, OSError) as trouble:
-        return {**row, "skipped": str(trouble)}
+        return {"skipped": str(trouble)}
 
 
 def _stage(stack: ExitStack, folder: Path) -> Stage:
@@ -92,9 +81,9 @@ def _stage(stack: ExitStack, folder: Path) -> Stage:
     return Stage(stack, folder)
 
 
-def _ask(program: Path, stage: Stage, question: Question, seconds: float) -> dict:
+def _measured(program: Path, stage: Stage, question: Question, seconds: float) -> dict:
     used_before = cpu_seconds(stage.pids)
-    seen = run(program, question, seconds, stage.inside)
+    seen = ask(program, question, seconds, stage.inside)
     used = cpu_seconds(stage.pids) - used_before
     return {
         "lookups_per_second": round(seen.answers / seen.seconds),
@@ -118,49 +107,11 @@ def _start_prr(stage: Stage) -> Question:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
-    parsed = _parser().parse_args(arguments)
-    try:
-        result = measure(parsed.seconds, parsed.only)
-    except Trouble as trouble:
-        print(f"peers: {trouble}", file=sys.stderr)
-        return 3
-    told = provenance("benchmarks.peers " + " ".join(arguments))
-    if parsed.json:
-        print(json.dumps({**result, "provenance": told}))
-        return 0
-    print(f"{'':20}{'look-ups/s':>12}{'CPU us':>8}{'busy':>6}  prr is so many times as fast")
-    for row in [{"name": "prr", **result["prr"]}, *result["others"]]:
-        print(_line(row))
-    for name, value in told.items():
-        print(f"{name:<20}{value}")
-    return 0
-
-
-def _line(row: dict) -> str:
-    if "skipped" in row:
-        return f"{row['name']:<20}skipped: {row['skipped']}"
-    figures = f"{row['lookups_per_second']:>12,}{row['cpu_us']:>8}{row['busy']:>6}"
-    wrong = f"  {row['lost']} lost, {row['odd']} odd" if row["lost"] or row["odd"] else ""
-    return f"{row['name']:<20}{figures}  {row.get('prr_ratio', ''):<6}{row.get('more', '')}{wrong}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="peers", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--seconds", type=_parse_seconds, default=3.0, metavar="S", help="each is asked (3)"
-    )
+    parser = parser_for("peers", __doc__, 2.0)
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="this one; repeat it"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
-    return parser
-
-
-def _parse_seconds(text: str) -> float:
-    seconds = parse_seconds(text)
-    if not 0 < seconds <= SECONDS_MAX:
-        raise argparse.ArgumentTypeError(f"{text}; write more than 0, and {SECONDS_MAX:g} at most")
-    return seconds
+    return run(parser, lambda parsed: measure(parsed.seconds, parsed.only), arguments)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,7 @@
 
 import math
 import socket
-import time
 from collections import deque
-
-import gevent
 
 from prr.wire.address import Address, Instance, make_instance
 from prr.wire.codec import encode
@@ -21,12 +18,15 @@ VERIFICATION = 1.0
 CYCLE = 1.05
 """Seconds between two complaints about one instance: time for it to be found silent, and some."""
 
+WARM_UP = 2 * CYCLE
+"""Seconds after which as many verifications are under way as are meant to be."""
+
 KEPT_MAX = 128
 """Sockets of subscribers kept open for their confirmations; the oldest is closed first."""
 
 
 class Background:
-    """Subscriptions at a rate, and a number of verifications under way, within a `with` block.
+    """Subscriptions at a rate, and a number of verifications under way, while `step` is called.
 
     The subscribers are new ones each time and are never asked. The silent ones subscribe, are
     complained about, never answer, and subscribe again once that is found.
@@ -37,47 +37,40 @@ class Background:
     ) -> None:
         self.instances: set[Instance] = set()
         """All that have subscribed."""
+        self.is_idle = not (subscriptions_per_second or verifications)
         self._binder = binder
         self._types = types
         self._rate = subscriptions_per_second
-        self._verifications = verifications
         self._silent = [_open() for _ in range(math.ceil(verifications * CYCLE / VERIFICATION))]
+        self._accused: list[Instance] = []
         self._subscribers: deque[socket.socket] = deque()
-        self._greenlet = gevent.Greenlet(self._run)
+        self._subscribed = self._complained = 0
+        self._began_at: float | None = None
+        self._step_at = 0.0
 
-    def __enter__(self) -> "Background":
-        self._greenlet.start()
-        if self._verifications:
-            self._wait(2 * CYCLE)  # all of them are under way by then
-        return self
+    def step(self, now: float) -> None:
+        """Do what is due by `now`, if there is anything. Safe to call too often."""
+        if self.is_idle or now < self._step_at:
+            return
+        self._step_at = now + PAUSE
+        if self._began_at is None:
+            self._began_at = now
+        for instance in self._accused:
+            self._silent[0].sendto(encode(Complaint(instance)), self._binder)
+        passed = now - self._began_at
+        while self._subscribed < passed * self._rate:
+            self._subscribe_new(self._subscribed)
+            self._subscribed += 1
+        self._accused = []
+        while self._complained < passed * len(self._silent) / CYCLE:
+            number = self._complained % len(self._silent)
+            self._accused.append(self._subscribe(self._silent[number], number))
+            self._complained += 1
 
-    def __exit__(self, *_: object) -> None:
-        self._greenlet.kill()
+    def close(self) -> None:
+        """Give the ports back."""
         for one in (*self._silent, *self._subscribers):
             one.close()
-
-    def _wait(self, seconds: float) -> None:
-        gevent.sleep(seconds)
-        if self._greenlet.dead:
-            self._greenlet.get()  # raises what ended it
-
-    def _run(self) -> None:
-        began_at = time.monotonic()
-        subscribed = complained = 0
-        accused: list[Instance] = []
-        while True:
-            for instance in accused:
-                self._silent[0].sendto(encode(Complaint(instance)), self._binder)
-            passed = time.monotonic() - began_at
-            while subscribed < passed * self._rate:
-                self._subscribe_new(subscribed)
-                subscribed += 1
-            accused = []
-            while self._silent and complained < passed * len(self._silent) / CYCLE:
-                number = complained % len(self._silent)
-                accused.append(self._subscribe(self._silent[number], number))
-                complained += 1
-            gevent.sleep(PAUSE)
 
     def _subscribe_new(self, number: int) -> None:
         subscriber = _open()

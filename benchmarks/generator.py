@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from benchmarks.background import PAUSE, WARM_UP, Background
 from benchmarks.proc import cpu_seconds
 from prr.shell.mmsg import received_by
 from prr.wire.address import Address, Instance, type_of
@@ -51,8 +52,9 @@ Right = set[tuple[int, bytes]]
 class Load:
     """What to ask whom. `types` are asked in turn, `instances` are those that may be named.
 
-    `in_flight` look-ups at all times, or `rate` look-ups a second. The CPU of `pids` is measured
-    meanwhile; `core` is where the generator itself runs.
+    `in_flight` look-ups at all times, or `rate` look-ups a second; the first binder has
+    subscriptions and verifications to do meanwhile. The CPU of `pids` is measured; `core` is where
+    the generator itself runs.
     """
 
     binders: list[Address]
@@ -61,6 +63,8 @@ class Load:
     seconds: float
     in_flight: int = 64
     rate: float | None = None
+    subscriptions_per_second: int = 0
+    verifications: int = 0
     pids: list[int] = field(default_factory=list)
     core: int | None = None
 
@@ -75,6 +79,7 @@ class Tally:
     unasked: int = 0  # answers beyond the questions
     doubtful: Counter[tuple[int | None, bytes]] = field(default_factory=Counter)
     """Answers that name none of the instances; with the type asked for, unless that is unsure."""
+    subscribed: set[Instance] = field(default_factory=set)  # meanwhile
     elapsed: float = 0.0  # seconds from the first question to the last answer
     cpu: float | None = None  # seconds
 
@@ -208,12 +213,16 @@ class Generator:
         self._right = right_answers(load.instances)
         self._poller = select.epoll()
         self._by_number: dict[int, Line] = {}
+        self._background = Background(
+            load.binders[0], load.types, load.subscriptions_per_second, load.verifications
+        )
         self._look_at = self._heard_at = 0.0
 
     def run(self) -> Tally:
         """Ask for so long, then wait for what is under way."""
         load, tally = self._load, self._tally
         count = max(LINES, len(load.binders))
+        self._warm_up()
         lines = [self._open(load.binders[n % len(load.binders)]) for n in range(count)]
         cpu_before = cpu_seconds(load.pids)
         began_at = self._heard_at = time.perf_counter()
@@ -228,7 +237,16 @@ class Generator:
             tally.cpu = cpu_after - cpu_before
         for line in list(self._by_number.values()):
             self._close(line)
+        self._background.close()
+        tally.subscribed = self._background.instances
         return tally
+
+    def _warm_up(self) -> None:
+        """Have as much going on as is meant to be."""
+        ends_at = time.perf_counter() + WARM_UP
+        while not self._background.is_idle and (now := time.perf_counter()) < ends_at:
+            self._background.step(now)
+            time.sleep(PAUSE)
 
     def _keep_in_flight(self, lines: list[Line], began_at: float) -> None:
         """The closed loop: an answer makes room for the next question."""
@@ -237,6 +255,7 @@ class Generator:
         ready = list(wanted)
         ends_at = began_at + self._load.seconds
         while (now := time.perf_counter()) < ends_at:
+            self._background.step(now)
             for number in ready:
                 line = self._by_number[number]
                 if line.round_is_over and not line.under_way:
@@ -255,6 +274,7 @@ class Generator:
         ends_at = began_at + self._load.seconds
         offered = turn = 0
         while (now := time.perf_counter()) < ends_at:
+            self._background.step(now)
             due = min(int((now - began_at) * rate) - offered, BATCH)
             if due > 0:
                 turn = (turn + 1) % len(lines)

@@ -76,21 +76,16 @@ def measure(
         responders = _start_responders(registered, processes)
         (binder,) = start_full_binders(1, registered, processes)
         nodes = {**responders, "binder": binder}
-        pids = {name: pid for name, node in nodes.items() if (pid := pid_at(node)) is not None}
-        pinned = pin(pids.values())
+        pids = {name: pid_at(node) for name, node in nodes.items()}
+        pinned = pin(pid for pid in pids.values() if pid is not None)
         load = Load([binder], asked, registered, seconds, in_flight, core=generator_core())
+        work = (subscriptions_per_second, verifications)
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in nodes}
         for _ in range(rounds):
             for name, node in nodes.items():
-                its_load = replace(load, binders=[node], pids=[pids[name]] if name in pids else [])
-                if name == "binder":
-                    figures = measure_load(
-                        [node], its_load, subscriptions_per_second, verifications
-                    )
-                else:
-                    tally = generate(its_load)
-                    figures = figures_of(tally) | {"wrong": tally.wrong(registered)}
-                found[name].append(figures)
+                pid = pids[name]
+                its_load = replace(load, binders=[node], pids=[] if pid is None else [pid])
+                found[name].append(_figures(name, its_load, *work))
     return {
         "instances": instances,
         "types": types,
@@ -102,6 +97,22 @@ def measure(
         **{name: _in_short(rows) for name, rows in found.items()},
         **{f"binder_to_{name}": _ratios(found["binder"], found[name]) for name in responders},
     }
+
+
+def _figures(
+    name: str, load: Load, subscriptions_per_second: int, verifications: int
+) -> dict[str, Any]:
+    """One measurement of one of them."""
+    if name == "binder":
+        return measure_load(
+            replace(
+                load,
+                subscriptions_per_second=subscriptions_per_second,
+                verifications=verifications,
+            )
+        )
+    tally = generate(load)
+    return figures_of(tally) | {"wrong": tally.wrong(load.instances)}
 
 
 def _start_responders(registered: list[Instance], processes: ExitStack) -> dict[str, Address]:

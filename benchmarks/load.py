@@ -19,7 +19,6 @@ if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.arguments import Trouble, add_count, add_type, parser_for, run, said_well
-from benchmarks.background import Background
 from benchmarks.generator import Load, Tally
 from benchmarks.nodes import generate, make_instances, start_full_binders, status_of
 from benchmarks.proc import cores, pid_at, pin, resident_kib
@@ -57,21 +56,15 @@ def main(arguments: Sequence[str]) -> int:
     return run(_parser(), _measure, arguments)
 
 
-def measure(
-    binders: list[Address], load: Load, subscriptions_per_second: int = 0, verifications: int = 0
-) -> dict[str, Any]:
-    """Let `load` loose on `binders`, the first of which has other things to do meanwhile.
-
-    Raises Trouble.
-    """
-    dropped_before, memory_before = _dropped(binders), resident_kib(load.pids)
-    with Background(binders[0], load.types, subscriptions_per_second, verifications) as background:
-        tally = generate(load)
-        being_verified = _being_verified(binders[0])
-    dropped, memory = _dropped(binders), resident_kib(load.pids)
-    known = set(load.instances) | background.instances
+def measure(load: Load) -> dict[str, Any]:
+    """Let `load` loose; what was seen, and what the binders say of it. Raises Trouble."""
+    dropped_before, memory_before = _dropped(load.binders), resident_kib(load.pids)
+    tally = generate(load)
+    being_verified = _being_verified(load.binders[0])
+    dropped, memory = _dropped(load.binders), resident_kib(load.pids)
+    known = set(load.instances) | tally.subscribed
     if tally.doubtful:  # what subscribed meanwhile is no wrong answer
-        known.update(_listed(binders, load.types))
+        known.update(_listed(load.binders, load.types))
     return {
         **figures_of(tally),
         "wrong": tally.wrong(known),
@@ -81,7 +74,7 @@ def measure(
         "resident_kib_before": memory_before,
         "resident_kib": memory,
         "being_verified": being_verified,
-        "subscribed_meanwhile": len(background.instances),
+        "subscribed_meanwhile": len(tally.subscribed),
     }
 
 
@@ -151,10 +144,12 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             seconds=parsed.seconds,
             in_flight=parsed.in_flight,
             rate=parsed.rate,
+            subscriptions_per_second=parsed.subscriptions_per_second,
+            verifications=parsed.verifications,
             pids=pids if len(pids) == len(binders) else [],
             core=generator_core(),
         )
-        result = measure(binders, load, parsed.subscriptions_per_second, parsed.verifications)
+        result = measure(load)
     return {
         "binders": [describe_address(binder) for binder in binders],
         "instances": len(instances),

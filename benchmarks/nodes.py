@@ -13,7 +13,7 @@ from gevent.event import AsyncResult
 from gevent.subprocess import Popen, TimeoutExpired
 
 from benchmarks.arguments import Trouble
-from benchmarks.generator import ANSWER_LIMIT, Load, Tally
+from benchmarks.generator import Load, Tally
 from benchmarks.provenance import ROOT
 from prr.cli.processes import Process
 from prr.shell.listing import fetch_text
@@ -97,9 +97,7 @@ def generate(load: Load) -> Tally:
     run = [sys.executable, "-c", "from benchmarks.generator import main; main()"]
     with Popen(run, stdin=PIPE, stdout=PIPE, cwd=ROOT) as generator:
         try:
-            told, _ = generator.communicate(
-                pickle.dumps(load), timeout=load.seconds + READY_LIMIT + 2 * ANSWER_LIMIT
-            )
+            told, _ = generator.communicate(pickle.dumps(load), timeout=load.seconds + READY_LIMIT)
         except TimeoutExpired as error:
             raise Trouble("the generator did not come to its end") from error
         finally:

@@ -182,6 +182,12 @@ static void hear(struct channel *from, double at, int over) {
     if (count) ask(from, count);
 }
 
+static long outstanding(int sockets) {
+    long count = 0;
+    for (int i = 0; i < sockets; i++) count += channels[i].in_flight > 0 ? channels[i].in_flight : 0;
+    return count;
+}
+
 int main(int argc, char **argv) {
     struct epoll_event ready[SOCKETS_MAX];
     if (argc != 9) fail("eight arguments, please");
@@ -200,7 +206,7 @@ int main(int argc, char **argv) {
     for (int i = 0; hello_size && i < sockets; i++) read_until_quiet(channels[i].fd);
     double started_at = now(), at = started_at, over_at = started_at + seconds;
     for (int i = 0; i < sockets; i++) ask(&channels[i], depth), channels[i].heard_at = at;
-    while (at < over_at + LOST_AFTER) { /* the last moments: what is still on its way */
+    while (at < over_at || (at < over_at + LOST_AFTER && outstanding(sockets))) {
         int count = epoll_wait(epoll, ready, SOCKETS_MAX, at < over_at ? 50 : 10);
         at = now();
         for (int i = 0; i < count; i++) hear(ready[i].data.ptr, at, at >= over_at);
@@ -212,7 +218,7 @@ int main(int argc, char **argv) {
                 ask(&channels[i], depth);
             }
     }
-    for (int i = 0; i < sockets; i++) lost += channels[i].in_flight > 0 ? channels[i].in_flight : 0;
+    lost += outstanding(sockets);
     printf("%ld %.6f %ld %ld\n", answers, seconds, lost, odd);
     return 0;
 }

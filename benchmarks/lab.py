@@ -19,8 +19,9 @@ from prr.wire.frames import Complaint
 CLIENT_WAIT = 2.0
 BINDER_WAIT = 2.0
 SERVERS = 3
-CLIENTS = 4
-PAUSE = 0.01  # seconds between two calls of a client
+CALLERS = 4
+CALL_PAUSE = 0.01  # seconds between two calls of a client
+ASK_PAUSE = 0.005  # between the look-ups of one who only looks up
 TYPE = 1
 BYTES = 1024
 
@@ -54,13 +55,14 @@ def _play_scene() -> Seen:
     scene = _Scene(_bound(), [_bound() for _ in range(SERVERS)])
     running = [gevent.spawn(_binder, scene)]
     running += [gevent.spawn(_server, server) for server in scene.servers]
-    running += [gevent.spawn(_client, scene) for _ in range(CLIENTS)]
+    running += [gevent.spawn(_caller, scene) for _ in range(CALLERS)]
+    running.append(gevent.spawn(_asker, scene))
     try:
-        gevent.sleep(0.2)  # under way
+        gevent.sleep(0.1)  # under way
         scene.dead = scene.servers[0].getsockname()
         scene.killed_at = time.monotonic()
         running[1].kill()
-        gevent.sleep(CLIENT_WAIT + BINDER_WAIT + 0.5)
+        gevent.sleep(CLIENT_WAIT + BINDER_WAIT + 0.2)
     finally:
         gevent.killall(running)
         for one in (scene.binder, *scene.servers):
@@ -93,21 +95,34 @@ def _server(own: gevent.socket.socket) -> None:
         own.sendto(b"\x0c" if data[0] == 11 else b"\1" + data[1:], source)
 
 
-def _client(scene: _Scene) -> None:
+def _caller(scene: _Scene) -> None:
     with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as own:
         while True:
-            gevent.sleep(PAUSE)
-            asked_at = time.monotonic()
-            own.sendto(bytes((2, TYPE)), scene.binder.getsockname())
-            server = _address(own.recv(BYTES))
-            now = time.monotonic()
-            scene.seen.unserved = max(scene.seen.unserved, now - asked_at)
-            if server == scene.dead:
-                scene.seen.last_named = now - scene.killed_at
+            gevent.sleep(CALL_PAUSE)
+            server = _look_up(own, scene)
             if not _answers(server, b"\0\5hello", CLIENT_WAIT):
                 scene.seen.failed_calls += 1
                 complaint = encode(Complaint(make_instance(TYPE, server)))
                 own.sendto(complaint, scene.binder.getsockname())
+
+
+def _asker(scene: _Scene) -> None:
+    with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as own:
+        while True:
+            gevent.sleep(ASK_PAUSE)
+            _look_up(own, scene)
+
+
+def _look_up(own: gevent.socket.socket, scene: _Scene) -> Address:
+    asked_at = time.monotonic()
+    own.sendto(bytes((2, TYPE)), scene.binder.getsockname())
+    found = own.recv(BYTES)
+    server = ".".join(map(str, found[1:5])), int.from_bytes(found[5:7], "little")
+    now = time.monotonic()
+    scene.seen.unserved = max(scene.seen.unserved, now - asked_at)
+    if server == scene.dead:
+        scene.seen.last_named = now - scene.killed_at
+    return server
 
 
 def _answers(server: Address, question: bytes, wait: float) -> bool:
@@ -119,7 +134,3 @@ def _answers(server: Address, question: bytes, wait: float) -> bool:
         except TimeoutError:
             return False
         return True
-
-
-def _address(found: bytes) -> Address:
-    return ".".join(map(str, found[1:5])), int.from_bytes(found[5:7], "little")

@@ -42,7 +42,7 @@ def programs(seconds: float) -> dict[str, list[str]]:
     return {
         "load": each,
         "limit": [*each, "--rounds=3"],
-        "peers": each,
+        "peers": [f"--seconds={seconds / 2:g}"],  # three times, and of twelve systems
         "failover": few,
         "scale": sizes,
     }
@@ -118,6 +118,7 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
             name,
             f"{row['lookups_per_second']:,}",
             row["cpu_us"],
+            row["busy"],
             row.get("prr_is_times_as_fast", ""),
             row["lost"] + row["odd"],
             row.get("more", ""),
@@ -210,16 +211,19 @@ def _scale(figures: Mapping[str, Any], folder: Path) -> str:
         xs = [int(name.replace(",", "")) for name in sizes]
         labels = ("instances", "us for each operation")
         charts.lines(folder / "scale.svg", "What an operation costs a binder", labels, xs, times)
-    rows = [[_words(key), *(f"{value:,}" for value in row)] for key, row in shown.items()]
+    rows = [
+        [_words(key), *(f"{value:,}" for value in row), f"{row[-1] / row[0]:.1f}" if row[0] else ""]
+        for key, row in shown.items()
+    ]
     rest = "".join(
         f"- {name}: {_said(row)}\n" for name, row in figures.items() if name not in sizes
     )
     note = (
-        "Flat rows are operations whose price does not follow the number of instances; a look-up "
-        "after a change lays 64 turns ready and rebuilds nothing else.\n"
+        "An operation whose price did not follow the number of instances would have 1.0 in the "
+        "last column. A look-up after a change lays 64 turns ready and rebuilds nothing else.\n"
     )
     picture = _picture("scale", "charts")
-    return f"{picture}{_table(['instances', *sizes], rows)}\n{note}\n{rest}"
+    return f"{picture}{_table(['instances', *sizes, 'last / first'], rows)}\n{note}\n{rest}"
 
 
 def _plain(figures: Mapping[str, Any]) -> str:

@@ -135,8 +135,8 @@ MADE_BY = {"command": "python -m it", "commit": "abc", "python": "3", "kernel": 
 
 
 def asked(speed, ratio=None):
-    row = {"lookups_per_second": speed, "cpu_us": 5.0, "lost": 0, "odd": 0, "more": "reads a name"}
-    return row if ratio is None else {**row, "prr_is_times_as_fast": ratio}
+    row = {"lookups_per_second": speed, "cpu_us": 5.0, "busy": 0.9, "lost": 0, "odd": 0}
+    return row if ratio is None else {**row, "prr_is_times_as_fast": ratio, "more": "all of them"}
 
 
 RESULTS = {
@@ -170,7 +170,7 @@ def test_the_report_tells_what_was_found(tmp_path):
     readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     report.write(RESULTS, tmp_path, readme)
     text = (tmp_path / "RESULTS.md").read_text()
-    assert "| knotd SRV | 125,000 | 5.0 | 0.8 | 0 | reads a name |" in text
+    assert "| knotd SRV | 125,000 | 5.0 | 0.9 | 0.8 | 0 | all of them |" in text
     assert "Ahead of prr: knotd SRV." in text
     assert "Level with it (within 15%): memcached UDP." in text
     assert "Behind it: redis GET." in text
@@ -178,7 +178,7 @@ def test_the_report_tells_what_was_found(tmp_path):
     assert "Not measured: it did not end within 400 s" in text
     assert "| p50 ms | 1.5 | 1.2 |" in text
     assert "for 2,000 ms a look-up was answered by nobody" in text
-    assert "| register | " not in text and "| register us | 10.0 | 11.0 |" in text
+    assert "| register | " not in text and "| register us | 10.0 | 11.0 | 1.1 |" in text
     assert "`python -m it`" in text and "commit abc" in text
     told = readme.read_text()
     assert told.startswith("before\n") and told.endswith("after\n") and "old" not in told

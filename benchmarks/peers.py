@@ -30,7 +30,7 @@ SERVERS = 3
 ROUNDS = 3
 """Turns that prr and the other one take: what disturbs the machine seldom lasts for two of them."""
 
-WARM_UP = 2.0
+WARM_UP = 3.0
 """Seconds of questions before those that count, so that Java has compiled what it runs."""
 
 
@@ -47,7 +47,7 @@ def measure(seconds: float, only: Sequence[str] = ()) -> dict[str, object]:
         program = build(folder)
         own_stage = _stage(stack, folder / "prr")
         own = _start_prr(own_stage)
-        ask(program, own, min(WARM_UP, 2 * seconds))
+        ask(program, own, min(WARM_UP, 4 * seconds))
 
         def ask_own() -> dict:
             runs.append(_measured(program, own_stage, own, seconds))
@@ -72,7 +72,7 @@ def _measure_system(
         with ExitStack() as stack:
             stage = _stage(stack, folder / system.name.replace(" ", "-"))
             question = system.start(stage)
-            ask(program, question, min(WARM_UP, 2 * seconds), stage.inside)
+            ask(program, question, min(WARM_UP, 4 * seconds), stage.inside)
             pairs = [
                 (ask_own(), _measured(program, stage, question, seconds)) for _ in range(ROUNDS)
             ]

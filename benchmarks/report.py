@@ -37,7 +37,7 @@ BEGIN, END = "<!-- from benchmarks/report.py -->", "<!-- to here -->"
 def programs(seconds: float) -> dict[str, list[str]]:
     """The benchmarks and their arguments, where each single measurement takes `seconds`."""
     each = [f"--seconds={seconds:g}"]
-    few = [f"--kills={50 if seconds >= 1 else 1}", f"--stops={4 if seconds >= 1 else 0}"]
+    few = [f"--kills={50 if seconds >= 1 else 1}", f"--stops={3 if seconds >= 1 else 0}"]
     sizes = [] if seconds >= 1 else ["--size=1000", "--size=10000"]
     return {
         "load": each,
@@ -194,7 +194,7 @@ def _failover(figures: Mapping[str, Any], folder: Path) -> str:
     note = (
         "Named: the last look-up's answer, from any binder, that gave the dead one. A killed "
         "server is noticed by the first client whose datagram is refused; one that is stopped says "
-        "nothing, so the client waits its 2 s before it complains. The timing of 2016 is played "
+        "nothing, so the client waits its 2 s before it complains, as that of 2016 did. The timing of 2016 is played "
         "(`lab.py`), not those programs.\n"
     )
     return f"{_picture('failover', 'charts')}{_table(head, rows)}\n{note}\n{''.join(unserved)}"

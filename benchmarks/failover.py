@@ -1,0 +1,244 @@
+"""How long a dead server is still given to clients, and how many calls fail, by number of binders.
+
+    python -m benchmarks.failover --kills 50 --stops 3
+    python -m benchmarks.failover --binders 3 --kills 10 --stops 0 --json
+
+Under steady load a server is killed with SIGKILL, or stopped with SIGSTOP; once every binder has
+taken it out, it is replaced, and the next one's turn comes. The same for the timing of the
+programs of 2016 (see lab.py).
+"""
+
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+if not __package__:  # run as a file: prr is beside its folder, not in it
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import gevent
+import gevent.socket
+
+from benchmarks import lab
+from benchmarks.arguments import Trouble, parser_for, run, said_well
+from benchmarks.proc import pid_at
+from prr.cli.processes import Process
+from prr.core.brake import FLOOR
+from prr.shell.library import Client, PrrError
+from prr.text import parse_count, parse_peer
+from prr.wire.address import Address, describe_address, make_instance
+
+SERVERS = 3
+CALLERS = 4
+CALL_PAUSE = 0.01
+"""Seconds between two calls of a client: some 300 calls a second in all."""
+
+ASK_PAUSE = 0.001
+"""Seconds between two look-ups at each binder: a moment is known to some 3 ms with 3 servers."""
+
+LIMIT = 20.0
+"""Seconds for nodes to be ready, and for every binder to take a server out."""
+
+SETTLE = 0.05
+"""Seconds to look on once all binders say that it is gone."""
+
+TYPE = 1
+
+
+BINDERS = (1, 3, 5)
+COUNT_MAX = 1000
+
+
+class Cluster:
+    """Binders, servers of one type, and clients at work, until `stack` ends."""
+
+    def __init__(self, stack: ExitStack, binders: int) -> None:
+        self._stack = stack
+        self._lines: dict[Process, list[str]] = {}
+        self._dead: Address | None = None
+        self._last_named_at = 0.0
+        self._failed_calls = 0
+        self._addresses = _free_addresses(binders)
+        self._binders = [self._start(_binder(own, self._addresses)) for own in self._addresses]
+        # One that has no peers has nothing to wait for, and says nothing of it.
+        self._await("synced this binder" if binders > 1 else "listening on", self._binders)
+        self._servers = [self._start_server() for _ in range(SERVERS)]
+        for server in self._servers:
+            self._await_known(server)
+        client = Client(self._addresses)
+        self._clients = [
+            gevent.spawn(self._keep_asking, parse_peer(one)) for one in self._addresses
+        ]
+        self._clients += [gevent.spawn(self._keep_calling, client) for _ in range(CALLERS)]
+        stack.callback(gevent.killall, self._clients)
+
+    def strike(self, number: signal.Signals) -> dict[str, float]:
+        """Send a server a signal, see what follows until no binder has it, and replace it."""
+        server = self._servers.pop(0)
+        address = parse_peer(server.address)
+        pid = pid_at(address)
+        if pid is None:
+            raise Trouble("the server's process is not to be found under /proc")
+        failed_before = self._failed_calls
+        struck_at = self._last_named_at = time.monotonic()
+        self._dead = address
+        os.kill(pid, number)
+        self._await(f"(evicted|removed) type {TYPE} at {server.address}:", self._binders)
+        gone = time.monotonic() - struck_at
+        gevent.sleep(SETTLE)
+        named, failed = self._last_named_at - struck_at, self._failed_calls - failed_before
+        self._dead = None
+        server.kill()  # one that was stopped, too
+        self._servers.append(self._start_server())
+        self._await_known(self._servers[-1])
+        if broken := [client for client in self._clients if client.ready()]:
+            raise Trouble(f"a client ended: {broken[0].exception!r}")
+        return {"named": named, "gone": gone, "failed_calls": failed}
+
+    def _start_server(self) -> Process:
+        binders = [f"--binder={one}" for one in self._addresses]
+        server = self._start(["server", f"--type={TYPE}", *binders])
+        self._await("confirmed", [server])
+        return server
+
+    def _await_known(self, server: Process) -> None:
+        self._await(f"(subscribed|learned) type {TYPE} at {server.address}:", self._binders)
+
+    def _start(self, arguments: list[str]) -> Process:
+        def hear(process: Process, line: str | None) -> None:
+            self._lines.setdefault(process, []).append(line or "ended")
+
+        return self._stack.enter_context(Process(arguments[0], arguments, hear))
+
+    def _await(self, pattern: str, processes: list[Process]) -> None:
+        """Until each has written such a line."""
+        ends_at = time.monotonic() + LIMIT
+        for process in processes:
+            while not any(re.search(pattern, line) for line in self._lines.get(process, ())):
+                if process.exit_code is not None:
+                    raise Trouble(f"a {process.name} ended: {process.last_line}")
+                if time.monotonic() > ends_at:
+                    raise Trouble(f"{process.name}: no line {pattern!r} within {LIMIT:g} s")
+                gevent.sleep(0.002)
+
+    def _keep_asking(self, binder: Address) -> None:
+        """Look up at one binder at a steady rate, over a bare socket: cheap, so often."""
+        with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as asking:
+            asking.connect(binder)
+            asking.settimeout(1.0)
+            while True:
+                gevent.sleep(ASK_PAUSE)
+                asking.send(bytes((2, TYPE)))
+                found = asking.recv(64)
+                if self._dead is not None and found[1:] == make_instance(TYPE, self._dead)[1:]:
+                    self._last_named_at = time.monotonic()
+
+    def _keep_calling(self, client: Client) -> None:
+        while True:
+            gevent.sleep(CALL_PAUSE)
+            try:
+                client.call(TYPE, b"hello")
+            except PrrError:
+                self._failed_calls += 1
+
+
+def measure(
+    binders: Sequence[int], kills: int, stops: int, seconds: float
+) -> dict[str, dict[str, object]]:
+    """Strike as often as told, or for `seconds` for each number of binders and kind of strike.
+
+    Raises Trouble when a node does not start, or a binder does not take the dead out.
+    """
+    result: dict[str, dict[str, object]] = {}
+    for count in binders:
+        for number, strikes in ((signal.SIGKILL, kills), (signal.SIGSTOP, stops)):
+            if strikes:
+                seen = _strikes(count, number, strikes, seconds)
+                result[f"{number.name}, {count} binder{'s' * (count > 1)}"] = _summary(seen)
+    if stops:
+        seen = [
+            {"named": one.last_named, "gone": one.unserved, "failed_calls": one.failed_calls}
+            for one in lab.play(stops)
+        ]
+        summary = _summary(seen)
+        unserved = summary.pop("until_all_know_ms_p50")
+        result["timing of 2016 (2 s + 2 s), 1 binder"] = {**summary, "nobody_served_ms": unserved}
+    return result
+
+
+def _strikes(
+    binders: int, number: signal.Signals, strikes: int, seconds: float
+) -> list[dict[str, float]]:
+    """What followed each. Binders let FLOOR servers go by silence, and then doubt themselves for
+    half a minute: so many are stopped, and the next ones in a fresh cluster."""
+    seen: list[dict[str, float]] = []
+    ends_at = time.monotonic() + seconds
+    most = FLOOR if number == signal.SIGSTOP else strikes
+    for already in range(0, strikes, most):
+        with ExitStack() as stack:
+            cluster = Cluster(stack, binders)
+            for _ in range(already, min(already + most, strikes)):
+                if seen and time.monotonic() > ends_at:
+                    return seen
+                seen.append(cluster.strike(number))
+    return seen
+
+
+def _summary(seen: list[dict[str, float]]) -> dict[str, object]:
+    named = sorted(1000 * one["named"] for one in seen)
+    return {
+        "strikes": len(seen),
+        "last_named_ms_p50": round(named[len(named) // 2], 1),
+        "last_named_ms_max": round(named[-1], 1),
+        "until_all_know_ms_p50": round(
+            1000 * sorted(one["gone"] for one in seen)[len(seen) // 2], 1
+        ),
+        "failed_calls_mean": round(sum(one["failed_calls"] for one in seen) / len(seen), 2),
+        "failed_calls_max": max(one["failed_calls"] for one in seen),
+    }
+
+
+def _binder(own: str, addresses: list[str]) -> list[str]:
+    peers = [f"--peer={one}" for one in addresses if one != own]
+    return ["binder", f"--listen={own}", *peers]
+
+
+def _free_addresses(count: int) -> list[str]:
+    """Loopback addresses with free ports. Somebody may still be quicker to take one."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [describe_address(one.getsockname()) for one in sockets]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure as `arguments` say, and print the result; the exit code."""
+    parser = parser_for("failover", __doc__, 40.0)
+    count = {"type": said_well(_parse_count), "metavar": "N"}
+    parser.add_argument("--binders", action="append", help="so many; repeat it (1, 3, 5)", **count)
+    parser.add_argument("--kills", default=50, help="for each number of binders (50)", **count)
+    parser.add_argument("--stops", default=3, help="with SIGSTOP, and in 2016 (3)", **count)
+    return run(
+        parser,
+        lambda parsed: measure(
+            parsed.binders or BINDERS, parsed.kills, parsed.stops, parsed.seconds
+        ),
+        arguments,
+    )
+
+
+def _parse_count(text: str) -> int:
+    count = 0 if text == "0" else parse_count(text)
+    if count > COUNT_MAX:
+        raise ValueError(f"{count}; write {COUNT_MAX} at most")
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

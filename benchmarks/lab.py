@@ -1,0 +1,136 @@
+"""The timing of the programs of 2016, played: for what prr is compared with.
+
+A binder, services and clients on loopback, in one process. The client waits 2 s for a service; then
+it complains, and the binder asks the service, waits 2 s for it, and serves nobody meanwhile. A
+port that refuses tells neither of them anything. Kind to them: a complaint about what is gone
+costs nothing, and a client whose look-up is not answered waits on without harm.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import gevent
+import gevent.socket
+
+from prr.wire.address import Address, make_instance
+from prr.wire.codec import encode
+from prr.wire.frames import Complaint
+
+CLIENT_WAIT = 2.0
+BINDER_WAIT = 2.0
+SERVERS = 3
+CALLERS = 4
+CALL_PAUSE = 0.01  # seconds between two calls of a client
+ASK_PAUSE = 0.005  # between the look-ups of one who only looks up
+TYPE = 1
+BYTES = 1024
+
+
+@dataclass(slots=True)
+class Seen:
+    """What followed one kill."""
+
+    last_named: float = 0.0  # seconds from the kill to the last answer that named the dead one
+    failed_calls: int = 0
+    unserved: float = 0.0  # the longest a look-up waited, in seconds
+
+
+@dataclass(slots=True)
+class _Scene:
+    binder: gevent.socket.socket
+    servers: list[gevent.socket.socket]
+    dead: Address | None = None
+    killed_at: float = 0.0
+    seen: Seen = field(default_factory=Seen)
+
+
+def play(kills: int) -> list[Seen]:
+    """So many scenes side by side, a kill in each: most of the time all of them wait."""
+    scenes = [gevent.spawn(_play_scene) for _ in range(kills)]
+    gevent.joinall(scenes, raise_error=True)
+    return [scene.value for scene in scenes]
+
+
+def _play_scene() -> Seen:
+    scene = _Scene(_bound(), [_bound() for _ in range(SERVERS)])
+    running = [gevent.spawn(_binder, scene)]
+    running += [gevent.spawn(_server, server) for server in scene.servers]
+    running += [gevent.spawn(_caller, scene) for _ in range(CALLERS)]
+    running.append(gevent.spawn(_asker, scene))
+    try:
+        gevent.sleep(0.1)  # under way
+        scene.dead = scene.servers[0].getsockname()
+        scene.killed_at = time.monotonic()
+        running[1].kill()
+        gevent.sleep(CLIENT_WAIT + BINDER_WAIT + 0.2)
+    finally:
+        gevent.killall(running)
+        for one in (scene.binder, *scene.servers):
+            one.close()
+    return scene.seen
+
+
+def _bound() -> gevent.socket.socket:
+    one = gevent.socket.socket(type=gevent.socket.SOCK_DGRAM)
+    one.bind(("127.0.0.1", 0))
+    return one
+
+
+def _binder(scene: _Scene) -> None:
+    held = [server.getsockname() for server in scene.servers]
+    while True:
+        data, source = scene.binder.recvfrom(BYTES)
+        if data[0] == 2:
+            held.append(held.pop(0))
+            scene.binder.sendto(b"\3" + make_instance(TYPE, held[-1])[1:], source)
+        elif data[0] == 4:
+            for server in [one for one in held if make_instance(TYPE, one) == data[1:]]:
+                if not _answers(server, b"\x0b", BINDER_WAIT):  # serving nobody meanwhile
+                    held.remove(server)
+
+
+def _server(own: gevent.socket.socket) -> None:
+    while True:
+        data, source = own.recvfrom(BYTES)
+        own.sendto(b"\x0c" if data[0] == 11 else b"\1" + data[1:], source)
+
+
+def _caller(scene: _Scene) -> None:
+    with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as own:
+        while True:
+            gevent.sleep(CALL_PAUSE)
+            server = _look_up(own, scene)
+            if not _answers(server, b"\0\5hello", CLIENT_WAIT):
+                scene.seen.failed_calls += 1
+                complaint = encode(Complaint(make_instance(TYPE, server)))
+                own.sendto(complaint, scene.binder.getsockname())
+
+
+def _asker(scene: _Scene) -> None:
+    with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as own:
+        while True:
+            gevent.sleep(ASK_PAUSE)
+            _look_up(own, scene)
+
+
+def _look_up(own: gevent.socket.socket, scene: _Scene) -> Address:
+    asked_at = time.monotonic()
+    own.sendto(bytes((2, TYPE)), scene.binder.getsockname())
+    found = own.recv(BYTES)
+    server = ".".join(map(str, found[1:5])), int.from_bytes(found[5:7], "little")
+    now = time.monotonic()
+    scene.seen.unserved = max(scene.seen.unserved, now - asked_at)
+    if server == scene.dead:
+        scene.seen.last_named = now - scene.killed_at
+    return server
+
+
+def _answers(server: Address, question: bytes, wait: float) -> bool:
+    with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as own:
+        own.settimeout(wait)
+        own.sendto(question, server)
+        try:
+            own.recv(BYTES)
+        except TimeoutError:
+            return False
+        return True

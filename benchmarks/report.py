@@ -1,0 +1,292 @@
+"""Run all benchmarks, a few minutes in all, and write RESULTS.md, its charts and README's table.
+
+    python -m benchmarks.report
+    python -m benchmarks.report --seconds 0.5 --json
+
+Each runs as a program of its own; what is printed with it made its figures.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # run as a file: prr is beside its folder, not in it
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import charts
+from benchmarks.arguments import Trouble, parser_for, run
+from benchmarks.provenance import ROOT
+
+HERE = Path(__file__).parent
+PROGRAM_LIMIT = 400.0
+"""Seconds for one benchmark: several times what the longest takes."""
+
+NOISE = 0.15
+"""Differences below this share are not resolved: machines that others use are no better."""
+
+BEGIN, END = "<!-- from benchmarks/report.py -->", "<!-- to here -->"
+"""What stands between these in README.md is written here."""
+
+
+def programs(seconds: float) -> dict[str, list[str]]:
+    """The benchmarks and their arguments, where each single measurement takes `seconds`."""
+    each = [f"--seconds={seconds:g}"]
+    few = [f"--kills={50 if seconds >= 1 else 1}", f"--stops={3 if seconds >= 1 else 0}"]
+    sizes = [] if seconds >= 1 else ["--size=1000", "--size=10000"]
+    return {
+        "load": each,
+        "limit": [*each, "--rounds=3"],
+        "peers": [f"--seconds={seconds / 2:g}"],  # three times, and of twelve systems
+        "failover": few,
+        "scale": sizes,
+    }
+
+
+def measure(seconds: float) -> dict[str, Any]:
+    """The results of all benchmarks; what could not be measured says why under "trouble"."""
+    results: dict[str, Any] = {}
+    for name, arguments in programs(seconds).items():
+        print(f"{name} {' '.join(arguments)} ...", file=sys.stderr)
+        began = time.monotonic()
+        results[name] = _result_of([sys.executable, "-m", f"benchmarks.{name}", *arguments])
+        results[name]["took_seconds"] = round(time.monotonic() - began)
+    return results
+
+
+def _result_of(command: list[str]) -> dict[str, Any]:
+    try:
+        ended = subprocess.run(
+            [*command, "--json"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {"trouble": f"it did not end within {PROGRAM_LIMIT:g} s"}
+    if ended.returncode:
+        last = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}"]
+        return {"trouble": f"{shlex.join(command[1:])}: {last[0]}"}
+    return json.loads(ended.stdout)
+
+
+def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None:
+    """RESULTS.md and charts/ in `folder`, and the part of `readme` that is made of them."""
+    (folder / "charts").mkdir(exist_ok=True)
+    sections = [
+        _section(results["peers"], "Others, asked the same", _peers, folder / "charts"),
+        _section(results["limit"], "What C can do, and what Python can do", _plain),
+        _section(results["load"], "Under load", _plain),
+        _section(results["failover"], "When a server dies", _failover, folder / "charts"),
+        _section(results["scale"], "From a thousand to a million", _scale, folder / "charts"),
+    ]
+    head = (
+        "# Results\n\nWritten by `python -m benchmarks.report`; [README.md](README.md) says what "
+        "each question is. Machines are noisy: trust ratios of one run, and of those no "
+        f"difference below {NOISE:.0%}.\n"
+    )
+    (folder / "RESULTS.md").write_text("\n".join([head, *sections]))
+    if readme is not None and "trouble" not in results["peers"]:
+        _write_readme(readme, results["peers"])
+
+
+def _section(result: Mapping[str, Any], title: str, body, *more) -> str:
+    if "trouble" in result:
+        return f"## {title}\n\nNot measured: {result['trouble']}\n"
+    made_by = result["made_by"]
+    made = ", ".join(f"{name} {made_by[name]}" for name in made_by if name != "command")
+    figures = {
+        key: value for key, value in result.items() if key not in ("made_by", "took_seconds")
+    }
+    command = f"`{made_by['command']}`  \n{made}"
+    return f"## {title}\n\n{body(figures, *more)}\n{command}\n"
+
+
+def _peers(figures: Mapping[str, Any], folder: Path) -> str:
+    if charts.have_charts():
+        speeds = {name: row["lookups_per_second"] for name, row in _asked(figures)}
+        charts.bars(folder / "peers.svg", *PEERS_TITLES, speeds, "prr")
+    rows = [
+        [
+            name,
+            f"{row['lookups_per_second']:,}",
+            row["cpu_us"],
+            row["busy"],
+            row.get("prr_is_times_as_fast", ""),
+            row["lost"] + row["odd"],
+            row.get("more", ""),
+        ]
+        for name, row in _asked(figures)
+    ]
+    head = [
+        "",
+        "look-ups/s",
+        "CPU us each",
+        "prr is times as fast",
+        "lost or wrong",
+        "what it does",
+    ]
+    skipped = [
+        f"- {name} was skipped: {row['skipped']}\n"
+        for name, row in figures.items()
+        if isinstance(row, dict) and "skipped" in row
+    ]
+    picture = _picture("peers", "charts")
+    return f"{picture}{_table(head, rows)}\n{_verdict(figures)}\n{''.join(skipped)}"
+
+
+PEERS_TITLES = ("One core each, the same generator, 64 questions in flight", "look-ups a second")
+
+
+def _asked(figures: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Those that were measured, the fastest first."""
+    rows = [
+        (name, row)
+        for name, row in figures.items()
+        if isinstance(row, dict) and "lookups_per_second" in row
+    ]
+    return sorted(rows, key=lambda row: -row[1]["lookups_per_second"])
+
+
+def _verdict(figures: Mapping[str, Any]) -> str:
+    """Who is ahead, said plainly."""
+    others = [(name, row["prr_is_times_as_fast"]) for name, row in _asked(figures) if name != "prr"]
+    ahead = [name for name, ratio in others if ratio < 1 - NOISE]
+    level = [name for name, ratio in others if 1 - NOISE <= ratio <= 1 + NOISE]
+    behind = [name for name, ratio in others if ratio > 1 + NOISE]
+    said = [
+        f"{what}: {', '.join(names) or 'none'}."
+        for what, names in (
+            ("Ahead of prr", ahead),
+            (f"Level with it (within {NOISE:.0%})", level),
+            ("Behind it", behind),
+        )
+    ]
+    return (
+        f"{' '.join(said)} The questions are near, not equal: a name server reads a name and gives "
+        "all instances where prr reads a byte and gives the one whose turn it is; stores keep "
+        "their data on disk and agree by a majority, which prr does not; over TCP a server has one "
+        "question for each system call, over UDP prr takes up to 64.\n"
+    )
+
+
+def _failover(figures: Mapping[str, Any], folder: Path) -> str:
+    if charts.have_charts():
+        killed = {name: row["last_named_ms_p50"] for name, row in figures.items() if "KILL" in name}
+        if killed:
+            title = "kill -9: how long a binder still names the dead server"
+            charts.bars(folder / "failover.svg", title, "ms, median", killed, "")
+    head = ["", *(_words(name) for name in next(iter(figures.values())))]
+    keys = list(next(iter(figures.values())))
+    rows = [[name, *(row.get(key, "") for key in keys)] for name, row in figures.items()]
+    unserved = [
+        f"- {name}: for {row['nobody_served_ms']:,.0f} ms a look-up was answered by nobody.\n"
+        for name, row in figures.items()
+        if "nobody_served_ms" in row
+    ]
+    note = (
+        "Named: the last look-up's answer, from any binder, that gave the dead one. A killed "
+        "server is noticed by the first client whose datagram is refused; one that is stopped says "
+        "nothing, so the client waits its 2 s before it complains, as that of 2016 did. The timing of 2016 is played "
+        "(`lab.py`), not those programs.\n"
+    )
+    return f"{_picture('failover', 'charts')}{_table(head, rows)}\n{note}\n{''.join(unserved)}"
+
+
+def _scale(figures: Mapping[str, Any], folder: Path) -> str:
+    sizes = {
+        name: row for name, row in figures.items() if isinstance(row, dict) and "register_us" in row
+    }
+    keys = list(next(iter(sizes.values())))
+    shown = {key: [row[key] for row in sizes.values()] for key in keys}
+    if charts.have_charts():
+        times = {_words(key[:-3]): row for key, row in shown.items() if key.endswith("_us")}
+        xs = [int(name.replace(",", "")) for name in sizes]
+        labels = ("instances", "us for each operation")
+        charts.lines(folder / "scale.svg", "What an operation costs a binder", labels, xs, times)
+    rows = [
+        [_words(key), *(f"{value:,}" for value in row), f"{row[-1] / row[0]:.1f}" if row[0] else ""]
+        for key, row in shown.items()
+    ]
+    rest = "".join(
+        f"- {name}: {_said(row)}\n" for name, row in figures.items() if name not in sizes
+    )
+    note = (
+        "An operation whose price did not follow the number of instances would have 1.0 in the "
+        "last column. A look-up after a change lays 64 turns ready and rebuilds nothing else.\n"
+    )
+    picture = _picture("scale", "charts")
+    return f"{picture}{_table(['instances', *sizes, 'last / first'], rows)}\n{note}\n{rest}"
+
+
+def _plain(figures: Mapping[str, Any]) -> str:
+    """A table of what has no columns; one of several systems gets a column each."""
+    groups = {name: row for name, row in figures.items() if isinstance(row, dict)}
+    single = [[_words(k), _said(v)] for k, v in figures.items() if k not in groups]
+    text = _table(["", ""], single)
+    if groups:
+        keys = dict.fromkeys(key for row in groups.values() for key in row)
+        rows = [[_words(key), *(row.get(key, "") for row in groups.values())] for key in keys]
+        text += "\n" + _table(["", *map(_words, groups)], rows)
+    return text
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{_words(name)} {one:,}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+
+
+def _picture(name: str, folder: str) -> str:
+    return f"![{name}]({folder}/{name}.svg)\n\n" if charts.have_charts() else ""
+
+
+def _write_readme(readme: Path, peers: Mapping[str, Any]) -> None:
+    """The one chart and the one table that matter."""
+    before, found, rest = readme.read_text().partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if not found or not closed:
+        raise Trouble(f"{readme.name} has no {BEGIN} and {END} to write between")
+    rows = [
+        [name, f"{row['lookups_per_second']:,}", row["cpu_us"], row.get("prr_is_times_as_fast", "")]
+        for name, row in _asked(peers)
+    ]
+    made_by = peers["made_by"]
+    table = _table(["", "look-ups/s", "CPU us each", "prr is times as fast"], rows)
+    made = f"`{made_by['command']}`, commit {made_by['commit']}, Python {made_by['python']}, "
+    made += f"Linux {made_by['kernel']}, {made_by['cpu']}."
+    picture = _picture("peers", "benchmarks/charts")
+    text = f"{BEGIN}\n\n{picture}{table}\n{made}\n\n{END}"
+    readme.write_text(before + text + after)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure as `arguments` say, write the report, and print the result; the exit code."""
+    parser = parser_for("report", __doc__, 2.0)
+
+    def report(parsed: argparse.Namespace) -> dict[str, Any]:
+        results = measure(parsed.seconds)
+        write(results, HERE, ROOT / "README.md")
+        return results
+
+    return run(parser, report, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,246 @@
+"""What an instance costs in memory and in time, with a thousand of them and with a million.
+
+    python -m benchmarks.scale
+    python -m benchmarks.scale --size 1000 --size 10000 --json
+
+Two binders' cores without sockets, all instances of one type, which is the worst case for its
+turns: every instance subscribes with the first, whose words are given as bytes to the second.
+Each size has a process of its own. A real binder's memory is measured beside.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+if not __package__:  # run as a file: prr is beside its folder, not in it
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.arguments import Trouble, parser_for, run, said_well
+from benchmarks.nodes import start_binder
+from benchmarks.proc import pid_at, resident_kib
+from benchmarks.provenance import ROOT
+from prr.config import Limits
+from prr.core.binder import Binder
+from prr.core.effects import Effect, Send
+from prr.text import parse_count, parse_peer
+from prr.wire.address import Address, make_instance
+from prr.wire.codec import decode, encode
+from prr.wire.frames import Removed, Role, Subscribe
+from prr.wire.trailer import Trailer
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SIZE_MAX = 1_000_000
+LIMITS = Limits(instances=1 << 21)
+"""Twice the default, of which peers' words may fill 94%: the second binder learns all by them."""
+
+CHUNK = 500
+"""Operations between two looks at the clock, so that the clock is not what is measured."""
+
+SAMPLE = 2_000
+"""Look-ups, and changes with a look-up after each: enough for a mean to 1%."""
+
+REMOVED_MAX = 100_000
+"""Removals: of a million instances so many, of fewer all."""
+
+SIZE_LIMIT = 300.0
+"""Seconds for one size: a million takes a minute or so."""
+
+PROCESS_SIZE = 50_000
+"""Instances that a real binder is given: some seconds' work for one that asks it."""
+
+TYPE = 1
+FIRST: Address = ("127.0.0.1", 2222)
+SECOND: Address = ("127.0.0.1", 2223)
+NOW = 1.0
+
+
+class Pair:
+    """Two binders' cores, and what each operation has taken."""
+
+    def __init__(self) -> None:
+        self.first = _binder(1, SECOND)
+        self.second = _binder(2, FIRST)
+        self.took: dict[str, list[float]] = {}
+
+    def change(self, frames: Sequence[tuple[Subscribe | Removed, Address]], name: str) -> None:
+        """Give the first binder some frames, and the second what it says of them."""
+        received = [(encode(frame), source) for frame, source in frames]
+        effects: list[Effect] = []
+
+        def hear() -> None:
+            for data, source in received:
+                effects.extend(self.first.handle(decode(data, Role.BINDER), source, NOW))
+
+        self._time(name, hear, len(received))
+        told = [
+            encode(effect.frame)
+            for effect in effects
+            if isinstance(effect, Send) and effect.target == SECOND
+        ]
+        if len(told) < len(received):
+            raise Trouble(f"{len(received)} changes, but the other binder was told {len(told)}")
+
+        def learn() -> None:
+            for data in told:
+                self.second.handle(decode(data, Role.BINDER), FIRST, NOW)
+
+        self._time(f"replicate_{name}", learn, len(told))
+
+    def look_up(self, name: str, count: int) -> None:
+        """Look up so often, one at a time."""
+        types = bytes((TYPE,))
+
+        def ask() -> None:
+            for _ in range(count):
+                self.first.look_up(types)
+
+        self._time(name, ask, count)
+
+    def _time(self, name: str, act: Callable[[], None], count: int) -> None:
+        began = time.perf_counter()
+        act()
+        took = (time.perf_counter() - began) / count
+        self.took.setdefault(name, []).append(1e6 * took)
+
+
+def measure_size(size: int) -> dict[str, float]:
+    """Microseconds for each operation, and bytes an instance, with so many of them."""
+    before = _resident_bytes()
+    pair = Pair()
+    for start in range(0, size, CHUNK):
+        numbers = range(start, min(start + CHUNK, size))
+        pair.change([(Subscribe(TYPE), _address(number)) for number in numbers], "register")
+    if len(pair.second.registry) != size:
+        raise Trouble(f"the second binder knows {len(pair.second.registry)} instances of {size}")
+    held = (_resident_bytes() - before) / 2 / size
+    pair.look_up("look_up", SAMPLE)
+    leaving = min(SAMPLE, size // 4)
+    for number in range(leaving):  # each takes the turns that lie ready back
+        pair.change([(_removal(number), _address(number))], "change")
+        pair.look_up("look_up_after_a_change", 1)
+    last = min(size, REMOVED_MAX)
+    for start in range(leaving, last, CHUNK):
+        numbers = range(start, min(start + CHUNK, last))
+        pair.change([(_removal(number), _address(number)) for number in numbers], "remove")
+    if len(pair.first.registry) != size - last or len(pair.second.registry) != size - last:
+        raise Trouble("not all that left are gone")
+    figures = {name: sum(took) / len(took) for name, took in pair.took.items()}
+    del figures["change"], figures["replicate_change"]
+    slowest = max(pair.took["remove"]) * CHUNK / 1000
+    return {
+        "bytes_per_instance": round(held),
+        **{f"{name}_us": round(figure, 2) for name, figure in figures.items()},
+        "register_all_s": round(figures["register"] * size / 1e6, 3),
+        f"slowest_{CHUNK}_removals_ms": round(slowest, 1),
+    }
+
+
+def measure(sizes: Sequence[int], seconds: float) -> dict[str, object]:
+    """Measure each size in a process of its own; none is begun when `seconds` are over.
+
+    Raises Trouble when a binder does not do what it should.
+    """
+    ends_at = time.monotonic() + seconds
+    result: dict[str, object] = {}
+    for size in sizes:
+        if result and time.monotonic() > ends_at:
+            result[f"{size:,}"] = f"skipped: {seconds:g} s were over"
+        else:
+            result[f"{size:,}"] = _in_process(size)
+    result["a binder's process"] = _measure_process(min(PROCESS_SIZE, max(sizes)))
+    return result
+
+
+def _in_process(size: int) -> dict[str, float]:
+    code = "import json, sys; from benchmarks.scale import measure_size; "
+    code += "print(json.dumps(measure_size(int(sys.argv[1]))))"
+    told = subprocess.run(  # in a fresh one, since Python gives little memory back
+        [sys.executable, "-c", code, str(size)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SIZE_LIMIT,
+        check=False,
+    )
+    if told.returncode:
+        raise Trouble(f"with {size} instances: {told.stderr.strip().splitlines()[-1]}")
+    return json.loads(told.stdout)
+
+
+def _measure_process(size: int) -> dict[str, float]:
+    """The memory of a real binder: subscribed with from one socket for every 256 instances."""
+    with ExitStack() as stack:
+        binder = parse_peer(start_binder(stack).address)
+        pid = pid_at(binder)
+        if pid is None:
+            raise Trouble("the binder's process is not to be found under /proc")
+        before = resident_kib([pid])
+        began = time.perf_counter()
+        for start in range(0, size, 256):
+            _subscribe_all(binder, range(min(256, size - start)))
+        took = time.perf_counter() - began
+        after = resident_kib([pid])
+    if before is None or after is None:
+        raise Trouble("the binder's memory is not to be found under /proc")
+    return {
+        "instances": size,
+        "empty_kib": before,
+        "full_kib": after,
+        "bytes_per_instance": round(1024 * (after - before) / size),
+        "subscribe_and_confirm_us": round(1e6 * took / size, 1),
+    }
+
+
+def _subscribe_all(binder: Address, types: range) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.settimeout(5.0)
+        server.connect(binder)
+        start = server.getsockname()[1]  # one process gives them all: none is doubted
+        for type_ in types:
+            server.send(encode(Subscribe(type_, trailer=Trailer(start=start))))
+            server.recv(64)
+
+
+def _binder(identity: int, peer: Address) -> Binder:
+    return Binder(frozenset(), (peer,), identity, Random(identity), limits=LIMITS)
+
+
+def _address(number: int) -> Address:
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", 4242
+
+
+def _removal(number: int) -> Removed:
+    return Removed(make_instance(TYPE, _address(number)))
+
+
+def _resident_bytes() -> int:
+    kib = resident_kib([os.getpid()])
+    if kib is None:
+        raise Trouble("the memory of a process is not to be found under /proc")
+    return 1024 * kib
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure as `arguments` say, and print the result; the exit code."""
+    parser = parser_for("scale", __doc__, 60.0)
+    parser.add_argument(
+        "--size", action="append", type=said_well(_parse_size), metavar="N", help="repeat it"
+    )
+    return run(parser, lambda parsed: measure(parsed.size or SIZES, parsed.seconds), arguments)
+
+
+def _parse_size(text: str) -> int:
+    if not 1000 <= (size := parse_count(text)) <= SIZE_MAX:
+        raise ValueError(f"{size} instances; write 1000 at least, and {SIZE_MAX} at most")
+    return size
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

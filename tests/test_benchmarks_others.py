@@ -1,0 +1,207 @@
+"""The benchmarks of peers, failover and scale run, and their report is made. Tiny runs."""
+
+import json
+import shutil
+import threading
+
+import pytest
+
+from benchmarks import charts, failover, lab, peers, report, scale
+from benchmarks.native import Question, ask, build
+from benchmarks.systems import SYSTEMS
+from tests.nodes import ROOT
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a benchmark's `main`; its result."""
+
+    def run(main, *arguments):
+        assert main(["--json", *arguments]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["made_by"]["command"].endswith(" ".join(arguments))
+        return result
+
+    return run
+
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+
+
+@needs_compiler
+def test_peers_asks_prr_and_skips_what_is_not_installed(run, monkeypatch):
+    monkeypatch.setattr("benchmarks.systems.which", lambda program: None)
+    result = run(peers.main, "--seconds", "0.1", "--only", "redis", "--only", "KNOT")
+    assert result["prr"]["lookups_per_second"] > 0
+    assert (result["prr"]["lost"], result["prr"]["odd"]) == (0, 0)
+    assert result["redis GET"] == {"skipped": "redis-server is not installed"}
+    assert result["knotd SRV"] == {"skipped": "knotd is not installed"}
+    assert "ZooKeeper" not in result
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_peers_asks_every_system_that_is_installed(run, system):
+    if missing := system.missing():
+        pytest.skip(f"{missing} is not installed")
+    row = run(peers.main, "--seconds", "0.3", "--only", system.name)[system.name]
+    if "skipped" in row:
+        assert "root" in row["skipped"]
+        pytest.skip(row["skipped"])
+    assert row["lookups_per_second"] > 0
+    assert row["lost"] == row["odd"] == 0
+
+
+def test_peers_says_that_it_wants_a_compiler(capsys, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    assert peers.main(["--seconds", "0.1"]) == 3
+    assert "apt-get install gcc" in capsys.readouterr().err
+
+
+@needs_compiler
+def test_the_generator_counts_answers_of_another_length(tmp_path, binder_that_changes_its_mind):
+    question = Question("udp", binder_that_changes_its_mind, b"?", b"first", sockets=1, depth=1)
+    seen = ask(build(tmp_path), question, 0.1)
+    assert seen.odd >= seen.answers > 0  # what came after the end is odd as well
+
+
+@pytest.fixture
+def binder_that_changes_its_mind(peers):
+    """Answers the first datagram in five bytes, all others in six; its port."""
+    peer = peers()
+
+    def serve():
+        answers = iter([b"first"])
+        while peer.receive() != b"end":
+            peer.send(next(answers, b"others"), peer.source)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield peer.address[1]
+    peer.send(b"end", peer.address)
+    thread.join()
+
+
+def test_failover_kills_a_server(run):
+    result = run(failover.main, "--binders", "1", "--kills", "1", "--stops", "0")
+    row = result["SIGKILL, 1 binder"]
+    assert row["strikes"] == 1
+    assert 0 <= row["last_named_ms_max"] <= 10_000
+    assert row["until_all_know_ms_p50"] > 0
+
+
+@pytest.mark.slow
+def test_failover_stops_a_server_that_three_binders_know(run):
+    result = run(failover.main, "--binders", "3", "--kills", "1", "--stops", "1")
+    assert result["SIGSTOP, 3 binders"]["last_named_ms_max"] > 1000
+    assert result["timing of 2016 (2 s + 2 s), 1 binder"]["nobody_served_ms"] > 1000
+
+
+def test_the_timing_of_2016_serves_nobody_while_it_asks(monkeypatch):
+    monkeypatch.setattr(lab, "CLIENT_WAIT", 0.1)
+    monkeypatch.setattr(lab, "BINDER_WAIT", 0.2)
+    (seen,) = lab.play(1)
+    assert seen.last_named >= 0.05
+    assert seen.failed_calls >= 1
+    assert seen.unserved >= 0.15
+
+
+def test_scale_measures_a_thousand(run):
+    result = run(scale.main, "--size", "1000", "--seconds", "1")
+    row = result["1,000"]
+    assert row["bytes_per_instance"] > 100
+    for name in ("register", "replicate_register", "look_up", "remove", "replicate_remove"):
+        assert row[f"{name}_us"] > 0
+    assert result["a binder's process"]["instances"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "says"),
+    [
+        (scale.main, ["--size", "7"], "1000 at least"),
+        (failover.main, ["--kills", "1001"], "1000 at most"),
+        (peers.main, ["--seconds", "0"], "more than 0"),
+    ],
+)
+def test_they_say_what_is_wrong(capsys, main, arguments, says):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+MADE_BY = {"command": "python -m it", "commit": "abc", "python": "3", "kernel": "6", "cpu": "1 x A"}
+
+
+def asked(speed, ratio=None):
+    row = {"lookups_per_second": speed, "cpu_us": 5.0, "busy": 0.9, "lost": 0, "odd": 0}
+    return row if ratio is None else {**row, "prr_is_times_as_fast": ratio, "more": "all of them"}
+
+
+RESULTS = {
+    "peers": {
+        "made_by": MADE_BY,
+        "seconds": 1.0,
+        "prr": asked(100_000),
+        "knotd SRV": asked(125_000, 0.8),
+        "redis GET": asked(50_000, 2.0),
+        "memcached UDP": asked(101_000, 0.99),
+        "ZooKeeper": {"skipped": "java is not installed"},
+    },
+    "limit": {"made_by": MADE_BY, "rounds": 3, "binder": {"p50_ms": 1.5}, "c": {"p50_ms": 1.2}},
+    "load": {"trouble": "it did not end within 400 s"},
+    "failover": {
+        "made_by": MADE_BY,
+        "SIGKILL, 1 binder": {"strikes": 50, "last_named_ms_p50": 12.5},
+        "timing of 2016": {"strikes": 5, "last_named_ms_p50": 2000.0, "nobody_served_ms": 2000.0},
+    },
+    "scale": {
+        "made_by": MADE_BY,
+        "1,000": {"register_us": 10.0, "look_up_us": 1.0},
+        "10,000": {"register_us": 11.0, "look_up_us": 1.0},
+        "a binder's process": {"instances": 1000},
+    },
+}
+
+
+def test_the_report_tells_what_was_found(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.write(RESULTS, tmp_path, readme)
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "| knotd SRV | 125,000 | 5.0 | 0.9 | 0.8 | 0 | all of them |" in text
+    assert "Ahead of prr: knotd SRV." in text
+    assert "Level with it (within 15%): memcached UDP." in text
+    assert "Behind it: redis GET." in text
+    assert "- ZooKeeper was skipped: java is not installed" in text
+    assert "Not measured: it did not end within 400 s" in text
+    assert "| p50 ms | 1.5 | 1.2 |" in text
+    assert "for 2,000 ms a look-up was answered by nobody" in text
+    assert "| register | " not in text and "| register us | 10.0 | 11.0 | 1.1 |" in text
+    assert "`python -m it`" in text and "commit abc" in text
+    told = readme.read_text()
+    assert told.startswith("before\n") and told.endswith("after\n") and "old" not in told
+    assert "| redis GET | 50,000 | 5.0 | 2.0 |" in told
+
+
+@pytest.mark.skipif(not charts.have_charts(), reason="matplotlib is not installed")
+def test_the_same_figures_make_the_same_charts(tmp_path):
+    drawn = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        report.write(RESULTS, tmp_path / name, None)
+        files = sorted((tmp_path / name / "charts").iterdir())
+        assert [file.name for file in files] == ["failover.svg", "peers.svg", "scale.svg"]
+        drawn.append([file.read_bytes() for file in files])
+    assert drawn[0] == drawn[1]
+
+
+def test_readme_has_room_for_the_report():
+    text = (ROOT / "README.md").read_text()
+    assert 0 < text.index(report.BEGIN) < text.index(report.END)
+
+
+def test_the_report_says_what_could_not_be_measured(monkeypatch):
+    monkeypatch.setattr(report, "programs", lambda seconds: {"scale": ["--size=7"]})
+    assert "1000 at least" in report.measure(1.0)["scale"]["trouble"]

@@ -1,6 +1,5 @@
 """The roles that stay: a binder and a server, each a core on a socket."""
 
-import logging
 import random
 import sys
 from collections.abc import Callable
@@ -22,8 +21,6 @@ from prr.shell.systemd import handed_over
 from prr.wire.address import Address, describe_address
 from prr.wire.frames import Role
 
-_log = logging.getLogger("prr")
-
 
 def run_binder(read: Callable[[], BinderConfig]) -> int:
     """Be a binder until a signal; the exit code. `read` gives its settings, again at SIGHUP."""
@@ -33,8 +30,6 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     sockets = take_lanes(handed) if handed else open_lanes(resolve(config.listen, gevent.socket))
     lanes = [Datagrams(*lane) for lane in zip(sockets, PRIORITIES, strict=False)]
     own = lanes[0].address
-    if handed:
-        _say_what_wins(own, config.listen, BinderConfig().listen)
     # Names may take the resolver seconds; a binder serves meanwhile.
     peers = NamedPeers(config.peers, own)
     ips = own_ips() if own[0] == "0.0.0.0" else frozenset({own[0]})
@@ -47,7 +42,10 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
         lease=config.lease,
         expects_peers=bool(peers.unknown()),
     )
-    node = Node(core, Role.BINDER, lanes, f"binder listening on {describe_address(own)}")
+    first_line = f"binder listening on {describe_address(own)}"
+    if handed:
+        first_line += _not_heeded(config.listen, own, BinderConfig().listen)
+    node = Node(core, Role.BINDER, lanes, first_line)
     follower = PeersFollower(peers, core, node)
     node.on_hangup(rereading(read, config, "peers", follower.change_to))
     gevent.spawn(follower.keep_resolving)
@@ -68,10 +66,10 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     bound = handed[0] if handed else open_socket(resolve(config.listen, gevent.socket))
     datagrams = Datagrams(bound)
     own = datagrams.address
-    if handed:
-        _say_what_wins(own, config.listen, ServerConfig(config.type).listen)
     core = Server(config.type, binders_of(config, own), random.Random())
     first_line = f"server of type {config.type} listening on {describe_address(own)}"
+    if handed:
+        first_line += _not_heeded(config.listen, own, ServerConfig(config.type).listen)
     node = Node(core, Role.SERVER, [datagrams], first_line)
     node.on_hangup(
         rereading(
@@ -85,7 +83,8 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     return NO_BINDER
 
 
-def _say_what_wins(own: Address, listen: HostPort, default: HostPort) -> None:
-    if listen not in (own, default):
-        name = describe_address(own)
-        _log.info("listen = %s not heeded: systemd listens on %s", describe_address(listen), name)
+def _not_heeded(listen: HostPort, own: Address, default: HostPort) -> str:
+    """One more line, if the settings name another address than the one that systemd listens on."""
+    if listen in (own, default):
+        return ""
+    return f"\nlisten = {describe_address(listen)} not heeded: systemd holds the socket"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nodes import eventually, run
+from tests.nodes import run
 from tests.systemd import needs_systemd, run_scenario
 
 ONE_RESEND = 0.3
@@ -57,15 +57,13 @@ def test_nothing_expires_when_the_wall_clock_is_moved(cluster, tmp_path, monkeyp
     for name in ("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE"):
         monkeypatch.delenv(name)
     assert os.environ.get("LD_PRELOAD") is None
-    for moved in ("+400d", "-400d", "+0"):
+    for moved in ("-400d", "+400d"):
         clock.write_text(moved)
         for _ in range(15):  # a second and a half: more than a lease
             for binder in binders:
                 assert run("lookup", "7", "--binder", binder.name).stdout.strip() == server.name
             time.sleep(0.05)
-        eventually(lambda: all(not one.matching("evicted|removed|late|brake") for one in binders))
-    stamps = {line[:4] for one in binders for line in one.lines if line[:2] == "20"}
+        assert not any(one.matching("evicted|removed|late|brake") for one in binders)
     server.kill()
-    for one in binders:
-        one.wait_for("evicted|removed")
-    assert stamps
+    stamped = binders[0].wait_for("evicted|removed")
+    assert int(stamped[:4]) > time.localtime().tm_year  # it was really moved

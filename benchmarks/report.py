@@ -194,8 +194,8 @@ def _failover(figures: Mapping[str, Any], folder: Path) -> str:
     note = (
         "Named: the last look-up's answer, from any binder, that gave the dead one. A killed "
         "server is noticed by the first client whose datagram is refused; one that is stopped says "
-        "nothing, so the client waits its 2 s before it complains, as that of 2016 did. The timing of 2016 is played "
-        "(`lab.py`), not those programs.\n"
+        "nothing, so the client waits its 2 s before it complains, as that of 2016 did. The timing "
+        "of 2016 is played (`lab.py`), not those programs.\n"
     )
     return f"{_picture('failover', 'charts')}{_table(head, rows)}\n{note}\n{''.join(unserved)}"
 

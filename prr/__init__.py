@@ -1,11 +1,25 @@
-"""prr, a redundant service binder. For programs: `Client`, and what it raises."""
+"""prr, a redundant service binder. For programs: `Client`, and what it raises.
 
-from prr.shell.library import (
-    Client,
-    NoBinderAnswered,
-    NoSuchService,
-    PrrError,
-    ServiceDidNotAnswer,
-)
+They are loaded when they are asked for: a node, which is to be back at once, needs none of them.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prr.shell.library import (
+        Client,
+        NoBinderAnswered,
+        NoSuchService,
+        PrrError,
+        ServiceDidNotAnswer,
+    )
 
 __all__ = ["Client", "NoBinderAnswered", "NoSuchService", "PrrError", "ServiceDidNotAnswer"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from prr.shell import library
+
+    return getattr(library, name)

@@ -3,7 +3,8 @@
 #
 #     sdtest.sh UNITS [SOURCE=TARGET]... -- COMMAND [ARGUMENT]...
 #
-# UNITS is a directory; its test.target is what is started, and no unit of the host is seen. Each
+# UNITS is a directory; its test.target is what is started, and no unit of the host is seen; nor is
+# what the host has under /opt and /var/lib, and /etc is a copy. Each
 # directory SOURCE is seen as TARGET, below /opt or /etc, by systemd and by COMMAND, and by nobody
 # else. Needs root, a cgroup2 mount and util-linux. The exit code is COMMAND's.
 set -euo pipefail
@@ -44,6 +45,7 @@ prepare='
     cp --archive /etc/. /run/etc
     mount --bind /run/etc /etc
     mount -t tmpfs tmpfs /opt
+    mount -t tmpfs tmpfs /var/lib
     for bind; do
         mkdir --parents "${bind#*=}"
         mount --bind "${bind%%=*}" "${bind#*=}"

@@ -10,6 +10,7 @@ from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.effects import SILENT_EVENTS, Event, Outcome, Stop
 from prr.core.peers import Kind
+from prr.core.waiting import WAITING_MAX
 from prr.wire.address import address_of, type_of
 from prr.wire.codec import decode, encode
 from prr.wire.fields import LIST_INSTANCES_MAX
@@ -499,8 +500,9 @@ def test_a_stranger_gets_one_datagram_of_8_bytes_at_most_and_nobody_else_hears_o
     rng = Random(seed)
     binder = made(PEERS, rng.choice(list(WireForm)))
     binder.start(0.0)
+    now = 2.0
+    run(binder, now)  # until it has given up waiting for its peers
     strangers = [CLIENT, random_address(rng), *SERVICES]
-    now = 0.0
     for _ in range(200):
         now += rng.choice((0.0, 0.0, 0.01, 0.3))
         source = rng.choice(strangers)
@@ -517,6 +519,61 @@ def test_a_stranger_gets_one_datagram_of_8_bytes_at_most_and_nobody_else_hears_o
         assert {to for _, to in sent(ticked)} <= set(PEERS)
         known = (binder.registry.latest(probe.instance) for probe in probes(effects + ticked))
         assert all(known)
+
+
+def test_who_asks_before_it_has_heard_its_peers_is_answered_once_it_has():
+    binder = made(PEERS)
+    binder.start(0.0)
+    assert not binder.is_ready
+    assert sent(binder.handle(Lookup(7), CLIENT, 0.1)) == []
+    assert sent(binder.handle(Lookup(8), LOCAL, 0.1)) == []
+    assert sent(binder.tick(0.2)) == [(ListRequest(), PEER), (ListRequest(), PEER_2)]
+    answers = sent(binder.handle(ServiceList((ONE,)), PEER, 0.3))
+    assert answers == [(Found(address_of(ONE)), CLIENT), (Unknown(), LOCAL)]
+    assert binder.is_ready
+    assert sent(binder.handle(Lookup(8), CLIENT, 0.4)) == [(Unknown(), CLIENT)]
+
+
+def test_who_asks_a_binder_that_hears_no_peer_is_answered_in_time_and_no_more_than_the_limit():
+    binder = made(PEERS)
+    binder.start(0.0)
+    for number in range(WAITING_MAX + 5):
+        binder.handle(Lookup(7), ("10.0.9.9", 1 + number), 0.1)
+    answers = [frame for frame, _ in sent(effects_of(run(binder, 1.5))) if frame == Unknown()]
+    assert len(answers) == WAITING_MAX
+    assert not [frame for frame, _ in sent(effects_of(run(binder, 9.0))) if frame == Unknown()]
+
+
+def test_a_peer_that_is_removed_is_a_stranger_and_is_asked_nothing_more():
+    binder = synced(*HELD)
+    assert PEER in binder.peers
+    binder.remove_peer(PEER)
+    binder.remove_peer(PEER)
+    assert PEER not in binder.peers
+    assert len(binder.registry) == len(HELD)
+    assert events(binder.handle(ServiceList((FOREIGN,)), PEER, 1.0)) == [Event.OUT_OF_PLACE]
+    told = {to for _, to in sent(binder.handle(Subscribe(9), SERVICES[0], 1.0))}
+    assert told == {PEER_2, SERVICES[0]}
+    assert PEER not in {to for _, to in sent(effects_of(run(binder, 10.0)))}
+    assert sent(binder.add_peer(PEER, 11.0)) == [(ListRequest(), PEER)]
+
+
+def test_a_peer_is_removed_while_it_is_being_asked():
+    binder = made(PEERS)
+    binder.start(0.0)
+    binder.handle(ServiceList((), trailer=Trailer(binder=77)), PEER, 0.01)  # a round begins
+    binder.remove_peer(PEER)
+    binder.remove_peer(PEER_2)
+    assert sent(effects_of(run(binder, 20.0))) == []
+    assert binder.is_ready
+
+
+def test_its_summary_says_whom_it_hears():
+    binder = made(PEERS)
+    binder.start(0.0)
+    assert binder.summary(0.0) == "asking its peers; 0 instances in 0 types, 0 of 2 peers heard"
+    binder.handle(ServiceList((ONE,)), PEER, 0.3)
+    assert binder.summary(0.4) == "synced; 1 instances in 1 types, 1 of 2 peers heard"
 
 
 def test_it_stops_in_order_and_tells_nobody():

@@ -154,6 +154,51 @@ def test_two_processes_on_one_port_have_different_starts():
     assert len(starts) == 50
 
 
+def test_it_renews_and_leaves_with_the_binders_that_are_named_now():
+    server, binder = serving()
+    assert server.is_ready
+    others = [other for other in BINDERS if other != binder]
+    new = ("10.0.0.9", 2222)
+    server.change_binders({others[0]: OWN, new: ("10.0.5.5", 4000)})
+    asked = {to for _, to in sent(effects_of(run(server, RENEWAL_FIRST + 1.5)))}
+    assert asked == {others[0], new}
+    server.handle(Subscribed(trailer=Trailer()), new, RENEWAL_FIRST + 1.5)
+    left = sent(server.stop(9.0))
+    assert left == [(Removed(at(7, "10.0.5.5", 4000)), new)]
+    assert not server.is_ready
+
+
+def test_the_binder_that_confirmed_stays_the_first_if_it_is_still_named():
+    server, binder = serving()
+    server.change_binders(dict.fromkeys((("10.0.0.9", 2222), *BINDERS), OWN))
+    ((_, asked),) = sent(server.tick(0.01 + RENEWAL_FIRST))
+    assert asked == binder
+
+
+def test_a_server_that_leaves_is_not_told_of_other_binders():
+    server, binder = leaving()
+    server.change_binders({("10.0.0.9", 2222): OWN})
+    assert stops(server.handle(Removed(INSTANCE), binder, 1.1)) == [True]
+
+
+def test_one_that_is_not_confirmed_yet_asks_a_binder_that_was_named_since():
+    server, _ = started()
+    assert not server.is_ready
+    server.change_binders({("10.0.0.9", 2222): OWN})
+    timed = run(server, until=3.0)
+    assert ("10.0.0.9", 2222) in {to for _, to in sent(effects_of(timed))}
+    assert stops(effects_of(timed)) == [False]
+
+
+def test_its_summary_says_who_confirmed_it():
+    server, _ = started()
+    assert server.summary(0.0) == "subscribing for type 7"
+    server, binder = serving()
+    assert server.summary(0.1) == f"giving type 7, confirmed by binder {binder[0]}:2222"
+    server, _ = leaving()
+    assert server.summary(2.0) == "leaving"
+
+
 @pytest.mark.parametrize("made", [started, serving, leaving])
 def test_it_echoes_to_anybody_at_any_time_and_says_that_it_lives_unless_it_is_leaving(made):
     server, _ = made()

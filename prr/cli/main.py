@@ -65,11 +65,15 @@ def _run_role(role: str, flags: dict[str, Any]) -> int:
     """Be what stays."""
     from prr.cli.roles import run_binder, run_server
 
-    values = gather(role, SETTINGS[role], flags)
     if role == "binder":
-        return run_binder(BinderConfig(**values))
+        return run_binder(lambda: BinderConfig(**gather(role, SETTINGS[role], flags)))
+    return run_server(lambda: _server_config(flags))
+
+
+def _server_config(flags: dict[str, Any]) -> ServerConfig:
+    values = gather("server", SETTINGS["server"], flags)
     _need_type(values)
-    return run_server(ServerConfig(**values))
+    return ServerConfig(**values)
 
 
 def _run_question(verb: str, flags: dict[str, Any]) -> int:

@@ -1,97 +1,90 @@
 """The roles that stay: a binder and a server, each a core on a socket."""
 
-import logging
 import random
 import sys
-import time
+from collections.abc import Callable
 
 import gevent
 import gevent.socket
 
 from prr.cli.exits import NO_BINDER, YES
+from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
-from prr.core.peers import PEERS_MAX
 from prr.core.server import Server
-from prr.shell.addresses import is_ip, own_ips, resolve, resolve_any, seen_from
+from prr.shell.addresses import own_ips, resolve
 from prr.shell.datagrams import Datagrams
-from prr.shell.lanes import LANES, open_lanes, open_socket
+from prr.shell.lanes import LANES, open_lanes, open_socket, take_lanes
 from prr.shell.log import log_to_stderr
 from prr.shell.node import Node
+from prr.shell.systemd import handed_over
 from prr.wire.address import Address, describe_address
 from prr.wire.frames import Role
 
-RESOLVE_PAUSE = 5.0
-"""Seconds before a peer's name that could not be resolved is tried again."""
 
-_log = logging.getLogger("prr")
-
-
-def run_binder(config: BinderConfig) -> int:
-    """Be a binder until a signal; the exit code."""
-    if len(config.peers) > PEERS_MAX:
-        raise BadInput(f"{len(config.peers)} peers; write {PEERS_MAX} at most")
+def run_binder(read: Callable[[], BinderConfig]) -> int:
+    """Be a binder until a signal; the exit code. `read` gives its settings, again at SIGHUP."""
+    config = read()
     log_to_stderr()
-    sockets = open_lanes(resolve(config.listen, gevent.socket))
+    handed = handed_over()
+    sockets = take_lanes(handed) if handed else open_lanes(resolve(config.listen, gevent.socket))
     lanes = [Datagrams(*both) for both in zip(sockets, LANES, strict=False)]
     own = lanes[0].address
     # Names may take the resolver seconds; a binder serves meanwhile.
-    named = tuple(peer for peer in config.peers if not is_ip(peer[0]))
-    peers = _other_nodes([peer for peer in config.peers if is_ip(peer[0])], own)
+    peers = NamedPeers(config.peers, own)
     ips = own_ips() if own[0] == "0.0.0.0" else frozenset({own[0]})
     core = Binder(
         ips,
-        tuple(peers),
+        peers.addresses(),
         identity=random.getrandbits(64),
         rng=random.Random(),
         wire=config.wire,
         lease=config.lease,
-        expects_peers=bool(named),
+        expects_peers=bool(peers.unknown()),
     )
-    node = Node(core, Role.BINDER, lanes, f"binder listening on {describe_address(own)}")
-    gevent.spawn(_resolve_peers, list(named), own, core, node)
+    first_line = f"binder listening on {describe_address(own)}"
+    if handed:
+        first_line += _not_heeded(config.listen, own, BinderConfig().listen)
+    node = Node(core, Role.BINDER, lanes, first_line)
+    follower = PeersFollower(peers, core, node)
+    node.on_hangup(rereading(read, config, "peers", follower.change_to))
+    gevent.spawn(follower.keep_resolving)
     node.run()
     return YES
 
 
-def run_server(config: ServerConfig) -> int:
-    """Be a server until a signal, or until no binder confirms; the exit code."""
+def run_server(read: Callable[[], ServerConfig]) -> int:
+    """Be a server until a signal, or until no binder confirms; the exit code.
+
+    `read` gives its settings, again at SIGHUP.
+    """
+    config = read()
     log_to_stderr()
-    binders = resolve_any(config.binders, gevent.socket)
-    datagrams = Datagrams(open_socket(resolve(config.listen, gevent.socket)))
+    handed = handed_over()
+    if len(handed) > 1:
+        raise BadInput(f"systemd handed over {len(handed)} sockets; a server listens on one")
+    bound = handed[0] if handed else open_socket(resolve(config.listen, gevent.socket))
+    datagrams = Datagrams(bound)
     own = datagrams.address
-    seen_at = {binder: seen_from(own, binder) for binder in binders}
-    core = Server(config.type, seen_at, random.Random())
+    core = Server(config.type, binders_of(config, own), random.Random())
     first_line = f"server of type {config.type} listening on {describe_address(own)}"
-    stop = Node(core, Role.SERVER, [datagrams], first_line).run()
+    if handed:
+        first_line += _not_heeded(config.listen, own, ServerConfig(config.type).listen)
+    node = Node(core, Role.SERVER, [datagrams], first_line)
+    node.on_hangup(
+        rereading(
+            read, config, "binders", lambda config: core.change_binders(binders_of(config, own))
+        )
+    )
+    stop = node.run()
     if stop.in_order:
         return YES
     print(f"prr: {stop.why}; start a binder, or name one with --binder", file=sys.stderr)
     return NO_BINDER
 
 
-def _other_nodes(addresses: list[Address], own: Address) -> list[Address]:
-    """Without this node's own address: one list of peers may serve all the binders."""
-    return [address for address in addresses if not _is_own(address, own)]
-
-
-def _is_own(address: Address, own: Address) -> bool:
-    listens_on_all = own[0] == "0.0.0.0" and address[1] == own[1]
-    return address == own or (listens_on_all and address[0] in own_ips())
-
-
-def _resolve_peers(peers: list[HostPort], own: Address, core: Binder, node: Node) -> None:
-    """Make peers of those that were given by name, as soon as the names can be resolved."""
-    while peers:
-        unresolved: list[HostPort] = []
-        for peer in peers:
-            try:
-                address = resolve(peer, gevent.socket)
-            except BadInput as error:
-                _log.info("unreachable peer %s: %s", describe_address(peer), error)
-                unresolved.append(peer)
-                continue
-            for other in _other_nodes([address], own):
-                node.act(core.add_peer(other, time.monotonic()))
-        peers = unresolved
-        gevent.sleep(RESOLVE_PAUSE)
+def _not_heeded(listen: HostPort, own: Address, default: HostPort) -> str:
+    """One more line, if the settings name another address than the one that systemd listens on."""
+    if listen in (own, default):
+        return ""
+    return f"\nlisten = {describe_address(listen)} not heeded: systemd holds the socket"

@@ -9,14 +9,15 @@ from random import Random  # noqa: TID251 the type only: the dice come in as an 
 from typing import Any
 
 from prr.config import Limits, WireForm
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop, Tell, about
+from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop, Tell, about, stray
 from prr.core.hearsay import Hearsay
 from prr.core.members import Members
 from prr.core.peers import PEERS_MAX, Peer, Peers
 from prr.core.registry import Added as Adding
 from prr.core.registry import Registry
 from prr.core.replication import Replication
-from prr.core.status import status_of
+from prr.core.status import status_of, summary_of
+from prr.core.waiting import WaitingLookups
 from prr.core.watch import Watch
 from prr.wire.address import (
     Address,
@@ -89,6 +90,7 @@ class Binder:
         self._members = Members(identity, limits, self._peers)
         self._watch = Watch(self._members, self._peers, limits, lease, rng)
         self._hearsay = Hearsay(self._members, self._watch)
+        self._waiting = WaitingLookups()
         self._replication = Replication(self._members, self._peers, wire)
 
     @property
@@ -106,17 +108,30 @@ class Binder:
         """What tells it from all others."""
         return self._members.identity
 
+    @property
+    def is_ready(self) -> bool:
+        """It has heard what its peers know, or waited long enough for them."""
+        return self._replication.is_synced
+
+    def summary(self, now: float) -> str:
+        """How it is, and whom it hears, in one line; see `status`."""
+        return summary_of(self._members, self._peers, self.is_ready, now)
+
     def status(self, now: float) -> dict[str, Any]:
-        """How it is, and whom it hears, as plain data; see `status`."""
-        return status_of(self._members, self._watch, self._peers, self._replication.is_synced, now)
+        """The same, as plain data."""
+        return status_of(self._members, self._watch, self._peers, self.is_ready, now)
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list."""
         return self._replication.start(now, self._expects_peers)
 
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
-        """One more peer, whose name could only be resolved now."""
+        """One more peer, which was named, or whose name could be resolved, only now."""
         return self._replication.add_peer(peer, now)
+
+    def remove_peer(self, peer: Address) -> None:
+        """One peer less: a stranger from now on, whose words stay. No error if it was none."""
+        self._replication.remove_peer(peer)
 
     def stop(self, now: float) -> list[Effect]:
         """Leave in good order. The other binders go on; nobody has to be told."""
@@ -158,7 +173,7 @@ class Binder:
             case ListRequest() if source[0] in self._own_ips or source[0].startswith("127."):
                 return self._list(frame, source)
             case _:
-                return _out_of_place(frame, source)
+                return [stray(frame, source)]
 
     def _handle_peer(self, frame: Frame, peer: Peer, now: float) -> list[Effect] | None:
         """Decide about what only another binder may say; None if anybody may."""
@@ -192,18 +207,26 @@ class Binder:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
-        return self._replication.tick(now) + self._watch.tick(now)
+        return self._replication.tick(now) + self._answer_waiting() + self._watch.tick(now)
 
     # The rules, in the order of the frame table.
 
     def _look_up(self, type_: int, source: Address) -> list[Effect]:
         found = self.registry.turns.next((type_,))
         if not found:
+            if self.is_ready:
+                return [Send(Unknown(), source)]
             # Before it has heard its peers a binder does not know what does not exist.
-            return [Send(Unknown(), source)] if self._replication.is_synced else []
+            self._waiting.add(type_, source)
+            return []
         if self._wire is WireForm.LAB2016:
             return [Send(FoundInstance(found[0]), source)]
         return [Send(Found(address_of(found[0])), source)]
+
+    def _answer_waiting(self) -> list[Effect]:
+        """Answer those who had to wait, once the peers have told what they know."""
+        asked = self._waiting.take_all() if self.is_ready else []
+        return [effect for type_, source in asked for effect in self._look_up(type_, source)]
 
     def _complaint(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         if instance not in self.registry:
@@ -212,7 +235,7 @@ class Binder:
 
     def _subscribe(self, frame: Subscribe, source: Address, now: float) -> list[Effect]:
         if source[1] == 0:  # nobody can be reached there
-            return _out_of_place(frame, source)
+            return [stray(frame, source)]
         instance = make_instance(frame.type, source)
         start = (frame.trailer.start or 0) if frame.trailer else 0
         version = self.registry.table.version(instance)
@@ -261,7 +284,7 @@ class Binder:
         changes, effects = self._hearsay.merge(frame, peer, now)
         if changes:
             self._replication.news()
-        return effects + self._replication.merged(frame, peer, now)
+        return effects + self._replication.merged(frame, peer, now) + self._answer_waiting()
 
     def _withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -275,7 +298,3 @@ class Binder:
         effects += self._watch.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.
         return [*effects, Send(Removed(instance), source)]
-
-
-def _out_of_place(frame: Frame, source: Address) -> list[Effect]:
-    return [Report(Event.OUT_OF_PLACE, type(frame).__name__, describe_address(source))]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from prr.wire.address import Address, Instance, describe, type_of
+from prr.wire.address import Address, Instance, describe, describe_address, type_of
 from prr.wire.frames import Alive, Frame, Verify
 from prr.wire.trailer import Question
 from prr.wire.versions import LEFT
@@ -110,6 +110,11 @@ class Report:
 def about(event: Event, instance: Instance, why: str) -> Report:
     """A Report about one instance, whose history keeps it."""
     return Report(event, describe(instance), why, instance)
+
+
+def stray(frame: Frame, source: Address) -> Report:
+    """A Report about a frame that `source` had no business to send."""
+    return Report(Event.OUT_OF_PLACE, type(frame).__name__, describe_address(source))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ class Peers:
         assert len(self._by_address) < PEERS_MAX
         self._by_address[address] = Peer(address)
 
+    def remove(self, address: Address) -> None:
+        """One peer less. No error if it was none."""
+        self._by_address.pop(address, None)
+
     def get(self, address: Address) -> Peer | None:
         """The peer at an address."""
         return self._by_address.get(address)
@@ -76,7 +80,7 @@ class Peers:
 
     def heard_lately(self, now: float) -> list[Peer]:
         """Those of ours that are not silent."""
-        return [peer for peer in self.ours() if not self._is_silent(peer, now)]
+        return [peer for peer in self.ours() if not self.is_silent(peer, now)]
 
     def are_gone(self, now: float) -> bool:
         """Not one of ours has been heard for so long that they are rather gone than out of reach.
@@ -101,6 +105,7 @@ class Peers:
         self._turn += 1
         return able[self._turn % len(able)]
 
-    def _is_silent(self, peer: Peer, now: float) -> bool:
+    def is_silent(self, peer: Peer, now: float) -> bool:
+        """A peer that keeps up would have been heard by now."""
         patience = max(SILENT_AFTER, 3.0 * len(self._by_address))
         return peer.heard_at is None or now - peer.heard_at > patience

@@ -65,11 +65,17 @@ class Replication:
         return [self._ask_bare(peer.address, PAUSE_FIRST, now) for peer in self._peers.all()]
 
     def add_peer(self, address: Address, now: float) -> list[Effect]:
-        """One more peer, whose name could only be resolved now."""
+        """One more peer, which was named, or whose name could be resolved, only now."""
         if address in self._peers:
             return []
         self._peers.add(address)
         return [self._ask_bare(address, PAUSE_FIRST, now)]
+
+    def remove_peer(self, address: Address) -> None:
+        """One peer less: nothing is asked of it any more. No error if it was none."""
+        self._answered(address)
+        self._gossip.forget(address)
+        self._peers.remove(address)
 
     def heard(self, peer: Peer, frame: Frame, now: float) -> None:
         """Any frame from a peer shows that it is there, and perhaps what it is."""

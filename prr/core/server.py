@@ -5,7 +5,7 @@ from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 
 from prr.core.asking import Asking
-from prr.core.effects import Effect, Event, Report, Send, Stop
+from prr.core.effects import Effect, Event, Report, Send, Stop, stray
 from prr.wire.address import Address, Instance, describe, describe_address, make_instance
 from prr.wire.frames import (
     Alive,
@@ -51,6 +51,7 @@ class Server:
         assert binders
         self._type = type_
         self._start = rng.randint(2, START_MAX)
+        self._rng = rng
         self._seen_at = binders
         self._binders = rng.sample(list(binders), len(binders))  # all, in a random order
         self._left_to_ask: list[Address] = []
@@ -63,6 +64,36 @@ class Server:
         """Begin: subscribe with the first binder."""
         self._left_to_ask = list(self._binders)
         return self._ask_next_binder(now)
+
+    @property
+    def is_ready(self) -> bool:
+        """A binder has confirmed it, and it has not begun to leave."""
+        return self._state is _State.SERVING
+
+    def summary(self, now: float) -> str:
+        """How it is, in one line."""
+        binder = describe_address(self._binders[0])
+        match self._state:
+            case _State.SUBSCRIBING:
+                return f"subscribing for type {self._type}"
+            case _State.SERVING:
+                return f"giving type {self._type}, confirmed by binder {binder}"
+            case _:
+                return "leaving"
+
+    def change_binders(self, binders: Mapping[Address, Address]) -> None:
+        """Renew, and leave, with these from now on; `binders` as at the beginning.
+
+        Those that stay keep their place. Without effect on a server that is leaving.
+        """
+        assert binders
+        if self._state in (_State.LEAVING, _State.OVER):
+            return
+        new = [binder for binder in binders if binder not in self._seen_at]
+        new = self._rng.sample(new, len(new))
+        self._seen_at = binders
+        self._binders = [binder for binder in self._binders if binder in binders] + new
+        self._left_to_ask = [binder for binder in self._left_to_ask if binder in binders] + new
 
     def stop(self, now: float) -> list[Effect]:
         """Leave in good order: stop once a binder has acknowledged it."""
@@ -85,8 +116,7 @@ class Server:
             case Removed():
                 return self._left(frame, source)
             case _:
-                subject = type(frame).__name__
-                return [Report(Event.OUT_OF_PLACE, subject, describe_address(source))]
+                return [stray(frame, source)]
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""

@@ -30,6 +30,14 @@ def status_of(
     }
 
 
+def summary_of(members: Members, peers: Peers, is_synced: bool, now: float) -> str:
+    """What fits into one line of it."""
+    heard = sum(not peers.is_silent(peer, now) for peer in peers.all())
+    state = "synced" if is_synced else "asking its peers"
+    instances, types = len(members.registry), len(members.registry.turns.types())
+    return f"{state}; {instances} instances in {types} types, {heard} of {len(peers)} peers heard"
+
+
 def _peer_row(peer: Peer, now: float) -> dict[str, Any]:
     heard = None if peer.heard_at is None else round(now - peer.heard_at, 3)
     took = None if peer.round_trip is None else round(peer.round_trip * 1000, 3)

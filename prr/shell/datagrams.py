@@ -1,5 +1,6 @@
 """A UDP socket, waited for with gevent."""
 
+import select
 import socket
 import struct
 
@@ -38,6 +39,12 @@ class Datagrams:
         numbers = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _DROPS_AT + 4)
         (dropped,) = struct.unpack_from("I", numbers, _DROPS_AT)
         return int(dropped)
+
+    def has_waiting(self) -> bool:
+        """There is something to receive."""
+        polling = select.poll()
+        polling.register(self._socket, select.POLLIN)
+        return bool(polling.poll(0))
 
     def wait(self) -> None:
         """Let the others run until there is something to receive."""

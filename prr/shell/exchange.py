@@ -22,6 +22,11 @@ from prr.wire.frames import Role
 RECEIVE_BYTES = 2048
 """Room for one datagram: a server of 2016 pads its answer to 1000 bytes."""
 
+RECEIVE_BUFFER = 4 << 20
+"""Bytes asked for a socket's queue, some 5,000 datagrams: what comes at once after a restart has
+room, which 256 datagrams, the default, have not. The kernel grants what net.core.rmem_max allows,
+twice over."""
+
 JUNK_PAUSE = 0.001
 """Seconds to rest after a datagram that is no frame: a flood of them must not take the processor
 from the program's other greenlets."""
@@ -58,6 +63,7 @@ class _Line:
         if target != self.target:
             self.close()
             self._socket = self._sockets.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             self.target = target
 
     def send(self, data: bytes) -> None:

@@ -95,6 +95,24 @@ def open_lanes(address: Address) -> list[socket.socket]:
     return lanes
 
 
+def take_lanes(handed: list[socket.socket]) -> list[socket.socket]:
+    """The sockets that systemd has opened for a binder: one, or as many as there are lanes.
+
+    They outlive this process, and so do their queues. Raises BadInput if they are something else.
+    """
+    if len(handed) not in (1, len(LANES)) or len({one.getsockname() for one in handed}) > 1:
+        raise BadInput(
+            f"systemd handed over {len(handed)} sockets; write the same ListenDatagram= "
+            f"{len(LANES)} times, and ReusePort=yes, or only once"
+        )
+    if len(handed) > 1:
+        try:
+            sort_into(handed)
+        except OSError as error:
+            _log.info("the queues share all datagrams: this system cannot sort them (%s)", error)
+    return handed
+
+
 def sort_into(lanes: list[socket.socket]) -> None:
     """Have the kernel sort the datagrams into `lanes`, which share an address."""
     rows = b"".join(struct.pack("HBBI", *row) for row in _PROGRAM)

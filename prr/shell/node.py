@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import gevent
@@ -28,6 +28,7 @@ from prr.shell.mmsg import has_mmsg
 from prr.shell.probe import Prober
 from prr.shell.reader import Reader
 from prr.shell.telling import Teller
+from prr.shell.vitals import Vitals
 from prr.wire.address import Address, describe_address
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
@@ -73,9 +74,21 @@ class Node:
         self._teller: Teller | None = None
         if self._binder is not None:
             self._teller = Teller(self._binder, self._count_all, self._journal)
+        self._vitals = Vitals(self._readers, self._crew, self._status)
+        self._told_frames = 0
+        self._reread: Callable[[], None] | None = None
+        self._hung_up = gevent.event.Event()
         self._waiting = 0
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
+
+    def on_hangup(self, reread: Callable[[], None]) -> None:
+        """Have `reread` read the settings again, in a greenlet of its own, at every SIGHUP.
+
+        Not where the log goes to a terminal: there SIGHUP means that the terminal is gone.
+        """
+        if not sys.stderr.isatty():
+            self._reread = reread
 
     def run(self) -> Stop:
         """Serve until the role is over. A mistake of ours ends the process, not one greenlet."""
@@ -85,12 +98,17 @@ class Node:
             gevent.signal_handler(number, self._asked_to_stop)
             for number in (signal.SIGTERM, signal.SIGINT)
         ]
+        if self._reread is not None:
+            handlers.append(gevent.signal_handler(signal.SIGHUP, self._hung_up.set))
+            gevent.spawn(self._read_again, self._reread)
         print(self._first_line, file=sys.stderr, flush=True)
         if not has_mmsg():
             _log.info("one datagram at a time: this system has no recvmmsg and sendmmsg")
         self.act(self._core.start(time.monotonic()))
         for reader in self._readers:
             reader.start()
+        self._vitals.start()
+        self._see_if_ready()
         try:
             stop = self._stopped.get()
             assert stop is not None
@@ -99,6 +117,7 @@ class Node:
                 handler.cancel()
             self._alarm.close()
             self._prober.close()
+            self._vitals.close()
             counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
             for lane in self._lanes:
                 lane.close()
@@ -204,6 +223,28 @@ class Node:
         self._journal.note(report)
         if report.event not in SILENT_EVENTS:
             _log.info("%s %s: %s", report.event, report.subject, report.why)
+        self._see_if_ready()
+
+    def _see_if_ready(self) -> None:
+        if not self._vitals.is_ready and self._core.is_ready:
+            self._vitals.ready()
+
+    def _read_again(self, reread: Callable[[], None]) -> None:
+        """Signals that come meanwhile are one signal, and heeded afterwards."""
+        while self._hung_up.wait():
+            self._hung_up.clear()
+            if self._vitals.is_ready:
+                self._vitals.reloading()
+            reread()
+            if self._vitals.is_ready:
+                self._vitals.ready()
+
+    def _status(self, seconds: float) -> str:
+        """How it is, in one line, and how much it had to do in the last `seconds`."""
+        frames = self._counts["frames received"]
+        rate = (frames - self._told_frames) / max(seconds, 1.0)
+        self._told_frames = frames
+        return f"{self._core.summary(time.monotonic())}, {rate:,.0f} frames/s"
 
     def _count_all(self) -> dict[str, int]:
         """What has happened so far, how often."""
@@ -234,4 +275,5 @@ class Node:
             self._stopped.set(Stop(True, "asked twice to stop: leaving at once"))
             return
         self._stopping = True
+        self._vitals.stopping()
         self.act(self._core.stop(time.monotonic()))

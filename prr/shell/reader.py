@@ -28,6 +28,7 @@ class Reader:
         self.datagrams = datagrams
         self.at = 0
         self._count = 0
+        self._has_read = True
         self._crew = crew
         self._serve_next = serve_next
         self._greenlet: gevent.Greenlet[[], None] | None = None
@@ -35,6 +36,16 @@ class Reader:
     def start(self) -> None:
         """Have a greenlet of the crew read, from now on."""
         self._greenlet = self._crew.spawn(self._read)
+
+    @property
+    def is_alive(self) -> bool:
+        """There is a greenlet that reads, or will soon."""
+        return self._greenlet is not None and not self._greenlet.dead
+
+    def has_read_all(self) -> bool:
+        """It has taken something since this was asked last, or there is nothing to take."""
+        has_read, self._has_read = self._has_read, False
+        return has_read or not self.datagrams.has_waiting()
 
     def step_aside(self) -> None:
         """This greenlet is about to wait: if it is the reader, another one carries on."""
@@ -48,4 +59,5 @@ class Reader:
                 self._serve_next(self)
             else:
                 self.datagrams.wait()
+                self._has_read = True
                 self.at, self._count = 0, self.datagrams.burst.receive()

@@ -1,0 +1,65 @@
+"""What systemd and a process say to each other: the sockets it holds, the news it is told.
+
+sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3) by hand: a few lines each, and no library
+that would have to be there, and be loaded, first.
+"""
+
+import contextlib
+import os
+import socket
+
+from prr.config import BadInput
+
+FIRST_FD = 3
+"""The descriptor of the first socket that is handed over (SD_LISTEN_FDS_START)."""
+
+
+def handed_over() -> list[socket.socket]:
+    """The sockets that systemd holds for this process, in the order of the unit's lines; or none.
+
+    What was queued in them while no process ran is still there. To be called once: the variables
+    that tell of them are taken out of the environment. Raises BadInput if one of them is nothing
+    that a node can listen on.
+    """
+    for_whom, count, _ = (
+        os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+    )
+    if for_whom != str(os.getpid()) or not count.isdecimal():
+        return []
+    sockets = [socket.socket(fileno=FIRST_FD + number) for number in range(int(count))]
+    for one in sockets:
+        one.set_inheritable(False)
+        if (one.family, one.type) != (socket.AF_INET, socket.SOCK_DGRAM):
+            raise BadInput(
+                "systemd handed over a socket for something else than datagrams over IPv4; write "
+                "ListenDatagram=IP:PORT into the socket unit"
+            )
+    return sockets
+
+
+def is_told() -> bool:
+    """Somebody wants to hear what `notify` says."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
+def notify(*lines: str) -> None:
+    """Tell systemd VARIABLE=VALUE, one a line. Never waits, and never fails: it is only news."""
+    name = os.environ.get("NOTIFY_SOCKET", "")
+    if not name:
+        return
+    address = "\0" + name[1:] if name.startswith("@") else name  # abstract: unix(7)
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as telling,
+    ):
+        telling.setblocking(False)
+        telling.sendto("\n".join(lines).encode(), address)
+
+
+def watchdog_pause() -> float | None:
+    """Seconds between two signs of life, half of what systemd allows; None if it wants none."""
+    allowed = os.environ.get("WATCHDOG_USEC", "")
+    whose = os.environ.get("WATCHDOG_PID") or str(os.getpid())
+    if whose != str(os.getpid()) or not allowed.isdecimal() or int(allowed) == 0:
+        return None
+    return int(allowed) / 1e6 / 2

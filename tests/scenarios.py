@@ -1,0 +1,142 @@
+"""What is done to nodes under a real systemd, and what came of it: runs inside its namespaces.
+
+    python -m tests.scenarios NAME
+
+prints one line of JSON. Three binders, and a server of type 1 (echo); see tests/systemd.py.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from prr import Client
+from tests.inside import (
+    ECHO,
+    FOUND,
+    LOOKUP,
+    NAMES,
+    asking,
+    eventually,
+    is_active,
+    kill,
+    main_pid,
+    settle,
+    show,
+)
+from tests.storms import lookups, rolling, storm
+
+
+def time_to_answer(number: int) -> float:
+    """Seconds from a signal to the first binder to its answer, which was asked for meanwhile."""
+    with asking() as asker:
+        pid = main_pid("prr-binder@one")
+        began_at = time.monotonic()
+        os.kill(pid, number)
+        asker.send(LOOKUP)
+        answer = asker.recv(99)
+        took = time.monotonic() - began_at
+    assert answer[0] == FOUND, answer
+    eventually(lambda: is_active("prr-binder@one"))
+    return took
+
+
+def faults() -> dict:
+    """How long a killed and a hanging binder takes to answer; ten kills in a row; the server."""
+    settle(3)
+    killed = [time_to_answer(signal.SIGKILL) for _ in range(7)]
+    hung = time_to_answer(signal.SIGSTOP)
+    before = main_pid("prr-binder@one")
+    for unit in ("prr-binder@one", "prr-server@one"):
+        last = None
+        for _ in range(10):
+            eventually(lambda last=last, unit=unit: main_pid(unit) not in (0, last))
+            last = kill(unit)
+    units = [
+        f"prr-{one}@one.{kind}" for one in ("binder", "server") for kind in ("service", "socket")
+    ]
+    eventually(lambda: all(is_active(unit) for unit in units))
+    restarts = {unit: int(show(unit, "NRestarts")) for unit in units[::2]}
+    assert main_pid("prr-binder@one") != before
+    return {
+        "killed_s": [round(one, 3) for one in killed],
+        "hung_s": round(hung, 3),
+        "restarts": restarts,
+        "hardened": hardened(),
+        "complaints": complaints(),
+    }
+
+
+def hardened() -> list[str]:
+    """What the kernel keeps the binder from."""
+    eventually(lambda: main_pid("prr-binder@one") > 0)
+    lines = Path(f"/proc/{main_pid('prr-binder@one')}/status").read_text().splitlines()
+    names = ("NoNewPrivs:", "Seccomp:", "CapBnd:")
+    return sorted(line for line in lines if line.startswith(names))
+
+
+def complaints() -> list[str]:
+    """What the log says of a system, or a sandbox, that keeps a node from its short ways."""
+    lines = Path("/run/prr-binder@one.log").read_text().splitlines()
+    return [line for line in lines if "cannot sort" in line or "Traceback" in line]
+
+
+def reload() -> dict:
+    """systemctl reload: a peer less, a mistake in the file, and the peer again."""
+    settle(3)
+    path = Path("/etc/prr/one.toml")
+    text = path.read_text()
+    log = Path("/run/prr-binder@one.log")
+    pid = main_pid("prr-binder@one")
+    for changed, line in (
+        (text.replace(', "127.0.0.1:2224"]', "]"), "peer dropped 127.0.0.1:2224"),
+        ("[binder]\nlease = no", "settings not read again"),
+        (text, "peer added 127.0.0.1:2224"),
+    ):
+        path.write_text(changed)
+        subprocess.run(["systemctl", "reload", "prr-binder@one"], check=True)
+        eventually(lambda line=line: line in log.read_text())
+        eventually(lambda: is_active("prr-binder@one"))
+    eventually(lambda: "2 of 2 peers heard" in show("prr-binder@one", "StatusText"))
+    return {"same_process": main_pid("prr-binder@one") == pid}
+
+
+def mistake() -> dict:
+    """A wrong setting: it gives up, with its socket; corrected, it is started again."""
+    settle(3)
+    path = Path("/etc/prr/one.toml")
+    text = path.read_text()
+    path.write_text("[binder]\nwire = 7")
+    kill("prr-binder@one")
+    eventually(lambda: show("prr-binder@one", "ActiveState") == "failed")
+    eventually(lambda: not is_active("prr-binder@one.socket"))
+    path.write_text(text)
+    subprocess.run(["systemctl", "start", "prr-binder@one"], check=True)
+    settle(3)
+    subprocess.run(["systemctl", "stop", "prr-binder@one.socket"], check=True)
+    return {"stopped": not is_active("prr-binder@one")}
+
+
+def server() -> dict:
+    """A killed server serves again, in the turns of all binders, and nobody had to subscribe it."""
+    settle(3)
+    log = Path("/run/prr-server@one.log")
+    client = Client(NAMES)
+    kill("prr-server@one")
+    began_at = time.monotonic()
+    answer = client.call(ECHO, b"salut")  # waits in the queue
+    took = time.monotonic() - began_at
+    eventually(lambda: log.read_text().count("confirmed") == 2)
+    settle(3)
+    return {"answer": answer.decode(), "took_s": round(took, 3)}
+
+
+SCENARIOS = {
+    one.__name__: one for one in (lookups, faults, rolling, reload, mistake, server, storm)
+}
+
+if __name__ == "__main__":
+    print(json.dumps(SCENARIOS[sys.argv[1]]()))

@@ -1,0 +1,295 @@
+"""What a node takes from systemd and tells it: sockets, readiness, signs of life, reloading."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import gevent
+import pytest
+
+from prr.config import BadInput
+from prr.shell import systemd
+from prr.shell.crew import Crew
+from prr.shell.datagrams import Datagrams
+from prr.shell.lanes import LANES, open_lanes, take_lanes
+from prr.shell.reader import Reader
+from prr.shell.vitals import Vitals
+from tests.nodes import PATIENCE, ROOT, Node, eventually, free_port
+
+HAND_OVER = """
+import os, sys
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=sys.argv[1], LISTEN_FDNAMES="x")
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+"""Says whom the descriptors are for, as systemd does, and becomes the node."""
+
+
+class Listener:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(PATIENCE)
+
+    def next(self, start: str = "") -> str:
+        """The next message that begins so."""
+        while not (text := self.socket.recv(4096).decode()).startswith(start):
+            pass
+        return text
+
+    def hears(self, start: str, seconds: float) -> int:
+        """How many messages that begin so come within some seconds."""
+        count, ends_at = 0, time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                count += self.socket.recv(4096).decode().startswith(start)
+            except TimeoutError:
+                break
+        self.socket.settimeout(PATIENCE)
+        return count
+
+
+@pytest.fixture
+def listener(tmp_path, monkeypatch):
+    """Somebody who listens to what is told."""
+    listener = Listener(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    yield listener
+    listener.socket.close()
+
+
+class HandedOver(Node):
+    """A node whose sockets somebody else has opened, and keeps."""
+
+    def __init__(self, sockets, *arguments: str) -> None:
+        self._popen = subprocess.Popen
+        numbers = [one.fileno() for one in sockets]
+
+        def put_in_place() -> None:
+            kept = [os.dup(number) for number in numbers]  # none of them is in the way then
+            for place, number in enumerate(kept, systemd.FIRST_FD):
+                os.dup2(number, place)
+
+        subprocess.Popen = lambda command, **rest: self._popen(
+            [sys.executable, "-c", HAND_OVER, str(len(numbers)), *command[1:]],
+            preexec_fn=put_in_place,
+            close_fds=False,
+            **rest,
+        )
+        try:
+            super().__init__(*arguments)
+        finally:
+            subprocess.Popen = self._popen
+
+
+def test_nothing_is_taken_that_is_for_another_process(monkeypatch):
+    for pid, count in ((str(os.getpid() + 1), "1"), ("", "1"), (str(os.getpid()), "many")):
+        monkeypatch.setenv("LISTEN_PID", pid)
+        monkeypatch.setenv("LISTEN_FDS", count)
+        assert systemd.handed_over() == []
+        assert "LISTEN_FDS" not in os.environ
+
+
+def test_news_are_told_to_a_path_and_to_an_abstract_name_and_never_fail(listener, monkeypatch):
+    systemd.notify("READY=1", "STATUS=well")
+    assert listener.next() == "READY=1\nSTATUS=well"
+    name = f"prr-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as abstract:
+        abstract.bind("\0" + name)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        systemd.notify("WATCHDOG=1")
+        assert abstract.recv(99) == b"WATCHDOG=1"
+    systemd.notify("nobody listens any more")
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert not systemd.is_told()
+    systemd.notify("nobody ever did")
+
+
+def test_signs_of_life_are_due_twice_as_often_as_is_asked(monkeypatch):
+    assert systemd.watchdog_pause() is None
+    monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+    assert systemd.watchdog_pause() == 1.0
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    assert systemd.watchdog_pause() == 1.0
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert systemd.watchdog_pause() is None
+    monkeypatch.delenv("WATCHDOG_PID")
+    for nonsense in ("", "0", "soon"):
+        monkeypatch.setenv("WATCHDOG_USEC", nonsense)
+        assert systemd.watchdog_pause() is None
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_binder_takes_one_socket_or_one_for_each_lane(count):
+    assert count not in (1, len(LANES))
+    lanes = open_lanes(("127.0.0.1", 0))
+    try:
+        assert take_lanes(lanes) == lanes
+        assert take_lanes(lanes[:1]) == lanes[:1]
+        with pytest.raises(BadInput, match=f"handed over {count} sockets"):
+            take_lanes((2 * lanes)[:count])
+    finally:
+        for lane in lanes:
+            lane.close()
+
+
+def test_what_waited_in_the_sockets_is_answered_by_whoever_takes_them(peers):
+    lanes = open_lanes(("127.0.0.1", 0))
+    client = peers()
+    address = lanes[0].getsockname()
+    nodes = []
+    try:
+        for _ in range(2):
+            client.send(b"\x02\x09", address)
+            node = HandedOver(lanes, "binder", "--listen", "127.0.0.1:1")
+            nodes.append(node)
+            assert client.receive() == b"\x04"
+            assert client.source == address == node.address
+            node.wait_for("listen = 127.0.0.1:1 not heeded: systemd holds the socket")
+            node.kill()
+    finally:
+        for closing in (*nodes, *lanes):
+            closing.close()
+
+
+def test_a_server_takes_its_socket_too(cluster):
+    binder = cluster.binder()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        node = HandedOver([bound], "server", "--type", "7", "--binder", binder.name)
+        try:
+            node.wait_for("confirmed")
+            assert node.address == bound.getsockname()
+        finally:
+            node.close()
+
+
+def test_a_socket_of_another_kind_is_refused_in_one_line(cluster):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
+        node = HandedOver([bound], "binder")
+        try:
+            node.wait_for(r"^prr: systemd handed over .*; write ListenDatagram=")
+            assert node.process.wait(PATIENCE) == 2
+        finally:
+            node.close()
+
+
+def test_it_says_that_it_is_ready_only_once_it_has_heard_its_peers_or_waited(listener, cluster):
+    began_at = time.monotonic()
+    node = cluster.binder("--peer", f"127.0.0.1:{free_port()}")
+    assert "synced; 0 instances in 0 types, 0 of 1 peers heard" in listener.next("READY=1\nSTATUS=")
+    assert time.monotonic() - began_at > 1.0
+    assert node.terminate() == 0
+    assert listener.next().startswith("STOPPING=1")
+
+
+def test_a_server_is_ready_once_a_binder_has_confirmed_it(cluster, listener):
+    binder = cluster.binder()
+    assert "synced" in listener.next("READY=1")
+    cluster.server(7, binder)
+    assert f"giving type 7, confirmed by binder {binder.name}" in listener.next("READY=1")
+
+
+def test_hang_up_reads_the_peers_again_and_a_mistake_changes_nothing(listener, cluster, tmp_path):
+    path = tmp_path / "prr.toml"
+    ports = [free_port(), free_port()]
+    path.write_text(f'[binder]\npeers = ["127.0.0.1:{ports[0]}"]')
+    node = cluster.start("binder", "--listen", "127.0.0.1:0", "--config", str(path))
+    assert "of 1 peers" in listener.next("READY=1")
+    for text, line, peers in (
+        (f'peers = ["localhost:{ports[1]}"]\nlease = 9', f"peer added 127.0.0.1:{ports[1]}", 1),
+        ("wire = 7", "settings not read again: key wire", 1),
+        ("", f"peer dropped 127.0.0.1:{ports[1]}", 0),
+    ):
+        path.write_text(f"[binder]\n{text}")
+        node.process.send_signal(signal.SIGHUP)
+        assert "MONOTONIC_USEC=" in listener.next("RELOADING=1")
+        assert f"of {peers} peers" in listener.next("READY=1")
+        node.wait_for(line)
+    assert node.matching(f"peer dropped 127.0.0.1:{ports[0]}")
+    assert node.matching("not changed without a restart: lease")
+
+
+def test_hang_up_has_a_server_renew_with_the_binders_named_now(cluster, tmp_path):
+    first, second = cluster.binder(), cluster.binder()
+    path = tmp_path / "prr.toml"
+    path.write_text(f'[server]\ntype = 7\nbinders = ["{first.name}"]')
+    node = cluster.start("server", "--config", str(path))
+    node.wait_for("confirmed")
+    path.write_text(f'[server]\ntype = 7\nbinders = ["{second.name}"]')
+    node.process.send_signal(signal.SIGHUP)
+    second.wait_for("subscribed type 7")
+
+
+@pytest.fixture
+def vitals(listener, monkeypatch):
+    """Signs of life of one reader in this process, ten a second; and its socket."""
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind(("127.0.0.1", 0))
+    datagrams, crew, pause = Datagrams(bound), Crew(), [0.0]
+
+    def serve_next(reader: Reader) -> None:
+        reader.at += 1
+        gevent.sleep(pause[0])
+
+    reader = Reader(datagrams, crew, serve_next)
+    vitals = Vitals([reader], crew, lambda seconds: "well")
+    reader.start()
+    vitals.start()
+    yield reader, pause, bound
+    vitals.close()
+    reader._greenlet.kill()
+    datagrams.close()
+
+
+def signs(listener, seconds: float) -> int:
+    """Signs of life within some seconds, in which this process's loop runs."""
+    gevent.sleep(seconds)
+    listener.socket.setblocking(False)
+    count = 0
+    while True:
+        try:
+            count += listener.socket.recv(99) == b"WATCHDOG=1"
+        except BlockingIOError:
+            return count
+
+
+def test_signs_of_life_come_out_of_the_loop_and_not_out_of_one_that_is_stuck(listener, vitals):
+    assert signs(listener, 0.5) >= 3
+    time.sleep(0.5)  # the loop is stuck
+    listener.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listener.socket.recv(99)
+    assert signs(listener, 0.5) >= 3
+
+
+def test_no_signs_of_life_once_a_reader_has_died(listener, vitals):
+    reader, _, _ = vitals
+    assert signs(listener, 0.3) >= 1
+    reader._greenlet.kill()
+    signs(listener, 0.0)  # one may have been due while it was dying
+    assert signs(listener, 0.5) == 0
+
+
+def test_no_signs_of_life_while_what_has_come_is_not_taken(listener, vitals):
+    _, pause, bound = vitals
+    pause[0] = 1.0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(2):
+            sender.sendto(b"x", bound.getsockname())
+            gevent.sleep(0.05)  # the first is taken, and keeps the reader
+    signs(listener, 0.25)
+    assert signs(listener, 0.4) == 0
+    eventually(lambda: signs(listener, 0.2) > 0)
+
+
+def test_the_roles_that_stay_load_nothing_of_the_library():
+    code = "import sys, prr.cli.roles; print('prr.shell.library' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n"

@@ -9,22 +9,31 @@ from random import Random  # noqa: TID251 the type only: the dice come in as an 
 from typing import Any
 
 from prr.config import Limits, WireForm
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop, Tell, about
+from prr.core.effects import (
+    Effect,
+    Event,
+    Outcome,
+    Persist,
+    Probe,
+    Report,
+    Send,
+    Stop,
+    Tell,
+)
 from prr.core.hearsay import Hearsay
 from prr.core.members import Members
 from prr.core.peers import PEERS_MAX, Peer, Peers
-from prr.core.registry import Added as Adding
 from prr.core.registry import Registry
 from prr.core.replication import Replication
+from prr.core.restoring import Restoring
 from prr.core.status import status_of
+from prr.core.subscriptions import Subscriptions
 from prr.core.watch import Watch
 from prr.wire.address import (
     Address,
     Instance,
     address_of,
     describe_address,
-    make_instance,
-    type_of,
 )
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
@@ -39,7 +48,6 @@ from prr.wire.frames import (
     Removed,
     ServiceList,
     Subscribe,
-    Subscribed,
     Unknown,
 )
 from prr.wire.runs import (
@@ -49,7 +57,6 @@ from prr.wire.runs import (
     encode_found_run,
 )
 from prr.wire.trailer import Question, Trailer
-from prr.wire.versions import LEFT
 
 LEASE = 15.0
 """Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
@@ -74,22 +81,30 @@ class Binder:
         limits: Limits | None = None,
         lease: float = LEASE,
         expects_peers: bool = False,
+        keeps: bool = False,
     ) -> None:
         """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
         local. With `expects_peers` more of them may be added soon.
 
-        `identity` tells this binder from all others (64 bits); `lease` is in seconds.
+        `identity` tells this binder from all others (64 bits); `lease` is in seconds. With `keeps`
+        it has what it knows put on disk, and it denies nothing before it is started: it is given
+        back first what was kept.
         """
         assert len(peers) <= PEERS_MAX
         limits = limits or Limits()
         self._own_ips = own_ips
         self._expects_peers = expects_peers
+        self._is_started = not keeps
         self._wire = wire
         self._peers = Peers(peers)
         self._members = Members(identity, limits, self._peers)
         self._watch = Watch(self._members, self._peers, limits, lease, rng)
         self._hearsay = Hearsay(self._members, self._watch)
+        self._subscriptions = Subscriptions(self._members, self._watch, keeps)
         self._replication = Replication(self._members, self._peers, wire)
+        self._lease, self._rng = lease, rng
+        if keeps:
+            self.registry.table.note_changes()
 
     @property
     def registry(self) -> Registry:
@@ -108,11 +123,18 @@ class Binder:
 
     def status(self, now: float) -> dict[str, Any]:
         """How it is, and whom it hears, as plain data; see `status`."""
-        return status_of(self._members, self._watch, self._peers, self._replication.is_synced, now)
+        return status_of(self._members, self._watch, self._peers, self._is_synced, now)
+
+    def restoring(self, count: int, counter: int) -> Restoring:
+        """Be given back what was kept on disk, `count` rows, by way of what this returns; to be
+        called before `start`. `counter`: no less than any that was used."""
+        self._members.resume(counter)
+        return Restoring(self._members, self._watch, self._lease, self._rng, count)
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list."""
-        return self._replication.start(now, self._expects_peers)
+        self._is_started = True
+        return self._with_changes(self._replication.start(now, self._expects_peers))
 
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
         """One more peer, whose name could only be resolved now."""
@@ -140,6 +162,9 @@ class Binder:
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""
+        return self._with_changes(self._handle(frame, source, now))
+
+    def _handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         peer = self._peers.get(source)
         if peer is not None:
             self._replication.heard(peer, frame, now)
@@ -151,10 +176,10 @@ class Binder:
                 return self._look_up(type_, source)
             case Complaint(instance=instance):
                 return self._complaint(instance, source, now)
-            case Subscribe():
-                return self._subscribe(frame, source, now)
+            case Subscribe() if source[1] != 0:  # else nobody can be reached there
+                return self._subscriptions.subscribe(frame, source, now)
             case Removed(instance=instance) if source == address_of(instance):
-                return self._withdrawn(instance, source, now)
+                return self._subscriptions.withdrawn(instance, source, now)
             case ListRequest() if source[0] in self._own_ips or source[0].startswith("127."):
                 return self._list(frame, source)
             case _:
@@ -183,7 +208,7 @@ class Binder:
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
-        return self._watch.probed(probe, outcome, now)
+        return self._with_changes(self._watch.probed(probe, outcome, now))
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
@@ -192,15 +217,24 @@ class Binder:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
-        return self._replication.tick(now) + self._watch.tick(now)
+        return self._with_changes(self._replication.tick(now) + self._watch.tick(now))
+
+    def _with_changes(self, effects: list[Effect]) -> list[Effect]:
+        """`effects`, and before them what has to be put on disk, if it is to be."""
+        words = self.registry.table.take_changes()
+        return [Persist(words, self._members.counter), *effects] if words else effects
+
+    @property
+    def _is_synced(self) -> bool:
+        """Before it has heard its disk and its peers it does not know what does not exist."""
+        return self._is_started and self._replication.is_synced
 
     # The rules, in the order of the frame table.
 
     def _look_up(self, type_: int, source: Address) -> list[Effect]:
         found = self.registry.turns.next((type_,))
         if not found:
-            # Before it has heard its peers a binder does not know what does not exist.
-            return [Send(Unknown(), source)] if self._replication.is_synced else []
+            return [Send(Unknown(), source)] if self._is_synced else []
         if self._wire is WireForm.LAB2016:
             return [Send(FoundInstance(found[0]), source)]
         return [Send(Found(address_of(found[0])), source)]
@@ -209,41 +243,6 @@ class Binder:
         if instance not in self.registry:
             return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
         return self._watch.accuse(instance, f"{describe_address(source)} could not reach it", now)
-
-    def _subscribe(self, frame: Subscribe, source: Address, now: float) -> list[Effect]:
-        if source[1] == 0:  # nobody can be reached there
-            return _out_of_place(frame, source)
-        instance = make_instance(frame.type, source)
-        start = (frame.trailer.start or 0) if frame.trailer else 0
-        version = self.registry.table.version(instance)
-        removal = self.registry.table.removal(instance)
-        if version is None and removal is not None and removal.start:
-            return self._watch.readmit(instance, now)
-        effects: list[Effect] = []
-        if version is None or (version.home, version.start) != (self._members.identity, start):
-            if self._members.add(instance, start) is Adding.FULL:
-                why = f"{len(self.registry)} instances are held, which is the limit"
-                return [about(Event.REFUSED, instance, why)]
-            effects += self._members.tell_added(instance)
-            if version is None:
-                effects.append(about(Event.SUBSCRIBED, instance, "it said so itself"))
-            if version is None or version.start != start:
-                effects += self._doubt_others_at(instance, start, now)
-        self._watch.spoke(instance, now)
-        # An empty trailer is all that fits into what a stranger may get, and says enough.
-        trailer = Trailer() if frame.trailer else None
-        return [*effects, Send(Subscribed(trailer=trailer), source)]
-
-    def _doubt_others_at(self, instance: Instance, start: int, now: float) -> list[Effect]:
-        """Another type at the same address may be what ran there before."""
-        effects: list[Effect] = []
-        for other in self.registry.table.at_address(instance):
-            version = self.registry.table.version(other)
-            same_process = bool(start) and version is not None and version.start == start
-            if other != instance and not same_process:
-                why = f"type {type_of(instance)} subscribed from its address"
-                effects += self._watch.accuse(other, why, now)
-        return effects
 
     def _list(self, frame: ListRequest, source: Address) -> list[Effect]:
         """A program on this host wants to know what there is, or how things are."""
@@ -262,19 +261,6 @@ class Binder:
         if changes:
             self._replication.news()
         return effects + self._replication.merged(frame, peer, now)
-
-    def _withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        version = self.registry.table.version(instance)
-        if version is not None or self.registry.table.removal(instance) is None:
-            # Told to the others even if it is not held here: one of them may.
-            start = (version.start if version else 0) or LEFT
-            effects += self._members.remove(instance, start, now)
-        if version is not None:
-            effects.append(about(Event.WITHDRAWN, instance, "it said so itself"))
-        effects += self._watch.left(instance, now)
-        # The answer goes out in any case: the first one may have been lost.
-        return [*effects, Send(Removed(instance), source)]
 
 
 def _out_of_place(frame: Frame, source: Address) -> list[Effect]:

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from zlib import crc32
 
 from prr.config import Limits
+from prr.core.effects import Word
 from prr.wire.address import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.versions import Version, encode_version
@@ -34,6 +35,7 @@ class Table:
         self._digest = 0
         self._count = 0
         self._homes: dict[int, int] = {}
+        self._changed: set[Instance] | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -49,6 +51,24 @@ class Table:
         """The version of an instance's removal, while it is remembered."""
         return self._removed[_bucket_of(instance)].get(instance)
 
+    def latest(self, instance: Instance) -> Version | None:
+        """The version of the last word about an instance, present or gone."""
+        bucket = _bucket_of(instance)
+        return self._present[bucket].get(instance) or self._removed[bucket].get(instance)
+
+    def note_changes(self) -> None:
+        """From now on remember what changes, until it is taken with `take_changes`."""
+        self._changed = set()
+
+    def take_changes(self) -> dict[Instance, Word | None]:
+        """The last word about each instance that has changed since they were taken last; None
+        for what is forgotten. Empty unless they are noted. Whoever has them noted takes them
+        after every step, so that there are never more than one step makes."""
+        if not self._changed:
+            return {}
+        changed, self._changed = self._changed, set()
+        return {instance: self._word(instance) for instance in changed}
+
     def homes(self) -> list[int]:
         """The binders that are home to at least one instance."""
         return list(self._homes)
@@ -59,19 +79,28 @@ class Table:
 
     def put(self, instance: Instance, version: Version) -> None:
         """`instance` is present, at `version`."""
+        self._note(instance)
         bucket = _bucket_of(instance)
         self._drop(instance, bucket)
         self._removed[bucket].pop(instance, None)
-        self._present[bucket][instance] = version
-        self._toggle(instance, version, bucket)
-        self._count += 1
-        self._homes[version.home] = self._homes.get(version.home, 0) + 1
+        self._insert(instance, version, bucket, hash_of(instance, encode_version(version)))
 
     def remove(self, instance: Instance, version: Version, now: float) -> None:
         """`instance` is gone, since `version`."""
+        self._note(instance)
         bucket = _bucket_of(instance)
         self._drop(instance, bucket)
         self._removed[bucket][instance] = version
+        self._removals.append((now, instance, version))
+        self._forget_removals(now)
+
+    def fill_in(self, instance: Instance, version: Version, number: int) -> None:
+        """Put in, unnoted, an instance of which nothing is known; `number` is its `hash_of`."""
+        self._insert(instance, version, _bucket_of(instance), number)
+
+    def fill_in_removal(self, instance: Instance, version: Version, now: float) -> None:
+        """Remember, unnoted, the removal of an instance of which nothing is known."""
+        self._removed[_bucket_of(instance)][instance] = version
         self._removals.append((now, instance, version))
         self._forget_removals(now)
 
@@ -141,15 +170,20 @@ class Table:
         version = self._present[bucket].pop(instance, None)
         if version is None:
             return
-        self._toggle(instance, version, bucket)
+        self._toggle(hash_of(instance, encode_version(version)), bucket)
         self._count -= 1
         self._homes[version.home] -= 1
         if not self._homes[version.home]:
             del self._homes[version.home]
 
-    def _toggle(self, instance: Instance, version: Version, bucket: int) -> None:
+    def _insert(self, instance: Instance, version: Version, bucket: int, number: int) -> None:
+        self._present[bucket][instance] = version
+        self._toggle(number, bucket)
+        self._count += 1
+        self._homes[version.home] = self._homes.get(version.home, 0) + 1
+
+    def _toggle(self, number: int, bucket: int) -> None:
         """Put an entry into the digests, or take it out: XOR is its own inverse."""
-        number = _hash(instance, version)
         self._digests[bucket] ^= number
         self._group_digests[bucket // GROUPS] ^= number
         self._digest ^= number
@@ -163,6 +197,18 @@ class Table:
             removed = self._removed[_bucket_of(instance)]
             if removed.get(instance) == version:
                 del removed[instance]
+                self._note(instance)
+
+    def _note(self, instance: Instance) -> None:
+        if self._changed is not None:
+            self._changed.add(instance)
+
+    def _word(self, instance: Instance) -> Word | None:
+        version = self.version(instance)
+        if version is not None:
+            return version, True
+        removal = self.removal(instance)
+        return None if removal is None else (removal, False)
 
 
 def differing(ours: bytes, theirs: bytes) -> int:
@@ -180,6 +226,7 @@ def _bucket_of(instance: Instance) -> int:
     return crc32(instance[1:]) % BUCKETS
 
 
-def _hash(instance: Instance, version: Version) -> int:
-    digest = blake2b(instance + encode_version(version), digest_size=DIGEST_BYTES).digest()
+def hash_of(instance: bytes, version: bytes) -> int:
+    """What an entry adds to the digests; `version` is encoded."""
+    digest = blake2b(instance + version, digest_size=DIGEST_BYTES).digest()
     return int.from_bytes(digest, "little")

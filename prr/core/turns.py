@@ -1,6 +1,6 @@
 """Whose turn it is, type by type. Knows no version, no peer and no time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
 
 from prr.core.ring import Ring
@@ -26,6 +26,16 @@ class Turns:
         """Put in an instance that is not in, at the end of its type's turns."""
         self._take_back(type_of(instance))
         self._ring(instance).add(instance)
+
+    def add_all(self, instances: Iterable[Instance]) -> None:
+        """Put in many that are not in, in their order."""
+        by_type: dict[int, list[Instance]] = {}
+        for instance in instances:
+            by_type.setdefault(type_of(instance), []).append(instance)
+        for type_, group in by_type.items():
+            self._take_back(type_)
+            for instance in group:
+                self._ring(instance).add(instance)
 
     def remove(self, instance: Instance) -> None:
         """Take out an instance that is in."""

@@ -57,6 +57,10 @@ class Watch:
         self.clear(instance)
         self._leases.set(instance, now + self._lease)
 
+    def restored(self, instance: Instance, when: float) -> None:
+        """An instance that is at home here was read from the disk: ask it at `when`."""
+        self._leases.set(instance, when)
+
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
         self._verifications.cancel(instance)

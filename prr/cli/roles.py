@@ -4,6 +4,8 @@ import logging
 import random
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gevent
 import gevent.socket
@@ -21,6 +23,9 @@ from prr.shell.node import Node
 from prr.wire.address import Address, describe_address
 from prr.wire.frames import Role
 
+if TYPE_CHECKING:
+    from prr.shell.state import State
+
 RESOLVE_PAUSE = 5.0
 """Seconds before a peer's name that could not be resolved is tried again."""
 
@@ -32,6 +37,7 @@ def run_binder(config: BinderConfig) -> int:
     if len(config.peers) > PEERS_MAX:
         raise BadInput(f"{len(config.peers)} peers; write {PEERS_MAX} at most")
     log_to_stderr()
+    state = _open_state(config.state)
     sockets = open_lanes(resolve(config.listen, gevent.socket))
     lanes = [Datagrams(*lane) for lane in zip(sockets, PRIORITIES, strict=False)]
     own = lanes[0].address
@@ -42,16 +48,28 @@ def run_binder(config: BinderConfig) -> int:
     core = Binder(
         ips,
         tuple(peers),
-        identity=random.getrandbits(64),
+        identity=state.identity if state else random.getrandbits(64),
         rng=random.Random(),
         wire=config.wire,
         lease=config.lease,
         expects_peers=bool(named),
+        keeps=state is not None,
     )
-    node = Node(core, Role.BINDER, lanes, f"binder listening on {describe_address(own)}")
+    if state is not None:
+        state.attach(core)
+    node = Node(core, Role.BINDER, lanes, f"binder listening on {describe_address(own)}", state)
     gevent.spawn(_resolve_peers, list(named), own, core, node)
     node.run()
     return YES
+
+
+def _open_state(path: Path | None) -> "State | None":
+    """What is kept in `path`; None if nothing is to be kept."""
+    if path is None:
+        return None
+    from prr.shell.state import State
+
+    return State(path, random.getrandbits(64))
 
 
 def run_server(config: ServerConfig) -> int:

@@ -11,13 +11,24 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import gevent
 import gevent.event
 from gevent.hub import get_hub
 
 from prr.core.binder import Binder
-from prr.core.effects import SILENT_EVENTS, Effect, Probe, Report, Send, Stop, Tell
+from prr.core.effects import (
+    SILENT_EVENTS,
+    Confirm,
+    Effect,
+    Persist,
+    Probe,
+    Report,
+    Send,
+    Stop,
+    Tell,
+)
 from prr.core.server import Server
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
@@ -29,6 +40,9 @@ from prr.wire.address import Address, describe_address
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Role
+
+if TYPE_CHECKING:  # it brings SQLite with it, which is for binders that keep a state
+    from prr.shell.state import State
 
 UNREACHABLE_MAX = 64
 """Targets remembered as unreachable, so that each is logged once and not at every datagram."""
@@ -43,11 +57,17 @@ class Node:
     """Runs a core on a socket until it stops or a signal stops it."""
 
     def __init__(
-        self, core: Binder | Server, role: Role, lanes: Sequence[Datagrams], first_line: str
+        self,
+        core: Binder | Server,
+        role: Role,
+        lanes: Sequence[Datagrams],
+        first_line: str,
+        state: "State | None" = None,
     ) -> None:
         """`lanes` are its sockets, all on one address; what it sends leaves from the first.
 
-        `first_line` is printed to stderr once a signal would be heeded.
+        `first_line` is printed to stderr once a signal would be heeded. `state` keeps what a
+        binder knows; without it nothing is kept.
         """
         self._core = core
         self._binder = core if isinstance(core, Binder) else None
@@ -55,6 +75,7 @@ class Node:
         self._first_line = first_line
         self._lanes = lanes
         self._datagrams = lanes[0]
+        self._state = state
         self._crew = Crew()
         self._readers = [Reader(lane, self._crew, self._serve_next) for lane in lanes]
         self._prober = Prober()
@@ -65,7 +86,7 @@ class Node:
         self._counts: Counter[str] = Counter()
         self._teller: Teller | None = None
         if self._binder is not None:
-            self._teller = Teller(self._binder, self._count_all, self._journal)
+            self._teller = Teller(self._binder, self._count_all, self._journal, state)
         self._waiting = 0
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
@@ -79,7 +100,12 @@ class Node:
             for number in (signal.SIGTERM, signal.SIGINT)
         ]
         print(self._first_line, file=sys.stderr, flush=True)
-        self.act(self._core.start(time.monotonic()))
+        if self._state is not None:
+            self._crew.spawn(partial(self._state.restore, self.act))
+        else:
+            if self._binder is not None:
+                _log.info("nothing is kept on disk: started without --state DIR")
+            self.act(self._core.start(time.monotonic()))
         for reader in self._readers:
             reader.start()
         try:
@@ -89,6 +115,8 @@ class Node:
             for handler in handlers:
                 handler.cancel()
             self._alarm.close()
+            if self._state is not None:
+                self._state.close()
             counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
             for lane in self._lanes:
                 lane.close()
@@ -101,6 +129,13 @@ class Node:
             match effect:
                 case Send():
                     self._send(encode(effect.frame), effect.target)
+                case Persist():
+                    assert self._state is not None
+                    self._state.keep(effect)
+                case Confirm():
+                    assert self._state is not None
+                    answer = partial(self._send, encode(effect.frame), effect.target)
+                    self._state.once_kept(effect.instance, answer)
                 case Probe():
                     self._crew.spawn(partial(self._probe, effect))
                 case Report():
@@ -197,7 +232,8 @@ class Node:
         dropped = sum(lane.dropped for lane in self._lanes)
         if dropped:
             self._counts["datagrams dropped by the kernel, the queue being full"] = dropped
-        return dict(sorted(self._counts.items()))
+        kept = self._state.counts if self._state else {}
+        return dict(sorted((self._counts | kept).items()))
 
     def _set_alarm(self) -> None:
         """Wake up when the core has something to do. Too early is harmless: it is asked again."""

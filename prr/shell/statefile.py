@@ -120,15 +120,16 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         """Raises Damaged or Failing."""
         self._path = path
-        self._connection = _connect(path, "rw")
-        try:
-            with _told():
+        with _told():
+            self._inode = path.stat().st_ino
+            self._connection = _connect(path, "rw")
+            try:
+                self._prepare()
                 self._identify()
                 self.meta = self._read_meta()
-        except BaseException:
-            self._connection.close()
-            raise
-        self._inode = path.stat().st_ino
+            except BaseException:
+                self._connection.close()
+                raise
         self._reading: sqlite3.Cursor | None = None
         self._entries_read = self._hashes_read = 0
 
@@ -180,6 +181,15 @@ class StateFile:
         """Leave the file in good order, all in one piece, if the disk lets us."""
         with suppress(sqlite3.Error):
             self._connection.close()
+
+    def _prepare(self) -> None:
+        for pragma in (
+            "locking_mode = EXCLUSIVE",  # SQLite needs no shared memory beside the file then
+            "synchronous = FULL",
+            "trusted_schema = OFF",
+            "cell_size_check = ON",
+        ):
+            self._connection.execute(f"PRAGMA {pragma}")
 
     def _identify(self) -> None:
         execute = self._connection.execute
@@ -245,8 +255,7 @@ class StateFile:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection that is alone with its file (so SQLite needs no shared memory beside it), and
-    that says itself where a transaction begins and ends."""
+    """A connection that is told where a transaction begins and ends."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
@@ -255,13 +264,6 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         check_same_thread=False,
     )
     connection.text_factory = bytes  # damaged text must not raise anything
-    for pragma in (
-        "locking_mode = EXCLUSIVE",
-        "synchronous = FULL",
-        "trusted_schema = OFF",
-        "cell_size_check = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
     return connection
 
 

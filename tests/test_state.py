@@ -1,5 +1,6 @@
 """The state on disk: what was confirmed is there again, or its loss is told; never a wrong row."""
 
+import os
 import shutil
 import sqlite3
 from random import Random
@@ -10,7 +11,6 @@ from prr.config import BadInput
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
 from prr.core.restoring import row_of
-from prr.shell import statedir
 from prr.shell.statedir import StateDirectory
 from prr.shell.statefile import Damaged, Failing
 from prr.wire.address import address_of
@@ -33,14 +33,7 @@ def opened():
 
     yield open_
     for directory in directories:
-        leave(directory)
-
-
-def leave(directory):
-    """Close a directory as the end of its process would."""
-    directory.close()
-    statedir.os.close(directory._lock)
-    statedir.os.close(directory._witness)
+        directory.leave()
 
 
 def words(numbers, start=5, present=True):
@@ -208,7 +201,7 @@ def test_what_was_committed_is_read_back(tmp_path, opened):
     directory, expected = filled(tmp_path / "deep" / "state")
     directory.commit({at(2, "10.0.0.1", 3): None}, 5000, True)
     del expected[at(2, "10.0.0.1", 3)]
-    leave(directory)
+    directory.leave()
     again = opened(tmp_path / "deep" / "state")
     meta, losses = again.open(1)
     assert (meta.identity, meta.counter, meta.entries) == (IDENTITY, 5000, len(expected))
@@ -230,7 +223,7 @@ def check_damaged(path, expected, committed):
         meta, losses = directory.open(1)
         found, why = rows_of(directory)
     finally:
-        leave(directory)
+        directory.leave()
     assert all(word in committed[instance] for instance, word in found.items())
     told = bool(losses) or why is not None or meta.identity != IDENTITY
     assert told or found == expected
@@ -257,7 +250,7 @@ def sample(tmp_path_factory):
         ).items():
             committed[instance].add(word)
     shutil.copytree(path, path.with_name("copy"))
-    leave(directory)
+    directory.leave()
     return path.with_name("copy"), expected, committed
 
 
@@ -342,7 +335,7 @@ def newer(path):
 )
 def test_a_file_that_is_no_good_is_set_aside_and_a_new_one_begun(spoil, why, tmp_path, opened):
     directory, _ = filled(tmp_path, groups=2)
-    leave(directory)
+    directory.leave()
     spoil(tmp_path / "binder.sqlite")
     spoiled = (tmp_path / "binder.sqlite").read_bytes()
     directory = opened(tmp_path)
@@ -358,11 +351,11 @@ def test_only_the_newest_files_set_aside_are_kept(tmp_path):
     for number in range(5):
         directory = StateDirectory(tmp_path)
         directory.open(number)
-        leave(directory)
+        directory.leave()
         (tmp_path / "binder.sqlite").write_bytes(b"junk%d" % number)
     directory = StateDirectory(tmp_path)
     directory.open(9)
-    leave(directory)
+    directory.leave()
     names = sorted(path.name for path in tmp_path.glob("*damaged*"))
     assert names == [f"binder.sqlite.damaged-{n}" for n in (3, 4, 5)]
 
@@ -392,5 +385,24 @@ def test_a_state_that_cannot_be_had_is_bad_input(tmp_path, opened):
     with pytest.raises(BadInput, match="Not a directory; write a directory"):
         StateDirectory(tmp_path / "file" / "state")
     opened(tmp_path)
-    with pytest.raises(BadInput, match=rf"process id {statedir.os.getpid()}; stop that one"):
+    with pytest.raises(BadInput, match=rf"process id {os.getpid()}; stop that one"):
         StateDirectory(tmp_path)
+
+
+@pytest.mark.slow
+def test_thousands_of_damages_are_told_or_change_nothing(sample, tmp_path):
+    path, expected, committed = sample
+    rng = Random(1)
+    told = 0
+    for _ in range(3000):
+        copy = copies(path, tmp_path / "state")
+        name = rng.choice(("binder.sqlite", "binder.sqlite-wal"))
+        data = bytearray((copy / name).read_bytes())
+        if rng.random() < 0.3:
+            del data[rng.randrange(len(data)) :]
+        for _ in range(rng.choice((0, 1, 1, 2, 9))):
+            place = rng.randrange(len(data) or 1)
+            data[place : place + 1] = rng.randbytes(1)
+        (copy / name).write_bytes(data)
+        told += check_damaged(copy, expected, committed)
+    assert told > 1000

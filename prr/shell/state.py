@@ -138,7 +138,7 @@ class State:
         with gevent.Timeout(CLOSE_WAIT, False):  # type: ignore[arg-type]  # False: end quietly
             if self._greenlet is not None:
                 self._greenlet.join()
-            self._on_disk(self._directory.close)
+            self._on_disk(self._directory.leave)
 
     # Reading.
 

@@ -97,6 +97,12 @@ class StateDirectory:
             self._file.close()
             self._file = None
 
+    def leave(self) -> None:
+        """Close the file and give up the directory, for good."""
+        self.close()
+        os.close(self._witness)
+        os.close(self._lock)
+
     def _open_again(self) -> StateFile:
         if self._known is None:
             raise Damaged("it could not be read when this binder started")

@@ -43,7 +43,7 @@ def words(numbers, start=5, present=True):
 def rows_of(directory):
     """All that can be read, as words; Damaged at the end if there is more that cannot."""
     binder = Binder(frozenset(), (), IDENTITY, Random(1), keeps=True)
-    restoring = binder.restoring(0, 0)
+    restoring = binder.restoring(0)
     found, why = {}, None
     try:
         while rows := directory.read():
@@ -82,7 +82,7 @@ def filled(path, groups=40, size=25):
 def kept_binder(*, restored=True):
     binder = Binder(frozenset(), (), IDENTITY, Random(1), keeps=True)
     if restored:
-        binder.restoring(0, 0)
+        binder.restoring(0)
         binder.start(0.0)
     return binder
 
@@ -132,7 +132,7 @@ def test_a_binder_that_keeps_nothing_notes_nothing():
 
 def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_started():
     binder = kept_binder(restored=False)
-    restoring = binder.restoring(1, 40)
+    restoring = binder.restoring(40)
     assert binder.handle(Lookup(2), CLIENT, 0.0) == []
     instance = at(2, "10.0.0.1", 7)
     assert restoring.take([row_of(instance, (Version(9, IDENTITY, 5), True))], 0.0) == 0
@@ -147,7 +147,7 @@ def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_start
 
 def test_a_newer_word_heard_while_reading_is_not_undone():
     binder = kept_binder(restored=False)
-    restoring = binder.restoring(1, 40)
+    restoring = binder.restoring(40)
     instance = at(2, "10.0.0.1", 7)
     binder.handle(Subscribe(2), address_of(instance), 0.0)
     restoring.take([row_of(instance, (Version(9, IDENTITY, 5), False))], 0.0)
@@ -164,7 +164,8 @@ def test_restored_tables_have_the_same_digest():
         instance = at(n % 3, "10.0.0.1", n)
         for effect in persisted(whole.handle(Subscribe(n % 3), address_of(instance), 0.0)):
             rows += [row_of(i, word) for i, word in effect.words.items()]
-    given_back.restoring(100, 0).take(rows, 0.0)
+    given_back.restoring(0).take(rows, 0.0)
+    assert not persisted(given_back.start(0.0))  # it is on disk already
     assert given_back.registry.table.digest() == whole.registry.table.digest()
     turns = {given_back.registry.turns.next((1,))[0] for _ in range(33)}
     assert len(turns) == 33
@@ -189,9 +190,9 @@ def test_restored_tables_have_the_same_digest():
 def test_a_damaged_row_is_seen_and_left_out(damage, present):
     binder = kept_binder(restored=False)
     row = row_of(at(2, "10.0.0.1", 7), (Version(9, IDENTITY, 5), present))
-    assert binder.restoring(1, 0).take([damage(*row)], 0.0) == 1
+    assert binder.restoring(0).take([damage(*row)], 0.0) == 1
     assert len(binder.registry) == 0
-    assert binder.restoring(1, 0).take([row], 0.0) == 0
+    assert binder.restoring(0).take([row], 0.0) == 0
 
 
 # The file.

@@ -102,7 +102,6 @@ class Binder:
         self._hearsay = Hearsay(self._members, self._watch)
         self._subscriptions = Subscriptions(self._members, self._watch, keeps)
         self._replication = Replication(self._members, self._peers, wire)
-        self._lease, self._rng = lease, rng
         if keeps:
             self.registry.table.note_changes()
 
@@ -125,11 +124,11 @@ class Binder:
         """How it is, and whom it hears, as plain data; see `status`."""
         return status_of(self._members, self._watch, self._peers, self._is_synced, now)
 
-    def restoring(self, count: int, counter: int) -> Restoring:
-        """Be given back what was kept on disk, `count` rows, by way of what this returns; to be
-        called before `start`. `counter`: no less than any that was used."""
+    def restoring(self, counter: int) -> Restoring:
+        """Be given back what was kept on disk, by way of what this returns, before `start`.
+        `counter` is no less than any that was used."""
         self._members.resume(counter)
-        return Restoring(self._members, self._watch, self._lease, self._rng, count)
+        return Restoring(self._members, self._watch)
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list."""

@@ -5,25 +5,20 @@ disk believes none whose check is wrong.
 """
 
 from collections.abc import Iterable
-from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 from typing import TypeAlias
 
 from prr.core.effects import Word
 from prr.core.members import Members
-from prr.core.table import hash_of
+from prr.core.table import Entry, hash_of
 from prr.core.watch import Watch
 from prr.wire.address import INSTANCE_BYTES, Instance
-from prr.wire.versions import VERSION_BYTES, decode_version, encode_version
+from prr.wire.versions import VERSION_BYTES, Version, decode_version, encode_version
 
 Row: TypeAlias = tuple[Instance, bytes, int, int]
 
 CHECK_MAX = (1 << 40) - 1
 """40 bits of the hash that the digests are made of, so that one computation serves both; a sum of
 2**23 checks, more than there are rows, still fits into the 63 bits that SQLite can add up."""
-
-VERIFIED_PER_SECOND = 500
-"""Restored instances that fall due in a second, at most: a fraction of what the binder can verify
-beside its other work."""
 
 
 def row_of(instance: Instance, word: Word) -> Row:
@@ -37,39 +32,40 @@ def row_of(instance: Instance, word: Word) -> Row:
 class Restoring:
     """Takes rows over into what a binder knows, a chunk at a time, while it serves already."""
 
-    def __init__(
-        self, members: Members, watch: Watch, lease: float, rng: Random, count: int
-    ) -> None:
-        """`count` is the number of rows to come; `lease` is in seconds."""
+    def __init__(self, members: Members, watch: Watch) -> None:
         self._members = members
         self._watch = watch
-        self._spread = max(lease, count / VERIFIED_PER_SECOND)
-        self._rng = rng
 
     def take(self, rows: Iterable[Row], now: float) -> int:
         """Take over what is newer than what is known; the number of rows that are damaged."""
-        registry = self._members.registry
-        fresh: list[Instance] = []
+        there: list[Entry] = []
+        gone: list[tuple[Instance, Version]] = []
         damaged = 0
         for instance, data, present, check in rows:
             number = _sound(instance, data, present, check)
             if number is None:
                 damaged += 1
-                continue
-            version = decode_version(data)
-            latest = registry.table.latest(instance)
-            if latest is not None:
-                # It has heard of this one while it was reading, though not always the newest.
-                self._members.take_over(instance, version, present == 1, now)
             elif present:
-                registry.table.fill_in(instance, version, number)
-                fresh.append(instance)
+                there.append((instance, decode_version(data), number))
             else:
-                registry.table.fill_in_removal(instance, version, now)
-            if present and version.home == self._members.identity and latest is None:
-                self._watch.restored(instance, now + self._spread * self._rng.random())
-        registry.turns.add_all(fresh)
+                gone.append((instance, decode_version(data)))
+        self._fill_in(there, now)
+        for instance, version in gone:
+            if not self._members.registry.table.fill_in_removal(instance, version, now):
+                self._members.take_over(instance, version, False, now)
         return damaged
+
+    def _fill_in(self, there: list[Entry], now: float) -> None:
+        registry, identity = self._members.registry, self._members.identity
+        heard = registry.table.fill_in(there)
+        if heard:
+            # It has heard of these while it was reading, though not always the newest.
+            known = {instance for instance, _, _ in heard}
+            there = [entry for entry in there if entry[0] not in known]
+            for instance, version, _ in heard:
+                self._members.take_over(instance, version, True, now)
+        registry.turns.add_all(instance for instance, _, _ in there)
+        self._watch.restored([entry[0] for entry in there if entry[1].home == identity], now)
 
 
 def _sound(instance: bytes, data: bytes, present: int, check: int) -> int | None:

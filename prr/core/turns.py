@@ -28,14 +28,15 @@ class Turns:
         self._ring(instance).add(instance)
 
     def add_all(self, instances: Iterable[Instance]) -> None:
-        """Put in many that are not in, in their order."""
+        """Put in many that are not in, nor suspects, in their order."""
         by_type: dict[int, list[Instance]] = {}
         for instance in instances:
             by_type.setdefault(type_of(instance), []).append(instance)
         for type_, group in by_type.items():
             self._take_back(type_)
+            ring = self._in_turn.setdefault(type_, Ring())
             for instance in group:
-                self._ring(instance).add(instance)
+                ring.add(instance)
 
     def remove(self, instance: Instance) -> None:
         """Take out an instance that is in."""

@@ -29,6 +29,9 @@ from prr.wire.trailer import GROUPS
 GROUP_MAX = 1000
 """Changes committed at once: a few ms of work for the thread, which shares Python with look-ups."""
 
+TAKEN_MAX = 250
+"""Rows given back to the binder at once: a ms of work, for which a look-up may have to wait."""
+
 WAITING_MAX = 4096
 """Confirmations that wait for the disk; the servers beyond are not confirmed, and ask again."""
 
@@ -91,7 +94,7 @@ class State:
     def attach(self, binder: Binder) -> None:
         """Keep this binder, whose identity is `identity`; before it hears its first frame."""
         self._binder = binder
-        self._restoring = binder.restoring(self._restorable, self._counter)
+        self._restoring = binder.restoring(self._counter)
 
     def restore(self, act: Callable[[list[Effect]], None]) -> None:
         """Give back to the binder what was kept, a chunk at a time, while it serves; then start
@@ -159,8 +162,11 @@ class State:
         why = None
         try:
             while rows := self._on_disk(self._directory.read):
-                bad = self._restoring.take(rows, time.monotonic())
-                sound, damaged = sound + len(rows) - bad, damaged + bad
+                for at in range(0, len(rows), TAKEN_MAX):
+                    some = rows[at : at + TAKEN_MAX]
+                    bad = self._restoring.take(some, time.monotonic())
+                    sound, damaged = sound + len(some) - bad, damaged + bad
+                    gevent.sleep(0)
         except (Damaged, Failing) as error:
             why = str(error)
         took = time.monotonic() - began_at

@@ -50,7 +50,7 @@ def rows_of(directory):
             damaged = restoring.take(rows, 0.0)
             if damaged:
                 why = f"{damaged} damaged"
-            found |= {row[0]: row for row in rows}
+            found |= {row[0][2:]: row for row in rows if isinstance(row[0], bytes)}
     except (Damaged, Failing) as error:
         why = str(error)
     table = binder.registry.table
@@ -174,16 +174,17 @@ def test_restored_tables_have_the_same_digest():
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda i, v, p, c: (i, v, 1 - p, c),
-        lambda i, v, p, c: (i, v, p, c ^ 1),
-        lambda i, v, p, c: (i, v, p, None),
-        lambda i, v, p, c: (i, v, 2, c),
-        lambda i, v, p, c: (i + v[:1], v[1:], p, c),
-        lambda i, v, p, c: (i, v[:-1] + b"\xff", p, c),
-        lambda i, v, p, c: (b"\x03" + i[1:], v, p, c),
-        lambda i, v, p, c: (None, v, p, c),
-        lambda i, v, p, c: ("seven__", v, p, c),
-        lambda i, v, p, c: (i, 5, p, c),
+        lambda k, v, p, c: (k, v, 1 - p, c),
+        lambda k, v, p, c: (k, v, p, c ^ 1),
+        lambda k, v, p, c: (k, v, p, None),
+        lambda k, v, p, c: (k, v, 2, c),
+        lambda k, v, p, c: (k + v[:1], v[1:], p, c),
+        lambda k, v, p, c: (k, v[:-1] + b"\xff", p, c),
+        lambda k, v, p, c: (k[:2] + b"\x03" + k[3:], v, p, c),
+        lambda k, v, p, c: (k[:1] + b"\x03" + k[2:], v, p, c),
+        lambda k, v, p, c: (None, v, p, c),
+        lambda k, v, p, c: ("nineBytes", v, p, c),
+        lambda k, v, p, c: (k, 5, p, c),
     ],
 )
 @pytest.mark.parametrize("present", [True, False])
@@ -237,17 +238,17 @@ def check_damaged(path, expected, committed):
 def sample(tmp_path_factory):
     """A state with something in its log as well, and all words that were ever committed."""
     path = tmp_path_factory.mktemp("sample") / "state"
-    directory, expected = filled(path, groups=20, size=100)
+    directory, expected = filled(path, groups=20, size=60)
     directory.close()  # into the main file
     directory.open(IDENTITY)
     for group in range(6):
-        some = words(range(group * 10, group * 10 + 20), start=9)
+        some = words((group, group + 1), start=9)
         directory.commit(some, 2000 + group, True)
         expected |= some
     committed = {instance: {word} for instance, word in expected.items()}
     for group in range(20):
         for instance, word in words(
-            range(group * 100, group * 100 + 100), present=group % 5 != 4
+            range(group * 60, group * 60 + 60), present=group % 5 != 4
         ).items():
             committed[instance].add(word)
     shutil.copytree(path, path.with_name("copy"))
@@ -257,7 +258,7 @@ def sample(tmp_path_factory):
 
 def test_the_sample_is_sound(sample, tmp_path):
     path, expected, committed = sample
-    assert (path / "binder.sqlite-wal").stat().st_size > 10_000
+    assert (path / "binder.sqlite-wal").stat().st_size > 4 * 4096
     assert not check_damaged(copies(path, tmp_path / "state"), expected, committed)
 
 
@@ -267,12 +268,12 @@ def test_a_truncated_file_is_told(name, sample, tmp_path):
     size = (path / name).stat().st_size
     rng = Random(name)
     told = 0
-    for length in [0, 1, 99, 100, 4096, size - 1, *(rng.randrange(size) for _ in range(20))]:
+    for length in [0, 1, 99, 100, 4096, size - 1, *(rng.randrange(size) for _ in range(9))]:
         copy = copies(path, tmp_path / "state")
         with (copy / name).open("r+b") as file:
             file.truncate(length)
         told += check_damaged(copy, expected, committed)
-    assert told >= 20
+    assert told >= 10
 
 
 @pytest.mark.parametrize("name", ["binder.sqlite", "binder.sqlite-wal", "witness"])
@@ -280,7 +281,7 @@ def test_a_flipped_byte_changes_nothing_or_is_told(name, sample, tmp_path):
     path, expected, committed = sample
     data = (path / name).read_bytes()
     rng = Random(name)
-    places = [*range(0, min(100, len(data)), 3), *(rng.randrange(len(data)) for _ in range(40))]
+    places = [*range(0, min(100, len(data)), 9), *(rng.randrange(len(data)) for _ in range(15))]
     told = 0
     for place in places:
         copy = copies(path, tmp_path / "state")
@@ -288,7 +289,7 @@ def test_a_flipped_byte_changes_nothing_or_is_told(name, sample, tmp_path):
         damaged[place] ^= 1 << rng.randrange(8)
         (copy / name).write_bytes(damaged)
         told += check_damaged(copy, expected, committed)
-    assert told >= (0 if name == "witness" else 10)
+    assert told >= (0 if name == "witness" else 5)
 
 
 @pytest.mark.parametrize("name", ["binder.sqlite", "binder.sqlite-wal"])
@@ -296,7 +297,7 @@ def test_a_page_of_junk_or_zeros_is_told(name, sample, tmp_path):
     path, expected, committed = sample
     data = (path / name).read_bytes()
     rng = Random(name)
-    for place in range(0, len(data), 4096):
+    for place in range(0, len(data), 4 * 4096):
         for junk in (bytes(4096), rng.randbytes(4096)):
             copy = copies(path, tmp_path / "state")
             (copy / name).write_bytes(data[:place] + junk + data[place + 4096 :])

@@ -19,8 +19,8 @@ from prr.wire.address import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.versions import Version, encode_version
 
-Entry: TypeAlias = tuple[Instance, Version, int]
-"""An instance that is present, its version, and `hash_of` both."""
+Entry: TypeAlias = tuple[Instance, Version, int, int]
+"""An instance, its version, `hash_of` both, and its bucket."""
 
 BUCKETS = GROUPS * GROUPS
 """24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
@@ -45,19 +45,19 @@ class Table:
         return self._count
 
     def __contains__(self, instance: Instance) -> bool:
-        return instance in self._present[_bucket_of(instance)]
+        return instance in self._present[bucket_of(instance)]
 
     def version(self, instance: Instance) -> Version | None:
         """The version of an instance that is present."""
-        return self._present[_bucket_of(instance)].get(instance)
+        return self._present[bucket_of(instance)].get(instance)
 
     def removal(self, instance: Instance) -> Version | None:
         """The version of an instance's removal, while it is remembered."""
-        return self._removed[_bucket_of(instance)].get(instance)
+        return self._removed[bucket_of(instance)].get(instance)
 
     def latest(self, instance: Instance) -> Version | None:
         """The version of the last word about an instance, present or gone."""
-        bucket = _bucket_of(instance)
+        bucket = bucket_of(instance)
         return self._present[bucket].get(instance) or self._removed[bucket].get(instance)
 
     def note_changes(self) -> None:
@@ -84,7 +84,7 @@ class Table:
     def put(self, instance: Instance, version: Version) -> None:
         """`instance` is present, at `version`."""
         self._note(instance)
-        bucket = _bucket_of(instance)
+        bucket = bucket_of(instance)
         self._drop(instance, bucket)
         self._removed[bucket].pop(instance, None)
         self._present[bucket][instance] = version
@@ -95,30 +95,31 @@ class Table:
     def remove(self, instance: Instance, version: Version, now: float) -> None:
         """`instance` is gone, since `version`."""
         self._note(instance)
-        bucket = _bucket_of(instance)
+        bucket = bucket_of(instance)
         self._drop(instance, bucket)
         self._removed[bucket][instance] = version
         self._removals.append((now, instance, version))
         self._forget_removals(now)
 
     def fill_in(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Put in, unnoted, instances of which nothing is known: version, and `hash_of` both.
-        Those of which something is known are given back.
+        """Put in, unnoted, instances of which nothing is known. Those of which something is
+        known are given back.
 
         A million at once: it does for many what `put` does for one.
         """
         known: list[Entry] = []
         homes: Counter[int] = Counter()
+        present, removed = self._present, self._removed
+        digests, group_digests = self._digests, self._group_digests
         for entry in entries:
-            instance, version, number = entry
-            bucket = crc32(instance[1:]) % BUCKETS
-            present = self._present[bucket]
-            if instance in present or instance in self._removed[bucket]:
+            instance, version, number, bucket = entry
+            there = present[bucket]
+            if instance in there or instance in removed[bucket]:
                 known.append(entry)
                 continue
-            present[instance] = version
-            self._digests[bucket] ^= number
-            self._group_digests[bucket // GROUPS] ^= number
+            there[instance] = version
+            digests[bucket] ^= number
+            group_digests[bucket // GROUPS] ^= number
             self._digest ^= number
             homes[version[1]] += 1
         self._count += homes.total()
@@ -131,14 +132,14 @@ class Table:
         something is."""
         if self.latest(instance) is not None:
             return False
-        self._removed[_bucket_of(instance)][instance] = version
+        self._removed[bucket_of(instance)][instance] = version
         self._removals.append((now, instance, version))
         self._forget_removals(now)
         return True
 
     def at_address(self, instance: Instance) -> list[Instance]:
         """The instances present at the same address as `instance`, which may be one of them."""
-        return [other for other in self._present[_bucket_of(instance)] if other[1:] == instance[1:]]
+        return [other for other in self._present[bucket_of(instance)] if other[1:] == instance[1:]]
 
     def at_homes(self, homes: set[int]) -> Iterator[Instance]:
         """The instances whose home is one of `homes`. The table must not change meanwhile."""
@@ -181,7 +182,7 @@ class Table:
     def _walk(
         self, buckets: list[int], cursor: bytes, size: int, removals: bool = True
     ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
-        first = _bucket_of(Instance(cursor)) if cursor else 0
+        first = bucket_of(Instance(cursor)) if cursor else 0
         found: list[tuple[Instance, Version, bool]] = []
         for bucket in buckets:
             if bucket < first:
@@ -221,7 +222,7 @@ class Table:
             len(self._removals) > self._limits.removals or self._removals[0][0] < too_old
         ):
             _, instance, version = self._removals.popleft()
-            removed = self._removed[_bucket_of(instance)]
+            removed = self._removed[bucket_of(instance)]
             if removed.get(instance) == version:
                 del removed[instance]
                 self._note(instance)
@@ -248,7 +249,7 @@ def differing(ours: bytes, theirs: bytes) -> int:
     return bits
 
 
-def _bucket_of(instance: Instance) -> int:
+def bucket_of(instance: Instance) -> int:
     """By the address only: the types given at one address lie together."""
     return crc32(instance[1:]) % BUCKETS
 

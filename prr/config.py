@@ -5,6 +5,7 @@ Addresses here are what a person wrote: the host may be a name that still has to
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeAlias
 
 HostPort: TypeAlias = tuple[str, int]
@@ -43,12 +44,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class BinderConfig:
-    """A binder's settings; `lease` is in seconds."""
+    """A binder's settings; `lease` is in seconds, `state` a directory (None: nothing is kept)."""
 
     listen: HostPort = DEFAULT_BINDER
     peers: tuple[HostPort, ...] = ()
     wire: WireForm = WireForm.SPEC
     lease: float = 15.0
+    state: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from pathlib import Path
 
 from prr.config import HostPort, WireForm
 
@@ -102,6 +103,13 @@ def parse_lease(text: str) -> float:
     if seconds < 1:
         raise ValueError(f"{text!r} is too short for a lease; write seconds from 1 up")
     return seconds
+
+
+def parse_directory(text: str) -> Path:
+    """A directory's path. Raises ValueError."""
+    if not text or "\0" in text:
+        raise ValueError(f"{text!r} is no directory; write a path such as /var/lib/prr/main")
+    return Path(text)
 
 
 def parse_seconds(text: str) -> float:

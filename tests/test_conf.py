@@ -14,6 +14,7 @@ EXAMPLE = ROOT / "conf" / "prr.toml"
 CONFIGS = {"binder": BinderConfig, "server": ServerConfig, "client": ClientConfig}
 NO_DEFAULT = {
     ("binder", "peers"),
+    ("binder", "state"),
     ("server", "type"),
     ("client", "type"),
     ("client", "retry_unknown"),

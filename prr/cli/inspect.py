@@ -58,7 +58,7 @@ def _status_text(status: dict[str, Any]) -> str:
     synced = "synced" if status["synced"] else "waiting for its peers"
     lines = [
         f"binder {status['identity']}, up {status['uptime_s']:.0f} s, {synced}, "
-        f"{status['instances']} instances, digest {status['digest']}",
+        f"{status['instances']} instances, digest {status['digest']}, {_kept(status['state'])}",
         "",
         as_table(
             ("TYPE", "NAME", "UP", "SUSPECT", "BEING VERIFIED"),
@@ -91,6 +91,14 @@ def _status_text(status: dict[str, Any]) -> str:
         as_table(("COUNT", "OF"), [(count, name) for name, count in status["counters"].items()]),
     ]
     return "\n".join(lines)
+
+
+def _kept(state: dict[str, Any] | None) -> str:
+    if state is None:
+        return "nothing kept on disk"
+    if state["failing"]:
+        return f"the disk fails ({state['failing']})"
+    return f"{state['unsaved']} changes not on disk yet" if state["unsaved"] else "all on disk"
 
 
 def _why_text(name: str, answer: dict[str, Any]) -> str:

@@ -3,6 +3,8 @@
 import random
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gevent
 import gevent.socket
@@ -21,11 +23,15 @@ from prr.shell.systemd import handed_over
 from prr.wire.address import Address, describe_address
 from prr.wire.frames import Role
 
+if TYPE_CHECKING:
+    from prr.shell.state import State
+
 
 def run_binder(read: Callable[[], BinderConfig]) -> int:
     """Be a binder until a signal; the exit code. `read` gives its settings, again at SIGHUP."""
     config = read()
     log_to_stderr()
+    state = _open_state(config.state)
     handed = handed_over()
     sockets = take_lanes(handed) if handed else open_lanes(resolve(config.listen, gevent.socket))
     lanes = [Datagrams(*both) for both in zip(sockets, LANES, strict=False)]
@@ -36,21 +42,33 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     core = Binder(
         ips,
         peers.addresses(),
-        identity=random.getrandbits(64),
+        identity=state.identity if state else random.getrandbits(64),
         rng=random.Random(),
         wire=config.wire,
         lease=config.lease,
         expects_peers=bool(peers.unknown()),
+        keeps=state is not None,
     )
+    if state is not None:
+        state.attach(core)
     first_line = f"binder listening on {describe_address(own)}"
     if handed:
         first_line += _not_heeded(config.listen, own, BinderConfig().listen)
-    node = Node(core, Role.BINDER, lanes, first_line)
+    node = Node(core, Role.BINDER, lanes, first_line, state)
     follower = PeersFollower(peers, core, node)
     node.on_hangup(rereading(read, config, "peers", follower.change_to))
     gevent.spawn(follower.keep_resolving)
     node.run()
     return YES
+
+
+def _open_state(path: Path | None) -> "State | None":
+    """What is kept in `path`; None if nothing is to be kept."""
+    if path is None:
+        return None
+    from prr.shell.state import State
+
+    return State(path, random.getrandbits(64))
 
 
 def run_server(read: Callable[[], ServerConfig]) -> int:

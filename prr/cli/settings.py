@@ -15,6 +15,7 @@ from prr.config import BadInput
 from prr.text import (
     parse_address,
     parse_count,
+    parse_directory,
     parse_lease,
     parse_listen,
     parse_message,
@@ -59,6 +60,9 @@ WIRE = Setting(
 LEASE = Setting(
     "lease", "--lease", parse_lease, "S", "seconds after which one not heard of is verified (15)"
 )
+STATE = Setting(
+    "state", "--state", parse_directory, "DIR", "where to keep what it knows (without: nowhere)"
+)
 TYPE = Setting("type", "--type", _parse_type, "TYPE", "0 to 255, or a name in conf/services.toml")
 TYPE_ARGUMENT = replace(TYPE, flag="TYPE")
 ADDRESS_ARGUMENT = Setting("address", "ADDRESS", parse_address, "ADDRESS", "ip:port")
@@ -77,7 +81,7 @@ RETRY_UNKNOWN = Setting(
 )
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
-    "binder": (LISTEN, PEERS, WIRE, LEASE),
+    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE),
     "server": (TYPE, LISTEN, BINDERS),
     "client": (TYPE, BINDERS, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
 }

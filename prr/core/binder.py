@@ -9,14 +9,26 @@ from random import Random  # noqa: TID251 the type only: the dice come in as an 
 from typing import Any
 
 from prr.config import Limits, WireForm
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop, Tell, about, stray
+from prr.core.effects import (
+    Effect,
+    Event,
+    Outcome,
+    Persist,
+    Probe,
+    Report,
+    Send,
+    Stop,
+    Tell,
+    stray,
+)
 from prr.core.hearsay import Hearsay
 from prr.core.members import Members
 from prr.core.peers import PEERS_MAX, Peer, Peers
-from prr.core.registry import Added as Adding
 from prr.core.registry import Registry
 from prr.core.replication import Replication
+from prr.core.restoring import Restoring
 from prr.core.status import status_of, summary_of
+from prr.core.subscriptions import Subscriptions
 from prr.core.waiting import WaitingLookups
 from prr.core.watch import Watch
 from prr.wire.address import (
@@ -24,8 +36,6 @@ from prr.wire.address import (
     Instance,
     address_of,
     describe_address,
-    make_instance,
-    type_of,
 )
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
@@ -40,7 +50,6 @@ from prr.wire.frames import (
     Removed,
     ServiceList,
     Subscribe,
-    Subscribed,
     Unknown,
 )
 from prr.wire.runs import (
@@ -50,7 +59,6 @@ from prr.wire.runs import (
     encode_found_run,
 )
 from prr.wire.trailer import Question, Trailer
-from prr.wire.versions import LEFT
 
 LEASE = 15.0
 """Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
@@ -75,23 +83,30 @@ class Binder:
         limits: Limits | None = None,
         lease: float = LEASE,
         expects_peers: bool = False,
+        keeps: bool = False,
     ) -> None:
         """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
         local. With `expects_peers` more of them may be added soon.
 
-        `identity` tells this binder from all others (64 bits); `lease` is in seconds.
+        `identity` tells this binder from all others (64 bits); `lease` is in seconds. With `keeps`
+        it has what it knows put on disk, and it denies nothing before it is started: it is given
+        back first what was kept.
         """
         assert len(peers) <= PEERS_MAX
         limits = limits or Limits()
         self._own_ips = own_ips
         self._expects_peers = expects_peers
+        self._is_started = not keeps
         self._wire = wire
         self._peers = Peers(peers)
         self._members = Members(identity, limits, self._peers)
         self._watch = Watch(self._members, self._peers, limits, lease, rng)
         self._hearsay = Hearsay(self._members, self._watch)
         self._waiting = WaitingLookups()
+        self._subscriptions = Subscriptions(self._members, self._watch, keeps)
         self._replication = Replication(self._members, self._peers, wire)
+        if keeps:
+            self.registry.table.note_changes()
 
     @property
     def registry(self) -> Registry:
@@ -121,9 +136,16 @@ class Binder:
         """The same, as plain data."""
         return status_of(self._members, self._watch, self._peers, self.is_ready, now)
 
+    def restoring(self, counter: int) -> Restoring:
+        """Be given back what was kept on disk, by way of what this returns, before `start`.
+        `counter` is no less than any that was used."""
+        self._members.resume(counter)
+        return Restoring(self._members, self._watch)
+
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list."""
-        return self._replication.start(now, self._expects_peers)
+        self._is_started = True
+        return self._with_changes(self._replication.start(now, self._expects_peers))
 
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
         """One more peer, which was named, or whose name could be resolved, only now."""
@@ -155,6 +177,9 @@ class Binder:
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""
+        return self._with_changes(self._handle(frame, source, now))
+
+    def _handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         peer = self._peers.get(source)
         if peer is not None:
             self._replication.heard(peer, frame, now)
@@ -166,10 +191,10 @@ class Binder:
                 return self._look_up(type_, source)
             case Complaint(instance=instance):
                 return self._complaint(instance, source, now)
-            case Subscribe():
-                return self._subscribe(frame, source, now)
+            case Subscribe() if source[1] != 0:  # else nobody can be reached there
+                return self._subscriptions.subscribe(frame, source, now)
             case Removed(instance=instance) if source == address_of(instance):
-                return self._withdrawn(instance, source, now)
+                return self._subscriptions.withdrawn(instance, source, now)
             case ListRequest() if source[0] in self._own_ips or source[0].startswith("127."):
                 return self._list(frame, source)
             case _:
@@ -198,7 +223,7 @@ class Binder:
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
-        return self._watch.probed(probe, outcome, now)
+        return self._with_changes(self._watch.probed(probe, outcome, now))
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
@@ -207,7 +232,13 @@ class Binder:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
-        return self._replication.tick(now) + self._answer_waiting() + self._watch.tick(now)
+        effects = self._replication.tick(now) + self._answer_waiting() + self._watch.tick(now)
+        return self._with_changes(effects)
+
+    def _with_changes(self, effects: list[Effect]) -> list[Effect]:
+        """`effects`, and before them what has to be put on disk, if it is to be."""
+        words = self.registry.table.take_changes()
+        return [Persist(words, self._members.counter), *effects] if words else effects
 
     # The rules, in the order of the frame table.
 
@@ -233,41 +264,6 @@ class Binder:
             return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
         return self._watch.accuse(instance, f"{describe_address(source)} could not reach it", now)
 
-    def _subscribe(self, frame: Subscribe, source: Address, now: float) -> list[Effect]:
-        if source[1] == 0:  # nobody can be reached there
-            return [stray(frame, source)]
-        instance = make_instance(frame.type, source)
-        start = (frame.trailer.start or 0) if frame.trailer else 0
-        version = self.registry.table.version(instance)
-        removal = self.registry.table.removal(instance)
-        if version is None and removal is not None and removal.start:
-            return self._watch.readmit(instance, now)
-        effects: list[Effect] = []
-        if version is None or (version.home, version.start) != (self._members.identity, start):
-            if self._members.add(instance, start) is Adding.FULL:
-                why = f"{len(self.registry)} instances are held, which is the limit"
-                return [about(Event.REFUSED, instance, why)]
-            effects += self._members.tell_added(instance)
-            if version is None:
-                effects.append(about(Event.SUBSCRIBED, instance, "it said so itself"))
-            if version is None or version.start != start:
-                effects += self._doubt_others_at(instance, start, now)
-        self._watch.spoke(instance, now)
-        # An empty trailer is all that fits into what a stranger may get, and says enough.
-        trailer = Trailer() if frame.trailer else None
-        return [*effects, Send(Subscribed(trailer=trailer), source)]
-
-    def _doubt_others_at(self, instance: Instance, start: int, now: float) -> list[Effect]:
-        """Another type at the same address may be what ran there before."""
-        effects: list[Effect] = []
-        for other in self.registry.table.at_address(instance):
-            version = self.registry.table.version(other)
-            same_process = bool(start) and version is not None and version.start == start
-            if other != instance and not same_process:
-                why = f"type {type_of(instance)} subscribed from its address"
-                effects += self._watch.accuse(other, why, now)
-        return effects
-
     def _list(self, frame: ListRequest, source: Address) -> list[Effect]:
         """A program on this host wants to know what there is, or how things are."""
         asked = frame.trailer
@@ -285,16 +281,3 @@ class Binder:
         if changes:
             self._replication.news()
         return effects + self._replication.merged(frame, peer, now) + self._answer_waiting()
-
-    def _withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        version = self.registry.table.version(instance)
-        if version is not None or self.registry.table.removal(instance) is None:
-            # Told to the others even if it is not held here: one of them may.
-            start = (version.start if version else 0) or LEFT
-            effects += self._members.remove(instance, start, now)
-        if version is not None:
-            effects.append(about(Event.WITHDRAWN, instance, "it said so itself"))
-        effects += self._watch.left(instance, now)
-        # The answer goes out in any case: the first one may have been lost.
-        return [*effects, Send(Removed(instance), source)]

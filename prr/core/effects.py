@@ -7,7 +7,7 @@ from typing import TypeAlias
 from prr.wire.address import Address, Instance, describe, describe_address, type_of
 from prr.wire.frames import Alive, Frame, Verify
 from prr.wire.trailer import Question
-from prr.wire.versions import LEFT
+from prr.wire.versions import LEFT, Version
 
 
 class Event(StrEnum):
@@ -44,6 +44,28 @@ SILENT_EVENTS = frozenset({Event.OUT_OF_PLACE, Event.NOT_HELD, Event.ASKED})
 class Send:
     """Send a frame from the node's own socket."""
 
+    frame: Frame
+    target: Address
+
+
+Word: TypeAlias = tuple[Version, bool]
+"""The last word about an instance: its version, and whether the instance is present."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Put on disk, soon, what has changed: for each instance the last word about it, None if it
+    is forgotten. `counter` is the highest that this binder has used or seen."""
+
+    words: dict[Instance, Word | None]
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Send a frame once all that was said about `instance` so far is on disk; else never."""
+
+    instance: Instance
     frame: Frame
     target: Address
 
@@ -136,4 +158,4 @@ class Stop:
     why: str
 
 
-Effect: TypeAlias = Send | Probe | Report | Tell | Stop
+Effect: TypeAlias = Send | Persist | Confirm | Probe | Report | Tell | Stop

@@ -75,6 +75,16 @@ class Members:
         self._counter = max(self._counter, version.counter)
         return News.ADDED if adding is Adding.NEW else News.CHANGED
 
+    @property
+    def counter(self) -> int:
+        """The highest counter used or seen here."""
+        return self._counter
+
+    def resume(self, counter: int) -> None:
+        """Go on where an earlier process with this identity ended: `counter` is no less than any
+        that it used."""
+        self._counter = max(self._counter, counter)
+
     def next_version(self, start: int) -> Version:
         """The version of a decision made here: higher than any that was seen."""
         self._counter += 1

@@ -33,7 +33,7 @@ class Registry:
 
     def latest(self, instance: Instance) -> Version | None:
         """The version of the last word about an instance, present or gone."""
-        return self.table.version(instance) or self.table.removal(instance)
+        return self.table.latest(instance)
 
     def add(self, instance: Instance, version: Version, learned: bool = False) -> Added:
         """`instance` is there, at `version`, which is higher than any word about it so far.

@@ -159,6 +159,8 @@ class Replication:
 
     def _begin_on_hint(self, peer: Peer, now: float) -> list[Effect]:
         """A peer was seen to differ: it may know what we do not."""
+        if self._round_at is None:  # it still reads from the disk: much of that is no news
+            return []
         if self._hinted_at is not None and now - self._hinted_at < HINT_PAUSE:
             return []
         self._hinted_at = now

@@ -7,15 +7,20 @@ time, to be told to whoever missed them; they are not part of the digests, since
 forgets them when it likes.
 """
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from typing import TypeAlias
 from zlib import crc32
 
 from prr.config import Limits
+from prr.core.effects import Word
 from prr.wire.address import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.versions import Version, encode_version
+
+Entry: TypeAlias = tuple[Instance, Version, int, int]
+"""An instance, its version, `hash_of` both, and its bucket."""
 
 BUCKETS = GROUPS * GROUPS
 """24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
@@ -34,20 +39,39 @@ class Table:
         self._digest = 0
         self._count = 0
         self._homes: dict[int, int] = {}
+        self._changed: set[Instance] | None = None
 
     def __len__(self) -> int:
         return self._count
 
     def __contains__(self, instance: Instance) -> bool:
-        return instance in self._present[_bucket_of(instance)]
+        return instance in self._present[bucket_of(instance)]
 
     def version(self, instance: Instance) -> Version | None:
         """The version of an instance that is present."""
-        return self._present[_bucket_of(instance)].get(instance)
+        return self._present[bucket_of(instance)].get(instance)
 
     def removal(self, instance: Instance) -> Version | None:
         """The version of an instance's removal, while it is remembered."""
-        return self._removed[_bucket_of(instance)].get(instance)
+        return self._removed[bucket_of(instance)].get(instance)
+
+    def latest(self, instance: Instance) -> Version | None:
+        """The version of the last word about an instance, present or gone."""
+        bucket = bucket_of(instance)
+        return self._present[bucket].get(instance) or self._removed[bucket].get(instance)
+
+    def note_changes(self) -> None:
+        """From now on remember what changes, until it is taken with `take_changes`."""
+        self._changed = set()
+
+    def take_changes(self) -> dict[Instance, Word | None]:
+        """The last word about each instance that has changed since they were taken last; None
+        for what is forgotten. Empty unless they are noted. Whoever has them noted takes them
+        after every step, so that there are never more than one step makes."""
+        if not self._changed:
+            return {}
+        changed, self._changed = self._changed, set()
+        return {instance: self._word(instance) for instance in changed}
 
     def homes(self) -> list[int]:
         """The binders that are home to at least one instance."""
@@ -59,7 +83,8 @@ class Table:
 
     def put(self, instance: Instance, version: Version) -> None:
         """`instance` is present, at `version`."""
-        bucket = _bucket_of(instance)
+        self._note(instance)
+        bucket = bucket_of(instance)
         self._drop(instance, bucket)
         self._removed[bucket].pop(instance, None)
         self._present[bucket][instance] = version
@@ -69,15 +94,52 @@ class Table:
 
     def remove(self, instance: Instance, version: Version, now: float) -> None:
         """`instance` is gone, since `version`."""
-        bucket = _bucket_of(instance)
+        self._note(instance)
+        bucket = bucket_of(instance)
         self._drop(instance, bucket)
         self._removed[bucket][instance] = version
         self._removals.append((now, instance, version))
         self._forget_removals(now)
 
+    def fill_in(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Put in, unnoted, instances of which nothing is known. Those of which something is
+        known are given back.
+
+        A million at once: it does for many what `put` does for one.
+        """
+        known: list[Entry] = []
+        homes: Counter[int] = Counter()
+        present, removed = self._present, self._removed
+        digests, group_digests = self._digests, self._group_digests
+        for entry in entries:
+            instance, version, number, bucket = entry
+            there = present[bucket]
+            if instance in there or instance in removed[bucket]:
+                known.append(entry)
+                continue
+            there[instance] = version
+            digests[bucket] ^= number
+            group_digests[bucket // GROUPS] ^= number
+            self._digest ^= number
+            homes[version[1]] += 1
+        self._count += homes.total()
+        for home, count in homes.items():
+            self._homes[home] = self._homes.get(home, 0) + count
+        return known
+
+    def fill_in_removal(self, instance: Instance, version: Version, now: float) -> bool:
+        """Remember, unnoted, that an instance is gone of which nothing is known; False if
+        something is."""
+        if self.latest(instance) is not None:
+            return False
+        self._removed[bucket_of(instance)][instance] = version
+        self._removals.append((now, instance, version))
+        self._forget_removals(now)
+        return True
+
     def at_address(self, instance: Instance) -> list[Instance]:
         """The instances present at the same address as `instance`, which may be one of them."""
-        return [other for other in self._present[_bucket_of(instance)] if other[1:] == instance[1:]]
+        return [other for other in self._present[bucket_of(instance)] if other[1:] == instance[1:]]
 
     def at_homes(self, homes: set[int]) -> Iterator[Instance]:
         """The instances whose home is one of `homes`. The table must not change meanwhile."""
@@ -120,7 +182,7 @@ class Table:
     def _walk(
         self, buckets: list[int], cursor: bytes, size: int, removals: bool = True
     ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
-        first = _bucket_of(Instance(cursor)) if cursor else 0
+        first = bucket_of(Instance(cursor)) if cursor else 0
         found: list[tuple[Instance, Version, bool]] = []
         for bucket in buckets:
             if bucket < first:
@@ -149,7 +211,7 @@ class Table:
 
     def _toggle(self, instance: Instance, version: Version, bucket: int) -> None:
         """Put an entry into the digests, or take it out: XOR is its own inverse."""
-        number = _hash(instance, version)
+        number = hash_of(instance, encode_version(version))
         self._digests[bucket] ^= number
         self._group_digests[bucket // GROUPS] ^= number
         self._digest ^= number
@@ -160,9 +222,21 @@ class Table:
             len(self._removals) > self._limits.removals or self._removals[0][0] < too_old
         ):
             _, instance, version = self._removals.popleft()
-            removed = self._removed[_bucket_of(instance)]
+            removed = self._removed[bucket_of(instance)]
             if removed.get(instance) == version:
                 del removed[instance]
+                self._note(instance)
+
+    def _note(self, instance: Instance) -> None:
+        if self._changed is not None:
+            self._changed.add(instance)
+
+    def _word(self, instance: Instance) -> Word | None:
+        version = self.version(instance)
+        if version is not None:
+            return version, True
+        removal = self.removal(instance)
+        return None if removal is None else (removal, False)
 
 
 def differing(ours: bytes, theirs: bytes) -> int:
@@ -175,11 +249,12 @@ def differing(ours: bytes, theirs: bytes) -> int:
     return bits
 
 
-def _bucket_of(instance: Instance) -> int:
+def bucket_of(instance: Instance) -> int:
     """By the address only: the types given at one address lie together."""
     return crc32(instance[1:]) % BUCKETS
 
 
-def _hash(instance: Instance, version: Version) -> int:
-    digest = blake2b(instance + encode_version(version), digest_size=DIGEST_BYTES).digest()
+def hash_of(instance: bytes, version: bytes) -> int:
+    """What an entry adds to the digests; `version` is encoded."""
+    digest = blake2b(instance + version, digest_size=DIGEST_BYTES).digest()
     return int.from_bytes(digest, "little")

@@ -1,6 +1,6 @@
 """Whose turn it is, type by type. Knows no version, no peer and no time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from operator import length_hint
 
 from prr.core.ring import Ring
@@ -26,6 +26,15 @@ class Turns:
         """Put in an instance that is not in, at the end of its type's turns."""
         self._take_back(type_of(instance))
         self._ring(instance).add(instance)
+
+    def add_all(self, instances: Collection[Instance]) -> None:
+        """Put in many that are not in, nor suspects, in their order."""
+        rings: dict[int, Ring] = {}
+        for type_ in set(map(type_of, instances)):
+            self._take_back(type_)
+            rings[type_] = self._in_turn.setdefault(type_, Ring())
+        for instance in instances:
+            rings[type_of(instance)].add(instance)
 
     def remove(self, instance: Instance) -> None:
         """Take out an instance that is in."""
@@ -87,8 +96,7 @@ class Turns:
     def _take_back(self, type_: int) -> None:
         """The instances of a type are about to change: nothing of it may lie ready."""
         ready = length_hint(self._ahead[type_])
-        ring = self._turning(type_)
-        if ready and ring is not None:
+        if ready and (ring := self._turning(type_)) is not None:
             ring.give_back(ready)
             self._ahead[type_] = iter(())
 

@@ -9,6 +9,7 @@ service.
 from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 
 from prr.config import Limits
+from prr.core.backlog import Backlog
 from prr.core.brake import SHARE, SHARE_CONFIRMED, Brake
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Outcome, Probe, Report, about
@@ -47,6 +48,7 @@ class Watch:
         self._rechecks: Deadlines[Instance] = Deadlines()
         self._witness = Witness(members.identity, peers, rng)
         self._homes = Homes(members, peers, lease)
+        self._backlog = Backlog(lease)
 
     def under_way(self) -> list[Instance]:
         """The instances that are being verified."""
@@ -56,6 +58,10 @@ class Watch:
         """An instance that is there has just spoken for itself, here."""
         self.clear(instance)
         self._leases.set(instance, now + self._lease)
+
+    def restored(self, instances: list[Instance], now: float) -> None:
+        """These, which are at home here, were read from the disk: ask them as time permits."""
+        self._backlog.put(instances, now)
 
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
@@ -128,12 +134,15 @@ class Watch:
         pending = [self._verifications.deadline()]
         if not self._verifications.full:  # else they wait until there is room
             pending += [self._leases.first(), self._rechecks.first()]
-        pending.append(self._homes.deadline())
+        pending += [self._homes.deadline(), self._backlog.deadline()]
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`, or some of it: `deadline` tells. Safe to call too often."""
         effects = self._act_on(self._verifications.tick(now), now)
+        for restored in self._backlog.due(now):
+            if restored not in self._leases:  # else it has spoken since
+                self._leases.set(restored, now + self._rng.random())
         for _ in range(TICK_MAX):
             if self._verifications.full or (instance := self._leases.pop_due(now)) is None:
                 break

@@ -12,13 +12,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import gevent
 import gevent.event
 from gevent.hub import get_hub
 
 from prr.core.binder import Binder
-from prr.core.effects import SILENT_EVENTS, Effect, Outcome, Probe, Report, Send, Stop, Tell
+from prr.core.effects import (
+    SILENT_EVENTS,
+    Confirm,
+    Effect,
+    Outcome,
+    Persist,
+    Probe,
+    Report,
+    Send,
+    Stop,
+    Tell,
+)
 from prr.core.server import Server
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
@@ -33,6 +45,9 @@ from prr.wire.address import Address, describe_address
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Role
+
+if TYPE_CHECKING:  # it brings SQLite with it, which is for binders that keep a state
+    from prr.shell.state import State
 
 UNREACHABLE_MAX = 64
 """Targets remembered as unreachable, so that each is logged once and not at every datagram."""
@@ -51,11 +66,17 @@ class Node:
     """Runs a core on a socket until it stops or a signal stops it."""
 
     def __init__(
-        self, core: Binder | Server, role: Role, lanes: Sequence[Datagrams], first_line: str
+        self,
+        core: Binder | Server,
+        role: Role,
+        lanes: Sequence[Datagrams],
+        first_line: str,
+        state: "State | None" = None,
     ) -> None:
         """`lanes` are its sockets, all on one address; what it sends leaves from the first.
 
-        `first_line` is printed to stderr once a signal would be heeded.
+        `first_line` is printed to stderr once a signal would be heeded. `state` keeps what a
+        binder knows; without it nothing is kept.
         """
         self._core = core
         self._binder = core if isinstance(core, Binder) else None
@@ -63,6 +84,7 @@ class Node:
         self._first_line = first_line
         self._lanes = lanes
         self._datagrams = lanes[0]
+        self._state = state
         self._crew = Crew()
         self._readers = [Reader(lane, self._crew, self._serve_next) for lane in lanes]
         self._prober = Prober(self._probed)
@@ -73,7 +95,7 @@ class Node:
         self._counts: Counter[str] = Counter()
         self._teller: Teller | None = None
         if self._binder is not None:
-            self._teller = Teller(self._binder, self._count_all, self._journal)
+            self._teller = Teller(self._binder, self._count_all, self._journal, state)
         self._vitals = Vitals(self._readers, self._crew, self._status)
         self._told_frames = 0
         self._reread: Callable[[], None] | None = None
@@ -104,7 +126,12 @@ class Node:
         print(self._first_line, file=sys.stderr, flush=True)
         if not has_mmsg():
             _log.info("one datagram at a time: this system has no recvmmsg and sendmmsg")
-        self.act(self._core.start(time.monotonic()))
+        if self._state is not None:
+            self._crew.spawn(partial(self._state.restore, self.act))
+        else:
+            if self._binder is not None:
+                _log.info("nothing is kept on disk: started without --state DIR")
+            self.act(self._core.start(time.monotonic()))
         for reader in self._readers:
             reader.start()
         self._vitals.start()
@@ -118,6 +145,8 @@ class Node:
             self._alarm.close()
             self._prober.close()
             self._vitals.close()
+            if self._state is not None:
+                self._state.close()
             counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
             for lane in self._lanes:
                 lane.close()
@@ -131,6 +160,13 @@ class Node:
             match effect:
                 case Send():
                     self._send(encode(effect.frame), effect.target)
+                case Persist():
+                    assert self._state is not None
+                    self._state.keep(effect)
+                case Confirm():
+                    assert self._state is not None
+                    answer = partial(self._send, encode(effect.frame), effect.target)
+                    self._state.once_kept(effect.instance, answer)
                 case Probe():
                     self._prober.ask(effect)
                 case Report():
@@ -251,7 +287,8 @@ class Node:
         dropped = sum(lane.dropped for lane in self._lanes)
         if dropped:
             self._counts["datagrams dropped by the kernel, the queue being full"] = dropped
-        return dict(sorted(self._counts.items()))
+        kept = self._state.counts if self._state else {}
+        return dict(sorted((self._counts | kept).items()))
 
     def _set_alarm(self) -> None:
         """Wake up when the core has something to do. Too early is harmless: it is asked again."""

@@ -4,7 +4,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prr.core.binder import Binder
 from prr.core.effects import Send, Tell
@@ -12,6 +12,9 @@ from prr.shell.journal import Journal
 from prr.wire.address import Address, Instance
 from prr.wire.frames import ServiceList
 from prr.wire.trailer import TEXT_BYTES_MAX, Question, Trailer
+
+if TYPE_CHECKING:
+    from prr.shell.state import State
 
 TEXTS_MAX = 8
 """Texts kept while their parts are fetched, so that all parts are of one moment."""
@@ -21,11 +24,16 @@ class Teller:
     """Composes the texts, and hands out their parts."""
 
     def __init__(
-        self, core: Binder, counts: Callable[[], dict[str, int]], journal: Journal
+        self,
+        core: Binder,
+        counts: Callable[[], dict[str, int]],
+        journal: Journal,
+        state: "State | None",
     ) -> None:
         self._core = core
         self._counts = counts
         self._journal = journal
+        self._state = state
         self._began_at = time.monotonic()
         self._texts: OrderedDict[tuple[Address, int], bytes] = OrderedDict()
 
@@ -47,7 +55,8 @@ class Teller:
                 now = time.monotonic()
                 uptime = {"uptime_s": round(now - self._began_at, 3)}
                 counts = {"counters": self._counts()}
-                return json.dumps(self._core.status(now) | uptime | counts).encode()
+                kept = {"state": self._state and self._state.status()}
+                return json.dumps(self._core.status(now) | uptime | kept | counts).encode()
             case Question.WHY:
                 return json.dumps(self._why(tell.instance)).encode()
 

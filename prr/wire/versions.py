@@ -42,6 +42,11 @@ def encode_versions(versions: list[Version]) -> bytes:
     return b"".join(_LAYOUT.pack(*version) for version in versions)
 
 
+def decode_version(data: bytes) -> Version:
+    """The version in 20 bytes."""
+    return Version._make(_LAYOUT.unpack(data))
+
+
 def decode_versions(data: bytes) -> list[Version]:
     """The versions in a multiple of 20 bytes."""
     assert len(data) % VERSION_BYTES == 0

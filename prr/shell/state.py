@@ -1,0 +1,287 @@
+"""What a binder knows, kept on disk: who waits for what, and what happens when the disk fails.
+
+The changes of a moment are committed together by a thread, while the binder goes on; those that
+come meanwhile are the next group. Whoever has to be told only then waits in a table, not in a
+greenlet, and may be told never: the server asks again, or asks another binder.
+"""
+
+import gc
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import gevent
+import gevent.event
+import gevent.lock
+from gevent.hub import get_hub
+
+from prr.core.binder import Binder
+from prr.core.effects import Effect, Persist, Word
+from prr.shell.statedir import StateDirectory
+from prr.shell.statefile import Damaged, Failing
+from prr.wire.address import Instance
+from prr.wire.trailer import GROUPS
+
+GROUP_MAX = 1000
+"""Changes committed at once: a few ms of work for the thread, which shares Python with look-ups."""
+
+TAKEN_MAX = 250
+"""Rows given back to the binder at once: a ms of work, for which a look-up may have to wait."""
+
+WAITING_MAX = 4096
+"""Confirmations that wait for the disk; the servers beyond are not confirmed, and ask again."""
+
+PENDING_MAX = 1 << 17
+"""Changes kept while the disk fails, some 40 MB. If there are more they are forgotten, and all
+that the binder knows is written anew when the disk is back."""
+
+RETRY_PAUSE = 1.0
+"""Seconds between two attempts to write to a disk that fails."""
+
+CLOSE_WAIT = 3.0
+"""Seconds a binder that is to stop waits for its disk; systemd gives it five."""
+
+COUNTER_LEAP = 1 << 24
+"""By so much a binder that comes back raises its counter: more than it can have decided, and told
+others, after its last commit. Its peers take a leap 256 times as large."""
+
+_log = logging.getLogger("prr")
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class State:
+    """Keeps what one binder knows in one directory."""
+
+    def __init__(self, path: Path, identity: int) -> None:
+        """Open the state in `path`; `identity` is for a binder that has none there yet.
+
+        Raises BadInput if the directory cannot be used.
+        """
+        self._directory = StateDirectory(path)
+        self.identity = identity
+        self._counter = self._restorable = 0
+        self._losses: list[str] = []
+        self._open_failed: str | None = None
+        self.failing: str | None = None
+        self.counts: Counter[str] = Counter()
+        self._pending: dict[Instance, Word | None] = {}
+        self._under_way: dict[Instance, Word | None] = {}
+        self._waiting: dict[Instance, Callable[[], None]] = {}
+        self._must_clear = False
+        self._is_whole = True  # what is on disk, with what is pending, is all that is known
+        self._closing = False
+        self._refill: Iterator[dict[Instance, Word | None]] | None = None
+        self._wake = gevent.event.Event()
+        self._disk = gevent.lock.Semaphore()
+        self._greenlet: gevent.Greenlet[[], None] | None = None
+        self._open(identity)
+
+    @property
+    def unsaved(self) -> int:
+        """Changes that are not on disk yet."""
+        return len(self._pending) + len(self._under_way)
+
+    def status(self) -> dict[str, Any]:
+        """Changes that are not on disk yet, and why the disk fails, if it does."""
+        return {"unsaved": self.unsaved, "failing": self.failing}
+
+    def attach(self, binder: Binder) -> None:
+        """Keep this binder, whose identity is `identity`; before it hears its first frame."""
+        self._binder = binder
+        self._restoring = binder.restoring(self._counter)
+
+    def restore(self, act: Callable[[list[Effect]], None]) -> None:
+        """Give back to the binder what was kept, a chunk at a time, while it serves; then start
+        it, and keep what it has to say from now on."""
+        for loss in self._losses:
+            self._say(loss)
+        if self._open_failed:
+            self._fails(self._open_failed)
+        gc.disable()  # it would look at all that is read, again and again
+        try:
+            damage = self._read_all()
+        finally:
+            gc.enable()
+            gc.freeze()
+        if damage:
+            self._begin_anew(damage)
+        self._greenlet = gevent.spawn(self._keep_committing)
+        act(self._binder.start(time.monotonic()))
+
+    def keep(self, changes: Persist) -> None:
+        """Have what has changed put on disk, soon."""
+        self._counter = changes.counter
+        for instance in changes.words:
+            self._pending.pop(instance, None)
+        self._pending.update(changes.words)
+        if len(self._pending) > PENDING_MAX:
+            self._pending.clear()
+            self._must_clear, self._refill = True, None
+        self._wake.set()
+
+    def once_kept(self, instance: Instance, act: Callable[[], None]) -> None:
+        """Do `act` once all that was said about `instance` so far is on disk: at once if it is."""
+        if not self._is_unsaved(instance):
+            act()
+        elif len(self._waiting) < WAITING_MAX or instance in self._waiting:
+            self._waiting[instance] = act
+        else:
+            self.counts["confirmations dropped, the disk being slow"] += 1
+
+    def close(self) -> None:
+        """Put the rest on disk, if that is done soon, and leave the directory."""
+        self._closing = True
+        self._wake.set()
+        with gevent.Timeout(CLOSE_WAIT, False):  # type: ignore[arg-type]  # False: end quietly
+            if self._greenlet is not None:
+                self._greenlet.join()
+            self._on_disk(self._directory.leave)
+
+    # Reading.
+
+    def _open(self, identity: int) -> None:
+        try:
+            meta, self._losses = self._directory.open(identity)
+            self.identity, self._restorable = meta.identity, meta.entries
+            self._counter = meta.counter + COUNTER_LEAP
+            # On disk before it is used: two crashes in a row must not use a counter twice.
+            self._directory.commit({}, self._counter, whole=True)
+        except (Failing, Damaged) as error:
+            self._open_failed = str(error)
+
+    def _read_all(self) -> str | None:
+        """Read the file to its end; what is wrong with it, None if it is sound."""
+        began_at = time.monotonic()
+        sound = damaged = 0
+        why = None
+        try:
+            while rows := self._on_disk(self._directory.read):
+                for at in range(0, len(rows), TAKEN_MAX):
+                    some = rows[at : at + TAKEN_MAX]
+                    bad = self._restoring.take(some, time.monotonic())
+                    sound, damaged = sound + len(some) - bad, damaged + bad
+                    gevent.sleep(0)
+        except (Damaged, Failing) as error:
+            why = str(error)
+        took = time.monotonic() - began_at
+        self._say(f"{sound} of {self._restorable} entries restored in {took:.3f} s")
+        return f"{damaged} entries are damaged" if damaged else why
+
+    # Writing.
+
+    def _keep_committing(self) -> None:
+        while not (self._closing and (self.failing or not self.unsaved)):
+            self._wake.wait()
+            try:
+                self._commit_next()
+            except Damaged as error:
+                self._begin_anew(str(error))
+            except Failing as error:
+                self._fails(str(error))
+            if self.failing:
+                gevent.sleep(RETRY_PAUSE)
+
+    def _commit_next(self) -> None:
+        """Commit one group, and let go whoever waited for it alone."""
+        if self._must_clear:
+            self._on_disk(self._directory.commit, {}, self._counter, False, True)
+            self._must_clear, self._refill = False, self._everything()
+            self._is_whole = False
+        if self._refill is not None and len(self._pending) < GROUP_MAX:
+            self._refill_some(self._refill)
+        self._under_way = dict(islice(self._pending.items(), GROUP_MAX))
+        if not self._under_way and self._is_whole:
+            self._wake.clear()
+            return
+        for instance in self._under_way:
+            del self._pending[instance]
+        whole = self._refill is None
+        try:
+            self._on_disk(self._directory.commit, self._under_way, self._counter, whole, False)
+        except (Damaged, Failing):
+            self._pending = {**self._under_way, **self._pending}
+            raise
+        finally:
+            self._under_way = {}
+        self._is_whole = whole
+        self._works()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        ready = [instance for instance in self._waiting if not self._is_unsaved(instance)]
+        if ready:
+            acts = [self._waiting.pop(instance) for instance in ready]
+            gevent.spawn(_do_all, acts)  # the network may make them wait
+
+    def _is_unsaved(self, instance: Instance) -> bool:
+        return self._must_clear or instance in self._pending or instance in self._under_way
+
+    def _begin_anew(self, why: str) -> None:
+        """The file cannot be believed: write all that the binder knows into another one."""
+        if not self.failing:
+            self._say(f"{why}; the file is set aside, and all that is known is written anew")
+        try:
+            self._on_disk(self._directory.begin_anew, self.identity, self._counter, False)
+        except Failing as error:
+            self._fails(str(error))
+        else:
+            self._refill, self._is_whole = self._everything(), False
+            self._wake.set()
+
+    def _everything(self) -> Iterator[dict[Instance, Word | None]]:
+        """All that the binder knows, group by group. What changes meanwhile is told anyway."""
+        table = self._binder.registry.table
+        for group in range(GROUPS):
+            cursor: bytes | None = b""
+            while cursor is not None:
+                page, cursor = table.page(group, (1 << GROUPS) - 1, cursor, GROUP_MAX)
+                yield {instance: (version, present) for instance, version, present in page}
+
+    def _refill_some(self, words: Iterator[dict[Instance, Word | None]]) -> None:
+        some = next(words, None)
+        if some is None:
+            self._refill = None
+        else:
+            self._pending.update(some)
+
+    def _fails(self, why: str) -> None:
+        """Nobody is confirmed now: who asks again is confirmed when the disk is back."""
+        if not self.failing:
+            self._say(f"cannot be written to ({why}); new subscriptions are not confirmed")
+        self.failing = why
+        self.counts["confirmations dropped, the disk failing"] += len(self._waiting)
+        self._waiting.clear()
+
+    def _works(self) -> None:
+        if self.failing:
+            self._say("can be written to again")
+        self.failing = None
+
+    def _say(self, what: str) -> None:
+        _log.info("state in %s: %s", self._directory.path, what)
+
+    def _on_disk(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Have a thread make a call that waits for the disk, while the others run."""
+
+        def attempt() -> tuple[_T | None, Exception | None]:
+            try:
+                return call(*args, **kwargs), None
+            except (Damaged, Failing) as error:  # the pool would tell the hub before us
+                return None, error
+
+        with self._disk:
+            result, error = get_hub().threadpool.apply(attempt)
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
+
+
+def _do_all(acts: list[Callable[[], None]]) -> None:
+    for act in acts:
+        act()

@@ -1,0 +1,289 @@
+"""The file in which a binder keeps what it knows: SQLite, with checks of our own.
+
+SQLite sees to it that a group of changes is on disk whole or not at all (WAL, synchronous FULL).
+What it cannot see is a byte that has changed on the disk. So each row has a check, and one row of
+`meta`, written with every group, says how many rows there are and what their checks add up to.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+from zlib import crc32
+
+from prr.config import Limits
+from prr.core.effects import Word
+from prr.core.restoring import Row, key_of, row_of
+from prr.wire.address import Instance
+
+APPLICATION_ID = 0x70727231
+"""Tells our file from all other SQLite files."""
+
+FORMAT = 1
+"""The version of the tables below. A file with a higher one was written by a newer program."""
+
+ROWS_MAX = Limits().instances + 2 * Limits().removals
+"""More rows than a binder ever keeps: such a file is damaged."""
+
+READ_MAX = 2000
+"""Rows read at a time, by a thread: some 2 ms."""
+
+WAL_BYTES_MAX = 16 << 20
+"""The write-ahead log is cut down to this when a great change is through."""
+
+_SCHEMA = {
+    b"CREATE TABLE entry (place BLOB PRIMARY KEY, version BLOB, present INTEGER, hash INTEGER)"
+    b" WITHOUT ROWID",
+    b"CREATE TABLE meta (file BLOB, identity BLOB, counter BLOB, whole INTEGER, commits INTEGER,"
+    b" entries INTEGER, hashes INTEGER, hash INTEGER)",
+}
+
+_DAMAGE = {
+    *(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB),
+    *(sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA),
+}
+"""SQLite's words for a file that is no good. What else it may say, a disk may recover from."""
+
+
+_Execute: TypeAlias = Callable[..., sqlite3.Cursor]
+
+
+class Damaged(Exception):
+    """The file cannot be believed. The text says why."""
+
+
+class Failing(Exception):
+    """The disk does not do what it should. The text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a file says of itself. `whole`: it holds all that the binder had to keep."""
+
+    file: bytes
+    identity: int
+    counter: int
+    whole: bool
+    commits: int = 0
+    entries: int = 0
+    hashes: int = 0
+
+    def row(self) -> tuple[bytes | int, ...]:
+        """Its row; SQLite's integers are too short for two of the numbers."""
+        identity, counter = (n.to_bytes(8, "little") for n in (self.identity, self.counter))
+        counts = self.commits, self.entries, self.hashes
+        row = self.file, identity, counter, int(self.whole), *counts
+        return *row, crc32(repr(row).encode())
+
+    @staticmethod
+    def of(row: tuple[Any, ...]) -> "Meta":
+        """The meaning of a row that was read; Damaged if it does not agree with its check."""
+        *values, check = row
+        if crc32(repr(tuple(values)).encode()) != check:
+            raise Damaged("what it says of itself is damaged")
+        file, identity, counter, whole, commits, entries, hashes = values
+        identity, counter = (int.from_bytes(n, "little") for n in (identity, counter))
+        return Meta(file, identity, counter, bool(whole), commits, entries, hashes)
+
+
+def create(path: Path, identity: int, counter: int, whole: bool) -> None:
+    """Put a new, empty state file in the place of whatever is at `path`.
+
+    It is made under another name first: who is killed meanwhile leaves nothing half done.
+    Raises Failing.
+    """
+    new = path.with_name(path.name + ".new")
+    for leftover in path.parent.glob(new.name + "*"):
+        leftover.unlink()
+    with _told(), closing(_connect(new, "rwc")) as connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        for statement in sorted(_SCHEMA):
+            connection.execute(statement.decode())
+        meta = Meta(os.urandom(8), identity, counter, whole)
+        connection.execute(f"INSERT INTO meta VALUES {_places(1, 8)}", meta.row())
+        connection.execute("PRAGMA journal_mode = WAL")
+    new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+class StateFile:
+    """One open file. Its calls wait for the disk, and may come from any thread, one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Damaged or Failing."""
+        self._path = path
+        with _told():
+            self._inode = path.stat().st_ino
+            self._connection = _connect(path, "rw")
+            try:
+                self._prepare()
+                self._identify()
+                self.meta = self._read_meta()
+            except BaseException:
+                self._connection.close()
+                raise
+        self._reading: sqlite3.Cursor | None = None
+        self._entries_read = self._hashes_read = 0
+
+    def read(self) -> list[Row]:
+        """The next rows; none at the end. Raises Damaged, and Failing.
+
+        Nothing may be committed before the end: the rows are compared with what the file says of
+        itself.
+        """
+        with _told():
+            if self._reading is None:
+                self._reading = self._connection.execute("SELECT * FROM entry")
+            rows: list[Row] = self._reading.fetchmany(READ_MAX)
+        self._entries_read += len(rows)
+        try:
+            self._hashes_read += sum(row[-1] for row in rows)
+        except TypeError:
+            raise Damaged("a row without a check") from None
+        if self._entries_read > self.meta.entries or (not rows and not self._is_complete()):
+            raise Damaged(f"of {self.meta.entries} entries some are missing or not the last ones")
+        return rows
+
+    def commit(
+        self, words: Mapping[Instance, Word | None], counter: int, whole: bool, clear: bool = False
+    ) -> None:
+        """Put a group of changes on disk; with `clear` everything else goes. When this returns it
+        is there. Raises Damaged, and Failing: then it may be there or not."""
+        if not self._is_in_place():
+            raise Damaged("the file is gone, or another one is in its place")
+        rows = [row_of(instance, word) for instance, word in words.items() if word is not None]
+        with _told(), self._transaction() as execute:
+            meta = self._cleared(execute) if clear else self._without(execute, words)
+            if rows:
+                values = [value for row in rows for value in row]
+                execute(f"INSERT INTO entry VALUES {_places(len(rows), 4)}", values)
+            meta = replace(
+                meta,
+                counter=counter,
+                whole=whole,
+                commits=meta.commits + 1,
+                entries=meta.entries + len(rows),
+                hashes=meta.hashes + sum(row[-1] for row in rows),
+            )
+            execute("DELETE FROM meta")
+            execute(f"INSERT INTO meta VALUES {_places(1, 8)}", meta.row())
+        self.meta = meta
+
+    def close(self) -> None:
+        """Leave the file in good order, all in one piece, if the disk lets us."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _prepare(self) -> None:
+        for pragma in (
+            "locking_mode = EXCLUSIVE",  # SQLite needs no shared memory beside the file then
+            "synchronous = FULL",
+            "trusted_schema = OFF",
+            "cell_size_check = ON",
+        ):
+            self._connection.execute(f"PRAGMA {pragma}")
+
+    def _identify(self) -> None:
+        execute = self._connection.execute
+        if execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+            raise Damaged("it is no state of a binder")
+        (version,) = execute("PRAGMA user_version").fetchone()
+        if version != FORMAT:
+            raise Damaged(f"it has format {version}, and this program knows {FORMAT}")
+        if {sql for (sql,) in execute("SELECT sql FROM sqlite_master")} != _SCHEMA:
+            raise Damaged("its tables are not ours")
+        if execute("PRAGMA journal_mode = WAL").fetchone() != (b"wal",):
+            raise Damaged("it cannot be written to by way of a log")
+        execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
+
+    def _read_meta(self) -> Meta:
+        rows = self._connection.execute("SELECT * FROM meta LIMIT 2").fetchall()
+        if len(rows) != 1:
+            raise Damaged("it does not say how much it holds")
+        meta = Meta.of(rows[0])
+        if not 0 <= meta.entries <= ROWS_MAX:
+            raise Damaged(f"it says that it holds {meta.entries} entries")
+        return meta
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self._path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def _cleared(self, execute: _Execute) -> Meta:
+        """Take out all rows; what is left."""
+        execute("DELETE FROM entry")
+        return replace(self.meta, entries=0, hashes=0)
+
+    def _without(self, execute: _Execute, instances: Collection[Instance]) -> Meta:
+        """Take out the rows of some instances; what is left. A statement for all of them: after
+        each one this thread has to wait for its turn to run Python."""
+        meta = self.meta
+        if not instances:
+            return meta
+        keys = [key_of(instance) for instance in instances]
+        theirs = f"FROM entry WHERE place IN (VALUES {_places(len(keys), 1)})"
+        sums = execute(f"SELECT count(*), coalesce(sum(hash), 0) {theirs}", keys)
+        entries, hashes = sums.fetchone()
+        if entries:
+            execute(f"DELETE {theirs}", keys)
+        return replace(meta, entries=meta.entries - entries, hashes=meta.hashes - hashes)
+
+    def _is_complete(self) -> bool:
+        seen = self._entries_read, self._hashes_read
+        return seen == (self.meta.entries, self.meta.hashes)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[_Execute]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection.execute
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+            raise
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection that is told where a transaction begins and ends."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.text_factory = bytes  # damaged text must not raise anything
+    return connection
+
+
+def _places(rows: int, columns: int) -> str:
+    row = "(" + ",".join("?" * columns) + ")"
+    return ",".join([row] * rows)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in our own words what SQLite and the system raise."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code & 0xFF in _DAMAGE:
+            raise Damaged(str(error)) from error
+        raise Failing(str(error)) from error
+    except UnicodeDecodeError as error:  # an error's text, with names out of a damaged file
+        raise Damaged("SQLite cannot even say what is wrong with it") from error
+    except OSError as error:
+        raise Failing(error.strerror or str(error)) from error

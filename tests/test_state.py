@@ -1,0 +1,410 @@
+"""The state on disk: what was confirmed is there again, or its loss is told; never a wrong row."""
+
+import os
+import shutil
+import sqlite3
+from random import Random
+
+import pytest
+
+from prr.config import BadInput
+from prr.core.binder import Binder
+from prr.core.effects import Confirm, Persist
+from prr.core.restoring import row_of
+from prr.shell.statedir import StateDirectory
+from prr.shell.statefile import Damaged, Failing
+from prr.wire.address import address_of
+from prr.wire.frames import Lookup, Removed, Subscribe, Subscribed, Unknown
+from prr.wire.versions import Version
+from tests.cores import at, sent
+
+IDENTITY = 77
+CLIENT = ("10.0.9.9", 999)
+
+
+@pytest.fixture
+def opened():
+    """Opens state directories, and closes them in the end."""
+    directories = []
+
+    def open_(path):
+        directories.append(StateDirectory(path))
+        return directories[-1]
+
+    yield open_
+    for directory in directories:
+        directory.leave()
+
+
+def words(numbers, start=5, present=True):
+    return {at(2, "10.0.0.1", n): (Version(n + 1, IDENTITY, start), present) for n in numbers}
+
+
+def rows_of(directory):
+    """All that can be read, as words; Damaged at the end if there is more that cannot."""
+    binder = Binder(frozenset(), (), IDENTITY, Random(1), keeps=True)
+    restoring = binder.restoring(0)
+    found, why = {}, None
+    try:
+        while rows := directory.read():
+            damaged = restoring.take(rows, 0.0)
+            if damaged:
+                why = f"{damaged} damaged"
+            found |= {row[0][2:]: row for row in rows if isinstance(row[0], bytes)}
+    except (Damaged, Failing) as error:
+        why = str(error)
+    table = binder.registry.table
+    kept = {}
+    for instance in found:
+        if isinstance(instance, bytes) and len(instance) == 7:
+            version = table.version(instance)
+            removal = table.removal(instance)
+            if version or removal:
+                kept[instance] = (version or removal, version is not None)
+    return kept, why
+
+
+def filled(path, groups=40, size=25):
+    """A directory with some groups committed; the rows, and the directory, still open."""
+    directory = StateDirectory(path)
+    directory.open(IDENTITY)
+    expected = {}
+    for group in range(groups):
+        some = words(range(group * size, group * size + size), present=group % 5 != 4)
+        directory.commit(some, 1000 + group, True)
+        expected |= some
+    return directory, expected
+
+
+# The core.
+
+
+def kept_binder(*, restored=True):
+    binder = Binder(frozenset(), (), IDENTITY, Random(1), keeps=True)
+    if restored:
+        binder.restoring(0)
+        binder.start(0.0)
+    return binder
+
+
+def persisted(effects):
+    return [effect for effect in effects if isinstance(effect, Persist)]
+
+
+def test_a_subscription_is_to_be_put_on_disk_before_it_is_confirmed():
+    instance = at(2, "10.0.0.1", 7)
+    effects = kept_binder().handle(Subscribe(2), address_of(instance), 1.0)
+    assert effects[0] == Persist({instance: (Version(1, IDENTITY, 0), True)}, 1)
+    assert effects[-1] == Confirm(instance, Subscribed(), address_of(instance))
+    assert not sent(effects)
+
+
+def test_a_renewal_that_changes_nothing_is_confirmed_by_way_of_the_disk_all_the_same():
+    binder, instance = kept_binder(), at(2, "10.0.0.1", 7)
+    binder.handle(Subscribe(2), address_of(instance), 1.0)
+    effects = binder.handle(Subscribe(2), address_of(instance), 2.0)
+    assert effects == [Confirm(instance, Subscribed(), address_of(instance))]
+
+
+def test_a_leave_is_acknowledged_once_it_is_on_disk():
+    binder, instance = kept_binder(), at(2, "10.0.0.1", 7)
+    binder.handle(Subscribe(2), address_of(instance), 1.0)
+    effects = binder.handle(Removed(instance), address_of(instance), 2.0)
+    assert persisted(effects) == [Persist({instance: (Version(2, IDENTITY, 1), False)}, 2)]
+    assert Confirm(instance, Removed(instance), address_of(instance)) in effects
+
+
+def test_what_is_forgotten_is_to_be_forgotten_on_disk():
+    binder = kept_binder()
+    for n, now in ((1, 0.0), (2, 3601.0)):
+        instance = at(2, "10.0.0.1", n)
+        binder.handle(Subscribe(2), address_of(instance), now)
+        effects = binder.handle(Removed(instance), address_of(instance), now)
+    assert persisted(effects)[0].words[at(2, "10.0.0.1", 1)] is None
+
+
+def test_a_binder_that_keeps_nothing_notes_nothing():
+    binder = Binder(frozenset(), (), IDENTITY, Random(1))
+    effects = binder.handle(Subscribe(2), ("10.0.0.1", 7), 1.0)
+    assert not persisted(effects)
+    assert sent(effects) == [(Subscribed(), ("10.0.0.1", 7))]
+
+
+def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_started():
+    binder = kept_binder(restored=False)
+    restoring = binder.restoring(40)
+    assert binder.handle(Lookup(2), CLIENT, 0.0) == []
+    instance = at(2, "10.0.0.1", 7)
+    assert restoring.take([row_of(instance, (Version(9, IDENTITY, 5), True))], 0.0) == 0
+    assert len(sent(binder.handle(Lookup(2), CLIENT, 0.0))) == 1
+    assert binder.handle(Lookup(3), CLIENT, 0.0) == []
+    assert not persisted(binder.start(0.0))
+    assert sent(binder.handle(Lookup(3), CLIENT, 0.0)) == [(Unknown(), CLIENT)]
+    assert binder.deadline() <= 15.0  # it will be asked within a lease
+    effects = binder.handle(Subscribe(2), ("10.0.0.2", 7), 0.0)
+    assert persisted(effects)[0].counter == 41
+
+
+def test_a_newer_word_heard_while_reading_is_not_undone():
+    binder = kept_binder(restored=False)
+    restoring = binder.restoring(40)
+    instance = at(2, "10.0.0.1", 7)
+    binder.handle(Subscribe(2), address_of(instance), 0.0)
+    restoring.take([row_of(instance, (Version(9, IDENTITY, 5), False))], 0.0)
+    assert instance in binder.registry
+    binder.handle(Removed(instance), address_of(instance), 0.0)
+    restoring.take([row_of(instance, (Version(9, IDENTITY, 5), True))], 0.0)
+    assert instance not in binder.registry
+
+
+def test_restored_tables_have_the_same_digest():
+    whole, given_back = kept_binder(), kept_binder(restored=False)
+    rows = []
+    for n in range(100):
+        instance = at(n % 3, "10.0.0.1", n)
+        for effect in persisted(whole.handle(Subscribe(n % 3), address_of(instance), 0.0)):
+            rows += [row_of(i, word) for i, word in effect.words.items()]
+    given_back.restoring(0).take(rows, 0.0)
+    assert not persisted(given_back.start(0.0))  # it is on disk already
+    assert given_back.registry.table.digest() == whole.registry.table.digest()
+    turns = {given_back.registry.turns.next((1,))[0] for _ in range(33)}
+    assert len(turns) == 33
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda k, v, p, c: (k, v, 1 - p, c),
+        lambda k, v, p, c: (k, v, p, c ^ 1),
+        lambda k, v, p, c: (k, v, p, None),
+        lambda k, v, p, c: (k, v, 2, c),
+        lambda k, v, p, c: (k + v[:1], v[1:], p, c),
+        lambda k, v, p, c: (k, v[:-1] + b"\xff", p, c),
+        lambda k, v, p, c: (k[:2] + b"\x03" + k[3:], v, p, c),
+        lambda k, v, p, c: (k[:1] + b"\x03" + k[2:], v, p, c),
+        lambda k, v, p, c: (None, v, p, c),
+        lambda k, v, p, c: ("nineBytes", v, p, c),
+        lambda k, v, p, c: (k, 5, p, c),
+    ],
+)
+@pytest.mark.parametrize("present", [True, False])
+def test_a_damaged_row_is_seen_and_left_out(damage, present):
+    binder = kept_binder(restored=False)
+    row = row_of(at(2, "10.0.0.1", 7), (Version(9, IDENTITY, 5), present))
+    assert binder.restoring(0).take([damage(*row)], 0.0) == 1
+    assert len(binder.registry) == 0
+    assert binder.restoring(0).take([row], 0.0) == 0
+
+
+# The file.
+
+
+def test_what_was_committed_is_read_back(tmp_path, opened):
+    directory, expected = filled(tmp_path / "deep" / "state")
+    directory.commit({at(2, "10.0.0.1", 3): None}, 5000, True)
+    del expected[at(2, "10.0.0.1", 3)]
+    directory.leave()
+    again = opened(tmp_path / "deep" / "state")
+    meta, losses = again.open(1)
+    assert (meta.identity, meta.counter, meta.entries) == (IDENTITY, 5000, len(expected))
+    assert losses == []
+    assert rows_of(again) == (expected, None)
+
+
+def copies(source, target):
+    """A copy of a directory as a power cut leaves it: while it is open."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    return target
+
+
+def check_damaged(path, expected, committed):
+    """Whatever is at `path`: no row is wrong, and if one is missing that is told."""
+    directory = StateDirectory(path)
+    try:
+        meta, losses = directory.open(1)
+        found, why = rows_of(directory)
+    finally:
+        directory.leave()
+    assert all(word in committed[instance] for instance, word in found.items())
+    told = bool(losses) or why is not None or meta.identity != IDENTITY
+    assert told or found == expected
+    if not told:
+        assert meta.identity == IDENTITY
+    return told
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A state with something in its log as well, and all words that were ever committed."""
+    path = tmp_path_factory.mktemp("sample") / "state"
+    directory, expected = filled(path, groups=20, size=60)
+    directory.close()  # into the main file
+    directory.open(IDENTITY)
+    for group in range(6):
+        some = words((group, group + 1), start=9)
+        directory.commit(some, 2000 + group, True)
+        expected |= some
+    committed = {instance: {word} for instance, word in expected.items()}
+    for group in range(20):
+        for instance, word in words(
+            range(group * 60, group * 60 + 60), present=group % 5 != 4
+        ).items():
+            committed[instance].add(word)
+    shutil.copytree(path, path.with_name("copy"))
+    directory.leave()
+    return path.with_name("copy"), expected, committed
+
+
+def test_the_sample_is_sound(sample, tmp_path):
+    path, expected, committed = sample
+    assert (path / "binder.sqlite-wal").stat().st_size > 4 * 4096
+    assert not check_damaged(copies(path, tmp_path / "state"), expected, committed)
+
+
+@pytest.mark.parametrize("name", ["binder.sqlite", "binder.sqlite-wal"])
+def test_a_truncated_file_is_told(name, sample, tmp_path):
+    path, expected, committed = sample
+    size = (path / name).stat().st_size
+    rng = Random(name)
+    told = 0
+    for length in [0, 1, 99, 100, 4096, size - 1, *(rng.randrange(size) for _ in range(9))]:
+        copy = copies(path, tmp_path / "state")
+        with (copy / name).open("r+b") as file:
+            file.truncate(length)
+        told += check_damaged(copy, expected, committed)
+    assert told >= 10
+
+
+@pytest.mark.parametrize("name", ["binder.sqlite", "binder.sqlite-wal", "witness"])
+def test_a_flipped_byte_changes_nothing_or_is_told(name, sample, tmp_path):
+    path, expected, committed = sample
+    data = (path / name).read_bytes()
+    rng = Random(name)
+    places = [*range(0, min(100, len(data)), 9), *(rng.randrange(len(data)) for _ in range(15))]
+    told = 0
+    for place in places:
+        copy = copies(path, tmp_path / "state")
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << rng.randrange(8)
+        (copy / name).write_bytes(damaged)
+        told += check_damaged(copy, expected, committed)
+    assert told >= (0 if name == "witness" else 5)
+
+
+@pytest.mark.parametrize("name", ["binder.sqlite", "binder.sqlite-wal"])
+def test_a_page_of_junk_or_zeros_is_told(name, sample, tmp_path):
+    path, expected, committed = sample
+    data = (path / name).read_bytes()
+    rng = Random(name)
+    for place in range(0, len(data), 4 * 4096):
+        for junk in (bytes(4096), rng.randbytes(4096)):
+            copy = copies(path, tmp_path / "state")
+            (copy / name).write_bytes(data[:place] + junk + data[place + 4096 :])
+            check_damaged(copy, expected, committed)
+
+
+def test_a_missing_file_is_told(sample, tmp_path):
+    path, expected, committed = sample
+    for name in ("binder.sqlite", "binder.sqlite-wal"):
+        copy = copies(path, tmp_path / "state")
+        (copy / name).unlink()
+        assert check_damaged(copy, expected, committed)
+
+
+def foreign(path):
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE entry (a, b)")
+    connection.commit()
+    connection.close()
+
+
+def newer(path):
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 9")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda path: path.write_bytes(b""), "no state of a binder"),
+        (lambda path: path.write_bytes(b"junk" * 5000), "not a database"),
+        (lambda path: (path.unlink(), foreign(path)), "no state of a binder"),
+        (newer, "format 9, and this program knows 1"),
+    ],
+    ids=["empty", "junk", "foreign", "newer"],
+)
+def test_a_file_that_is_no_good_is_set_aside_and_a_new_one_begun(spoil, why, tmp_path, opened):
+    directory, _ = filled(tmp_path, groups=2)
+    directory.leave()
+    spoil(tmp_path / "binder.sqlite")
+    spoiled = (tmp_path / "binder.sqlite").read_bytes()
+    directory = opened(tmp_path)
+    meta, (told,) = directory.open(5)
+    assert why in told
+    assert told.endswith("set aside as binder.sqlite.damaged-1")
+    assert (tmp_path / "binder.sqlite.damaged-1").read_bytes()[:40] == spoiled[:40]
+    assert (meta.identity, meta.entries) == (5, 0)
+    directory.commit(words(range(3)), 3, True)
+
+
+def test_only_the_newest_files_set_aside_are_kept(tmp_path):
+    for number in range(5):
+        directory = StateDirectory(tmp_path)
+        directory.open(number)
+        directory.leave()
+        (tmp_path / "binder.sqlite").write_bytes(b"junk%d" % number)
+    directory = StateDirectory(tmp_path)
+    directory.open(9)
+    directory.leave()
+    names = sorted(path.name for path in tmp_path.glob("*damaged*"))
+    assert names == [f"binder.sqlite.damaged-{n}" for n in (3, 4, 5)]
+
+
+def test_a_crash_in_the_middle_of_making_a_file_leaves_no_half_file(tmp_path, opened):
+    (tmp_path / "binder.sqlite.new").write_bytes(b"half")
+    (tmp_path / "binder.sqlite-wal").write_bytes(b"of one that is gone")
+    directory = opened(tmp_path)
+    directory.open(5)
+    directory.commit(words(range(3)), 3, True)
+    assert len(rows_of(directory)[0]) == 3
+
+
+def test_a_file_that_vanishes_or_is_replaced_under_the_binder_is_noticed(tmp_path, opened):
+    directory = opened(tmp_path)
+    directory.open(5)
+    (tmp_path / "binder.sqlite").unlink()
+    for _ in range(2):
+        with pytest.raises(Damaged, match="gone"):
+            directory.commit(words(range(3)), 3, True)
+    directory.begin_anew(5, 3, False)
+    directory.commit(words(range(3)), 3, True)
+
+
+def test_a_state_that_cannot_be_had_is_bad_input(tmp_path, opened):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="Not a directory; write a directory"):
+        StateDirectory(tmp_path / "file" / "state")
+    opened(tmp_path)
+    with pytest.raises(BadInput, match=rf"process id {os.getpid()}; stop that one"):
+        StateDirectory(tmp_path)
+
+
+@pytest.mark.slow
+def test_thousands_of_damages_are_told_or_change_nothing(sample, tmp_path):
+    path, expected, committed = sample
+    rng = Random(1)
+    told = 0
+    for _ in range(3000):
+        copy = copies(path, tmp_path / "state")
+        name = rng.choice(("binder.sqlite", "binder.sqlite-wal"))
+        data = bytearray((copy / name).read_bytes())
+        if rng.random() < 0.3:
+            del data[rng.randrange(len(data)) :]
+        for _ in range(rng.choice((0, 1, 1, 2, 9))):
+            place = rng.randrange(len(data) or 1)
+            data[place : place + 1] = rng.randbytes(1)
+        (copy / name).write_bytes(data)
+        told += check_damaged(copy, expected, committed)
+    assert told > 1000

@@ -1,0 +1,303 @@
+"""The state of real binders: kill -9, all of them at once, a second one, a disk that fails."""
+
+import errno
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from random import Random
+
+import gevent
+import pytest
+
+from prr.core.binder import Binder
+from prr.core.effects import Confirm, Persist
+from prr.shell import state as state_module
+from prr.shell.state import State
+from prr.shell.statefile import Failing
+from prr.wire.address import address_of
+from prr.wire.frames import Removed, Subscribe
+from tests.cores import at
+from tests.nodes import binder_arguments, eventually, free_port, run, wire
+
+CONFIRMED = b"\x06"
+
+
+def subscribe(peer, type_, binder):
+    """Subscribe, bare, and have it confirmed."""
+    assert peer.ask(bytes((5, type_)), binder.address) == CONFIRMED
+
+
+# Real processes.
+
+
+def test_what_was_confirmed_is_answered_by_the_next_process(cluster, peers, tmp_path):
+    server, client = peers(), peers()
+    arguments = [*binder_arguments(free_port(), []), "--state", str(tmp_path / "state")]
+    binder = cluster.start(*arguments)
+    subscribe(server, 2, binder)
+    binder.kill()
+    again = cluster.start(*arguments)
+    assert client.ask(b"\x02\x02", again.address) == b"\x03" + wire(2, server.address)[1:]
+    again.wait_for("1 of 1 entries restored")
+    assert client.ask(b"\x02\x03", again.address) == b"\x04"
+    assert again.terminate() == 0
+    assert not (tmp_path / "state" / "binder.sqlite-wal").exists()
+
+
+def test_all_binders_are_killed_at_once_and_nothing_is_lost(cluster, peers, tmp_path):
+    ports = [free_port() for _ in range(3)]
+    lines = [
+        [*binder_arguments(port, ports), "--state", str(tmp_path / str(port))] for port in ports
+    ]
+    binders = [cluster.start(*line) for line in lines]
+    servers = [peers() for _ in range(9)]
+    for number, server in enumerate(servers):
+        subscribe(server, 2, binders[number % 3])
+    for binder in binders:
+        binder.process.send_signal(signal.SIGKILL)
+    for binder in binders:
+        binder.process.wait(10)
+    again = [cluster.start(*line) for line in lines]
+    expected = {b"\x03" + wire(2, server.address)[1:] for server in servers}
+    client = peers()
+
+    def found(binder):
+        return {client.ask(b"\x02\x02", binder.address) for _ in range(9)}
+
+    for binder in again:
+        assert found(binder) <= expected
+        eventually(lambda binder=binder: found(binder) == expected)
+
+
+def test_a_leave_that_was_acknowledged_is_not_undone(cluster, peers, tmp_path):
+    server, client = peers(), peers()
+    arguments = [*binder_arguments(free_port(), []), "--state", str(tmp_path)]
+    binder = cluster.start(*arguments)
+    subscribe(server, 2, binder)
+    leave = b"\x0a" + wire(2, server.address)
+    assert server.ask(leave, binder.address) == leave
+    binder.kill()
+    again = cluster.start(*arguments)
+    assert client.ask(b"\x02\x02", again.address) == b"\x04"
+
+
+def test_a_second_binder_in_the_same_directory_is_told_who_has_it(cluster, tmp_path):
+    binder = cluster.binder("--state", str(tmp_path))
+    ended = run("binder", "--listen", "127.0.0.1:0", "--state", str(tmp_path))
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert f"in use by the binder with process id {binder.process.pid}; stop" in ended.stderr
+
+
+def test_a_damaged_file_is_set_aside_and_the_peers_fill_the_new_one(cluster, peers, tmp_path):
+    server, client = peers(), peers()
+    ports = [free_port(), free_port()]
+    lines = [
+        [*binder_arguments(port, ports), "--state", str(tmp_path / str(port))] for port in ports
+    ]
+    one, two = (cluster.start(*line) for line in lines)
+    subscribe(server, 2, one)
+    answer = b"\x03" + wire(2, server.address)[1:]
+    eventually(lambda: client.ask(b"\x02\x02", two.address) == answer)
+    one.terminate()
+    path = tmp_path / str(ports[0]) / "binder.sqlite"
+    path.write_bytes(path.read_bytes()[:5000])
+    for name, pattern in (("1", "set aside"), ("2", "1 of 1 entries restored")):
+        one = cluster.start(*lines[0])
+        one.wait_for(pattern)
+        assert client.ask(b"\x02\x02", one.address) == answer, name
+        one.wait_for("synced this binder")
+        one.terminate()
+
+
+def test_without_a_state_the_binder_says_that_it_keeps_nothing(cluster):
+    cluster.binder().wait_for("nothing is kept on disk: started without --state DIR")
+
+
+def test_status_tells_of_the_state(cluster, tmp_path):
+    kept, plain = cluster.binder("--state", str(tmp_path)), cluster.binder()
+    kept.wait_for("entries restored")
+    assert "all on disk" in run("status", "--binder", kept.name).stdout
+    assert "nothing kept on disk" in run("status", "--binder", plain.name).stdout
+
+
+def test_sqlite_is_only_loaded_for_a_state():
+    code = "import sys, prr.cli.roles; sys.exit('sqlite3' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# A disk that fails, in this process.
+
+
+class Disk:
+    """A state, its binder, and a disk that can be told to fail."""
+
+    def __init__(self, path, monkeypatch):
+        monkeypatch.setattr(state_module, "RETRY_PAUSE", 0.005)
+        self.state = State(path, 77)
+        self.binder = Binder(frozenset(), (), self.state.identity, Random(1), keeps=True)
+        self.state.attach(self.binder)
+        self.state.restore(self.act)
+        self.confirmed = []
+        self.trouble = None
+        self.groups = []
+        commit = self.state._directory.commit
+
+        def failing(words, *rest, **named):
+            if self.trouble is not None:
+                raise self.trouble
+            self.groups.append(len(words))
+            commit(words, *rest, **named)
+
+        self.state._directory.commit = failing
+
+    def act(self, effects):
+        for effect in effects:
+            if isinstance(effect, Persist):
+                self.state.keep(effect)
+            elif isinstance(effect, Confirm):
+                self.state.once_kept(
+                    effect.instance, partial(self.confirmed.append, effect.instance)
+                )
+
+    def say(self, frame, instance):
+        self.act(self.binder.handle(frame, address_of(instance), time.monotonic()))
+
+    def settle(self, condition):
+        with gevent.Timeout(5):
+            while not condition():
+                gevent.sleep(0.001)
+
+    def close(self):
+        if self.state is not None:
+            self.state.close()
+            self.state = None
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    """Makes one in tmp_path; again, once the one before is closed."""
+    made = []
+
+    def make():
+        made.append(Disk(tmp_path, monkeypatch))
+        return made[-1]
+
+    yield make
+    made[-1].trouble = None
+    made[-1].close()
+
+
+ONE, TWO = at(2, "10.0.0.1", 1), at(2, "10.0.0.1", 2)
+
+
+def test_a_confirmation_leaves_after_the_commit_and_changes_are_committed_in_groups(disk):
+    one = disk()
+    many = [at(2, "10.0.0.1", number + 1) for number in range(100)]
+    for instance in many:
+        one.say(Subscribe(2), instance)
+    assert one.confirmed == []
+    one.settle(lambda: len(one.confirmed) == 100)
+    assert len(one.groups) <= 3
+    one.say(Subscribe(2), many[0])  # a renewal, of which everything is on disk
+    assert one.confirmed == [*many, many[0]]
+
+
+def test_a_subscription_that_comes_twice_is_not_confirmed_before_the_commit(disk):
+    one = disk()
+    one.say(Subscribe(2), ONE)
+    one.say(Subscribe(2), ONE)
+    assert one.confirmed == []
+    one.settle(lambda: one.confirmed)
+    gevent.sleep(0.01)
+    assert one.confirmed == [ONE]
+
+
+def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_next_is(disk, caplog):
+    caplog.set_level("INFO", "prr")
+    one = disk()
+    one.say(Subscribe(2), ONE)
+    one.settle(lambda: one.confirmed)
+    one.trouble = Failing("database or disk is full")
+    one.say(Subscribe(2), TWO)
+    one.settle(lambda: one.state.counts["confirmations dropped, the disk failing"])
+    assert one.binder.handle(Subscribe(2), address_of(ONE), 0.0)[-1].instance == ONE
+    one.say(Subscribe(2), ONE)  # nothing new: confirmed
+    assert one.confirmed == [ONE, ONE]
+    assert one.state.status() == {"unsaved": 1, "failing": "database or disk is full"}
+    gevent.sleep(0.03)  # several attempts
+    one.trouble = None
+    one.settle(lambda: one.state.failing is None)
+    one.say(Subscribe(2), TWO)
+    one.settle(lambda: TWO in one.confirmed)
+    said = [record.getMessage() for record in caplog.records]
+    assert len([line for line in said if "cannot be written to (database" in line]) == 1
+    assert len([line for line in said if "can be written to again" in line]) == 1
+    one.close()
+    assert set(disk().binder.registry.table.instances(b"", 9)[0]) == {ONE, TWO}
+
+
+def test_a_file_that_is_lost_under_way_is_written_anew_with_all_that_is_known(disk, tmp_path):
+    one = disk()
+    one.say(Subscribe(2), ONE)
+    one.settle(lambda: one.confirmed)
+    (tmp_path / "binder.sqlite").unlink()
+    one.say(Subscribe(2), TWO)
+    one.settle(lambda: TWO in one.confirmed and not one.state.unsaved and one.state._is_whole)
+    one.close()
+    again = disk()
+    assert set(again.binder.registry.table.instances(b"", 9)[0]) == {ONE, TWO}
+    assert again.binder.identity == one.binder.identity
+
+
+def test_more_changes_than_can_wait_for_a_disk_are_written_anew(disk, monkeypatch):
+    monkeypatch.setattr(state_module, "PENDING_MAX", 10)
+    one = disk()
+    one.say(Subscribe(2), ONE)
+    one.settle(lambda: one.confirmed)
+    one.trouble = Failing("no")
+    many = [at(3, "10.0.0.1", number + 1) for number in range(40)]
+    for instance in many:
+        one.say(Subscribe(3), instance)
+        assert one.state.unsaved <= 11
+    one.say(Removed(ONE), ONE)
+    one.say(Subscribe(3), many[0])
+    assert one.confirmed == [ONE]
+    one.trouble = None
+    one.settle(lambda: not one.state.unsaved and one.state._is_whole)
+    one.close()
+    again = disk()
+    table = again.binder.registry.table
+    assert set(table.instances(b"", 99)[0]) == set(many)
+    assert table.removal(ONE)
+
+
+def test_the_counter_rises_beyond_all_that_was_used_even_uncommitted(disk):
+    counters = []
+    for _ in range(3):
+        one = disk()
+        one.trouble = Failing("no")
+        one.say(Subscribe(2), ONE)
+        counters.append(one.binder.registry.table.version(ONE).counter)
+        one.close()
+    assert sorted(set(counters)) == counters
+
+
+def test_a_disk_that_is_full_at_the_start_does_not_keep_the_binder_from_serving(
+    tmp_path, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prr.shell.statedir.create", full)
+        one = Disk(tmp_path, monkeypatch)
+        one.say(Subscribe(2), ONE)
+        one.settle(lambda: one.state.counts["confirmations dropped, the disk failing"])
+    one.settle(lambda: not one.state.failing)
+    one.say(Subscribe(2), ONE)
+    one.settle(lambda: one.confirmed == [ONE])
+    one.close()

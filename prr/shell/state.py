@@ -29,9 +29,6 @@ from prr.wire.trailer import GROUPS
 GROUP_MAX = 1000
 """Changes committed at once: a few ms of work for the thread, which shares Python with look-ups."""
 
-TAKEN_MAX = 250
-"""Rows given back to the binder at once: a ms of work, for which a look-up may have to wait."""
-
 WAITING_MAX = 4096
 """Confirmations that wait for the disk; the servers beyond are not confirmed, and ask again."""
 
@@ -162,11 +159,8 @@ class State:
         why = None
         try:
             while rows := self._on_disk(self._directory.read):
-                for at in range(0, len(rows), TAKEN_MAX):
-                    some = rows[at : at + TAKEN_MAX]
-                    bad = self._restoring.take(some, time.monotonic())
-                    sound, damaged = sound + len(some) - bad, damaged + bad
-                    gevent.sleep(0)
+                bad = self._restoring.take(rows, time.monotonic())
+                sound, damaged = sound + len(rows) - bad, damaged + bad
         except (Damaged, Failing) as error:
             why = str(error)
         took = time.monotonic() - began_at

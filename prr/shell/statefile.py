@@ -28,8 +28,8 @@ FORMAT = 1
 ROWS_MAX = Limits().instances + 2 * Limits().removals
 """More rows than a binder ever keeps: such a file is damaged."""
 
-READ_MAX = 2000
-"""Rows read at a time, by a thread: some 2 ms."""
+READ_MAX = 400
+"""Rows read at a time: what follows in the binder takes 2 ms, for which a look-up may wait."""
 
 WAL_BYTES_MAX = 16 << 20
 """The write-ahead log is cut down to this when a great change is through."""

@@ -1,6 +1,7 @@
 """The benchmarks of peers, failover and scale run, and their report is made. Tiny runs."""
 
 import json
+import shlex
 import shutil
 import threading
 
@@ -19,7 +20,7 @@ def run(capsys):
     def run(main, *arguments):
         assert main(["--json", *arguments]) == 0
         result = json.loads(capsys.readouterr().out)
-        assert result["made_by"]["command"].endswith(" ".join(arguments))
+        assert result["made_by"]["command"].endswith(shlex.join(arguments))
         return result
 
     return run

@@ -11,6 +11,7 @@ from prr.cli.exits import NO_BINDER, YES
 from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
+from prr.core.peers import PEERS_MAX
 from prr.core.server import Server
 from prr.shell.addresses import own_ips, resolve
 from prr.shell.datagrams import Datagrams
@@ -25,6 +26,8 @@ from prr.wire.frames import Role
 def run_binder(read: Callable[[], BinderConfig]) -> int:
     """Be a binder until a signal; the exit code. `read` gives its settings, again at SIGHUP."""
     config = read()
+    if len(config.peers) > PEERS_MAX:
+        raise BadInput(f"{len(config.peers)} peers; write {PEERS_MAX} at most")
     log_to_stderr()
     handed = handed_over()
     sockets = take_lanes(handed) if handed else open_lanes(resolve(config.listen, gevent.socket))

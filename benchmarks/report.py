@@ -106,7 +106,7 @@ def _section(result: Mapping[str, Any], title: str, body, *more) -> str:
         key: value for key, value in result.items() if key not in ("made_by", "took_seconds")
     }
     command = f"`{made_by['command']}`  \n{made}"
-    return f"## {title}\n\n{body(figures, *more)}\n{command}\n"
+    return f"## {title}\n\n{body(figures, *more).rstrip()}\n\n{command}\n"
 
 
 def _peers(figures: Mapping[str, Any], folder: Path) -> str:
@@ -129,6 +129,7 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
         "",
         "look-ups/s",
         "CPU us each",
+        "core used",
         "prr is times as fast",
         "lost or wrong",
         "what it does",
@@ -194,8 +195,8 @@ def _failover(figures: Mapping[str, Any], folder: Path) -> str:
     note = (
         "Named: the last look-up's answer, from any binder, that gave the dead one. A killed "
         "server is noticed by the first client whose datagram is refused; one that is stopped says "
-        "nothing, so the client waits its 2 s before it complains, as that of 2016 did. The timing "
-        "of 2016 is played (`lab.py`), not those programs.\n"
+        "nothing, so the client waits its 2 s before it complains, as that of 2016 did. The "
+        "timing of 2016 is played (`lab.py`), not those programs.\n"
     )
     return f"{_picture('failover', 'charts')}{_table(head, rows)}\n{note}\n{''.join(unserved)}"
 

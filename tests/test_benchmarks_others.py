@@ -1,6 +1,7 @@
 """The benchmarks of peers, failover and scale run, and their report is made. Tiny runs."""
 
 import json
+import shlex
 import shutil
 import threading
 
@@ -19,7 +20,7 @@ def run(capsys):
     def run(main, *arguments):
         assert main(["--json", *arguments]) == 0
         result = json.loads(capsys.readouterr().out)
-        assert result["made_by"]["command"].endswith(" ".join(arguments))
+        assert result["made_by"]["command"].endswith(shlex.join(arguments))
         return result
 
     return run
@@ -171,6 +172,7 @@ def test_the_report_tells_what_was_found(tmp_path):
     report.write(RESULTS, tmp_path, readme)
     text = (tmp_path / "RESULTS.md").read_text()
     assert "| knotd SRV | 125,000 | 5.0 | 0.9 | 0.8 | 0 | all of them |" in text
+    assert "| CPU us each | core used | prr is times as fast |" in text
     assert "Ahead of prr: knotd SRV." in text
     assert "Level with it (within 15%): memcached UDP." in text
     assert "Behind it: redis GET." in text

@@ -13,6 +13,7 @@ from prr.cli.exits import NO_BINDER, YES
 from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
+from prr.core.peers import PEERS_MAX
 from prr.core.server import Server
 from prr.shell.addresses import own_ips, resolve
 from prr.shell.datagrams import Datagrams
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 def run_binder(read: Callable[[], BinderConfig]) -> int:
     """Be a binder until a signal; the exit code. `read` gives its settings, again at SIGHUP."""
     config = read()
+    if len(config.peers) > PEERS_MAX:
+        raise BadInput(f"{len(config.peers)} peers; write {PEERS_MAX} at most")
     log_to_stderr()
     state = _open_state(config.state)
     handed = handed_over()

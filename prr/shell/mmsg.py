@@ -78,7 +78,7 @@ class Received(Protocol):
         """
 
 
-def received_by(bound: socket.socket, most: int) -> Received:
+def received_by(bound: socket.socket, most: int = BURST_MAX) -> Received:
     """The bursts of a socket that does not block, of `most` datagrams (1 to BURST_MAX).
 
     One by one where the system has no calls for more.

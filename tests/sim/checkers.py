@@ -6,7 +6,7 @@ says of the world outside it takes from Truth, which the processes write as thin
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,7 @@ class Ledger:
         self._peers = frozenset(binder.cluster.peers_of(binder.address))
         self._started_at = binder.now
         self._lookup: Lookup | None = None
+        self._open: defaultdict[Address, list[int]] = defaultdict(list)  # look-ups not answered
         self._source: Address | None = None
         self._heard_peer = not self._peers
         self._credit: Counter[Address] = Counter()  # datagrams that may go to strangers
@@ -98,6 +99,8 @@ class Ledger:
         """A datagram is about to be handled."""
         self._source = source
         self._lookup = frame if isinstance(frame, Lookup) else None
+        if isinstance(frame, Lookup):
+            self._open[source].append(frame.type)
         if source not in self._peers:
             self._credit[source] += 1
         elif isinstance(frame, ServiceList):
@@ -112,13 +115,11 @@ class Ledger:
         if target not in self._peers:
             self._check_stranger(frame, target, data)
         if isinstance(frame, Found):
-            if self._lookup is None or target != self._source:
-                raise Violation(f"{self._name}: answers a look-up that nobody made")
-            self._check_found(make_instance(self._lookup.type, frame.address))
+            self._check_found(make_instance(self._answered(target), frame.address))
         elif isinstance(frame, FoundInstance):
             self._check_found(frame.instance)
         elif isinstance(frame, Unknown) and frame.trailer is None:  # else it is an opinion
-            self._check_unknown()
+            self._check_unknown(self._answered(target))
         elif isinstance(frame, Removed) and target == address_of(frame.instance):
             self._left[frame.instance] = self._truth.up.get(frame.instance)
 
@@ -194,10 +195,17 @@ class Ledger:
             if ago > WITHDRAWAL_GRACE:
                 raise Violation(f"{self._name}: hands out {name}, which left {ago:.1f} s ago")
 
-    def _check_unknown(self) -> None:
+    def _answered(self, target: Address) -> int:
+        """The type of the look-up that is answered: this one, or the first that had to wait."""
+        types = self._open[target]
+        if not types:
+            raise Violation(f"{self._name}: answers a look-up that nobody made")
+        is_at_once = self._lookup is not None and target == self._source
+        return types.pop(-1 if is_at_once else 0)
+
+    def _check_unknown(self, type_: int) -> None:
         if not self._heard_peer and self._binder.now - self._started_at < SYNC_SILENCE:
             raise Violation(f"{self._name}: denies a service before it has heard its peers")
-        type_ = self._lookup.type if self._lookup else None
         for instance, server in self._truth.up.items():
             is_asked_for = type_of(instance) == type_ and server.running
             if is_asked_for and adapter.holds(self._binder.core, instance):

@@ -18,7 +18,7 @@ POOL = [at(number % 2, "10.0.0.1", number) for number in range(12)]
 @pytest.fixture
 def small_tables(monkeypatch):
     """Few buckets, so that instances share them."""
-    monkeypatch.setattr(table, "_bucket_of", lambda one: one[5] % 3 * GROUPS + one[5] % 2)
+    monkeypatch.setattr(table, "bucket_of", lambda one: one[5] % 3 * GROUPS + one[5] % 2)
 
 
 def fill(real, present, removed=()):
@@ -127,8 +127,8 @@ def test_the_pages_of_a_group_show_what_lies_in_the_buckets_asked_for(size, smal
             assert rows == [
                 row
                 for row in every
-                if table._bucket_of(row[0]) // GROUPS == group
-                and buckets >> table._bucket_of(row[0]) % GROUPS & 1
+                if table.bucket_of(row[0]) // GROUPS == group
+                and buckets >> table.bucket_of(row[0]) % GROUPS & 1
             ]
 
 

@@ -125,8 +125,8 @@ class Binder:
 
     @property
     def is_ready(self) -> bool:
-        """It has heard what its peers know, or waited long enough for them."""
-        return self._replication.is_synced
+        """It has heard its disk and its peers, or waited long enough for them."""
+        return self._is_started and self._replication.is_synced
 
     def summary(self, now: float) -> str:
         """How it is, and whom it hears, in one line; see `status`."""

@@ -107,16 +107,13 @@ class Watch:
         return self._verify(instance, now)
 
     def left(self, instance: Instance, now: float) -> list[Effect]:
-        """An instance said itself that it is gone. Unless that was a late copy of what it said
-        before it came back, it will not answer; an answer to an older question proves nothing."""
+        """An instance said itself that it is gone. Unless that was a late copy, it will not answer;
+        an answer to an older question proves nothing."""
         self._verifications.cancel_older(instance, now)
         return self.said_to_be_gone(instance, now)
 
     def readmit(self, instance: Instance, now: float) -> list[Effect]:
-        """One that had left subscribes again: a late copy of an old datagram, or is it back?
-
-        If it is, it will ask for its confirmation again.
-        """
+        """One that had left subscribes again: if that is no late copy, it will ask again."""
         return self._verify(instance, now, start=LEFT)
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
@@ -131,10 +128,10 @@ class Watch:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
-        pending = [self._verifications.deadline()]
+        parts = (self._verifications, self._homes, self._backlog)
+        pending = [part.deadline() for part in parts]
         if not self._verifications.full:  # else they wait until there is room
             pending += [self._leases.first(), self._rechecks.first()]
-        pending += [self._homes.deadline(), self._backlog.deadline()]
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
@@ -154,8 +151,7 @@ class Watch:
                 break
             if self._may_live(instance):
                 effects += self._verify(instance, now)
-        effects += self._scan(now)
-        return effects
+        return effects + self._scan(now)
 
     def _verify(self, instance: Instance, now: float, start: int | None = None) -> list[Effect]:
         """Ask an instance, there or gone, whether it lives; later, if there is no room now."""

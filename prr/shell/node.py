@@ -37,23 +37,18 @@ from prr.shell.datagrams import Datagrams
 from prr.shell.journal import Journal
 from prr.shell.log import flush_log
 from prr.shell.mmsg import has_mmsg
+from prr.shell.outbox import Outbox
 from prr.shell.probe import Prober
 from prr.shell.reader import Reader
 from prr.shell.telling import Teller
 from prr.shell.vitals import Vitals
-from prr.wire.address import Address, describe_address
+from prr.wire.address import Address
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Role
 
 if TYPE_CHECKING:  # it brings SQLite with it, which is for binders that keep a state
     from prr.shell.state import State
-
-UNREACHABLE_MAX = 64
-"""Targets remembered as unreachable, so that each is logged once and not at every datagram."""
-
-WAITING_MAX = 1024
-"""Requests that wait for room to send; the answers beyond are lost, as UDP may lose them."""
 
 ALARM_GRAIN = 0.005
 """Seconds to which the core's deadlines are rounded up: five hundred verifications under way wake
@@ -83,7 +78,6 @@ class Node:
         self._role = role
         self._first_line = first_line
         self._lanes = lanes
-        self._datagrams = lanes[0]
         self._state = state
         self._crew = Crew()
         self._readers = [Reader(lane, self._crew, self._serve_next) for lane in lanes]
@@ -91,8 +85,8 @@ class Node:
         self._journal = Journal()
         self._alarm_at: float | None = None
         self._alarm = get_hub().loop.timer(0)
-        self._unreachable: set[Address] = set()
         self._counts: Counter[str] = Counter()
+        self._outbox = Outbox(lanes[0], self._step_aside, self._counts)
         self._teller: Teller | None = None
         if self._binder is not None:
             self._teller = Teller(self._binder, self._count_all, self._journal, state)
@@ -100,7 +94,6 @@ class Node:
         self._told_frames = 0
         self._reread: Callable[[], None] | None = None
         self._hung_up = gevent.event.Event()
-        self._waiting = 0
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
 
@@ -137,8 +130,7 @@ class Node:
         self._vitals.start()
         self._see_if_ready()
         try:
-            stop = self._stopped.get()
-            assert stop is not None
+            assert (stop := self._stopped.get()) is not None
         finally:
             for handler in handlers:
                 handler.cancel()
@@ -159,13 +151,13 @@ class Node:
         for effect in effects:
             match effect:
                 case Send():
-                    self._send(encode(effect.frame), effect.target)
+                    self._outbox.send(encode(effect.frame), effect.target)
                 case Persist():
                     assert self._state is not None
                     self._state.keep(effect)
                 case Confirm():
                     assert self._state is not None
-                    answer = partial(self._send, encode(effect.frame), effect.target)
+                    answer = partial(self._outbox.send, encode(effect.frame), effect.target)
                     self._state.once_kept(effect.instance, answer)
                 case Probe():
                     self._prober.ask(effect)
@@ -174,7 +166,7 @@ class Node:
                 case Tell():
                     assert self._teller is not None
                     told = self._teller.answer(effect)
-                    self._send(encode(told.frame), told.target)
+                    self._outbox.send(encode(told.frame), told.target)
                 case Stop():
                     self._stopped.set(effect)
         self._set_alarm()
@@ -206,7 +198,7 @@ class Node:
             for number in range(sent, count)
         ]
         for answer, target in late:
-            self._send(answer, target)
+            self._outbox.send(answer, target)
 
     def _serve(self, data: bytes, source: Address) -> None:
         try:
@@ -217,34 +209,10 @@ class Node:
         self._counts["frames received"] += 1
         self.act(self._core.handle(frame, source, time.monotonic()))
 
-    def _send(self, data: bytes, target: Address) -> None:
-        try:
-            while not self._datagrams.send(data, target):
-                if self._waiting >= WAITING_MAX:
-                    self._counts["datagrams dropped, the network being full"] += 1
-                    return
-                self._wait_to_send()
-        except OSError as error:
-            self._counts["datagrams that could not be sent"] += 1
-            self._now_unreachable(target, error)
-            return
-        if target in self._unreachable:
-            self._unreachable.remove(target)
-            _log.info("reachable again %s", describe_address(target))
-
-    def _wait_to_send(self) -> None:
+    def _step_aside(self) -> None:
+        """This greenlet is about to wait: whatever it reads is read by another one."""
         for reader in self._readers:
             reader.step_aside()
-        self._waiting += 1
-        try:
-            self._datagrams.wait_to_send()
-        finally:
-            self._waiting -= 1
-
-    def _now_unreachable(self, target: Address, error: OSError) -> None:
-        if target not in self._unreachable and len(self._unreachable) < UNREACHABLE_MAX:
-            self._unreachable.add(target)
-            _log.info("unreachable %s: %s", describe_address(target), error.strerror)
 
     def _probed(self, probe: Probe, outcome: Outcome) -> None:
         """Let a greenlet of its own tell the core: what follows may have to wait."""

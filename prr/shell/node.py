@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import gevent
 import gevent.event
@@ -130,7 +130,7 @@ class Node:
         self._vitals.start()
         self._see_if_ready()
         try:
-            assert (stop := self._stopped.get()) is not None
+            stop = cast(Stop, self._stopped.get())
         finally:
             for handler in handlers:
                 handler.cancel()

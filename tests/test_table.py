@@ -18,7 +18,7 @@ POOL = [at(number % 2, "10.0.0.1", number) for number in range(12)]
 @pytest.fixture
 def small_tables(monkeypatch):
     """Few buckets, so that instances share them."""
-    monkeypatch.setattr(table, "_bucket_of", lambda one: one[5] % 3 * GROUPS + one[5] % 2)
+    monkeypatch.setattr(table, "bucket_of", lambda one: one[5] % 3 * GROUPS + one[5] % 2)
 
 
 def fill(real, present, removed=()):

@@ -136,7 +136,8 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_confirms_nobody_new_and_heals(cluster, peers, small_disk):
-    binder = cluster.start(*binder_arguments(free_port(), []), "--state", str(small_disk / "state"))
+    arguments = [*binder_arguments(free_port(), []), "--state", str(small_disk / "state")]
+    binder = cluster.start(*arguments)
     client, load = peers(), Load(binder.address)
     eventually(lambda: load.subscribe(1) == 1)
     filler = small_disk / "filler"
@@ -150,12 +151,19 @@ def test_a_full_disk_confirms_nobody_new_and_heals(cluster, peers, small_disk):
     binder.wait_for("cannot be written to")
     for _ in range(20):
         assert client.ask(b"\x02\x02", binder.address)[0] == 3
+    binder.kill()
+    before = len(load.confirmed)
+    binder = cluster.start(*arguments)
+    binder.wait_for("entries restored")
+    assert client.ask(b"\x02\x02", binder.address)[0] == 3
+    assert load.subscribe(5) == 0
     filler.unlink()
     binder.wait_for("can be written to again")
     eventually(lambda: load.subscribe(5) == 5)
     binder.kill()
     kept, losses = kept_in(small_disk / "state")
     assert (kept >= load.confirmed, losses) == (True, [])
+    assert len(load.confirmed) >= before + 5 >= 6
 
 
 @pytest.mark.parametrize("hours", [1, -1, 87_600, -87_600])

@@ -127,8 +127,8 @@ def test_the_pages_of_a_group_show_what_lies_in_the_buckets_asked_for(size, smal
             assert rows == [
                 row
                 for row in every
-                if table._bucket_of(row[0]) // GROUPS == group
-                and buckets >> table._bucket_of(row[0]) % GROUPS & 1
+                if table.bucket_of(row[0]) // GROUPS == group
+                and buckets >> table.bucket_of(row[0]) % GROUPS & 1
             ]
 
 

@@ -301,3 +301,25 @@ def test_a_disk_that_is_full_at_the_start_does_not_keep_the_binder_from_serving(
     one.say(Subscribe(2), ONE)
     one.settle(lambda: one.confirmed == [ONE])
     one.close()
+
+
+def test_a_disk_that_is_full_at_the_start_is_read_all_the_same(tmp_path, monkeypatch):
+    one = Disk(tmp_path, monkeypatch)
+    one.say(Subscribe(2), ONE)
+    one.settle(lambda: one.confirmed)
+    one.close()
+
+    def full(*_):
+        raise Failing("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prr.shell.statefile.StateFile.commit", full)
+        again = Disk(tmp_path, monkeypatch)
+        assert ONE in again.binder.registry
+        again.say(Subscribe(2), TWO)
+        again.settle(lambda: again.state.counts["confirmations dropped, the disk failing"])
+    again.settle(lambda: not again.state.failing)
+    again.close()
+    third = Disk(tmp_path, monkeypatch)
+    assert set(third.binder.registry.table.instances(b"", 9)[0]) == {ONE, TWO}
+    third.close()

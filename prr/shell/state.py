@@ -158,7 +158,7 @@ class State:
         sound = damaged = 0
         why = None
         try:
-            while rows := self._on_disk(self._directory.read):
+            while not self._closing and (rows := self._on_disk(self._directory.read)):
                 bad = self._restoring.take(rows, time.monotonic())
                 sound, damaged = sound + len(rows) - bad, damaged + bad
         except (Damaged, Failing) as error:

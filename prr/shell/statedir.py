@@ -75,7 +75,11 @@ class StateDirectory:
 
     def read(self) -> list[Row]:
         """The next rows of the file that was opened; none at the end. Raises Damaged, Failing."""
-        return self._file.read() if self._file else []
+        if self._file is None:  # a full disk, which refused the first commit, can still be read
+            if self._known is None:
+                return []
+            self._file = self._open_again()
+        return self._file.read()
 
     def commit(
         self, words: Mapping[Instance, Word | None], counter: int, whole: bool, clear: bool = False

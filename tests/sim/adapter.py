@@ -8,7 +8,7 @@ from typing import Any
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.deadlines import Deadlines
-from prr.core.effects import Effect, Send, Stop
+from prr.core.effects import Effect, Send, Stop, Word
 from prr.core.peers import PEERS_MAX, Peers
 from prr.core.ring import Ring
 from prr.core.server import Server
@@ -25,6 +25,7 @@ def make_binder(
     identity: int,
     rng: Random,
     tight: int,
+    keeps: bool,
 ) -> Binder:
     """A binder's core. `tight` is the room for verifications at once; 0: as much as usual."""
     return Binder(
@@ -34,6 +35,7 @@ def make_binder(
         rng=rng,
         wire=WireForm.LAB2016 if lab2016 else WireForm.SPEC,
         limits=Limits(verifications=tight) if tight else Limits(),
+        keeps=keeps,
     )
 
 
@@ -67,6 +69,14 @@ def make_lab_server(
 def instances(binder: Binder) -> list[Instance]:
     """All that a binder holds."""
     return [instance for bucket in binder.registry.table._present if bucket for instance in bucket]
+
+
+def words(binder: Binder) -> dict[Instance, Word]:
+    """The last word about each instance that a binder knows or remembers."""
+    table = binder.registry.table
+    there = {i: (v, True) for bucket in table._present if bucket for i, v in bucket.items()}
+    gone = {i: (v, False) for bucket in table._removed if bucket for i, v in bucket.items()}
+    return there | gone
 
 
 def holds(binder: Binder, instance: Instance) -> bool:

@@ -11,6 +11,7 @@ from prr.core.effects import Stop
 from prr.wire.address import Address, Instance, describe, make_instance, type_of
 from tests.sim import adapter
 from tests.sim.checkers import Truth
+from tests.sim.disk import Disk
 from tests.sim.faults import Options
 from tests.sim.network import Host, Network
 from tests.sim.process import Process
@@ -47,6 +48,7 @@ class Cluster:
         self.binders: list[BinderProcess | None] = [None] * options.binders
         self.servers: list[ServerProcess | None] = [None] * options.servers
         self.clients: list[ClientProcess] = []
+        self._disks: dict[int, Disk] = {}
         self._starts = 0
         for place, count in (("binder", options.binders), ("server", options.servers)):
             for index in range(count):
@@ -80,15 +82,18 @@ class Cluster:
         host = self._up("binder", index)
         address = host.ip, BINDER_PORT
         identity, rng = self._identity()
+        disk = self._disk(index, identity) if self.options.disk else None
         core = adapter.make_binder(
             address,
             self.peers_of(address),
             self.options.lab2016,
-            identity,
+            disk.identity if disk else identity,
             rng,
             self.options.tight,
+            keeps=disk is not None,
         )
-        self.binders[index] = binder = BinderProcess(self, host, self._clock(), core, address)
+        binder = BinderProcess(self, host, self._clock(), core, address, disk)
+        self.binders[index] = binder
         binder.start()
 
     def start_server(self, index: int, type_: int) -> None:
@@ -245,6 +250,10 @@ class Cluster:
         host = self.network.hosts[self._ip(place, index)]
         host.up = True
         return host
+
+    def _disk(self, index: int, identity: int) -> Disk:
+        rng = Random(f"{self.options.seed}/disk/{index}")
+        return self._disks.setdefault(index, Disk(identity, rng))
 
     def _identity(self) -> tuple[int, Random]:
         """What makes one process's core different from every other's."""

@@ -89,6 +89,7 @@ class Options:
     tight: int  # room for verifications at once; 0: as much as usual
     quiet: bool  # after the faults nobody calls, so the binders notice alone
     lab_servers: float  # share of the servers that are of 2016, where nothing would lose them
+    disk: bool = False  # binders keep what they know; no seed says so, a test does
 
     @property
     def has_lab_servers(self) -> bool:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from prr.core.binder import Binder
 from prr.core.client import Client
-from prr.core.effects import Effect, Outcome, Probe, Report, Send, Stop
+from prr.core.effects import Confirm, Effect, Outcome, Persist, Probe, Report, Send, Stop
 from prr.core.server import Server
 from prr.wire.address import Address, Instance, address_of, describe, make_instance
 from prr.wire.frames import Frame, Removed, Role, Subscribe
 from tests.sim import adapter
 from tests.sim.checkers import Ledger, Question
+from tests.sim.disk import COMMIT_TAKES, Disk
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import TIMER_LATE, Process
 from tests.sim.trace import one_line
@@ -37,14 +38,26 @@ class BinderProcess(Process):
     core: Binder
 
     def __init__(
-        self, cluster: Cluster, host: Host, clock: Clock, core: Binder, address: Address
+        self,
+        cluster: Cluster,
+        host: Host,
+        clock: Clock,
+        core: Binder,
+        address: Address,
+        disk: Disk | None,
     ) -> None:
         super().__init__(cluster, host, clock)
         self.core = core
         self.address = address
+        self.disk = disk
         self.ledger = Ledger(self)
         self._socket = Socket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
+
+    def start(self) -> None:
+        if self.disk is not None:
+            self.disk.restore(self.core, self.now)
+        super().start()
 
     def receive(self, data: bytes, source: Address) -> None:
         frame = read(data, self.role)
@@ -65,10 +78,13 @@ class BinderProcess(Process):
         for effect in effects:
             match effect:
                 case Send(frame=frame, target=target):
-                    data = self.encode(frame)
-                    self.trace("->", frame, target)
-                    self.ledger.sent(frame, target, data)
-                    self._socket.send(data, target)
+                    self._send(frame, target)
+                case Persist():
+                    self.disk.write(effect)
+                    takes = self.disk.rng.uniform(*COMMIT_TAKES)
+                    self.at(self.world.now + takes, self._commit)
+                case Confirm(instance=instance, frame=frame, target=target):
+                    self.disk.once_kept(instance, partial(self._send, frame, target))
                 case Probe():
                     self.world.at(self.world.now, self._may_be_preempted)
                     self.at(self.world.now, partial(self._ask, effect))
@@ -81,7 +97,19 @@ class BinderProcess(Process):
                 case _:
                     raise Violation(f"{self.name}: nobody knows the effect {effect!r}")
         self.ledger.bounded()
+        if self.disk is not None and self.running:
+            self.disk.check(self.core, self.name)
         self.set_alarm()
+
+    def _send(self, frame: Frame, target: Address) -> None:
+        data = self.encode(frame)
+        self.trace("->", frame, target)
+        self.ledger.sent(frame, target, data)
+        self._socket.send(data, target)
+
+    def _commit(self) -> None:
+        for act in self.disk.commit():
+            act()
 
     def _ask(self, probe: Probe) -> None:
         """What prr.shell.probe does."""

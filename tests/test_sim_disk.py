@@ -1,0 +1,43 @@
+"""The simulator's binders with disks: what a crash leaves is what was committed, and no more.
+
+At every step what was written has to be all that the core knows, and after the faults the cluster
+has to come to rest as it does without disks.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from prr.core.table import Table
+from tests.sim.faults import options_for
+from tests.sim.run import run_options
+
+CRASHING = [seed for seed in range(400) if options_for(seed).binder_crashes]
+
+
+def judge(seed):
+    """What is wrong with the run of a seed whose binders have disks; None if it is well."""
+    return run_options(replace(options_for(seed), disk=True)).reason
+
+
+@pytest.mark.parametrize("seed", CRASHING[:12])
+def test_binders_that_come_back_from_their_disks_come_to_rest(seed):
+    assert judge(seed) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [*range(100), *CRASHING[12:]])
+def test_many_binders_that_come_back_from_their_disks_come_to_rest(seed):
+    assert judge(seed) is None
+
+
+def test_a_change_that_is_not_written_is_found(monkeypatch):
+    """The check is checked."""
+    remove = Table.remove
+
+    def silently(table, *arguments):
+        remove(table, *arguments)
+        table.note_changes()
+
+    monkeypatch.setattr(Table, "remove", silently)
+    assert any("what it wrote about" in (judge(seed) or "") for seed in CRASHING[:12])

@@ -92,7 +92,7 @@ class Line:
                 for at in range(0, len(questions), LOOKUP_BYTES):
                     self.socket.send(questions[at : at + LOOKUP_BYTES])
         self.asked += count
-        self.active_at = when
+        self.active_at = time.perf_counter()
         self._asked_at.append([when, count])
 
     def hear(self, now: float, tally: Tally) -> None:

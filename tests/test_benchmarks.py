@@ -3,12 +3,15 @@
 import json
 import re
 import threading
+import time
 from collections import Counter
 
 import pytest
 
 from benchmarks import limit, load
+from benchmarks.generator import ANSWER_LIMIT, Line
 from benchmarks.tally import Tally, right_answers
+from prr.text import parse_peer
 from prr.wire.address import make_instance
 from prr.wire.codec import decode, encode
 from prr.wire.frames import Role, ServiceList
@@ -151,6 +154,15 @@ def test_an_answer_of_another_type_is_wrong_unless_a_loss_has_shifted_the_order(
     assert Tally(doubtful=Counter({(2, answer): 3})).wrong([one, other]) == 3
     assert Tally(doubtful=Counter({(None, answer): 3})).wrong([one, other]) == 0
     assert Tally(doubtful=Counter({(None, answer): 3})).wrong([other]) == 3
+
+
+def test_a_generator_that_is_late_does_not_take_a_binder_for_silent(fake_binder):
+    line = Line(parse_peer(fake_binder(b"\x04")), b"\x01", set())
+    with line.socket:
+        now = time.perf_counter()
+        line.ask(1, now - 2 * ANSWER_LIMIT)
+        assert not line.is_spent(now)
+        assert line.is_spent(now + 2 * ANSWER_LIMIT)
 
 
 def test_waits_are_told_by_the_share_that_did_not_exceed_them():

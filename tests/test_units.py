@@ -82,7 +82,7 @@ def test_enabled_means_started_with_the_machine(tmp_path):
 @needs_systemd
 def test_a_node_that_is_killed_or_hangs_is_back_at_once_and_for_ever(tmp_path):
     found = run_scenario(tmp_path, "faults")
-    assert sorted(found["killed_s"])[len(found["killed_s"]) // 2] < KILL_TO_ANSWER_MAX, found
+    assert max(found["killed_s"]) < KILL_TO_ANSWER_MAX, found
     assert found["hung_s"] < WATCHDOG + 1.0, found
     assert all(count >= 10 for count in found["restarts"].values()), found
     assert found["hardened"] == ["CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"]

@@ -5,15 +5,27 @@ from threading import Thread
 
 import pytest
 
-from prr.shell.listing import fetch_list
+from prr.shell.listing import fetch_list, fetch_text
 from prr.wire.codec import decode, encode
 from prr.wire.frames import ListRequest, Role, ServiceList
-from prr.wire.trailer import Trailer
+from prr.wire.trailer import TEXT_BYTES_MAX, Question, Trailer
 from tests.cores import at
 
 ALL = [at(1, "10.0.0.1", port) for port in range(1, 7)]
 PAGES = {b"": (ALL[:2], ALL[1]), ALL[1]: (ALL[2:4], ALL[3]), ALL[3]: (ALL[4:], None)}
 """By the cursor that is asked with: the instances, and the cursor of the next page."""
+
+
+TEXT = bytes(number % 251 for number in range(2 * TEXT_BYTES_MAX + 100))
+
+
+def page_for(asked):
+    """The instances and the trailer of the answer."""
+    if asked.question is not None:
+        part = TEXT[asked.offset : asked.offset + TEXT_BYTES_MAX]
+        return (), Trailer(nonce=asked.nonce, offset=len(TEXT), text=part)
+    instances, cursor = PAGES[asked.cursor]
+    return instances, Trailer(cursor=cursor, nonce=asked.nonce)
 
 
 @pytest.fixture
@@ -30,8 +42,7 @@ def binder():
                     return
                 question = decode(data, Role.BINDER)
                 assert isinstance(question, ListRequest)
-                instances, cursor = PAGES[question.trailer.cursor]
-                trailer = Trailer(cursor=cursor, nonce=question.trailer.nonce)
+                instances, trailer = page_for(question.trailer)
                 for _ in range(often):
                     bound.sendto(encode(ServiceList(tuple(instances), trailer=trailer)), source)
 
@@ -45,6 +56,14 @@ def binder():
         threads[0].join()
 
 
-@pytest.mark.parametrize("times", [(1, 1, 1), (0, 1, 1, 1), (1, 0, 1, 1), (2, 1, 1), (1, 2, 1)])
+TIMES = [(1, 1, 1), (0, 1, 1, 1), (1, 0, 1, 1), (2, 1, 1), (1, 2, 1)]
+
+
+@pytest.mark.parametrize("times", TIMES)
+def test_the_whole_text_comes_whatever_happens_to_its_parts(times, binder):
+    assert fetch_text(binder(*times), Question.STATUS) == TEXT
+
+
+@pytest.mark.parametrize("times", TIMES)
 def test_the_whole_list_comes_whatever_happens_to_its_pages(times, binder):
     assert fetch_list(binder(*times)) == ALL

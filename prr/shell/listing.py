@@ -9,7 +9,7 @@ from prr.wire.address import Address, Instance
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import ListRequest, Role, ServiceList
-from prr.wire.trailer import Question, Trailer
+from prr.wire.trailer import PART_BITS, Question, Trailer
 
 PAGE_LIMIT = 2.0
 """Seconds in which each page must come, all resends included."""
@@ -40,7 +40,7 @@ def fetch_list(binder: Address) -> list[Instance] | None:
 def fetch_text(binder: Address, question: Question, instance: bytes | None = None) -> bytes | None:
     """What `binder` answers to a question; None when it does not answer."""
     text = b""
-    nonce = secrets.randbits(63)
+    nonce = secrets.randbits(63 - PART_BITS) << PART_BITS
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:
             asking.connect(binder)
@@ -54,6 +54,7 @@ def fetch_text(binder: Address, question: Question, instance: bytes | None = Non
             text += answer.trailer.text
             if len(text) >= (answer.trailer.offset or 0) or not answer.trailer.text:
                 return text
+            nonce += 1
 
 
 def _fetch_page(asking: socket.socket, binder: Address, wanted: Trailer) -> ServiceList | None:

@@ -11,7 +11,7 @@ from prr.core.effects import Send, Tell
 from prr.shell.journal import Journal
 from prr.wire.address import Address, Instance
 from prr.wire.frames import ServiceList
-from prr.wire.trailer import TEXT_BYTES_MAX, Question, Trailer
+from prr.wire.trailer import PART_BITS, TEXT_BYTES_MAX, Question, Trailer
 
 if TYPE_CHECKING:
     from prr.shell.state import State
@@ -39,7 +39,7 @@ class Teller:
 
     def answer(self, tell: Tell) -> Send:
         """One part of the text that is asked for; its nonce says of which asking."""
-        key = (tell.target, tell.nonce)
+        key = (tell.target, tell.nonce >> PART_BITS)
         text = self._texts.get(key)
         if text is None:
             text = self._texts[key] = self._compose(tell)

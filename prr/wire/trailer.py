@@ -56,6 +56,10 @@ class Question(IntEnum):
 TEXT_BYTES_MAX = 1200
 """Of a text that is sent in parts, so much at once."""
 
+PART_BITS = 16
+"""The lowest bits of the nonce with which a part is asked for number the part, so that a late copy
+of one is not taken for the next; the others name the text, all of whose parts are of one moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -179,7 +183,7 @@ KEYS = (
         "text",
         f"bytes, at most {TEXT_BYTES_MAX}",
         lambda value: type(value) is bytes and len(value) <= TEXT_BYTES_MAX,
-        "a part of the answer to `question`: JSON",
+        "a part of the answer to `question`: JSON; the lowest 16 bits of its nonce number the part",
     ),
 )
 

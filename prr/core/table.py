@@ -15,6 +15,7 @@ from zlib import crc32
 
 from prr.config import Limits
 from prr.core.effects import Word
+from prr.core.neighbours import Neighbours
 from prr.wire.address import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.versions import Version, encode_version
@@ -32,6 +33,7 @@ class Table:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._present: list[dict[Instance, Version]] = [{} for _ in range(BUCKETS)]
+        self._neighbours = Neighbours(BUCKETS)
         self._removed: list[dict[Instance, Version]] = [{} for _ in range(BUCKETS)]
         self._removals: deque[tuple[float, Instance, Version]] = deque()
         self._digests = [0] * BUCKETS
@@ -85,7 +87,8 @@ class Table:
         """`instance` is present, at `version`."""
         self._note(instance)
         bucket = bucket_of(instance)
-        self._drop(instance, bucket)
+        if not self._drop(instance, bucket):
+            self._neighbours.add(instance, bucket)
         self._removed[bucket].pop(instance, None)
         self._present[bucket][instance] = version
         self._toggle(instance, version, bucket)
@@ -96,7 +99,8 @@ class Table:
         """`instance` is gone, since `version`."""
         self._note(instance)
         bucket = bucket_of(instance)
-        self._drop(instance, bucket)
+        if self._drop(instance, bucket):
+            self._neighbours.remove(instance, bucket)
         self._removed[bucket][instance] = version
         self._removals.append((now, instance, version))
         self._forget_removals(now)
@@ -110,7 +114,7 @@ class Table:
         known: list[Entry] = []
         homes: Counter[int] = Counter()
         present, removed = self._present, self._removed
-        digests, group_digests = self._digests, self._group_digests
+        digests, group_digests, add = self._digests, self._group_digests, self._neighbours.add
         for entry in entries:
             instance, version, number, bucket = entry
             there = present[bucket]
@@ -118,6 +122,7 @@ class Table:
                 known.append(entry)
                 continue
             there[instance] = version
+            add(instance, bucket)
             digests[bucket] ^= number
             group_digests[bucket // GROUPS] ^= number
             self._digest ^= number
@@ -139,7 +144,7 @@ class Table:
 
     def at_address(self, instance: Instance) -> list[Instance]:
         """The instances present at the same address as `instance`, which may be one of them."""
-        return [other for other in self._present[bucket_of(instance)] if other[1:] == instance[1:]]
+        return self._neighbours.at_address(instance, bucket_of(instance))
 
     def at_homes(self, homes: set[int]) -> Iterator[Instance]:
         """The instances whose home is one of `homes`. The table must not change meanwhile."""
@@ -199,15 +204,17 @@ class Table:
                 return found[:size], found[size - 1][0]
         return found, None
 
-    def _drop(self, instance: Instance, bucket: int) -> None:
+    def _drop(self, instance: Instance, bucket: int) -> bool:
+        """Take an instance out of what is counted and compared; False if it is not there."""
         version = self._present[bucket].pop(instance, None)
         if version is None:
-            return
+            return False
         self._toggle(instance, version, bucket)
         self._count -= 1
         self._homes[version.home] -= 1
         if not self._homes[version.home]:
             del self._homes[version.home]
+        return True
 
     def _toggle(self, instance: Instance, version: Version, bucket: int) -> None:
         """Put an entry into the digests, or take it out: XOR is its own inverse."""

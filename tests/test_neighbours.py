@@ -10,7 +10,7 @@ from prr.core import table
 from prr.core.neighbours import Neighbours
 from prr.core.table import Table
 from prr.wire.address import Instance
-from prr.wire.versions import Version
+from prr.wire.versions import Version, encode_version
 from tests.cores import at
 
 ALIKE = [Instance(bytes(bits)) for bits in product((0, 1), repeat=7)]
@@ -72,7 +72,7 @@ def test_a_full_bucket_costs_no_more_than_an_empty_one(monkeypatch):
 def test_what_was_filled_in_is_found_at_its_address_too():
     one, other = at(1, "10.0.0.1", 1), at(2, "10.0.0.1", 1)
     real = Table(Limits())
-    real.fill_in([(one, Version(1, 1, 1), 0, table.bucket_of(one))])
+    real.fill_in([(one, encode_version(Version(1, 1, 1)), 0, table.bucket_of(one))])
     assert real.at_address(other) == [one]
     real.remove(one, Version(2, 1, 1), 0.0)
     assert real.at_address(other) == []

@@ -14,7 +14,7 @@ from prr.core.members import Members
 from prr.core.table import Entry, bucket_of, hash_of
 from prr.core.watch import Watch
 from prr.wire.address import INSTANCE_BYTES, Instance
-from prr.wire.versions import VERSION_BYTES, decode_version, encode_version
+from prr.wire.versions import HOME, VERSION_BYTES, decode_version, encode_home, encode_version
 
 Row: TypeAlias = tuple[bytes, bytes, int, int]
 
@@ -62,20 +62,20 @@ class Restoring:
         self._fill_in(there, now)
         for instance, version, _, _ in gone:
             if not self._members.registry.table.fill_in_removal(instance, version, now):
-                self._members.take_over(instance, version, False, now)
+                self._members.take_over(instance, decode_version(version), False, now)
         return damaged
 
     def _fill_in(self, there: list[Entry], now: float) -> None:
-        registry, identity = self._members.registry, self._members.identity
+        registry, own = self._members.registry, encode_home(self._members.identity)
         heard = registry.table.fill_in(there)
         if heard:
             # It has heard of these while it was reading, though not always the newest.
             known = {entry[0] for entry in heard}
             there = [entry for entry in there if entry[0] not in known]
             for instance, version, _, _ in heard:
-                self._members.take_over(instance, version, True, now)
+                self._members.take_over(instance, decode_version(version), True, now)
         registry.turns.add_all([entry[0] for entry in there])
-        self._watch.restored([entry[0] for entry in there if entry[1].home == identity], now)
+        self._watch.restored([entry[0] for entry in there if entry[1][HOME] == own], now)
 
 
 def _entry_of(key: bytes, data: bytes, present: int, check: int) -> Entry | None:
@@ -93,4 +93,4 @@ def _entry_of(key: bytes, data: bytes, present: int, check: int) -> Entry | None
     expected = number & CHECK_MAX
     if check != (expected if present else expected ^ CHECK_MAX) or present not in (0, 1):
         return None
-    return instance, decode_version(data), number, bucket
+    return instance, data, number, bucket

@@ -5,6 +5,9 @@ bucket has a digest (the XOR of a hash of each entry), so that two binders find 
 two steps, at a cost that follows the difference and not the table. Removals are remembered for a
 time, to be told to whoever missed them; they are not part of the digests, since each binder
 forgets them when it likes.
+
+Versions are kept encoded: as objects they would take 150 bytes more an instance, and Python's
+search for garbage would walk through each of them, a third of a second for a million.
 """
 
 from collections import Counter, deque
@@ -18,10 +21,10 @@ from prr.core.effects import Word
 from prr.core.neighbours import Neighbours
 from prr.wire.address import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
-from prr.wire.versions import Version, encode_version
+from prr.wire.versions import HOME, Version, decode_version, encode_home, encode_version, home_in
 
-Entry: TypeAlias = tuple[Instance, Version, int, int]
-"""An instance, its version, `hash_of` both, and its bucket."""
+Entry: TypeAlias = tuple[Instance, bytes, int, int]
+"""An instance, its encoded version, `hash_of` both, and its bucket."""
 
 BUCKETS = GROUPS * GROUPS
 """24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
@@ -32,15 +35,15 @@ class Table:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._present: list[dict[Instance, Version]] = [{} for _ in range(BUCKETS)]
+        self._present: list[dict[Instance, bytes]] = [{} for _ in range(BUCKETS)]
         self._neighbours = Neighbours(BUCKETS)
-        self._removed: list[dict[Instance, Version]] = [{} for _ in range(BUCKETS)]
-        self._removals: deque[tuple[float, Instance, Version]] = deque()
+        self._removed: list[dict[Instance, bytes]] = [{} for _ in range(BUCKETS)]
+        self._removals: deque[tuple[float, Instance, bytes]] = deque()
         self._digests = [0] * BUCKETS
         self._group_digests = [0] * GROUPS
         self._digest = 0
         self._count = 0
-        self._homes: dict[int, int] = {}
+        self._homes: Counter[int] = Counter()
         self._changed: set[Instance] | None = None
 
     def __len__(self) -> int:
@@ -51,16 +54,17 @@ class Table:
 
     def version(self, instance: Instance) -> Version | None:
         """The version of an instance that is present."""
-        return self._present[bucket_of(instance)].get(instance)
+        return _decoded(self._present[bucket_of(instance)].get(instance))
 
     def removal(self, instance: Instance) -> Version | None:
         """The version of an instance's removal, while it is remembered."""
-        return self._removed[bucket_of(instance)].get(instance)
+        return _decoded(self._removed[bucket_of(instance)].get(instance))
 
     def latest(self, instance: Instance) -> Version | None:
         """The version of the last word about an instance, present or gone."""
         bucket = bucket_of(instance)
-        return self._present[bucket].get(instance) or self._removed[bucket].get(instance)
+        data = self._present[bucket].get(instance) or self._removed[bucket].get(instance)
+        return _decoded(data)
 
     def note_changes(self) -> None:
         """From now on remember what changes, until it is taken with `take_changes`."""
@@ -90,10 +94,11 @@ class Table:
         if not self._drop(instance, bucket):
             self._neighbours.add(instance, bucket)
         self._removed[bucket].pop(instance, None)
-        self._present[bucket][instance] = version
-        self._toggle(instance, version, bucket)
+        data = encode_version(version)
+        self._present[bucket][instance] = data
+        self._toggle(instance, data, bucket)
         self._count += 1
-        self._homes[version.home] = self._homes.get(version.home, 0) + 1
+        self._homes[version.home] += 1
 
     def remove(self, instance: Instance, version: Version, now: float) -> None:
         """`instance` is gone, since `version`."""
@@ -101,9 +106,7 @@ class Table:
         bucket = bucket_of(instance)
         if self._drop(instance, bucket):
             self._neighbours.remove(instance, bucket)
-        self._removed[bucket][instance] = version
-        self._removals.append((now, instance, version))
-        self._forget_removals(now)
+        self._remember_removal(instance, encode_version(version), bucket, now)
 
     def fill_in(self, entries: Iterable[Entry]) -> list[Entry]:
         """Put in, unnoted, instances of which nothing is known. Those of which something is
@@ -116,30 +119,27 @@ class Table:
         present, removed = self._present, self._removed
         digests, group_digests, add = self._digests, self._group_digests, self._neighbours.add
         for entry in entries:
-            instance, version, number, bucket = entry
+            instance, data, number, bucket = entry
             there = present[bucket]
             if instance in there or instance in removed[bucket]:
                 known.append(entry)
                 continue
-            there[instance] = version
+            there[instance] = data
             add(instance, bucket)
             digests[bucket] ^= number
             group_digests[bucket // GROUPS] ^= number
             self._digest ^= number
-            homes[version[1]] += 1
+            homes[home_in(data)] += 1
         self._count += homes.total()
-        for home, count in homes.items():
-            self._homes[home] = self._homes.get(home, 0) + count
+        self._homes += homes
         return known
 
-    def fill_in_removal(self, instance: Instance, version: Version, now: float) -> bool:
+    def fill_in_removal(self, instance: Instance, version: bytes, now: float) -> bool:
         """Remember, unnoted, that an instance is gone of which nothing is known; False if
-        something is."""
+        something is. `version` is encoded."""
         if self.latest(instance) is not None:
             return False
-        self._removed[bucket_of(instance)][instance] = version
-        self._removals.append((now, instance, version))
-        self._forget_removals(now)
+        self._remember_removal(instance, version, bucket_of(instance), now)
         return True
 
     def at_address(self, instance: Instance) -> list[Instance]:
@@ -148,9 +148,10 @@ class Table:
 
     def at_homes(self, homes: set[int]) -> Iterator[Instance]:
         """The instances whose home is one of `homes`. The table must not change meanwhile."""
+        encoded = set(map(encode_home, homes))
         for bucket in self._present:
-            for instance, version in bucket.items():
-                if version.home in homes:
+            for instance, data in bucket.items():
+                if data[HOME] in encoded:
                     yield instance
 
     def digest(self) -> bytes:
@@ -172,9 +173,9 @@ class Table:
         Each is (instance, version, is present). They come in a fixed order, from behind `cursor`
         (b"": from the start), with the cursor of the next page, None if there is no more.
         """
-        return self._walk(
-            [group * GROUPS + bit for bit in range(GROUPS) if buckets >> bit & 1], cursor, size
-        )
+        chosen = [group * GROUPS + bit for bit in range(GROUPS) if buckets >> bit & 1]
+        found, after = self._walk(chosen, cursor, size)
+        return [(row, decode_version(data), is_there) for row, data, is_there in found], after
 
     def instances(self, cursor: bytes, size: int) -> tuple[list[Instance], bytes | None]:
         """At most `size` instances that are present, from behind `cursor`, and the next cursor.
@@ -186,9 +187,9 @@ class Table:
 
     def _walk(
         self, buckets: list[int], cursor: bytes, size: int, removals: bool = True
-    ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
+    ) -> tuple[list[tuple[Instance, bytes, bool]], bytes | None]:
         first = bucket_of(Instance(cursor)) if cursor else 0
-        found: list[tuple[Instance, Version, bool]] = []
+        found: list[tuple[Instance, bytes, bool]] = []
         for bucket in buckets:
             if bucket < first:
                 continue
@@ -206,22 +207,30 @@ class Table:
 
     def _drop(self, instance: Instance, bucket: int) -> bool:
         """Take an instance out of what is counted and compared; False if it is not there."""
-        version = self._present[bucket].pop(instance, None)
-        if version is None:
+        data = self._present[bucket].pop(instance, None)
+        if data is None:
             return False
-        self._toggle(instance, version, bucket)
+        self._toggle(instance, data, bucket)
         self._count -= 1
-        self._homes[version.home] -= 1
-        if not self._homes[version.home]:
-            del self._homes[version.home]
+        home = home_in(data)
+        self._homes[home] -= 1
+        if not self._homes[home]:
+            del self._homes[home]
         return True
 
-    def _toggle(self, instance: Instance, version: Version, bucket: int) -> None:
+    def _toggle(self, instance: Instance, version: bytes, bucket: int) -> None:
         """Put an entry into the digests, or take it out: XOR is its own inverse."""
-        number = hash_of(instance, encode_version(version))
+        number = hash_of(instance, version)
         self._digests[bucket] ^= number
         self._group_digests[bucket // GROUPS] ^= number
         self._digest ^= number
+
+    def _remember_removal(
+        self, instance: Instance, version: bytes, bucket: int, now: float
+    ) -> None:
+        self._removed[bucket][instance] = version
+        self._removals.append((now, instance, version))
+        self._forget_removals(now)
 
     def _forget_removals(self, now: float) -> None:
         too_old = now - self._limits.removal_age
@@ -244,6 +253,10 @@ class Table:
             return version, True
         removal = self.removal(instance)
         return None if removal is None else (removal, False)
+
+
+def _decoded(data: bytes | None) -> Version | None:
+    return None if data is None else decode_version(data)
 
 
 def differing(ours: bytes, theirs: bytes) -> int:

@@ -21,6 +21,9 @@ LEFT = 1
 
 _LAYOUT = struct.Struct("<QQI")
 VERSION_BYTES = _LAYOUT.size
+HOME = slice(8, 16)
+"""Where an encoded version has its home."""
+
 REMOVAL_BYTES = INSTANCE_BYTES + VERSION_BYTES
 
 
@@ -45,6 +48,16 @@ def encode_versions(versions: list[Version]) -> bytes:
 def decode_version(data: bytes) -> Version:
     """The version in 20 bytes."""
     return Version._make(_LAYOUT.unpack(data))
+
+
+def encode_home(home: int) -> bytes:
+    """A home as it stands in an encoded version."""
+    return home.to_bytes(8, "little")
+
+
+def home_in(data: bytes) -> int:
+    """The home of an encoded version."""
+    return int.from_bytes(data[HOME], "little")
 
 
 def decode_versions(data: bytes) -> list[Version]:

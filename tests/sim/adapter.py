@@ -74,9 +74,9 @@ def instances(binder: Binder) -> list[Instance]:
 def words(binder: Binder) -> dict[Instance, Word]:
     """The last word about each instance that a binder knows or remembers."""
     table = binder.registry.table
-    there = {i: (v, True) for bucket in table._present if bucket for i, v in bucket.items()}
-    gone = {i: (v, False) for bucket in table._removed if bucket for i, v in bucket.items()}
-    return there | gone
+    there = {i: True for bucket in table._present if bucket for i in bucket}
+    gone = {i: False for bucket in table._removed if bucket for i in bucket}
+    return {i: (table.latest(i), is_there) for i, is_there in (gone | there).items()}
 
 
 def holds(binder: Binder, instance: Instance) -> bool:

@@ -193,21 +193,35 @@ def test_a_ring_forgets_who_never_comes_back():
 def test_deadlines_do_what_a_dict_does(seed, stale):
     rng = Random(seed)
     real: Deadlines[str] = Deadlines()
-    model: dict[str, tuple[int, int]] = {}
-    for order in range(300):
+    model: dict[str, int] = {}
+    for _ in range(300):
         key, when = rng.choice("abcdefgh"), rng.randrange(10)
         match rng.choice(("set", "set", "cancel", "pop")):
             case "set":
                 real.set(key, when)
-                model[key] = (when, order)
+                model[key] = when
                 assert len(real._heap) <= 2 * len(model) + deadlines._STALE_MIN
             case "cancel":
                 real.cancel(key)
                 model.pop(key, None)
             case "pop":
-                first = min(model, key=model.__getitem__, default=None)
-                is_due = first is not None and model[first][0] <= when
-                assert real.pop_due(when) == (first if is_due else None)
-                if is_due:
-                    del model[first]
-        assert real.first() == min((due for due, _ in model.values()), default=None)
+                popped = real.pop_due(when)
+                is_due = min(model.values(), default=when + 1) <= when
+                assert (popped is not None) == is_due
+                if popped is not None:
+                    assert model.pop(popped) <= min(model.values(), default=when)
+        assert real.first() == min(model.values(), default=None)
+
+
+def test_what_is_put_off_changes_nothing_but_its_own_deadline():
+    real: Deadlines[int] = Deadlines()
+    for key in range(1000):
+        real.set(key, 10.0)
+    heap = list(real._heap)
+    for when in range(11, 20):
+        for key in range(1000):
+            real.set(key, float(when))
+    assert real._heap == heap
+    assert (real.first(), real.pop_due(18.9)) == (19.0, None)
+    assert sorted(real.pop_due(19.0) for _ in range(1000)) == list(range(1000))
+    assert real.first() is None

@@ -1,6 +1,10 @@
-"""Which row is due first. A heap whose stale entries are skipped when they come up."""
+"""Which row is due first. A heap in which a row's place is put right when it comes up.
 
-from heapq import heapify, heappop, heappush
+A deadline that is put off, as a lease is whenever a server renews, changes a number and nothing
+else. Plain numbers also because Python's search for garbage walks through tuples that a dict holds.
+"""
+
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -12,8 +16,8 @@ class Deadlines(Generic[K]):
     """One deadline for each key. As large as the table that owns the keys, at most twice over."""
 
     def __init__(self) -> None:
-        self._due: dict[K, tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, K]] = []
+        self._due: dict[K, float] = {}
+        self._heap: list[tuple[float, int, K]] = []  # for each key an entry, due or too early
         self._order = 0  # breaks ties, so that keys are never compared
 
     def __contains__(self, key: K) -> bool:
@@ -24,11 +28,13 @@ class Deadlines(Generic[K]):
 
     def set(self, key: K, when: float) -> None:
         """`key` is due at `when` (seconds), whatever was set before."""
-        self._order += 1
-        self._due[key] = (when, self._order)
-        heappush(self._heap, (when, self._order, key))
+        before = self._due.get(key)
+        self._due[key] = when
+        if before is None or when < before:
+            self._order += 1
+            heappush(self._heap, (when, self._order, key))
         if len(self._heap) > 2 * len(self._due) + _STALE_MIN:
-            self._heap = [(*due, key) for key, due in self._due.items()]
+            self._heap = [(due, order, key) for order, (key, due) in enumerate(self._due.items())]
             heapify(self._heap)
 
     def cancel(self, key: K) -> None:
@@ -38,9 +44,17 @@ class Deadlines(Generic[K]):
     def first(self) -> float | None:
         """When the first key is due; None if none is."""
         heap = self._heap
-        while heap and self._due.get(heap[0][2]) != heap[0][:2]:
-            heappop(heap)
-        return heap[0][0] if heap else None
+        while heap:
+            when, _, key = heap[0]
+            due = self._due.get(key)
+            if due == when:
+                return when
+            if due is None:
+                heappop(heap)
+            else:
+                self._order += 1
+                heapreplace(heap, (due, self._order, key))
+        return None
 
     def pop_due(self, now: float) -> K | None:
         """Take out one key that is due by `now`; None if none is."""

@@ -29,6 +29,7 @@ from benchmarks.provenance import ROOT
 from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.effects import Effect, Send
+from prr.shell.garbage import search_seldom
 from prr.text import parse_count, parse_peer
 from prr.wire.address import Address, make_instance
 from prr.wire.codec import decode, encode
@@ -112,6 +113,7 @@ class Pair:
 
 def measure_size(size: int) -> dict[str, float]:
     """Microseconds for each operation, and bytes an instance, with so many of them."""
+    search_seldom()  # as a node does
     before = _resident_bytes()
     pair = Pair()
     for start in range(0, size, CHUNK):

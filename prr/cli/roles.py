@@ -17,6 +17,7 @@ from prr.core.peers import PEERS_MAX
 from prr.core.server import Server
 from prr.shell.addresses import own_ips, resolve
 from prr.shell.datagrams import Datagrams
+from prr.shell.garbage import search_seldom
 from prr.shell.lanes import LANES, open_lanes, open_socket, take_lanes
 from prr.shell.log import log_to_stderr
 from prr.shell.node import Node
@@ -61,6 +62,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     follower = PeersFollower(peers, core, node)
     node.on_hangup(rereading(read, config, "peers", follower.change_to))
     gevent.spawn(follower.keep_resolving)
+    search_seldom()
     node.run()
     return YES
 

@@ -5,7 +5,6 @@ come meanwhile are the next group. Whoever has to be told only then waits in a t
 greenlet, and may be told never: the server asks again, or asks another binder.
 """
 
-import gc
 import logging
 import time
 from collections import Counter
@@ -100,12 +99,7 @@ class State:
             self._say(loss)
         if self._open_failed:
             self._fails(self._open_failed)
-        gc.disable()  # it would look at all that is read, again and again
-        try:
-            damage = self._read_all()
-        finally:
-            gc.enable()
-            gc.freeze()
+        damage = self._read_all()
         if damage:
             self._begin_anew(damage)
         self._greenlet = gevent.spawn(self._keep_committing)

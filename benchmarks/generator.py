@@ -203,7 +203,7 @@ class Generator:
         offered = turn = 0
         while (now := time.perf_counter()) < ends_at:
             self._background.step(now)
-            due = min(int((now - began_at) * rate) - offered, BATCH)
+            due = min(int((now - began_at) * rate) + 1 - offered, BATCH)  # the first is due at once
             if due > 0:
                 turn = (turn + 1) % len(lines)
                 if lines[turn].round_is_over:  # it runs dry aside

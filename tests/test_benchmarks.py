@@ -144,8 +144,14 @@ def test_load_counts_answers_that_nobody_asked_for(run_one, fake_binder):
 @pytest.mark.parametrize("how", [(), ("--rate", "40")])
 def test_load_counts_what_is_lost(run_one, fake_binder, how):
     result = run_one(load, "--seconds", "0.1", *how, "--binder", fake_binder())
-    assert result["lost"] == 4 - bool(how)  # the first of a rate has its moment after a while
+    assert result["lost"] == 4  # of a rate those at 0, 25, 50 and 75 ms
     assert (result["answered"], result["p50_ms"], result["p99_ms"]) == (0, None, None)
+
+
+def test_a_wait_counts_from_the_moment_its_look_up_is_due(run_one, fake_binder):
+    binder = fake_binder(b"\x03" + wire(1, HERE)[1:])
+    result = run_one(load, "--seconds", "0.5", "--rate", "20", "--binder", binder)
+    assert 0 < result["p50_ms"] < 25  # half a period
 
 
 def test_an_answer_of_another_type_is_wrong_unless_a_loss_has_shifted_the_order():

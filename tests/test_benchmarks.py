@@ -193,6 +193,18 @@ def test_limit_compares_the_binder_with_c_and_python(run_one, monkeypatch, has_c
             ratio = result["binder"][figure] / result[name][figure]
             assert result[f"binder_to_{name}"][figure] == pytest.approx(ratio, rel=0.01)
     assert ("binder_to_c" in result) is has_cc
+    assert "quiet" not in result
+
+
+def test_limit_gives_all_of_them_the_same_background(run_one):
+    work = ("--subscriptions-per-second", "200", "--verifications", "20")
+    result = run_one(limit, "--seconds", "0.3", "--rounds", "2", "--instances", "10", *work)
+    binder, quiet = result["binder"], result["quiet"]
+    assert binder["subscribed_meanwhile"] > 100
+    assert binder["being_verified"] == pytest.approx(20, abs=5)
+    assert quiet["subscribed_meanwhile"] == quiet["being_verified"] == 0
+    assert (binder["lost"], binder["wrong"], quiet["lost"], quiet["wrong"]) == (0, 0, 0, 0)
+    assert set(result["binder_to_quiet"]) == {"cpu_us_per_lookup", "lookups_per_second", "p99_ms"}
 
 
 def test_load_prints_for_people_too(capsys, fake_binder):

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import limit, load
 from benchmarks.generator import ANSWER_LIMIT, Line
+from benchmarks.nodes import generate
 from benchmarks.tally import Tally, right_answers
 from prr.text import parse_peer
 from prr.wire.address import make_instance
@@ -196,7 +197,15 @@ def test_limit_compares_the_binder_with_c_and_python(run_one, monkeypatch, has_c
     assert "quiet" not in result
 
 
-def test_limit_gives_all_of_them_the_same_background(run_one):
+def test_limit_gives_all_of_them_the_same_background(run_one, monkeypatch):
+    loads = []
+
+    def generate_noted(load):
+        loads.append(load)
+        return generate(load)
+
+    monkeypatch.setattr(limit, "generate", generate_noted)
+    monkeypatch.setattr(load, "generate", generate_noted)
     work = ("--subscriptions-per-second", "200", "--verifications", "20")
     result = run_one(limit, "--seconds", "0.3", "--rounds", "2", "--instances", "10", *work)
     binder, quiet = result["binder"], result["quiet"]
@@ -204,6 +213,12 @@ def test_limit_gives_all_of_them_the_same_background(run_one):
     assert binder["being_verified"] == pytest.approx(20, abs=5)
     assert quiet["subscribed_meanwhile"] == quiet["being_verified"] == 0
     assert (binder["lost"], binder["wrong"], quiet["lost"], quiet["wrong"]) == (0, 0, 0, 0)
+    assert {(one.subscriptions_per_second, one.verifications) for one in loads} == {(200, 20)}
+    assert [one.sink is None for one in loads if one.binders == loads[-1].binders] == [
+        False,
+        True,
+    ] * 2
+    assert all(one.sink for one in loads if one.binders != loads[-1].binders)
     assert set(result["binder_to_quiet"]) == {"cpu_us_per_lookup", "lookups_per_second", "p99_ms"}
 
 

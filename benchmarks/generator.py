@@ -142,7 +142,11 @@ class Generator:
         self._poller = select.epoll()
         self._by_number: dict[int, Line] = {}
         self._background = Background(
-            load.binders[0], load.types, load.subscriptions_per_second, load.verifications
+            load.sink or load.binders[0],
+            load.types,
+            self._right,
+            load.subscriptions_per_second,
+            load.verifications,
         )
         self._look_at = self._heard_at = 0.0
 
@@ -166,15 +170,16 @@ class Generator:
         for line in list(self._by_number.values()):
             self._close(line)
         self._background.close()
-        tally.subscribed = self._background.instances
+        if load.sink is None:
+            tally.subscribed = self._background.instances
         return tally
 
     def _warm_up(self) -> None:
         """Have as much going on as is meant to be."""
         ends_at = time.perf_counter() + WARM_UP
         while not self._background.is_idle and (now := time.perf_counter()) < ends_at:
-            self._background.step(now)
-            time.sleep(PAUSE)
+            if not self._background.step(now):
+                time.sleep(PAUSE)
 
     def _keep_in_flight(self, lines: list[Line], began_at: float) -> None:
         """The closed loop: an answer makes room for the next question."""
@@ -203,7 +208,7 @@ class Generator:
         offered = turn = 0
         while (now := time.perf_counter()) < ends_at:
             self._background.step(now)
-            due = min(int((now - began_at) * rate) - offered, BATCH)
+            due = min(int((now - began_at) * rate) + 1 - offered, BATCH)  # the first is due at once
             if due > 0:
                 turn = (turn + 1) % len(lines)
                 if lines[turn].round_is_over:  # it runs dry aside

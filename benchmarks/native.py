@@ -1,4 +1,5 @@
-"""`generator.c`, built and run: one closed loop for every system, on a processor of its own.
+"""The programs in C, built; and `generator.c` run: one closed loop for every system, on a processor
+of its own.
 
 Written in C, since one in Python costs more than most of what it asks and would measure itself.
 """
@@ -41,17 +42,17 @@ class Answers:
     odd: int  # answers of another length than the right one
 
 
-def build(folder: Path) -> Path:
-    """The generator's program, made in `folder`. Raises Trouble where there is no compiler."""
+def build(folder: Path, source: Path = SOURCE) -> Path:
+    """The program of `source`, made in `folder`. Raises Trouble where there is no compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
-        raise Trouble("no C compiler (cc) for the generator; install one: apt-get install gcc")
-    program = folder / "generator"
+        raise Trouble(f"no C compiler (cc) for {source.name}; install one: apt-get install gcc")
+    program = folder / source.stem
     built = subprocess.run(
-        [compiler, "-O2", "-o", program, SOURCE], capture_output=True, text=True, check=False
+        [compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False
     )
     if built.returncode:
-        raise Trouble(f"generator.c does not compile here: {built.stderr.splitlines()[-1]}")
+        raise Trouble(f"{source.name} does not compile here: {built.stderr.splitlines()[-1]}")
     return program
 
 

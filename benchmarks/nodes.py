@@ -1,21 +1,24 @@
 """The processes of a benchmark: binders, filled if need be, servers, and the generator."""
 
+import ctypes
 import json
+import os
 import pickle
+import signal
 import socket
 import sys
+import tempfile
 from contextlib import ExitStack
-from subprocess import PIPE
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent.event import AsyncResult
-from gevent.subprocess import Popen, TimeoutExpired
+from gevent.subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 
 from benchmarks.arguments import Trouble
 from benchmarks.provenance import ROOT
 from benchmarks.tally import Load, Tally
-from prr.cli.processes import Process
 from prr.shell.listing import fetch_text
 from prr.text import parse_peer
 from prr.wire.address import Address, Instance, describe_address, make_instance
@@ -24,8 +27,16 @@ from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import ServiceList
 from prr.wire.trailer import Question
 
+NODE = ROOT / "node.py"
+
 READY_LIMIT = 10.0
 """Seconds for each process that is started here."""
+
+READY_PAUSE = 0.01
+"""Seconds between two looks whether a binder is ready."""
+
+LISTENING = "binder listening on "
+"""What a binder's first line says, before its address."""
 
 FILL_LIMIT = 60.0
 """Seconds in which a binder must have taken all instances: 100,000 take a few."""
@@ -36,29 +47,50 @@ FILL_PAUSE = 0.001
 LEASE = "--lease=86400"
 """Of binders that are filled: nobody is behind the instances, so none of them must be asked."""
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None)
 
-def start_node(name: str, arguments: list[str], ready: str, processes: ExitStack) -> Process:
-    """A node, once it has written a line with `ready` in it; it ends with `processes`.
 
-    Raises Trouble: it ended, or was not ready in time.
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A binder's process: where it listens, `ip:port`, and its number."""
+
+    address: str
+    pid: int
+
+
+def start_binder(processes: ExitStack, *arguments: str) -> Started:
+    """A binder on a free port of 127.0.0.1, listening; it ends with `processes`.
+
+    Its log goes to a file: whoever read it from a pipe would want a core, of which there are but
+    two. Raises Trouble: it ended, or was not ready in time.
     """
-    came: AsyncResult[str | None] = AsyncResult()
+    log = Path(processes.enter_context(tempfile.TemporaryDirectory())) / "log"
+    with log.open("wb") as written:
+        binder = Popen(
+            [sys.executable, str(NODE), "binder", "--listen=127.0.0.1:0", *arguments],
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=written,
+            env={name: text for name, text in os.environ.items() if not name.startswith("PRR_")},
+            preexec_fn=_die_with_parent,
+        )
+    processes.callback(binder.wait)
+    processes.callback(binder.kill)
+    with gevent.Timeout(READY_LIMIT, Trouble(f"the binder was not ready in {READY_LIMIT:g} s")):
+        while True:
+            has_ended = binder.poll() is not None
+            lines = log.read_text().splitlines(keepends=True)
+            if lines and lines[0].endswith("\n") and LISTENING in lines[0]:
+                return Started(lines[0].strip().rpartition(LISTENING)[2], binder.pid)
+            if has_ended:
+                raise Trouble(f"the binder ended: {lines[-1].strip() if lines else 'no word'}")
+            gevent.sleep(READY_PAUSE)
 
-    def hear(process: Process, line: str | None) -> None:
-        if line is None or ready in line:
-            came.set(line)
 
-    process = processes.enter_context(Process(name, arguments, hear))
-    with gevent.Timeout(READY_LIMIT, Trouble(f"the {name} was not ready in {READY_LIMIT:g} s")):
-        if came.get() is None:
-            raise Trouble(f"the {name} ended: {process.last_line}")
-    return process
-
-
-def start_binder(processes: ExitStack, *arguments: str) -> Process:
-    """A binder on a free port of 127.0.0.1, listening. Raises Trouble."""
-    flags = ["binder", "--listen=127.0.0.1:0", *arguments]
-    return start_node("binder", flags, "binder listening", processes)
+def _die_with_parent() -> None:
+    """In the child: have the kernel send SIGKILL when the parent is gone, however it went."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start_full_binders(

@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prr.wire.address import Address
@@ -62,6 +63,17 @@ def pin(pids: Iterable[int]) -> str:
     for pid in pids:
         os.sched_setaffinity(pid, others[:1])
     return f"generator on core {generator}, what is measured on core {others[0]}"
+
+
+@contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """Keep this process on `core` (None: wherever it may be) until the `with` block ends."""
+    able = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, able if core is None else {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, able)
 
 
 def _cpu_seconds(pid: int) -> float:

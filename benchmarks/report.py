@@ -42,6 +42,7 @@ def programs(seconds: float) -> dict[str, list[str]]:
     return {
         "load": each,
         "limit": [*each, "--rounds=3"],
+        "overload": [f"--seconds={5 * seconds:g}"],
         "peers": [f"--seconds={seconds / 2:g}"],  # three times, and of twelve systems
         "failover": few,
         "scale": sizes,
@@ -84,6 +85,7 @@ def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None
         _section(results["peers"], "Others, asked the same", _peers, folder / "charts"),
         _section(results["limit"], "What C can do, and what Python can do", _plain),
         _section(results["load"], "Under load", _plain),
+        _section(results["overload"], "Asked for more than it can do", _plain),
         _section(results["failover"], "When a server dies", _failover, folder / "charts"),
         _section(results["scale"], "From a thousand to a million", _scale, folder / "charts"),
     ]

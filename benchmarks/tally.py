@@ -15,8 +15,8 @@ class Load:
     """What to ask whom. `types` are asked in turn, `instances` are those that may be named.
 
     `in_flight` look-ups at all times, or `rate` look-ups a second; the first binder has
-    subscriptions and verifications to do meanwhile. The CPU of `pids` is measured; `core` is where
-    the generator itself runs.
+    subscriptions and verifications to do meanwhile, unless there is a `sink` that they go to. The
+    CPU of `pids` is measured; `core` is where the generator itself runs.
     """
 
     binders: list[Address]
@@ -27,6 +27,7 @@ class Load:
     rate: float | None = None
     subscriptions_per_second: int = 0
     verifications: int = 0
+    sink: Address | None = None
     pids: list[int] = field(default_factory=list)
     core: int | None = None
 

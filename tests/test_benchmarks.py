@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import limit, load
 from benchmarks.generator import ANSWER_LIMIT, Line
+from benchmarks.nodes import generate
 from benchmarks.tally import Tally, right_answers
 from prr.text import parse_peer
 from prr.wire.address import make_instance
@@ -144,8 +145,14 @@ def test_load_counts_answers_that_nobody_asked_for(run_one, fake_binder):
 @pytest.mark.parametrize("how", [(), ("--rate", "40")])
 def test_load_counts_what_is_lost(run_one, fake_binder, how):
     result = run_one(load, "--seconds", "0.1", *how, "--binder", fake_binder())
-    assert result["lost"] == 4 - bool(how)  # the first of a rate has its moment after a while
+    assert result["lost"] == 4  # of a rate those at 0, 25, 50 and 75 ms
     assert (result["answered"], result["p50_ms"], result["p99_ms"]) == (0, None, None)
+
+
+def test_a_wait_counts_from_the_moment_its_look_up_is_due(run_one, fake_binder):
+    binder = fake_binder(b"\x03" + wire(1, HERE)[1:])
+    result = run_one(load, "--seconds", "0.5", "--rate", "20", "--binder", binder)
+    assert 0 < result["p50_ms"] < 25  # half a period
 
 
 def test_an_answer_of_another_type_is_wrong_unless_a_loss_has_shifted_the_order():
@@ -187,6 +194,32 @@ def test_limit_compares_the_binder_with_c_and_python(run_one, monkeypatch, has_c
             ratio = result["binder"][figure] / result[name][figure]
             assert result[f"binder_to_{name}"][figure] == pytest.approx(ratio, rel=0.01)
     assert ("binder_to_c" in result) is has_cc
+    assert "quiet" not in result
+
+
+def test_limit_gives_all_of_them_the_same_background(run_one, monkeypatch):
+    loads = []
+
+    def generate_noted(load):
+        loads.append(load)
+        return generate(load)
+
+    monkeypatch.setattr(limit, "generate", generate_noted)
+    monkeypatch.setattr(load, "generate", generate_noted)
+    work = ("--subscriptions-per-second", "200", "--verifications", "20")
+    result = run_one(limit, "--seconds", "0.3", "--rounds", "2", "--instances", "10", *work)
+    binder, quiet = result["binder"], result["quiet"]
+    assert binder["subscribed_meanwhile"] > 100
+    assert binder["being_verified"] == pytest.approx(20, abs=5)
+    assert quiet["subscribed_meanwhile"] == quiet["being_verified"] == 0
+    assert (binder["lost"], binder["wrong"], quiet["lost"], quiet["wrong"]) == (0, 0, 0, 0)
+    assert {(one.subscriptions_per_second, one.verifications) for one in loads} == {(200, 20)}
+    assert [one.sink is None for one in loads if one.binders == loads[-1].binders] == [
+        False,
+        True,
+    ] * 2
+    assert all(one.sink for one in loads if one.binders != loads[-1].binders)
+    assert set(result["binder_to_quiet"]) == {"cpu_us_per_lookup", "lookups_per_second", "p99_ms"}
 
 
 def test_load_prints_for_people_too(capsys, fake_binder):

@@ -1,13 +1,14 @@
-"""The benchmarks of peers, failover and scale run, and their report is made. Tiny runs."""
+"""The benchmarks but load and limit run, and the report of all is made. Tiny runs."""
 
 import json
 import shlex
 import shutil
+import subprocess
 import threading
 
 import pytest
 
-from benchmarks import charts, failover, lab, peers, report, scale
+from benchmarks import charts, failover, lab, overload, peers, report, scale
 from benchmarks.native import Question, ask, build
 from benchmarks.systems import SYSTEMS
 from tests.nodes import ROOT
@@ -84,6 +85,51 @@ def binder_that_changes_its_mind(peers):
     thread.join()
 
 
+@needs_compiler
+def test_overload_floods_a_binder_and_accounts_for_every_look_up(run, monkeypatch):
+    monkeypatch.setattr(overload, "REST", 0.1)
+    result = run(overload.main, "--seconds", "0.5", "--times", "3")
+    flood = result["flood"]
+    assert result["wanted_times"] == 3
+    sent, answered, dropped = (flood[n] for n in ("asked", "answered", "dropped_by_kernel"))
+    assert result["offered_times"] == pytest.approx(sent / 0.5 / result["peak_per_second"], rel=0.1)
+    assert 0 < answered < sent
+    assert answered + dropped == pytest.approx(sent, abs=10)  # a question for the status or so
+    assert flood["lost_uncounted"] == 0
+    by_answers = flood["by_answers_to_one_socket"]
+    assert by_answers == pytest.approx(flood["lookups_per_second"], rel=0.2)
+    assert 0 < flood["renewals_confirmed"] <= flood["renewals"]
+    assert flood["renewal_max_ms"] > 0
+    assert flood["resident_kib"] > 1000
+    assert result["after"]["lost"] == result["after"]["wrong"] == 0
+
+
+@needs_compiler
+def test_overload_says_how_much_it_offered_not_how_much_it_was_to(run, monkeypatch):
+    monkeypatch.setattr(overload, "REST", 0.1)
+    result = run(overload.main, "--seconds", "0.2", "--times", "100")
+    left = result["flood"]["asked_per_second"] / result["peak_per_second"]
+    assert (result["wanted_times"], result["offered_times"]) == (100, pytest.approx(left, abs=0.01))
+
+
+@needs_compiler
+def test_the_flooder_keeps_its_rate_and_counts_the_answers_to_one_socket(tmp_path, peers):
+    peer = peers()
+    program = build(tmp_path, overload.SOURCE)
+    port = str(peer.address[1])
+    flooding = subprocess.Popen(
+        [program, port, "0.5", "6400", "2", b"?!".hex()], stdout=subprocess.PIPE, text=True
+    )
+    assert peer.receive() == b"?!"
+    for _ in range(3):
+        peer.send(b"!", peer.source)
+    told, _ = flooding.communicate(timeout=10)
+    sent, took, until_last, sampled, answers = map(float, told.split())
+    assert sent == pytest.approx(3200, abs=64)
+    assert (took, sampled, answers) == (pytest.approx(0.5, abs=0.1), pytest.approx(1600, abs=64), 3)
+    assert 0 < until_last < took
+
+
 def test_failover_kills_a_server(run):
     result = run(failover.main, "--binders", "1", "--kills", "1", "--stops", "0")
     row = result["SIGKILL, 1 binder"]
@@ -123,6 +169,7 @@ def test_scale_measures_a_thousand(run):
         (scale.main, ["--size", "7"], "1000 at least"),
         (failover.main, ["--kills", "1001"], "1000 at most"),
         (peers.main, ["--seconds", "0"], "more than 0"),
+        (overload.main, ["--times", "101"], "100 at most"),
     ],
 )
 def test_they_say_what_is_wrong(capsys, main, arguments, says):
@@ -152,6 +199,7 @@ RESULTS = {
     },
     "limit": {"made_by": MADE_BY, "rounds": 3, "binder": {"p50_ms": 1.5}, "c": {"p50_ms": 1.2}},
     "load": {"trouble": "it did not end within 400 s"},
+    "overload": {"made_by": MADE_BY, "offered_times": 5.0, "flood": {"renewals": 20}},
     "failover": {
         "made_by": MADE_BY,
         "SIGKILL, 1 binder": {"strikes": 50, "last_named_ms_p50": 12.5},
@@ -179,6 +227,7 @@ def test_the_report_tells_what_was_found(tmp_path):
     assert "- ZooKeeper was skipped: java is not installed" in text
     assert "Not measured: it did not end within 400 s" in text
     assert "| p50 ms | 1.5 | 1.2 |" in text
+    assert "| offered times | 5.0 |" in text and "| renewals | 20 |" in text
     assert "for 2,000 ms a look-up was answered by nobody" in text
     assert "| register | " not in text and "| register us | 10.0 | 11.0 | 1.1 |" in text
     assert "`python -m it`" in text and "commit abc" in text

@@ -1,0 +1,230 @@
+"""What becomes of a binder that is asked far more than it can answer.
+
+    python -m benchmarks.overload
+    python -m benchmarks.overload --times 3 --seconds 10 --json
+
+A closed loop finds what it can do, then so many times that is offered, whether it answers or not,
+and two seconds later it is asked as before. Meanwhile a server renews its subscription ten times a
+second. What a flood from this host costs, it costs the core that it is sent from, where Linux also
+drops what finds the queue full; one core sends two million a second. `offered_times` is what left.
+"""
+
+import socket
+import struct
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # run as a file: prr is beside its folder, not in it
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import gevent
+from gevent.subprocess import PIPE, Popen, TimeoutExpired
+
+from benchmarks.arguments import Trouble, add_count, parser_for, run
+from benchmarks.load import DROPPED, generator_core
+from benchmarks.load import measure as measure_load
+from benchmarks.native import build
+from benchmarks.nodes import make_instances, start_full_binders, status_of
+from benchmarks.proc import cpu_seconds, on_core, pid_at, pin, resident_kib
+from benchmarks.tally import Load
+from prr.wire.address import Address
+from prr.wire.codec import encode
+from prr.wire.frames import Lookup, Subscribe
+
+SOURCE = Path(__file__).with_name("flooder.c")
+
+INSTANCES = 1000
+TYPES = b"\1"
+OTHER_TYPE = 2
+"""Of the server that renews: the look-ups ask for another."""
+
+TIMES = 5
+TIMES_MAX = 100
+
+IN_FLIGHT = 256
+"""Look-ups at a time where the peak is found: so many that the binder's bursts are full."""
+
+PEAK_SECONDS = 5.0
+"""The longest that the peak is looked for, before and after."""
+
+SOCKETS = 8
+"""That the flood comes from, as many as the closed loop has."""
+
+REST = 2.0
+"""Seconds between the flood and the look whether all is as before."""
+
+RENEWAL_PAUSE = 0.1
+"""Seconds in which a renewal has to be confirmed before the next one leaves."""
+
+PATIENCE = 10.0
+"""Seconds the flooder may take beyond those it was told."""
+
+RECEIVED = "frames received"
+
+_SO_TIMESTAMPNS = 35
+
+
+@dataclass(slots=True)
+class Witness:
+    """What else becomes of the binder during the flood."""
+
+    binder: Address
+    pid: int
+    renewals: int = 0
+    waits: list[float] = field(default_factory=list)  # seconds, of those that were confirmed
+    resident_kib: int = 0  # at most
+
+    def watch(self) -> None:
+        """Renew a subscription, and look at the memory, until this greenlet is killed."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.connect(self.binder)
+            server.setblocking(False)
+            server.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            while True:
+                renewed_at = time.time()
+                server.send(encode(Subscribe(OTHER_TYPE)))
+                gevent.sleep(RENEWAL_PAUSE)
+                self.renewals += 1
+                heard_at = [at for at in _arrivals(server) if at >= renewed_at]
+                self.waits += [at - renewed_at for at in heard_at[:1]]
+                self.resident_kib = max(self.resident_kib, resident_kib([self.pid]) or 0)
+
+
+def measure(seconds: float, times: int) -> dict[str, Any]:
+    """The peak, `times` as much for `seconds`, and the peak again.
+
+    Raises Trouble: there is no C compiler, or a process did not do what it should.
+    """
+    instances = make_instances(INSTANCES, TYPES)
+    with ExitStack() as processes:
+        flooder = build(Path(processes.enter_context(tempfile.TemporaryDirectory())), SOURCE)
+        (binder,) = start_full_binders(1, instances, processes)
+        pid = pid_at(binder)
+        if pid is None:
+            raise Trouble("the binder's process is not to be found under /proc")
+        pinned, core = pin([pid]), generator_core()
+        peak_seconds = min(seconds, PEAK_SECONDS)
+        load = Load([binder], TYPES, instances, peak_seconds, IN_FLIGHT, pids=[pid], core=core)
+        before = measure_load(load)
+        peak = before["lookups_per_second"]
+        if not peak:
+            raise Trouble("the binder answered nothing, even before the flood")
+        with on_core(core):
+            flood = _flood([str(flooder), str(binder[1])], binder, pid, seconds, times * peak)
+        gevent.sleep(REST)
+        after = measure_load(load)
+    return {
+        "instances": INSTANCES,
+        "in_flight": IN_FLIGHT,
+        "seconds": seconds,
+        "pinned": pinned,
+        "peak_per_second": peak,
+        "offered_per_second": flood["asked_per_second"],
+        "offered_times": round(flood["asked_per_second"] / peak, 2),
+        "wanted_times": times,
+        "goodput_per_second": flood["lookups_per_second"],
+        "goodput_to_peak": round(flood["lookups_per_second"] / peak, 3),
+        "peak_after_to_before": round(after["lookups_per_second"] / peak, 3),
+        "p99_after_to_before": round(after["p99_ms"] / before["p99_ms"], 3)
+        if after["answered"]
+        else None,
+        "before": before,
+        "flood": flood,
+        "after": after,
+    }
+
+
+def _flood(
+    command: list[str], binder: Address, pid: int, seconds: float, rate: float
+) -> dict[str, Any]:
+    """Offer `rate` look-ups a second for `seconds`; what was seen, and what the binder says of it.
+
+    Runs on the core of the one who asks. Raises Trouble: the flooder did not come to its end, or
+    the binder does not say how it is.
+    """
+    witness = Witness(binder, pid)
+    memory_before, counted_before = resident_kib([pid]), _counters(binder)
+    used_before = cpu_seconds([pid])
+    watching = gevent.spawn(witness.watch)
+    try:
+        sent, took, until_last, sampled, heard = _run(
+            [*command, str(seconds), str(rate), str(SOCKETS), encode(Lookup(TYPES[0])).hex()],
+            seconds + PATIENCE,
+        )
+    finally:
+        watching.kill()
+    used = cpu_seconds([pid]) - used_before
+    counted = _counters(binder)
+    answered = counted[RECEIVED] - counted_before[RECEIVED] - len(witness.waits)
+    dropped = counted[DROPPED] - counted_before[DROPPED]
+    elapsed = max(took, until_last)
+    return {
+        "asked_per_second": round(sent / took),
+        "lookups_per_second": round(answered / elapsed),
+        "by_answers_to_one_socket": round(heard / sampled * sent / elapsed),
+        "cpu_us_per_lookup": round(used / answered * 1e6, 3) if answered else None,
+        "asked": round(sent),
+        "answered": answered,
+        "dropped_by_kernel": dropped,
+        "lost_uncounted": max(0, round(sent) - answered - dropped),
+        "resident_kib_before": memory_before,
+        "resident_kib": witness.resident_kib,
+        "renewals": witness.renewals,
+        "renewals_confirmed": len(witness.waits),
+        "renewal_max_ms": round(max(witness.waits) * 1000, 3) if witness.waits else None,
+    }
+
+
+def _run(command: list[str], limit: float) -> list[float]:
+    """The numbers a program prints within `limit` seconds, while the greenlets go on."""
+    with Popen(command, stdout=PIPE, stderr=PIPE, text=True) as program:
+        try:
+            told, error = program.communicate(timeout=limit)
+        except TimeoutExpired as late:
+            raise Trouble("the flooder did not come to its end") from late
+        finally:
+            program.kill()
+    if program.returncode:
+        raise Trouble(error.strip() or f"the flooder ended with code {program.returncode}")
+    return [float(number) for number in told.split()]
+
+
+def _counters(binder: Address) -> Counter[str]:
+    """What has happened to the binder so far, how often."""
+    status = status_of(binder)
+    if status is None:
+        raise Trouble("the binder does not say how it is")
+    return Counter(status["counters"])
+
+
+def _arrivals(server: socket.socket) -> list[float]:
+    """When the datagrams came that wait at `server`, by the kernel's clock, as `time.time` has it.
+
+    Not when they are read: who reads them waits for its core, which is the flood's.
+    """
+    arrivals = []
+    with suppress(BlockingIOError):
+        while True:
+            _, notes, _, _ = server.recvmsg(64, 64)
+            ((_, _, stamp),) = notes
+            seconds, nanoseconds = struct.unpack("qq", stamp)
+            arrivals.append(seconds + nanoseconds / 1e9)
+    return arrivals
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure as `arguments` say, and print the result; the exit code."""
+    parser = parser_for("overload", __doc__, seconds=30.0)
+    add_count(parser, "--times", TIMES, TIMES_MAX, f"as much as the peak is offered ({TIMES})")
+    return run(parser, lambda parsed: measure(parsed.seconds, parsed.times), arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

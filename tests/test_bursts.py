@@ -12,7 +12,8 @@ from prr.core.binder import Binder
 from prr.core.effects import Send
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
-from prr.shell.mmsg import BURST_MAX, RECEIVE_BYTES, Burst, OneByOne
+from prr.shell.headers import BURST_MAX
+from prr.shell.mmsg import RECEIVE_BYTES, Burst, OneByOne
 from prr.shell.node import Node
 from prr.shell.reader import Reader
 from prr.wire.address import address_of, make_instance

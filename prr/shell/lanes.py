@@ -14,7 +14,7 @@ import struct
 from typing import NamedTuple
 
 from prr.config import BadInput
-from prr.shell.mmsg import BURST_MAX
+from prr.shell.headers import BURST_MAX
 from prr.wire.address import Address, describe_address
 
 RECEIVE_BUFFER = 8 << 20

@@ -10,9 +10,20 @@ import ctypes
 import errno
 import os
 import socket
-import sys
 from typing import Protocol
 
+from prr.shell.answers import Answers
+from prr.shell.headers import (
+    BURST_MAX,
+    HEADER_BYTES,
+    IS_KNOWN,
+    LENGTH_AT,
+    NAME_BYTES,
+    libc,
+    make_headers,
+    make_parts,
+    start_of,
+)
 from prr.wire.address import Address
 from prr.wire.runs import LOOKUP_BYTES, LOOKUP_CODE
 
@@ -20,37 +31,7 @@ RECEIVE_BYTES = 2048
 """Room for one datagram: more than any frame has (a list of 255 with a trailer is 1.8 kB), so
 that nothing is cut unseen."""
 
-BURST_MAX = 64
-"""Datagrams taken before others have their turn: look-ups for half a millisecond at most."""
-
-_NAME_BYTES = 16  # struct sockaddr_in
-_ANSWER_BYTES = 8  # the longest of the answers that go out in bursts
-
 _AGAIN = frozenset({errno.EAGAIN, errno.EINTR})
-
-
-class _Part(ctypes.Structure):  # struct iovec
-    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
-
-
-class _Message(ctypes.Structure):  # struct msghdr
-    _fields_ = [
-        ("name", ctypes.c_void_p),
-        ("name_length", ctypes.c_uint32),
-        ("parts", ctypes.c_void_p),
-        ("part_count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_length", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    ]
-
-
-class _Header(ctypes.Structure):  # struct mmsghdr
-    _fields_ = [("message", _Message), ("length", ctypes.c_uint32)]
-
-
-_HEADER_BYTES = ctypes.sizeof(_Header)
-_LENGTH_AT = _Header.length.offset
 
 
 class Received(Protocol):
@@ -88,12 +69,7 @@ def received_by(bound: socket.socket, most: int = BURST_MAX) -> Received:
 
 def has_mmsg() -> bool:
     """The system has both calls, with structures as they are laid out here."""
-    is_known = sys.byteorder == "little" and (_HEADER_BYTES, _LENGTH_AT) == (64, 56)
-    return is_known and hasattr(_libc, "recvmmsg") and hasattr(_libc, "sendmmsg")
-
-
-# The calls never wait, so they keep the interpreter's lock.
-_libc = ctypes.PyDLL(None, use_errno=True)
+    return IS_KNOWN and hasattr(libc, "recvmmsg") and hasattr(libc, "sendmmsg")
 
 
 class Burst:
@@ -103,31 +79,17 @@ class Burst:
         self._socket = bound
         self._most = most
         self._count = 0
-        self._names = bytearray(BURST_MAX * _NAME_BYTES)
+        self._names = bytearray(BURST_MAX * NAME_BYTES)
         self._data = bytearray(BURST_MAX * RECEIVE_BYTES)
-        self._answers = bytearray(BURST_MAX * _ANSWER_BYTES)
-        self._in = bytearray(BURST_MAX * _HEADER_BYTES)
-        self._in_headers = (_Header * BURST_MAX).from_buffer(self._in)
-        self._in_parts = _parts(self._data, RECEIVE_BYTES)
-        self._out_headers = (_Header * BURST_MAX)()
-        self._out_parts = _parts(self._answers, _ANSWER_BYTES)
-        self._size = _ANSWER_BYTES
-        names = _start_of(self._names)
-        for headers, parts in (
-            (self._in_headers, self._in_parts),
-            (self._out_headers, self._out_parts),
-        ):
-            for number, header in enumerate(headers):
-                header.message.name = names + number * _NAME_BYTES
-                header.message.name_length = _NAME_BYTES
-                header.message.parts = ctypes.addressof(parts[number])
-                header.message.part_count = 1
-        self._first_in = ctypes.c_void_p(ctypes.addressof(self._in_headers))
+        self._parts = make_parts(self._data, RECEIVE_BYTES)
+        self._headers = make_headers(self._names, self._parts)
+        self._first = ctypes.c_void_p(start_of(self._headers))
+        self._answers = Answers(bound, self._names)
 
     def receive(self) -> int:
         """See `Received`."""
-        count: int = _libc.recvmmsg(
-            self._socket.fileno(), self._first_in, self._most, socket.MSG_DONTWAIT, None
+        count: int = libc.recvmmsg(
+            self._socket.fileno(), self._first, self._most, socket.MSG_DONTWAIT, None
         )
         self._count = max(count, 0)
         if count < 0 and (number := ctypes.get_errno()) not in _AGAIN:
@@ -136,20 +98,21 @@ class Burst:
 
     def datagram(self, at: int) -> bytes:
         """See `Received`."""
-        start = at * RECEIVE_BYTES
-        return bytes(self._data[start : start + self._in_headers[at].length])
+        start, length_at = at * RECEIVE_BYTES, at * HEADER_BYTES + LENGTH_AT
+        length = int.from_bytes(self._headers[length_at : length_at + 4], "little")
+        return bytes(self._data[start : start + length])
 
     def source(self, at: int) -> Address:
         """See `Received`."""
-        _, _, high, low, *ip = self._names[at * _NAME_BYTES : at * _NAME_BYTES + 8]
+        _, _, high, low, *ip = self._names[at * NAME_BYTES : at * NAME_BYTES + 8]
         return "{}.{}.{}.{}".format(*ip), high << 8 | low
 
     def types_asked(self, at: int) -> bytes:
         """See `Received`. A few slices tell it of the whole row: 20 ns a datagram."""
-        headers, ends_at = at * _HEADER_BYTES + _LENGTH_AT, self._count * _HEADER_BYTES
+        headers, ends_at = at * HEADER_BYTES + LENGTH_AT, self._count * HEADER_BYTES
         in_row = min(
-            _leading(self._in[headers:ends_at:_HEADER_BYTES], bytes((LOOKUP_BYTES,))),
-            _leading(self._in[headers + 1 : ends_at : _HEADER_BYTES], b"\0"),
+            _leading(self._headers[headers:ends_at:HEADER_BYTES], bytes((LOOKUP_BYTES,))),
+            _leading(self._headers[headers + 1 : ends_at : HEADER_BYTES], b"\0"),
             _leading(
                 self._data[at * RECEIVE_BYTES : self._count * RECEIVE_BYTES : RECEIVE_BYTES],
                 LOOKUP_CODE,
@@ -160,26 +123,7 @@ class Burst:
 
     def answer(self, at: int, answers: bytes, size: int) -> int:
         """See `Received`."""
-        if size != self._size:
-            self._resize(size)
-        self._answers[at * size : at * size + len(answers)] = answers
-        count: int = _libc.sendmmsg(
-            self._socket.fileno(),
-            ctypes.byref(self._out_headers, at * _HEADER_BYTES),
-            len(answers) // size,
-            socket.MSG_DONTWAIT,
-        )
-        if count < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))  # BlockingIOError where that is the reason
-        return count
-
-    def _resize(self, size: int) -> None:
-        """All answers of a node have one size, so this happens once."""
-        base = _start_of(self._answers)
-        for number, part in enumerate(self._out_parts):
-            part.base, part.length = base + number * size, size
-        self._size = size
+        return self._answers.send(at, answers, size)
 
 
 class OneByOne:
@@ -215,17 +159,6 @@ class OneByOne:
         """See `Received`."""
         self._socket.sendto(answers, socket.MSG_DONTWAIT, self._source)
         return 1
-
-
-def _parts(buffer: bytearray, size: int) -> "ctypes.Array[_Part]":
-    """`buffer` cut into parts of `size` bytes, one for each datagram."""
-    start = _start_of(buffer)
-    return (_Part * BURST_MAX)(*(_Part(start + n * size, size) for n in range(BURST_MAX)))
-
-
-def _start_of(buffer: bytearray) -> int:
-    """Where `buffer` lies. It must never be resized."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
 def _leading(row: bytearray, byte: bytes) -> int:

@@ -31,7 +31,7 @@ class LossyHandler(logging.Handler):
         self._left_out = 0
         self._second = 0
         self._lines = 0
-        self._gathered: list[logging.LogRecord] = []  # LINES_PER_SECOND_MAX at most
+        self._gathered: list[bytes] = []  # LINES_PER_SECOND_MAX at most
         self._written_at = -GATHER
         self._timer: Any = None
 
@@ -44,7 +44,7 @@ class LossyHandler(logging.Handler):
         if self._lines > LINES_PER_SECOND_MAX:
             self._left_out += 1
             return
-        self._gathered.append(record)
+        self._gathered.append(self._line(record))
         if now - self._written_at >= GATHER:
             self.flush()
         elif self._timer is None:
@@ -56,16 +56,15 @@ class LossyHandler(logging.Handler):
         if self._timer is not None:
             self._timer.close()
             self._timer = None
-        records, self._gathered = self._gathered, []
+        lines, self._gathered = self._gathered, []
         self._written_at = time.monotonic()
-        if records and self._left_out and self._is_ready():
+        if lines and self._left_out and self._is_ready():
             note = f"({self._left_out} lines left out: more than could be written)\n"
             self._left_out = 0
             self._write([note.encode()])
         together: list[bytes] = []
         size = 0
-        for record in records:
-            line = self._line(record)
+        for line in lines:
             if size + len(line) > _WRITE_BYTES_MAX:
                 self._write(together)
                 together, size = [], 0

@@ -121,17 +121,22 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something happened to `subject`, and `why`. Logs and counters are made of these."""
+    """Something happened to `of`, an instance or what has that name, and `why`. Logs and counters
+    are made of these; it is put into words only where somebody reads it."""
 
     event: Event
-    subject: str
+    of: Instance | str
     why: str
-    instance: Instance | None = None
 
+    @property
+    def subject(self) -> str:
+        """What it happened to, in words."""
+        return self.of if isinstance(self.of, str) else describe(self.of)
 
-def about(event: Event, instance: Instance, why: str) -> Report:
-    """A Report about one instance, whose history keeps it."""
-    return Report(event, describe(instance), why, instance)
+    @property
+    def instance(self) -> Instance | None:
+        """The instance it happened to, whose history keeps it; None if it was none."""
+        return None if isinstance(self.of, str) else self.of
 
 
 def stray(frame: Frame, source: Address) -> Report:

@@ -4,7 +4,7 @@ A binder of ours says it with a version. The word of a program of 2016 has none,
 it had been said here.
 """
 
-from prr.core.effects import Effect, Event, Report, about
+from prr.core.effects import Effect, Event, Report
 from prr.core.members import Members, News
 from prr.core.peers import Peer
 from prr.core.registry import Added as Adding
@@ -40,7 +40,7 @@ class Hearsay:
         """A peer says that an instance is there."""
         news, effects = self._take_over(frame.instance, _version_of(frame), True, now)
         if news is News.ADDED:
-            effects.append(about(Event.LEARNED, frame.instance, _says(peer)))
+            effects.append(Report(Event.LEARNED, frame.instance, _says(peer)))
         return effects
 
     def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
@@ -49,7 +49,7 @@ class Hearsay:
         held = instance in self._registry
         news, effects = self._take_over(instance, _version_of(frame), False, now)
         if news is News.REMOVED:
-            effects.insert(0, about(Event.REMOVED, instance, _says(peer)))
+            effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
         elif held and news is News.OLD and frame.trailer is not None:
             # It knew less than we do, but it may know why it says so.
             effects += self._watch.recheck(instance, now)
@@ -70,7 +70,7 @@ class Hearsay:
         elif news is News.REMOVED:
             effects += self._watch.said_to_be_gone(instance, now)
         elif news is News.REFUSED:
-            effects.append(about(Event.REFUSED, instance, "no room, or no such version"))
+            effects.append(Report(Event.REFUSED, instance, "no room, or no such version"))
         return news, effects
 
     def _take_over_bare(

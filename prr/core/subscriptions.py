@@ -1,6 +1,6 @@
 """What servers say of themselves: subscriptions, renewals and leaves, and what is answered."""
 
-from prr.core.effects import Confirm, Effect, Event, Send, about
+from prr.core.effects import Confirm, Effect, Event, Report, Send
 from prr.core.members import Members
 from prr.core.registry import Added as Adding
 from prr.core.watch import Watch
@@ -32,10 +32,10 @@ class Subscriptions:
         if version is None or (version.home, version.start) != (self._members.identity, start):
             if self._members.add(instance, start) is Adding.FULL:
                 why = f"{len(self._registry)} instances are held, which is the limit"
-                return [about(Event.REFUSED, instance, why)]
+                return [Report(Event.REFUSED, instance, why)]
             effects += self._members.tell_added(instance)
             if version is None:
-                effects.append(about(Event.SUBSCRIBED, instance, "it said so itself"))
+                effects.append(Report(Event.SUBSCRIBED, instance, "it said so itself"))
             if version is None or version.start != start:
                 effects += self._doubt_others_at(instance, start, now)
         self._watch.spoke(instance, now)
@@ -52,7 +52,7 @@ class Subscriptions:
             start = (version.start if version else 0) or LEFT
             effects += self._members.remove(instance, start, now)
         if version is not None:
-            effects.append(about(Event.WITHDRAWN, instance, "it said so itself"))
+            effects.append(Report(Event.WITHDRAWN, instance, "it said so itself"))
         effects += self._watch.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.
         return [*effects, self._promise(Removed(instance), instance, source)]

@@ -12,7 +12,7 @@ from prr.config import Limits
 from prr.core.backlog import Backlog
 from prr.core.brake import SHARE, SHARE_CONFIRMED, Brake
 from prr.core.deadlines import Deadlines
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, about
+from prr.core.effects import Effect, Event, Outcome, Probe, Report
 from prr.core.homes import Homes
 from prr.core.members import Members
 from prr.core.peers import Peers
@@ -80,9 +80,9 @@ class Watch:
             return []
         if self._verifications.full:
             why += "; too many verifications under way, this one has to be asked for again"
-            return [about(Event.UNVERIFIED, instance, why)]
+            return [Report(Event.UNVERIFIED, instance, why)]
         self._turns.suspect(instance)
-        return [about(Event.COMPLAINT, instance, why), *self._verify(instance, now)]
+        return [Report(Event.COMPLAINT, instance, why), *self._verify(instance, now)]
 
     def ask_for_peer(
         self, instance: Instance, peer: Address, nonce: int, now: float
@@ -167,7 +167,7 @@ class Watch:
             start = latest.start if latest else 0
         with_nonce = bool(start) or self._is_ours_at(instance)
         probe = self._verifications.begin(instance, start, with_nonce, now)
-        return [about(Event.ASKED, instance, "the first question"), probe]
+        return [Report(Event.ASKED, instance, "the first question"), probe]
 
     def _verify_later(self, instance: Instance, when: float) -> None:
         """Only what is known here: a stranger must not fill the memory with what is not."""
@@ -190,7 +190,7 @@ class Watch:
         for probe in due.probes:  # one question was not answered: out of turn until one is
             if probe.instance in self._table:
                 self._turns.suspect(probe.instance)
-            effects += [about(Event.ASKED, probe.instance, "another question"), probe]
+            effects += [Report(Event.ASKED, probe.instance, "another question"), probe]
         for instance in due.wants_opinions:
             asked = [] if self._witness.is_asked(instance) else self._witness.choose(now)
             if asked and instance in self._table:
@@ -242,7 +242,7 @@ class Watch:
         self.clear(instance)
         effects: list[Effect] = []
         if was_suspect:  # else nothing has changed
-            effects.append(about(Event.VERIFIED, instance, verdict.why))
+            effects.append(Report(Event.VERIFIED, instance, verdict.why))
         version = self._table.version(instance)
         assert version is not None
         if version.home == self._members.identity:
@@ -252,7 +252,7 @@ class Watch:
             self._leases.set(instance, now + self._lease)
             effects += self._members.tell_added(instance)
             why = "the binder it had subscribed with is silent"
-            effects.append(about(Event.ADOPTED, instance, why))
+            effects.append(Report(Event.ADOPTED, instance, why))
         return effects
 
     def _judge_gone(self, verdict: Verdict, now: float) -> list[Effect]:
@@ -269,14 +269,14 @@ class Watch:
             return []
         self._leases.set(instance, now + self._lease)
         why = f"it was said to be gone, but {verdict.why}"
-        report = about(Event.VERIFIED, instance, why)
+        report = Report(Event.VERIFIED, instance, why)
         return [*self._members.tell_added(instance), report]
 
     def _keep(self, verdict: Verdict, now: float) -> list[Effect]:
         self._rechecks.set(verdict.instance, now + RECHECK)
         if verdict.finding is Finding.UNSENT:
             self._turns.trust(verdict.instance)  # that says nothing about the instance
-        return [about(Event.KEPT, verdict.instance, verdict.why)]
+        return [Report(Event.KEPT, verdict.instance, verdict.why)]
 
     def _evict(self, verdict: Verdict, now: float) -> list[Effect]:
         instance = verdict.instance
@@ -287,7 +287,7 @@ class Watch:
         effects = self._members.remove(instance, version.start, now)
         if verdict.finding is not Finding.REFUSED:
             self._verify_later(instance, now + SECOND_CHANCE)
-        return [*effects, about(Event.EVICTED, instance, verdict.why)]
+        return [*effects, Report(Event.EVICTED, instance, verdict.why)]
 
     def _scan(self, now: float) -> list[Effect]:
         """Verify the instances whose home has been silent for a lease, a number at a time."""

@@ -43,9 +43,9 @@ class Ring:
         """
         if not len(self):
             return []
-        if self._gone:
-            self._drop_gone(count)
         queue = self._queue
+        if not self._gone.isdisjoint(islice(queue, count)):
+            self._drop_gone(count)
         if len(queue) < count:
             return list(queue) * -(-count // len(queue))
         taken = list(islice(queue, count))

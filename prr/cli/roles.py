@@ -38,7 +38,10 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     state = _open_state(config.state)
     handed = handed_over()
     sockets = take_lanes(handed) if handed else open_lanes(resolve(config.listen, gevent.socket))
-    lanes = [Datagrams(*both) for both in zip(sockets, LANES, strict=False)]
+    if len(sockets) == 1:
+        lanes = [Datagrams(sockets[0])]
+    else:
+        lanes = [Datagrams(*both) for both in zip(sockets, LANES, strict=True)]
     own = lanes[0].address
     # Names may take the resolver seconds; a binder serves meanwhile.
     peers = NamedPeers(config.peers, own)

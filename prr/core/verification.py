@@ -40,10 +40,9 @@ LATE = 0.1
 """Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing: half
 of the shortest wait, ten times what a busy machine makes of it."""
 
-
-TICK_MAX = 4
-"""Rows that one tick works through, some 40 us each: five hundred that come due together must not
-hold up a look-up for longer than a burst of others does."""
+TICK_MAX = 2
+"""Rows that one tick works through, some 40 us each: of five hundred that come due together each
+tick takes so many, and a burst of look-ups has its turn before the next."""
 
 LAGGING = LATE / 4
 """Seconds of lateness from which a tick works through eight times as many: before it is LATE."""

@@ -6,7 +6,7 @@ import struct
 
 from gevent.hub import get_hub
 
-from prr.shell.lanes import LANES, Lane
+from prr.shell.lanes import SINGLE_LANE, Lane
 from prr.shell.mmsg import received_by
 from prr.wire.address import Address
 
@@ -19,7 +19,7 @@ _DROPS_AT = 32  # the ninth of its numbers of 4 bytes
 class Datagrams:
     """One of the node's own sockets, its bursts and who waits for it."""
 
-    def __init__(self, bound: socket.socket, lane: Lane = LANES[0]) -> None:
+    def __init__(self, bound: socket.socket, lane: Lane = SINGLE_LANE) -> None:
         """`lane` says how it stands to the other sockets of its node, if there are any."""
         bound.setblocking(False)
         self._socket = bound

@@ -29,9 +29,13 @@ class Lane(NamedTuple):
     burst: int
 
 
-LANES = (Lane(1, BURST_MAX), Lane(0, BURST_MAX), Lane(-1, 1))
-"""The nodes' own frames; look-ups; complaints and junk, one at a time: a complaint costs as much as
-ten to twenty look-ups, and a flood of them must leave the processor to those."""
+LANES = (Lane(1, 4), Lane(0, BURST_MAX), Lane(-1, 1))
+"""The nodes' own frames, a few at a time; look-ups; complaints and junk, one at a time. Each of
+those costs as much as ten to twenty look-ups, and a flood of them must leave the processor to
+these."""
+
+SINGLE_LANE = Lane(0, BURST_MAX)
+"""Of a node with one socket for everything."""
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
 

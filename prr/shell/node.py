@@ -5,7 +5,6 @@ core decides about a frame, and the node does what follows.
 """
 
 import logging
-import math
 import signal
 import sys
 import time
@@ -32,6 +31,7 @@ from prr.core.effects import (
     Tell,
 )
 from prr.core.server import Server
+from prr.shell.alarm import Alarm
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
 from prr.shell.journal import Journal
@@ -49,10 +49,6 @@ from prr.wire.frames import Role
 
 if TYPE_CHECKING:  # it brings SQLite with it, which is for binders that keep a state
     from prr.shell.state import State
-
-ALARM_GRAIN = 0.005
-"""Seconds to which the core's deadlines are rounded up: five hundred verifications under way wake
-the node two hundred times a second at most, and none ends noticeably later."""
 
 _log = logging.getLogger("prr")
 
@@ -83,8 +79,7 @@ class Node:
         self._readers = [Reader(lane, self._crew, self._serve_next) for lane in lanes]
         self._prober = Prober(self._probed)
         self._journal = Journal()
-        self._alarm_at: float | None = None
-        self._alarm = get_hub().loop.timer(0)
+        self._alarm = Alarm(core.deadline, self._crew, self._tick)
         self._counts: Counter[str] = Counter()
         self._outbox = Outbox(lanes[0], self._step_aside, self._counts)
         self._teller: Teller | None = None
@@ -169,7 +164,7 @@ class Node:
                     self._outbox.send(encode(told.frame), told.target)
                 case Stop():
                     self._stopped.set(effect)
-        self._set_alarm()
+        self._alarm.set()
 
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next look-ups of a burst, as many as stand in a row, or one datagram."""
@@ -258,21 +253,7 @@ class Node:
         kept = self._state.counts if self._state else {}
         return dict(sorted((self._counts | kept).items()))
 
-    def _set_alarm(self) -> None:
-        """Wake up when the core has something to do. Too early is harmless: it is asked again."""
-        deadline = self._core.deadline()
-        if deadline is None or (self._alarm_at is not None and self._alarm_at <= deadline):
-            return
-        now = time.monotonic()
-        if deadline > now:
-            deadline = math.ceil(deadline / ALARM_GRAIN) * ALARM_GRAIN
-        self._alarm_at = deadline
-        self._alarm.close()
-        self._alarm = get_hub().loop.timer(max(0.0, deadline - now))
-        self._alarm.start(self._crew.spawn, self._tick)
-
     def _tick(self) -> None:
-        self._alarm_at = None
         self.act(self._core.tick(time.monotonic()))
 
     def _asked_to_stop(self) -> None:

@@ -212,7 +212,7 @@ def test_limit_gives_all_of_them_the_same_background(run_one, monkeypatch, verif
     work = ["--subscriptions-per-second", "200"]
     if verifications:
         work += ["--verifications", str(verifications)]
-    result = run_one(limit, "--seconds", "0.3", "--rounds", "2", "--instances", "10", *work)
+    result = run_one(limit, "--seconds", "0.3", "--rounds", "1", "--instances", "10", *work)
     binder, quiet = result["binder"], result["quiet"]
     assert binder["subscribed_meanwhile"] > (100 if verifications else 30)
     assert binder["being_verified"] == pytest.approx(verifications, abs=verifications // 4)
@@ -221,10 +221,8 @@ def test_limit_gives_all_of_them_the_same_background(run_one, monkeypatch, verif
     assert {(one.subscriptions_per_second, one.verifications) for one in loads} == {
         (200, verifications)
     }
-    assert [one.sink is None for one in loads if one.binders == loads[-1].binders] == [
-        False,
-        True,
-    ] * 2
+    its_own = [one.sink is None for one in loads if one.binders == loads[-1].binders]
+    assert its_own == [False, True]
     assert all(one.sink for one in loads if one.binders != loads[-1].binders)
     assert set(result["binder_to_quiet"]) == {"cpu_us_per_lookup", "lookups_per_second", "p99_ms"}
 

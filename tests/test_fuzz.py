@@ -37,7 +37,8 @@ from tests.cores import at, forms_for, random_frame, random_version
 
 DATAGRAMS = 1_000_000
 DATAGRAMS_MIN = 20_000
-SECONDS = 4.0  # a slow machine stops before the million
+SECONDS = 2.0  # by default; then it stops before the million
+SECONDS_MAX = 600.0  # for all of it
 GROWTH_MAX = 20_000_000  # bytes by which the second half may swell the process
 INSTANCES_MAX, REMOVALS_MAX, VERIFICATIONS_MAX = 50, 20, 8  # few: every table is full, mostly
 LIMITS = Limits(INSTANCES_MAX, removals=REMOVALS_MAX, verifications=VERIFICATIONS_MAX)
@@ -326,16 +327,23 @@ def fire(target: Target, rng: Random, ends_at: float, most: int) -> tuple[int, i
     return most, frames
 
 
+@pytest.mark.parametrize(
+    ("seconds", "least"),
+    [
+        (SECONDS, DATAGRAMS_MIN),
+        pytest.param(SECONDS_MAX, DATAGRAMS, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("made", [BinderUnderFire, ServerUnderFire, ClientUnderFire])
-def test_a_million_datagrams_break_nothing(made):
+def test_a_million_datagrams_break_nothing(made, seconds, least):
     rng = Random(2016)
     target = made(rng)
     starts_at = time.monotonic()
-    first, _ = fire(target, rng, starts_at + SECONDS / 2, DATAGRAMS // 2)
+    first, _ = fire(target, rng, starts_at + seconds / 2, DATAGRAMS // 2)
     resident = resident_bytes()
-    second, frames = fire(target, rng, starts_at + SECONDS, DATAGRAMS // 2)
+    second, frames = fire(target, rng, starts_at + seconds, DATAGRAMS // 2)
     print(f"{made.role}: {first + second} datagrams, of the second half {frames} were frames")
-    assert first + second >= DATAGRAMS_MIN
+    assert first + second >= least
     assert frames > second / 4
     assert target.everything <= target.seen
     assert resident_bytes() - resident < GROWTH_MAX

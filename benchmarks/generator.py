@@ -25,9 +25,6 @@ from prr.wire.codec import encode
 from prr.wire.frames import Lookup
 from prr.wire.runs import LOOKUP_BYTES
 
-LINES = 8
-"""Sockets that share the look-ups in flight: eight in each of the default 64."""
-
 BATCH = 64
 """Look-ups that one socket sends at once; the kernel cuts one send into no more datagrams."""
 
@@ -153,7 +150,7 @@ class Generator:
     def run(self) -> Tally:
         """Ask for so long, then wait for what is under way."""
         load, tally = self._load, self._tally
-        count = max(LINES, len(load.binders))
+        count = max(load.sockets, len(load.binders))
         self._warm_up()
         lines = [self._open(load.binders[n % len(load.binders)]) for n in range(count)]
         cpu_before = cpu_seconds(load.pids)

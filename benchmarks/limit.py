@@ -33,11 +33,13 @@ from gevent.subprocess import PIPE, Popen
 from benchmarks.arguments import Trouble, add_count, parser_for, run
 from benchmarks.load import (
     IN_FLIGHT,
-    IN_FLIGHT_MAX,
     INSTANCES,
     INSTANCES_MAX,
+    SOCKETS,
+    add_in_flight,
     add_work,
     check_counts,
+    check_in_flight,
     figures_of,
     generator_core,
     types_from,
@@ -70,6 +72,7 @@ def measure(
     seconds: float,
     rounds: int,
     in_flight: int = IN_FLIGHT,
+    sockets: int = SOCKETS,
     subscriptions_per_second: int = 0,
     verifications: int = 0,
 ) -> dict[str, Any]:
@@ -92,6 +95,7 @@ def measure(
             registered,
             seconds,
             in_flight,
+            sockets,
             subscriptions_per_second=subscriptions_per_second,
             verifications=verifications,
             sink=_open_sink(processes),
@@ -107,6 +111,7 @@ def measure(
         "instances": instances,
         "types": types,
         "in_flight": in_flight,
+        "sockets": sockets,
         "seconds": seconds,
         "rounds": rounds,
         "pinned": pinned,
@@ -193,12 +198,14 @@ def _ratios(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[st
 
 def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     check_counts(parsed.instances, parsed.types)
+    check_in_flight(parsed.in_flight, parsed.sockets)
     return measure(
         parsed.instances,
         parsed.types,
         parsed.seconds,
         parsed.rounds,
         parsed.in_flight,
+        parsed.sockets,
         parsed.subscriptions_per_second,
         parsed.verifications,
     )
@@ -208,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = parser_for("limit", __doc__, seconds=2.0)
     add_count(parser, "--rounds", 5, ROUNDS_MAX, "each of which measures all of them (5)")
     add_count(parser, "--instances", INSTANCES, INSTANCES_MAX, f"registered ({INSTANCES})")
-    add_count(parser, "--in-flight", IN_FLIGHT, IN_FLIGHT_MAX, f"look-ups at a time ({IN_FLIGHT})")
+    add_in_flight(parser)
     add_work(parser)
     return parser
 

@@ -20,6 +20,7 @@ if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.arguments import Trouble, add_count, add_type, parser_for, run, said_well
+from benchmarks.generator import BATCH
 from benchmarks.nodes import generate, make_instances, start_full_binders, status_of
 from benchmarks.proc import cores, pid_at, pin, resident_kib
 from benchmarks.tally import Load, Tally
@@ -33,7 +34,11 @@ INSTANCES = 1000
 IN_FLIGHT = 64
 
 IN_FLIGHT_MAX = 512
-"""The sockets ask 64 at once, and there are eight."""
+
+SOCKETS = 8
+"""Each stands for a client. Those that have many look-ups under way are answered at less cost."""
+
+SOCKETS_MAX = 64
 
 RATE_MAX = 2_000_000
 """Look-ups a second: more than one core can send; `asked_per_second` tells how many left."""
@@ -106,6 +111,15 @@ def check_counts(instances: int, types: int) -> None:
         raise BadInput(f"{instances} instances for {types} types; write one for each type at least")
 
 
+def check_in_flight(in_flight: int, sockets: int) -> None:
+    """Raises BadInput where a socket would have to ask for more at once than it can."""
+    if in_flight > BATCH * sockets:
+        raise BadInput(
+            f"{in_flight} look-ups in flight from {sockets} sockets; one has {BATCH} at most, "
+            f"write --sockets {-(-in_flight // BATCH)} or more"
+        )
+
+
 def generator_core() -> int | None:
     """The core that the generator has for itself; None if there is but one."""
     found = cores()
@@ -118,6 +132,7 @@ def _per_second(count: int, seconds: float) -> int:
 
 def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     types = types_from(parsed.type, parsed.types)
+    check_in_flight(parsed.in_flight, parsed.sockets)
     if parsed.binder and (parsed.instances or parsed.binders):
         raise BadInput("--instances and --binders are for binders started here; leave out --binder")
     count = parsed.instances or INSTANCES
@@ -144,6 +159,7 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             instances=instances,
             seconds=parsed.seconds,
             in_flight=parsed.in_flight,
+            sockets=parsed.sockets,
             rate=parsed.rate,
             subscriptions_per_second=parsed.subscriptions_per_second,
             verifications=parsed.verifications,
@@ -156,6 +172,7 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
         "instances": len(instances),
         "types": len(types),
         "in_flight": None if parsed.rate else parsed.in_flight,
+        "sockets": parsed.sockets,
         "rate": parsed.rate,
         "seconds": parsed.seconds,
         "pinned": pinned,
@@ -198,11 +215,17 @@ def _parser() -> argparse.ArgumentParser:
     add_count(
         parser, "--instances", None, INSTANCES_MAX, f"registered where one is started ({INSTANCES})"
     )
-    add_count(parser, "--in-flight", IN_FLIGHT, IN_FLIGHT_MAX, "look-ups at a time (64)")
+    add_in_flight(parser)
     add_count(parser, "--rate", None, RATE_MAX, "look-ups a second, answered or not")
     add_type(parser)
     add_work(parser)
     return parser
+
+
+def add_in_flight(parser: argparse.ArgumentParser) -> None:
+    """The flags for how many look-ups are under way, and on how many sockets."""
+    add_count(parser, "--in-flight", IN_FLIGHT, IN_FLIGHT_MAX, f"look-ups at a time ({IN_FLIGHT})")
+    add_count(parser, "--sockets", SOCKETS, SOCKETS_MAX, f"that they come from ({SOCKETS})")
 
 
 def add_work(parser: argparse.ArgumentParser) -> None:

@@ -14,9 +14,9 @@ Right = set[tuple[int, bytes]]
 class Load:
     """What to ask whom. `types` are asked in turn, `instances` are those that may be named.
 
-    `in_flight` look-ups at all times, or `rate` look-ups a second; the first binder has
-    subscriptions and verifications to do meanwhile, unless there is a `sink` that they go to. The
-    CPU of `pids` is measured; `core` is where the generator itself runs.
+    `in_flight` look-ups at all times, or `rate` look-ups a second, from so many `sockets`; the
+    first binder has subscriptions and verifications to do meanwhile, unless there is a `sink` that
+    they go to. The CPU of `pids` is measured; `core` is where the generator itself runs.
     """
 
     binders: list[Address]
@@ -24,6 +24,7 @@ class Load:
     instances: list[Instance]
     seconds: float
     in_flight: int = 64
+    sockets: int = 8
     rate: float | None = None
     subscriptions_per_second: int = 0
     verifications: int = 0

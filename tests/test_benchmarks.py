@@ -89,6 +89,14 @@ def test_load_fills_its_own_binder_and_asks_for_every_type(run_one):
     assert set(result["made_by"]) > {"commit", "python", "gevent", "kernel", "cpu"}
 
 
+def test_load_asks_from_as_many_sockets_as_it_is_told(run_one, capsys):
+    result = run_one(load, "--seconds", "0.2", "--sockets", "64", "--in-flight", "64")
+    assert (result["sockets"], result["in_flight"]) == (64, 64)
+    assert (result["lost"], result["wrong"]) == (0, 0)
+    assert load.main(["--sockets", "2", "--in-flight", "129"]) == 2
+    assert "write --sockets 3 or more" in capsys.readouterr().err
+
+
 def test_load_keeps_a_rate(run_one):
     result = run_one(load, "--seconds", "0.3", "--rate", "2000", "--binders", "2")
     assert len(result["binders"]) == 2

@@ -73,7 +73,7 @@ def start_binder(processes: ExitStack, *arguments: str) -> Started:
             stdout=DEVNULL,
             stderr=written,
             env={name: text for name, text in os.environ.items() if not name.startswith("PRR_")},
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     processes.callback(binder.wait)
     processes.callback(binder.kill)
@@ -88,7 +88,7 @@ def start_binder(processes: ExitStack, *arguments: str) -> Started:
             gevent.sleep(READY_PAUSE)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: have the kernel send SIGKILL when the parent is gone, however it went."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

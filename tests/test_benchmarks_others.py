@@ -110,6 +110,7 @@ def test_overload_says_how_much_it_offered_not_how_much_it_was_to(run, monkeypat
     result = run(overload.main, "--seconds", "0.2", "--times", "100")
     left = result["flood"]["asked_per_second"] / result["peak_per_second"]
     assert (result["wanted_times"], result["offered_times"]) == (100, pytest.approx(left, abs=0.01))
+    assert result["share_of_core"] == 1 / (1 + overload.SHARERS_MAX)
 
 
 @needs_compiler

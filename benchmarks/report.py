@@ -176,7 +176,8 @@ def _verdict(figures: Mapping[str, Any]) -> str:
         f"{' '.join(said)} The questions are near, not equal: a name server reads a name and gives "
         "all instances where prr reads a byte and gives the one whose turn it is; stores keep "
         "their data on disk and agree by a majority, which prr does not; over TCP a server has one "
-        "question for each system call, over UDP prr takes up to 64.\n"
+        "question for each system call, over UDP prr takes up to 64, and answers those of one "
+        "socket that stand in a row with one send, of which 8 with 8 questions each give it many.\n"
     )
 
 

@@ -8,6 +8,8 @@ import pytest
 from prr.shell.alarm import GRAIN, Alarm
 from prr.shell.crew import Crew
 
+EARLY = 0.02  # seconds: the loop counts from when its turn began
+
 
 class Core:
     """Has one deadline, and counts how often it is asked for it."""
@@ -47,7 +49,7 @@ def test_it_goes_off_at_the_deadline_and_once(core, rung):
     alarm.set()
     gevent.sleep(0.2)
     assert len(times) == 1
-    assert due <= times[0] < due + GRAIN + 0.1
+    assert due - EARLY <= times[0] < due + GRAIN + 0.1
 
 
 def test_an_earlier_deadline_is_heeded_and_a_later_one_asks_too_early_at_worst(core, rung):
@@ -58,7 +60,7 @@ def test_an_earlier_deadline_is_heeded_and_a_later_one_asks_too_early_at_worst(c
         alarm.set()
     gevent.sleep(0.2)
     assert len(times) == 1
-    assert times[0] >= now + 0.05
+    assert now + 0.05 - EARLY <= times[0] < now + 0.2
 
 
 def test_without_a_deadline_it_never_goes_off(rung):

@@ -16,6 +16,7 @@ from prr.core.effects import Outcome
 from prr.core.gossip import Gossip
 from prr.core.members import Members, News
 from prr.core.peers import Peers
+from prr.core.subscriptions import Subscriptions
 from prr.core.turns import Turns
 from prr.core.verification import Verifications
 from prr.core.watch import Watch
@@ -146,7 +147,7 @@ def leaves_are_acknowledged_only(patch):
     def keep(self, instance, source, now):
         return [binder.Send(Removed(instance), source)]
 
-    patch.setattr(binder.Binder, "_withdrawn", keep)
+    patch.setattr(Subscriptions, "withdrawn", keep)
 
 
 def strangers_are_believed(patch):

@@ -44,7 +44,7 @@ class Ring:
         if not len(self):
             return []
         queue = self._queue
-        if not self._gone.isdisjoint(islice(queue, count)):
+        if self._gone and not self._gone.isdisjoint(islice(queue, count)):
             self._drop_gone(count)
         if len(queue) < count:
             return list(queue) * -(-count // len(queue))

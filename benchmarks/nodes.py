@@ -1,10 +1,7 @@
 """The processes of a benchmark: binders, filled if need be, servers, and the generator."""
 
-import ctypes
 import json
-import os
 import pickle
-import signal
 import socket
 import sys
 import tempfile
@@ -19,6 +16,7 @@ from gevent.subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from benchmarks.arguments import Trouble
 from benchmarks.provenance import ROOT
 from benchmarks.tally import Load, Tally
+from prr.cli.processes import NODE, die_with_parent, plain_environment
 from prr.shell.listing import fetch_text
 from prr.text import parse_peer
 from prr.wire.address import Address, Instance, describe_address, make_instance
@@ -26,8 +24,6 @@ from prr.wire.codec import encode
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import ServiceList
 from prr.wire.trailer import Question
-
-NODE = ROOT / "node.py"
 
 READY_LIMIT = 10.0
 """Seconds for each process that is started here."""
@@ -46,9 +42,6 @@ FILL_PAUSE = 0.001
 
 LEASE = "--lease=86400"
 """Of binders that are filled: nobody is behind the instances, so none of them must be asked."""
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ def start_binder(processes: ExitStack, *arguments: str) -> Started:
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=written,
-            env={name: text for name, text in os.environ.items() if not name.startswith("PRR_")},
+            env=plain_environment(),
             preexec_fn=die_with_parent,
         )
     processes.callback(binder.wait)
@@ -86,11 +79,6 @@ def start_binder(processes: ExitStack, *arguments: str) -> Started:
             if has_ended:
                 raise Trouble(f"the binder ended: {lines[-1].strip() if lines else 'no word'}")
             gevent.sleep(READY_PAUSE)
-
-
-def die_with_parent() -> None:
-    """In the child: have the kernel send SIGKILL when the parent is gone, however it went."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start_full_binders(

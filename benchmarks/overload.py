@@ -34,9 +34,10 @@ from benchmarks.arguments import Trouble, add_count, parser_for, run
 from benchmarks.load import DROPPED, generator_core
 from benchmarks.load import measure as measure_load
 from benchmarks.native import build
-from benchmarks.nodes import die_with_parent, make_instances, start_full_binders, status_of
+from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import cpu_seconds, on_core, pid_at, pin, resident_kib
 from benchmarks.tally import Load
+from prr.cli.processes import die_with_parent
 from prr.wire.address import Address
 from prr.wire.codec import encode
 from prr.wire.frames import Lookup, Subscribe

@@ -40,10 +40,9 @@ class Process:
             stderr=PIPE,
             text=True,
             errors="replace",
-            # The arguments are all it is told: the caller's PRR_ settings are not for it.
-            env={name: text for name, text in os.environ.items() if not name.startswith("PRR_")},
+            env=plain_environment(),
             start_new_session=True,  # a terminal's Ctrl-C is for the parent, who sees to the rest
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         assert self._popen.stderr is not None
         self._stderr = self._popen.stderr
@@ -78,7 +77,12 @@ class Process:
         self._hear(self, None)
 
 
-def _die_with_parent() -> None:
+def plain_environment() -> dict[str, str]:
+    """For a node whose arguments are all it is told: the caller's PRR_ settings are not for it."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("PRR_")}
+
+
+def die_with_parent() -> None:
     """In the child: have the kernel send SIGKILL when the parent is gone, however it went."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -14,7 +14,6 @@ they cost the look-ups.
 import argparse
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -45,6 +44,7 @@ from benchmarks.load import (
     types_from,
 )
 from benchmarks.load import measure as measure_load
+from benchmarks.native import build
 from benchmarks.nodes import READY_LIMIT, generate, make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
 from benchmarks.tally import Load
@@ -56,9 +56,6 @@ ROUNDS_MAX = 50
 
 QUIET = "quiet"
 """The binder without the background, which goes to the sink."""
-
-COMPILE_LIMIT = 60.0
-"""Seconds for the compiler."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -151,14 +148,8 @@ def _start_responders(registered: list[Instance], processes: ExitStack) -> dict[
     file = folder / "instances"
     file.write_bytes(b"".join(registered))
     responders = {}
-    compiler = shutil.which("cc")
-    if compiler is not None:
-        program = folder / "responder"
-        subprocess.run(
-            [compiler, "-O2", "-o", str(program), str(HERE / "responder.c")],
-            check=True,
-            timeout=COMPILE_LIMIT,
-        )
+    if shutil.which("cc") is not None:
+        program = build(folder, HERE / "responder.c")
         responders["c"] = _start([str(program), str(file)], processes)
     bare = [sys.executable, str(HERE / "bare.py"), str(file)]
     return {**responders, "python": _start(bare, processes)}

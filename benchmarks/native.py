@@ -15,6 +15,9 @@ from benchmarks.arguments import Trouble
 
 SOURCE = Path(__file__).with_name("generator.c")
 
+COMPILE_LIMIT = 60.0
+"""Seconds for the compiler."""
+
 PATIENCE = 40.0
 """Seconds it may take beyond those it was told: it waits 20 s for the first right answer."""
 
@@ -48,9 +51,16 @@ def build(folder: Path, source: Path = SOURCE) -> Path:
     if compiler is None:
         raise Trouble(f"no C compiler (cc) for {source.name}; install one: apt-get install gcc")
     program = folder / source.stem
-    built = subprocess.run(
-        [compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False
-    )
+    try:
+        built = subprocess.run(
+            [compiler, "-O2", "-o", program, source],
+            capture_output=True,
+            text=True,
+            timeout=COMPILE_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise Trouble(f"{source.name} did not compile within {late.timeout:g} s") from None
     if built.returncode:
         raise Trouble(f"{source.name} does not compile here: {built.stderr.splitlines()[-1]}")
     return program

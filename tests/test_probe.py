@@ -1,15 +1,15 @@
 """Questions to instances, from sockets that are closed again."""
 
 import socket
-import time
 
 import gevent
+import gevent.socket
 import pytest
 from gevent.hub import get_hub
 
 from prr.core.effects import Outcome, Probe
 from prr.shell import probe as module
-from prr.shell.probe import LINGER, SWEEP_MAX, SWEEP_PAUSE, Prober
+from prr.shell.probe import SWEEP_MAX, Prober
 from prr.wire.address import make_instance
 from prr.wire.codec import encode
 from prr.wire.frames import Alive, Verify
@@ -28,7 +28,7 @@ def told():
 
 @pytest.fixture
 def service():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+    with gevent.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:  # the loop goes on
         opened.bind(("127.0.0.1", 0))
         opened.settimeout(5)
         yield opened
@@ -36,12 +36,6 @@ def service():
 
 def question(service, serial=1):
     return Probe(make_instance(1, service.getsockname()), serial, WAIT, Verify(), 0)
-
-
-def hear(service):
-    """Its next question, and who asks; the loop goes on meanwhile."""
-    gevent.sleep(0.005)
-    return service.recvfrom(100)
 
 
 def is_open(asker):
@@ -53,14 +47,21 @@ def is_open(asker):
         return False
 
 
+def until(condition):
+    """Let the loop go on until `condition()` is true; fail after 5 s."""
+    with gevent.Timeout(5):
+        while not condition():
+            gevent.sleep(0.005)
+
+
 def test_an_answer_is_told_and_the_socket_closed(told, service):
     outcomes, prober = told
     prober.ask(question(service))
-    data, asker = hear(service)
+    data, asker = service.recvfrom(100)
     assert data == encode(Verify())
     assert is_open(asker)
     service.sendto(encode(Alive()), asker)
-    gevent.sleep(0.05)
+    until(lambda: outcomes)
     assert outcomes == {1: Outcome.ALIVE}
     assert not is_open(asker)
 
@@ -70,17 +71,17 @@ def test_nobody_there_is_told(told, service):
     asked = question(service)
     service.close()
     prober.ask(asked)
-    gevent.sleep(0.05)
+    until(lambda: outcomes)
     assert outcomes == {1: Outcome.REFUSED}
 
 
 def test_the_next_question_leaves_from_the_same_socket_and_another_ones_does_not(told, service):
     _, prober = told
     askers = []
-    for serial, pause in ((1, WAIT), (1, WAIT), (2, 0)):
+    for serial in (1, 1, 2):
         prober.ask(question(service, serial))
-        askers.append(hear(service)[1])
-        gevent.sleep(pause)
+        askers.append(service.recvfrom(100)[1])
+        gevent.sleep(WAIT)  # over, but for the time it lingers
     assert askers[0] == askers[1] != askers[2]
 
 
@@ -88,10 +89,9 @@ def test_silence_is_told_to_nobody_and_its_sockets_are_closed(told, service):
     outcomes, prober = told
     for serial in range(5 * SWEEP_MAX):
         prober.ask(question(service, serial))
-    askers = [hear(service)[1] for _ in range(5 * SWEEP_MAX)]
+    askers = [service.recvfrom(100)[1] for _ in range(5 * SWEEP_MAX)]
     assert any(map(is_open, askers))
-    gevent.sleep(WAIT + LINGER + 10 * SWEEP_PAUSE + 0.2)
-    assert not any(map(is_open, askers))
+    until(lambda: not any(map(is_open, askers)))
     assert outcomes == {}
 
 
@@ -108,7 +108,5 @@ def test_of_many_first_questions_one_leaves_in_a_turn_of_the_loop(told, service,
     for serial in range(10):
         prober.ask(question(service, serial))
     assert turns == []
-    ends_at = time.monotonic() + 5
-    while len(turns) < 10 and time.monotonic() < ends_at:
-        gevent.sleep(0.01)
+    until(lambda: len(turns) == 10)
     assert len(set(turns)) == 10

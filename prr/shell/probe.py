@@ -41,7 +41,7 @@ _Key: TypeAlias = tuple[Instance, int]
 
 
 class _Line:
-    """The socket of one verification, its last question, and until when it is listened to."""
+    """The socket of one verification, and its last question."""
 
     def __init__(self, probe: Probe, hear: Callable[["_Line"], None]) -> None:
         """Raises OSError where the question cannot be asked at all."""
@@ -85,7 +85,7 @@ class Prober:
         self._lines: dict[_Key, _Line] = {}
         self._ends: Deadlines[_Key] = Deadlines()
         self._sweeps = get_hub().loop.timer(SWEEP_PAUSE, SWEEP_PAUSE)
-        self._first_questions: deque[Probe] = deque()
+        self._first_questions: deque[Probe] = deque()  # no more than verifications are under way
         self._soon = get_hub().loop.timer(0)
 
     def ask(self, probe: Probe) -> None:

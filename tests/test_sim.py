@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from prr.core import binder, brake, replication, verification, watch
+from prr.core import binder, brake, replication, verdicts, verification
 from prr.core.effects import Outcome
 from prr.core.gossip import Gossip
 from prr.core.members import Members, News
@@ -203,7 +203,7 @@ def nothing_is_refuted(patch):
         return []
 
     patch.setattr(Watch, "said_to_be_gone", believe)
-    patch.setattr(watch, "SECOND_CHANCE", 1e9)
+    patch.setattr(verdicts, "SECOND_CHANCE", 1e9)
 
 
 def no_brake(patch):

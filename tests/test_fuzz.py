@@ -211,7 +211,7 @@ class BinderUnderFire(Target):
         check_turns(registry.turns, held)
         assert sum(map(len, registry.table._removed)) <= len(registry.table._removals)
         assert len(registry.table._removals) <= REMOVALS_MAX
-        assert core._members._counter < 2**64 - 2**31
+        assert 0 <= core._members.counter < 2**64
         watch = core._watch
         rows = watch._verifications._rows
         assert len(rows) <= VERIFICATIONS_MAX

@@ -180,7 +180,7 @@ def versions_are_not_compared(patch):
         latest = self.registry.latest(instance)
         if latest == version:
             return News.OLD
-        newest = self.next_version(version.start)._replace(home=version.home)
+        newest = self.next_version(instance, version.start)._replace(home=version.home)
         if is_there:
             known = instance in self.registry
             self.registry.add(instance, newest)

@@ -15,10 +15,12 @@ from prr.shell.statedir import StateDirectory
 from prr.shell.statefile import Damaged, Failing
 from prr.wire.address import address_of
 from prr.wire.frames import Lookup, Removed, Subscribe, Subscribed, Unknown
-from prr.wire.versions import Version
+from prr.wire.versions import RUN_BITS, Version
 from tests.cores import at, sent
 
 IDENTITY = 77
+FIRST = 1 << RUN_BITS
+"""The first counter of a binder that has seen none, and by how much each one rises."""
 CLIENT = ("10.0.9.9", 999)
 
 
@@ -94,7 +96,7 @@ def persisted(effects):
 def test_a_subscription_is_to_be_put_on_disk_before_it_is_confirmed():
     instance = at(2, "10.0.0.1", 7)
     effects = kept_binder().handle(Subscribe(2), address_of(instance), 1.0)
-    assert effects[0] == Persist({instance: (Version(1, IDENTITY, 0), True)}, 1)
+    assert effects[0] == Persist({instance: (Version(FIRST, IDENTITY, 0), True)}, FIRST)
     assert effects[-1] == Confirm(instance, Subscribed(), address_of(instance))
     assert not sent(effects)
 
@@ -110,7 +112,9 @@ def test_a_leave_is_acknowledged_once_it_is_on_disk():
     binder, instance = kept_binder(), at(2, "10.0.0.1", 7)
     binder.handle(Subscribe(2), address_of(instance), 1.0)
     effects = binder.handle(Removed(instance), address_of(instance), 2.0)
-    assert persisted(effects) == [Persist({instance: (Version(2, IDENTITY, 1), False)}, 2)]
+    assert persisted(effects) == [
+        Persist({instance: (Version(2 * FIRST, IDENTITY, 1), False)}, 2 * FIRST)
+    ]
     assert Confirm(instance, Removed(instance), address_of(instance)) in effects
 
 
@@ -142,7 +146,7 @@ def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_start
     assert sent(binder.handle(Lookup(3), CLIENT, 0.0)) == [(Unknown(), CLIENT)]
     assert binder.deadline() <= 15.0  # it will be asked within a lease
     effects = binder.handle(Subscribe(2), ("10.0.0.2", 7), 0.0)
-    assert persisted(effects)[0].counter == 41
+    assert persisted(effects)[0].counter == FIRST + 40
 
 
 def test_a_newer_word_heard_while_reading_is_not_undone():

@@ -168,14 +168,13 @@ def test_a_key_takes_what_it_says_and_nothing_else(key):
                 decode(data, Role.BINDER)
 
 
-def test_versions_and_removals_come_back_as_they_went_and_are_ordered_by_their_counter():
+def test_versions_and_removals_come_back_as_they_went():
     rng = Random(1)
     versions = [random_version(rng) for _ in range(100)]
     assert decode_versions(encode_versions(versions)) == versions
     assert b"".join(map(encode_version, versions)) == encode_versions(versions)
     rows = [(random_instance(rng), version) for version in versions]
     assert decode_removals(encode_removals(rows)) == rows
-    assert Version(1, 9, 9) < Version(2, 1, 1) < Version(2, 2, 0) < Version(2, 2, 1)
     assert encode_version(Version(1, 2, 3)).hex() == "01" + "00" * 7 + "02" + "00" * 7 + "03000000"
 
 

@@ -138,7 +138,7 @@ class Binder:
 
     def restoring(self, counter: int) -> Restoring:
         """Be given back what was kept on disk, by way of what this returns, before `start`.
-        `counter` is no less than any that was used."""
+        `counter` is no earlier than any that is known to have been used, and of a new run."""
         self._members.resume(counter)
         return Restoring(self._members, self._watch)
 

@@ -55,7 +55,7 @@ Word: TypeAlias = tuple[Version, bool]
 @dataclass(frozen=True, slots=True)
 class Persist:
     """Put on disk, soon, what has changed: for each instance the last word about it, None if it
-    is forgotten. `counter` is the highest that this binder has used or seen."""
+    is forgotten. `counter` is no earlier than any that this binder has used."""
 
     words: dict[Instance, Word | None]
     counter: int

@@ -70,7 +70,7 @@ class Hearsay:
         elif news is News.REMOVED:
             effects += self._watch.said_to_be_gone(instance, now)
         elif news is News.REFUSED:
-            effects.append(Report(Event.REFUSED, instance, "no room, or no such version"))
+            effects.append(Report(Event.REFUSED, instance, "no room for what peers say"))
         return news, effects
 
     def _take_over_bare(
@@ -81,7 +81,9 @@ class Hearsay:
         if not is_there:
             if version is None:
                 return News.OLD, []
-            self._registry.remove(instance, self._members.next_version(version.start), now)
+            self._registry.remove(
+                instance, self._members.next_version(instance, version.start), now
+            )
             return News.REMOVED, self._watch.said_to_be_gone(instance, now)
         removal = self._registry.table.removal(instance)
         if version is not None:

@@ -10,11 +10,15 @@ from prr.core.registry import Registry
 from prr.wire.address import Instance
 from prr.wire.frames import Added, Removed
 from prr.wire.trailer import Trailer
-from prr.wire.versions import COUNTER_MAX, Version, encode_version
-
-LEAP_MAX = 1 << 32
-"""How far beyond the highest counter seen a peer's may be. Decades of changes, and two thousand
-million lies before a peer gone mad has used up the counters."""
+from prr.wire.versions import (
+    Version,
+    counter_after,
+    encode_version,
+    is_later,
+    is_newer,
+    of_run,
+    run_of,
+)
 
 
 class News(Enum):
@@ -24,7 +28,7 @@ class News(Enum):
     CHANGED = auto()  # a newer word about one that is
     REMOVED = auto()
     OLD = auto()  # we knew as much, or better
-    REFUSED = auto()  # no room, or a version from the future
+    REFUSED = auto()  # no room
 
 
 class Members:
@@ -34,15 +38,15 @@ class Members:
         self.identity = identity
         self.registry = Registry(limits)
         self._peers = peers
-        self._counter = 0
+        self._counter = self._run = 0
 
     def add(self, instance: Instance, start: int, learned: bool = False) -> Adding:
         """Decide that an instance is there, and that this binder is its home."""
-        return self.registry.add(instance, self.next_version(start), learned)
+        return self.registry.add(instance, self.next_version(instance, start), learned)
 
     def remove(self, instance: Instance, start: int, now: float) -> list[Effect]:
         """Decide that an instance is gone, and tell the others."""
-        version = self.next_version(start)
+        version = self.next_version(instance, start)
         self.registry.remove(instance, version, now)
         return [
             Send(Removed(instance, trailer=self._trailer(peer.kind, version)), peer.address)
@@ -59,36 +63,49 @@ class Members:
         ]
 
     def take_over(self, instance: Instance, version: Version, is_there: bool, now: float) -> News:
-        """Hear another binder's word. The highest version wins, whoever says it, however often."""
-        if version.counter > min(self._counter + LEAP_MAX, COUNTER_MAX - LEAP_MAX):
-            return News.REFUSED
+        """Hear another binder's word. The newest version wins, whoever says it, however often.
+
+        Of two words with one version, which no sound binder says, "it is gone" wins: who holds it
+        asks it, and decides anew.
+        """
         latest = self.registry.latest(instance)
-        if latest is not None and version <= latest:
-            return News.OLD
+        if latest is not None and not is_newer(version, latest):
+            denies = version == latest and not is_there and instance in self.registry
+            if not denies:
+                return News.OLD
         if not is_there:
-            self._counter = max(self._counter, version.counter)
+            self._has_seen(version)
             known = self.registry.remove(instance, version, now)
             return News.REMOVED if known else News.OLD
         adding = self.registry.add(instance, version, learned=True)
         if adding is Adding.FULL:
             return News.REFUSED
-        self._counter = max(self._counter, version.counter)
+        self._has_seen(version)
         return News.ADDED if adding is Adding.NEW else News.CHANGED
 
     @property
     def counter(self) -> int:
-        """The highest counter used or seen here."""
-        return self._counter
+        """No earlier than any counter used here: what `resume` needs."""
+        return of_run(self._counter, self._run)
 
     def resume(self, counter: int) -> None:
-        """Go on where an earlier process with this identity ended: `counter` is no less than any
-        that it used."""
-        self._counter = max(self._counter, counter)
+        """Go on where an earlier process with this identity ended, with a run of its own: that of
+        `counter`, which is no earlier than any that is known to have been used."""
+        self._counter, self._run = counter, run_of(counter)
 
-    def next_version(self, start: int) -> Version:
-        """The version of a decision made here: higher than any that was seen."""
-        self._counter += 1
-        return Version(self._counter, self.identity, start)
+    def next_version(self, instance: Instance, start: int) -> Version:
+        """The version of a decision about `instance` made here: newer than the latest word about
+        it, and, unless the two lie half a turn apart, later than any counter that was seen."""
+        latest = self.registry.latest(instance)
+        version = Version(counter_after(self._counter, self._run), self.identity, start)
+        if latest is not None and not is_newer(version, latest):
+            version = version._replace(counter=counter_after(latest.counter, self._run))
+        self._has_seen(version)
+        return version
+
+    def _has_seen(self, version: Version) -> None:
+        if is_later(version.counter, self._counter):
+            self._counter = version.counter
 
     def _trailer(self, kind: Kind, version: Version) -> Trailer | None:
         """Versions are for those who have shown that they read trailers."""

@@ -6,7 +6,7 @@ from prr.config import Limits
 from prr.core.table import Table
 from prr.core.turns import Turns
 from prr.wire.address import Instance
-from prr.wire.versions import Version
+from prr.wire.versions import Version, is_newer
 
 
 class Added(Enum):
@@ -18,7 +18,7 @@ class Added(Enum):
 
 
 class Registry:
-    """The instances one binder knows. Versions only ever rise: a lower one changes nothing."""
+    """The instances one binder knows. Each word about one must be newer than the one before."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
@@ -36,12 +36,12 @@ class Registry:
         return self.table.latest(instance)
 
     def add(self, instance: Instance, version: Version, learned: bool = False) -> Added:
-        """`instance` is there, at `version`, which is higher than any word about it so far.
+        """`instance` is there, at `version`, which is newer than the latest word about it.
 
         `learned`: from a peer, who may fill most of the table but not all of it.
         """
         latest = self.latest(instance)
-        assert latest is None or version > latest
+        assert latest is None or is_newer(version, latest)
         known = instance in self.table
         share = self._limits.learned_share if learned else 1
         if not known and len(self.table) >= share * self._limits.instances:
@@ -53,10 +53,11 @@ class Registry:
         return Added.NEW
 
     def remove(self, instance: Instance, version: Version, now: float) -> bool:
-        """`instance` is gone, at `version`, the highest so far; False if it was not there."""
+        """`instance` is gone, at `version`, which is newer than the latest word about it, or as new
+        as one that says it is there; False if it was not there."""
         latest = self.latest(instance)
-        assert latest is None or version > latest
         known = instance in self.table
+        assert latest is None or is_newer(version, latest) or (known and version == latest)
         if known:
             self.turns.remove(instance)
         self.table.remove(instance, version, now)

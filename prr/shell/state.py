@@ -24,6 +24,7 @@ from prr.shell.statedir import StateDirectory
 from prr.shell.statefile import Damaged, Failing
 from prr.wire.address import Instance
 from prr.wire.trailer import GROUPS
+from prr.wire.versions import next_run
 
 GROUP_MAX = 1000
 """Changes committed at once: a few ms of work for the thread, which shares Python with look-ups."""
@@ -40,10 +41,6 @@ RETRY_PAUSE = 1.0
 
 CLOSE_WAIT = 3.0
 """Seconds a binder that is to stop waits for its disk; systemd gives it five."""
-
-COUNTER_LEAP = 1 << 24
-"""By so much a binder that comes back raises its counter: more than it can have decided, and told
-others, after its last commit. Its peers take a leap 256 times as large."""
 
 _log = logging.getLogger("prr")
 
@@ -139,10 +136,12 @@ class State:
     def _open(self, identity: int) -> None:
         try:
             meta, self._losses = self._directory.open(identity)
-            self.identity, self._restorable = meta.identity, meta.entries
-            self._counter = meta.counter + COUNTER_LEAP
-            # On disk before it is used: two crashes in a row must not use a counter twice.
+            self._restorable = meta.entries
+            self._counter = next_run(meta.counter)
+            # On disk before it is used: no two processes with one identity may have the same run,
+            # and so one whose disk does not take it has an identity of its own.
             self._directory.commit({}, self._counter, whole=True)
+            self.identity = meta.identity
         except (Failing, Damaged) as error:
             self._open_failed = str(error)
 

@@ -9,13 +9,11 @@ from prr.core.binder import Binder
 from prr.core.effects import Persist, Word
 from prr.core.restoring import row_of
 from prr.wire.address import Instance, describe
+from prr.wire.versions import next_run
 from tests.sim import adapter
 from tests.sim.world import Violation
 
 COMMIT_TAKES = (0.0005, 0.05)  # seconds
-
-COUNTER_LEAP = 1 << 24
-"""As prr.shell.state leaps."""
 
 
 class Disk:
@@ -33,7 +31,7 @@ class Disk:
     def restore(self, core: Binder, now: float) -> None:
         """A new process: what was not committed is gone, and so is who waited for it."""
         self._pending, self._waiting = {}, {}
-        self._counter = self._seen = self._counter + COUNTER_LEAP
+        self._counter = self._seen = next_run(self._counter)
         restoring = core.restoring(self._counter)
         rows = [row_of(instance, word) for instance, word in self._committed.items()]
         assert restoring.take(rows, now) == 0

@@ -76,6 +76,6 @@ def right_answers(instances: Iterable[Instance]) -> Right:
     """The datagrams that name one of them, in either wire form, with the type asked for."""
     right = set()
     for one in instances:
-        right.add((type_of(one), encode_found_run((one,))))
-        right.add((type_of(one), encode_found_instance_run((one,))))
+        right.add((type_of(one), encode_found_run((one,)).data))
+        right.add((type_of(one), encode_found_instance_run((one,)).data))
     return right

@@ -10,6 +10,7 @@ import pytest
 from prr.shell import answers
 from prr.shell.headers import BURST_MAX
 from prr.shell.mmsg import Burst, has_mmsg
+from prr.wire.runs import AnswerRun
 
 pytestmark = pytest.mark.skipif(not has_mmsg(), reason="this system has no sendmmsg")
 
@@ -68,7 +69,7 @@ def numbered(count, size):
     return [bytes([number]).ljust(size, b".") for number in range(count)]
 
 
-@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("size", [1, 7, 8])
 @pytest.mark.parametrize("seed", range(30))
 def test_each_sender_gets_its_own_answers_in_their_order(asked, seed, size):
     ask, senders = asked
@@ -82,10 +83,27 @@ def test_each_sender_gets_its_own_answers_in_their_order(asked, seed, size):
         half = rng.randrange(len(sent) + 1)
         for first, part in ((0, sent[:half]), (half, sent[half:])):
             if part:
-                assert burst.answer(first, b"".join(part), size) == len(part)
+                assert burst.answer(first, AnswerRun(b"".join(part), size)) == len(part)
         for number, count in enumerate(counts):
             for _ in range(count):
                 assert senders[number % len(senders)].recv(100) == sent.pop(0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_answers_of_two_lengths_go_out_by_one_call(asked, calls, seed):
+    ask, senders = asked
+    counted, rng = calls(), Random(seed)
+    for _ in range(3):
+        counts = [rng.randrange(1, 6) for _ in range(10)]
+        burst, total = ask(*counts), sum(counts)
+        answers = [rng.choice((b"\x04", b"\x03" + bytes([n]) * 6)) for n in range(total - 2)]
+        answers = [b"\x04", *answers, b"\x03------"]
+        sizes = bytes(map(len, answers))
+        assert burst.answer(0, AnswerRun(b"".join(answers), 0, sizes)) == total
+        for number, count in enumerate(counts):
+            for _ in range(count):
+                assert senders[number % len(senders)].recv(100) == answers.pop(0)
+    assert len(counted.counts) == 3
 
 
 def test_the_answers_to_one_sender_that_stand_in_a_row_are_one_send(asked, calls):
@@ -93,7 +111,7 @@ def test_the_answers_to_one_sender_that_stand_in_a_row_are_one_send(asked, calls
     counted = calls()
     for counts, sends in (((20, 20, 4, 20), 4), ((BURST_MAX,), 1), ((1, 1, 1, 1), 4), ((1,), 1)):
         burst = ask(*counts)
-        burst.answer(0, b"".join(numbered(sum(counts), 7)), 7)
+        burst.answer(0, AnswerRun(b"".join(numbered(sum(counts), 7)), 7))
         assert counted.counts.pop() == sends
     assert not counted.counts
 
@@ -102,11 +120,11 @@ def test_what_did_not_go_is_told_in_answers_not_in_sends(asked, calls):
     ask, senders = asked
     calls(most=2)
     burst = ask(5, 3, 8)
-    assert burst.answer(0, b"".join(numbered(16, 7)), 7) == 8
+    assert burst.answer(0, AnswerRun(b"".join(numbered(16, 7)), 7)) == 8
     for number, count in ((0, 5), (1, 3)):
         for _ in range(count):
             senders[number].recv(100)
-    assert burst.answer(8, b"".join(numbered(8, 7)), 7) == 8
+    assert burst.answer(8, AnswerRun(b"".join(numbered(8, 7)), 7)) == 8
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.EINVAL])
@@ -115,7 +133,7 @@ def test_an_interface_that_cannot_cut_is_asked_once(asked, calls, error):
     counted = calls(fails=[error])
     for sends in ([1, 10], [10]):
         burst, sent = ask(10), numbered(10, 7)
-        assert burst.answer(0, b"".join(sent), 7) == 10
+        assert burst.answer(0, AnswerRun(b"".join(sent), 7)) == 10
         assert [senders[0].recv(100) for _ in sent] == sent
         assert counted.counts == sends
         counted.counts.clear()
@@ -126,8 +144,8 @@ def test_a_sender_that_cannot_be_answered_does_not_end_the_cutting(asked, calls)
     counted = calls(fails=[errno.EINVAL, errno.EINVAL])  # one whose port is 0
     burst = ask(10)
     with pytest.raises(OSError, match="Invalid"):
-        burst.answer(0, b"".join(numbered(10, 7)), 7)
-    assert burst.answer(0, b"".join(numbered(10, 7)), 7) == 10
+        burst.answer(0, AnswerRun(b"".join(numbered(10, 7)), 7))
+    assert burst.answer(0, AnswerRun(b"".join(numbered(10, 7)), 7)) == 10
     assert counted.counts == [1, 10, 1]
 
 
@@ -136,8 +154,8 @@ def test_no_room_is_raised_and_changes_nothing(asked, calls):
     counted = calls(fails=[errno.EAGAIN])
     burst = ask(10)
     with pytest.raises(BlockingIOError):
-        burst.answer(0, b"".join(numbered(10, 7)), 7)
-    assert burst.answer(0, b"".join(numbered(10, 7)), 7) == 10
+        burst.answer(0, AnswerRun(b"".join(numbered(10, 7)), 7))
+    assert burst.answer(0, AnswerRun(b"".join(numbered(10, 7)), 7)) == 10
     assert counted.counts == [1, 1]
 
 
@@ -147,6 +165,6 @@ def test_a_kernel_that_does_not_know_how_to_cut_is_not_asked_to(asked, calls, mo
     counted = calls()
     asking = ask(10)
     asking._answers = answers.Answers(asking._socket, asking._names)
-    assert asking.answer(0, b"".join(numbered(10, 7)), 7) == 10
+    assert asking.answer(0, AnswerRun(b"".join(numbered(10, 7)), 7)) == 10
     assert counted.counts == [10]
     assert [senders[0].recv(100) for _ in range(10)] == numbered(10, 7)

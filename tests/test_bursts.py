@@ -10,6 +10,7 @@ import pytest
 from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.effects import Send
+from prr.core.turns import NOBODY
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
 from prr.shell.headers import BURST_MAX
@@ -18,8 +19,17 @@ from prr.shell.node import Node
 from prr.shell.reader import Reader
 from prr.wire.address import address_of, make_instance
 from prr.wire.codec import encode
-from prr.wire.frames import Added, Found, FoundInstance, Lookup, Role
-from prr.wire.runs import encode_found_instance_run, encode_found_run
+from prr.wire.frames import (
+    Added,
+    Found,
+    FoundInstance,
+    Lookup,
+    Removed,
+    Role,
+    Subscribe,
+    Unknown,
+)
+from prr.wire.runs import AnswerRun, encode_found_instance_run, encode_found_run
 from tests.cores import random_instance
 
 PEER = ("127.0.0.1", 9)
@@ -91,7 +101,7 @@ def test_each_answer_goes_to_who_asked(received, size):
             for first in range(0, count, 2):
                 row = range(done + first, done + min(first + 2, count))
                 answers = b"".join(bytes([round_, number]).ljust(size) for number in row)
-                assert burst.answer(first, answers, size) == len(row)
+                assert burst.answer(first, AnswerRun(answers, size)) == len(row)
             done += count
         assert done == 9
         for number in range(9):
@@ -110,12 +120,19 @@ def test_what_the_socket_has_to_say_is_raised(received):
     assert burst.receive() == 0  # it goes on
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(9))
 def test_a_run_of_answers_is_the_frames_one_behind_the_other(seed):
     rng = Random(seed)
-    found = [random_instance(rng) for _ in range(seed * 7)]
-    assert encode_found_run(found) == b"".join(encode(Found(address_of(one))) for one in found)
-    assert encode_found_instance_run(found) == b"".join(encode(FoundInstance(f)) for f in found)
+    share = (0.0, 0.3, 1.0)[seed % 3]  # of those that are not there
+    found = [NOBODY if rng.random() < share else random_instance(rng) for _ in range(seed * 7)]
+    for encode_run, frame in (
+        (encode_found_run, lambda one: Found(address_of(one))),
+        (encode_found_instance_run, FoundInstance),
+    ):
+        run = encode_run(found)
+        by_hand = [encode(frame(one) if one else Unknown()) for one in found]
+        assert (run.data, run.count) == (b"".join(by_hand), len(found))
+        assert list(run.datagrams()) == by_hand
 
 
 @pytest.mark.parametrize("wire", WireForm)
@@ -124,19 +141,35 @@ def test_the_short_way_answers_what_the_long_way_answers(wire, seed):
     rng = Random(seed)
     short, long = (Binder(frozenset(), (PEER,), 1, Random(seed), wire=wire) for _ in range(2))
     for number in range(40):
-        added = Added(make_instance(number % 4, ("10.0.0.1", number)))
-        short.handle(added, PEER, 0.0)
-        long.handle(added, PEER, 0.0)
+        if number == 20:  # until then it has not heard its peers, and denies nothing
+            for core in (short, long):
+                core.tick(10.0)
+        change = rng.choice((Added, Removed))(make_instance(number % 4, ("10.0.0.1", number // 8)))
+        short.handle(change, PEER, 0.0)
+        long.handle(change, PEER, 0.0)
         types = bytes(rng.choice((0, 1, 2, 3, 9)) for _ in range(rng.randrange(2 * BURST_MAX)))
-        answers = short.look_up(types)
         by_hand = []
         for type_ in types:
             sent = [e for e in long.handle(Lookup(type_), PEER, 0.0) if isinstance(e, Send)]
-            if not sent or len(encode(sent[0].frame)) == 1:
-                break  # nothing, or a "no": both are left to the long way
+            if not sent:
+                break  # it has to wait, which is left to the long way
             by_hand.append(encode(sent[0].frame))
-        assert answers == b"".join(by_hand)
-        assert len(answers) == len(by_hand) * short.answer_bytes
+        answers = short.look_up(types)
+        assert list(answers.datagrams()) == by_hand
+        assert len(by_hand) == len(types) or number < 20
+
+
+def test_no_is_said_in_runs_and_no_longer_once_there_is_one():
+    core = Binder(frozenset(), (), 1, Random(1))
+    core.start(0.0)
+    assert core.look_up(b"\x05" * 100).data == b"\x04" * 100
+    assert core.look_up(b"\x05" * 3).count == 3  # these lie ready
+    core.handle(Subscribe(5), ("10.0.0.1", 9), 0.0)
+    core.handle(Subscribe(6), ("10.0.0.1", 9), 0.0)
+    answers = [answer[:1] for answer in core.look_up(b"\x05\x06\x07\x05").datagrams()]
+    assert answers == [b"\x03", b"\x03", b"\x04", b"\x03"]
+    core.handle(Removed(make_instance(5, ("10.0.0.1", 9))), ("10.0.0.1", 9), 0.0)
+    assert core.look_up(b"\x05\x05").data == b"\x04\x04"
 
 
 class Narrow:
@@ -163,7 +196,7 @@ class Narrow:
     def source(self, at):
         return ("10.0.0.2", 100 * len(self._bursts) + at + 1)
 
-    def answer(self, at, answers, size):
+    def answer(self, at, answers):
         if self._error is not None:
             raise self._error
         return self._room

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -21,7 +22,17 @@ from prr.core.turns import Turns
 from prr.core.verification import Verifications
 from prr.core.watch import Watch
 from prr.wire import fields
-from prr.wire.frames import Added, ListRequest, Removed, ServiceList
+from prr.wire.codec import encode
+from prr.wire.frames import (
+    Added,
+    Found,
+    ListRequest,
+    Lookup,
+    Removed,
+    ServiceList,
+    Subscribe,
+    Subscribed,
+)
 from tests.sim.faults import options_for
 from tests.sim.network import checksum
 from tests.sim.run import COMMAND, Result, run
@@ -136,11 +147,11 @@ def denies_before_it_has_heard(patch):
 
 
 def suspects_are_never_handed_out(patch):
-    def next_in_turn(self, type_):
-        ring = self._in_turn.get(type_)
-        return ring.next() if ring else None
+    patch.setattr(Turns, "_turning", lambda self, type_: self._in_turn.get(type_) or None)
 
-    patch.setattr(Turns, "next", next_in_turn)
+
+def what_lies_ready_is_not_taken_back(patch):
+    patch.setattr(Turns, "_take_back", lambda self, type_: None)
 
 
 def leaves_are_acknowledged_only(patch):
@@ -230,6 +241,7 @@ OFF = [
     (verifications_without_limit, "entries of"),
     (denies_before_it_has_heard, "before it has heard its peers"),
     (suspects_are_never_handed_out, "denies a type, but holds"),
+    (what_lies_ready_is_not_taken_back, "hands out"),
     (leaves_are_acknowledged_only, "whose leave it acknowledged"),
     (strangers_are_believed, "never subscribed"),
     (lists_for_everybody, "to a stranger"),
@@ -243,10 +255,38 @@ OFF = [
 ]
 
 
+def serves_a_healthy_lookup() -> bool:
+    """A binder takes in two servers and names one after the other, by either way."""
+    core = binder.Binder(frozenset(), (), 1, Random(1))
+    core.start(0.0)
+    servers = [("10.0.0.1", 9), ("10.0.0.2", 9)]
+    for server in servers:
+        sent = core.handle(Subscribe(7), server, 0.0)
+        if binder.Send(Subscribed(), server) not in sent:
+            return False
+    named = [*core.look_up(b"\x07\x07").datagrams()]
+    client = "10.0.0.9", 9
+    answers = core.handle(Lookup(7), client, 0.0)
+    by_hand = [encode(Found(server)) for server in servers]
+    return named == by_hand and answers == [binder.Send(Found(servers[0]), client)]
+
+
+@pytest.mark.parametrize("switch_off", [off for off, _ in OFF], ids=lambda off: off.__name__)
+def test_a_rule_switched_off_leaves_a_binder_that_serves(switch_off, monkeypatch):
+    switch_off(monkeypatch)
+    assert serves_a_healthy_lookup()
+
+
+def test_a_binder_that_answers_nobody_is_not_taken_for_a_rule_switched_off(monkeypatch):
+    monkeypatch.setattr(Turns, "next", lambda self, types, denies=False: [])
+    assert not serves_a_healthy_lookup()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("switch_off", "complaint"), OFF, ids=[off.__name__ for off, _ in OFF])
 def test_a_rule_switched_off_is_noticed(switch_off, complaint, monkeypatch):
     switch_off(monkeypatch)
+    assert serves_a_healthy_lookup()  # else it would be noticed whatever the rule is
     for seed in range(FEW):
         reason = run(seed).reason
         if reason is not None and complaint in reason:

@@ -29,6 +29,7 @@ from prr.core.replication import Replication
 from prr.core.restoring import Restoring
 from prr.core.status import status_of, summary_of
 from prr.core.subscriptions import Subscriptions
+from prr.core.turns import NOBODY
 from prr.core.waiting import WaitingLookups
 from prr.core.watch import Watch
 from prr.wire.address import (
@@ -52,12 +53,7 @@ from prr.wire.frames import (
     Subscribe,
     Unknown,
 )
-from prr.wire.runs import (
-    FOUND_BYTES,
-    FOUND_INSTANCE_BYTES,
-    encode_found_instance_run,
-    encode_found_run,
-)
+from prr.wire.runs import AnswerRun, encode_found_instance_run, encode_found_run
 from prr.wire.trailer import Question, Trailer
 
 LEASE = 15.0
@@ -159,18 +155,14 @@ class Binder:
         """Leave in good order. The other binders go on; nobody has to be told."""
         return [Stop(True, "asked to stop")]
 
-    @property
-    def answer_bytes(self) -> int:
-        """The length of an answer to a look-up."""
-        return FOUND_BYTES if self._wire is WireForm.SPEC else FOUND_INSTANCE_BYTES
-
-    def look_up(self, types: bytes) -> bytes:
-        """The answers to a run of bare look-ups, up to one of a type that nobody gives.
+    def look_up(self, types: bytes) -> AnswerRun:
+        """The answers to a run of bare look-ups.
 
         The short way for a burst: the datagrams that `handle` would have sent, one behind the
-        other, without the frames.
+        other, without the frames. They end at the first look-up that has to wait, since the type
+        is not known yet: that one is for `handle`.
         """
-        found = self.registry.turns.next(types)
+        found = self.registry.turns.next(types, self.is_ready)
         if self._wire is WireForm.SPEC:
             return encode_found_run(found)
         return encode_found_instance_run(found)
@@ -243,13 +235,13 @@ class Binder:
     # The rules, in the order of the frame table.
 
     def _look_up(self, type_: int, source: Address) -> list[Effect]:
-        found = self.registry.turns.next((type_,))
+        found = self.registry.turns.next((type_,), self.is_ready)
         if not found:
-            if self.is_ready:
-                return [Send(Unknown(), source)]
             # Before it has heard its peers a binder does not know what does not exist.
             self._waiting.add(type_, source)
             return []
+        if found[0] == NOBODY:
+            return [Send(Unknown(), source)]
         if self._wire is WireForm.LAB2016:
             return [Send(FoundInstance(found[0]), source)]
         return [Send(Found(address_of(found[0])), source)]

@@ -1,6 +1,7 @@
 """Whose turn it is, type by type. Knows no version, no peer and no time."""
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import repeat
 from operator import length_hint
 
 from prr.core.ring import Ring
@@ -11,6 +12,9 @@ AHEAD = 64
 few that a change, which takes them back, costs no more with a million instances than with ten."""
 
 TYPES = 256
+
+NOBODY = Instance(b"")
+"""Stands for the instance of a type that has none."""
 
 
 class Turns:
@@ -62,8 +66,10 @@ class Turns:
             self._suspects.remove(instance)
             self._ring(instance).add(instance)
 
-    def next(self, types: Sequence[int]) -> list[Instance]:
-        """For each of `types` the instance whose turn it is, up to a type that has none.
+    def next(self, types: Sequence[int], denies: bool = False) -> list[Instance]:
+        """For each of `types` the instance whose turn it is.
+
+        With `denies` it is NOBODY for a type that has none; without, the list ends there.
 
         Suspects have their turn only while a type has nothing else: one that may be alive is
         worth more to a client than a "no" that may be wrong.
@@ -72,7 +78,7 @@ class Turns:
         while True:
             # Ends early, without an error, at the first type of which nothing lies ready.
             found += map(next, map(self._ahead.__getitem__, types[len(found) :]))
-            if len(found) == len(types) or not self._look_ahead(types[len(found)]):
+            if len(found) == len(types) or not self._look_ahead(types[len(found)], denies):
                 return found
 
     def types(self) -> list[int]:
@@ -85,19 +91,21 @@ class Turns:
         in_turn, suspect = self._in_turn.get(type_), self._suspect_turns.get(type_)
         return len(in_turn or ()), len(suspect or ())
 
-    def _look_ahead(self, type_: int) -> bool:
-        """Lay the next turns of a type ready; False if it has none."""
+    def _look_ahead(self, type_: int, denies: bool) -> bool:
+        """Lay the next turns of a type ready; False if it has none and that must not be said."""
         ring = self._turning(type_)
-        if ring is None:
-            return False
-        self._ahead[type_] = iter(ring.take(AHEAD))
-        return True
+        if ring is not None:
+            self._ahead[type_] = iter(ring.take(AHEAD))
+        elif denies:
+            self._ahead[type_] = repeat(NOBODY, AHEAD)
+        return ring is not None or denies
 
     def _take_back(self, type_: int) -> None:
         """The instances of a type are about to change: nothing of it may lie ready."""
         ready = length_hint(self._ahead[type_])
-        if ready and (ring := self._turning(type_)) is not None:
-            ring.give_back(ready)
+        if ready:
+            if (ring := self._turning(type_)) is not None:
+                ring.give_back(ready)
             self._ahead[type_] = iter(())
 
     def _turning(self, type_: int) -> Ring | None:

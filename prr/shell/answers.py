@@ -22,15 +22,36 @@ from prr.shell.headers import (
     make_parts,
     start_of,
 )
-
-ANSWER_BYTES = 8
-"""The longest of the answers that go out in bursts."""
+from prr.wire.runs import AnswerRun
 
 _SOL_UDP, _UDP_SEGMENT = 17, 103
 _CONTROL = struct.Struct("=QiiH6x")  # struct cmsghdr and the size of a segment
 
 _CANNOT_CUT = frozenset({errno.EINVAL, errno.EIO, errno.EOPNOTSUPP})
 """What a network interface has to say that leaves checksums to the processor (udp(7))."""
+
+
+class _Layout:
+    """Headers and buffers for answers of one size, one for each datagram of a burst.
+
+    `headers` send each answer alone; a template sends a run of them, which the kernel cuts.
+    """
+
+    def __init__(self, size: int, names: bytearray) -> None:
+        self.size = size
+        self.data = bytearray(BURST_MAX * size)
+        self._parts = make_parts(self.data, size)
+        self._runs = make_parts(self.data, size)
+        self.headers = make_headers(names, self._parts)
+        self.first = start_of(self.headers)
+        self.run_lengths = memoryview(self._runs).cast("B").cast("Q")[1::2]
+        self._control = bytearray(_CONTROL.size)
+        _CONTROL.pack_into(self._control, 0, _CONTROL.size - 6, _SOL_UDP, _UDP_SEGMENT, size)
+        run_headers = make_headers(names, self._runs)
+        for header in (Header * BURST_MAX).from_buffer(run_headers):
+            header.message.control = start_of(self._control)
+            header.message.control_length = _CONTROL.size
+        self.templates = _each(run_headers)
 
 
 class Answers:
@@ -40,62 +61,70 @@ class Answers:
         """`names` are the senders' addresses, as recvmmsg fills them in."""
         self._socket = bound
         self._can_cut = _can_cut(bound)
-        self._size = 0
+        self._names = names
         self._senders = memoryview(names).cast("Q")[::2]  # family, port and ip
-        self._data = bytearray(BURST_MAX * ANSWER_BYTES)
-        self._control = bytearray(_CONTROL.size)
-        self._parts = make_parts(self._data, ANSWER_BYTES)
-        self._headers = make_headers(names, self._parts)
-        self._runs = make_parts(self._data, ANSWER_BYTES)
-        self._run_lengths = memoryview(self._runs).cast("B").cast("Q")[1::2]
-        self._run_headers = make_headers(names, self._runs)
-        for header in (Header * BURST_MAX).from_buffer(self._run_headers):
-            header.message.control = start_of(self._control)
-            header.message.control_length = _CONTROL.size
-        cut = range(0, len(self._run_headers), HEADER_BYTES)
-        self._templates = [bytes(self._run_headers[at : at + HEADER_BYTES]) for at in cut]
-        self._first_run = ctypes.c_void_p(start_of(self._run_headers))
-        self._first = start_of(self._headers)
+        self._layouts: dict[int, _Layout] = {}  # a node has two: for what it found, and for "no"
+        self._headers = bytearray(BURST_MAX * HEADER_BYTES)
+        self._first = ctypes.c_void_p(start_of(self._headers))
 
-    def send(self, at: int, answers: bytes, size: int) -> int:
-        """Send the senders from `at` on `answers`, `size` bytes each; how many went.
+    def send(self, at: int, answers: AnswerRun) -> int:
+        """Send the senders from `at` on `answers`; how many went.
 
         Raises OSError if the first of them cannot be sent; BlockingIOError if there is no room.
         """
-        if size != self._size:
-            self._resize(size)
-        self._data[at * size : at * size + len(answers)] = answers
-        count = len(answers) // size
+        if not answers.size:
+            return self._send_mixed(at, answers)
+        size, count = answers.size, len(answers.data) // answers.size
+        layout = self._layout(size)
+        layout.data[at * size : at * size + len(answers.data)] = answers.data
         if self._can_cut:
             starts = self._starts(at, count)
             if 4 * len(starts) <= 3 * count:  # else the kernel's savings do not pay for ours
-                return self._send_runs(at, starts, count)
-        return self._send_each(at, count)
+                return self._send_runs(at, starts, count, layout)
+        return self._send_each(at, count, layout)
 
-    def _send_each(self, at: int, count: int) -> int:
-        return self._call(ctypes.c_void_p(self._first + at * HEADER_BYTES), count)
+    def _layout(self, size: int) -> _Layout:
+        layout = self._layouts.get(size)
+        if layout is None:
+            layout = self._layouts[size] = _Layout(size, self._names)
+        return layout
+
+    def _send_each(self, at: int, count: int, layout: _Layout) -> int:
+        return self._call(ctypes.c_void_p(layout.first + at * HEADER_BYTES), count)
 
     def _starts(self, at: int, count: int) -> list[int]:
         """Where another sender begins, counted from `at`."""
         senders = self._senders[at : at + count].tolist()
         return [0, *compress(range(1, count), map(ne, senders[1:], senders))]
 
-    def _send_runs(self, at: int, starts: list[int], count: int) -> int:
+    def _send_runs(self, at: int, starts: list[int], count: int, layout: _Layout) -> int:
         ends = [*starts[1:], count]
-        size, lengths, templates = self._size, self._run_lengths, self._templates
+        size, lengths, templates = layout.size, layout.run_lengths, layout.templates
         for start, end in zip(starts, ends, strict=True):
             lengths[at + start] = (end - start) * size
         headers = b"".join([templates[at + start] for start in starts])
-        self._run_headers[: len(headers)] = headers
         try:
-            sent = self._call(self._first_run, len(starts))
+            sent = self._call_with(headers)
         except OSError as error:
             if error.errno not in _CANNOT_CUT:
                 raise
-            sent_alone = self._send_each(at, count)  # raises if cutting was not what it minded
+            sent_alone = self._send_each(at, count, layout)  # raises if that was not the reason
             self._can_cut = False
             return sent_alone
         return ends[sent - 1] if sent else 0
+
+    def _send_mixed(self, at: int, answers: AnswerRun) -> int:
+        """Answers of two sizes, each alone. Whoever mixes them costs no more than many clients."""
+        headers = []
+        for number, answer in enumerate(answers.datagrams(), at):
+            layout = self._layout(len(answer))
+            layout.data[number * layout.size : (number + 1) * layout.size] = answer
+            headers.append(layout.headers[number * HEADER_BYTES : (number + 1) * HEADER_BYTES])
+        return self._call_with(b"".join(headers))
+
+    def _call_with(self, headers: bytes) -> int:
+        self._headers[: len(headers)] = headers
+        return self._call(self._first, len(headers) // HEADER_BYTES)
 
     def _call(self, headers: ctypes.c_void_p, count: int) -> int:
         sent: int = libc.sendmmsg(self._socket.fileno(), headers, count, socket.MSG_DONTWAIT)
@@ -104,14 +133,10 @@ class Answers:
             raise OSError(number, os.strerror(number))  # BlockingIOError where that is the reason
         return sent
 
-    def _resize(self, size: int) -> None:
-        """All answers of a node have one size, so this happens once."""
-        base = start_of(self._data)
-        for parts in (self._parts, self._runs):
-            for number, part in enumerate(parts):
-                part.base, part.length = base + number * size, size
-        _CONTROL.pack_into(self._control, 0, _CONTROL.size - 6, _SOL_UDP, _UDP_SEGMENT, size)
-        self._size = size
+
+def _each(headers: bytearray) -> list[bytes]:
+    """A row of headers, one by one."""
+    return [bytes(headers[at : at + HEADER_BYTES]) for at in range(0, len(headers), HEADER_BYTES)]
 
 
 def _can_cut(bound: socket.socket) -> bool:

@@ -25,7 +25,7 @@ from prr.shell.headers import (
     start_of,
 )
 from prr.wire.address import Address
-from prr.wire.runs import LOOKUP_BYTES, LOOKUP_CODE
+from prr.wire.runs import LOOKUP_BYTES, LOOKUP_CODE, AnswerRun
 
 RECEIVE_BYTES = 2048
 """Room for one datagram: more than any frame has (a list of 255 with a trailer is 1.8 kB), so
@@ -52,8 +52,8 @@ class Received(Protocol):
     def types_asked(self, at: int) -> bytes:
         """The types that the bare look-ups ask for which stand in a row from `at` on."""
 
-    def answer(self, at: int, answers: bytes, size: int) -> int:
-        """Send the senders from `at` on `answers`, `size` bytes each (8 at most); how many went.
+    def answer(self, at: int, answers: AnswerRun) -> int:
+        """Send the senders from `at` on `answers`, 8 bytes each at most; how many went.
 
         Raises OSError if the first of them cannot be sent; BlockingIOError if there is no room.
         """
@@ -121,9 +121,9 @@ class Burst:
         row = slice(at * RECEIVE_BYTES + 1, (at + in_row) * RECEIVE_BYTES, RECEIVE_BYTES)
         return bytes(self._data[row])
 
-    def answer(self, at: int, answers: bytes, size: int) -> int:
+    def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""
-        return self._answers.send(at, answers, size)
+        return self._answers.send(at, answers)
 
 
 class OneByOne:
@@ -155,9 +155,9 @@ class OneByOne:
         is_bare = len(self._data) == LOOKUP_BYTES and self._data.startswith(LOOKUP_CODE)
         return self._data[1:] if is_bare else b""
 
-    def answer(self, at: int, answers: bytes, size: int) -> int:
+    def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""
-        self._socket.sendto(answers, socket.MSG_DONTWAIT, self._source)
+        self._socket.sendto(answers.data, socket.MSG_DONTWAIT, self._source)
         return 1
 
 

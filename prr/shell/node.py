@@ -46,6 +46,7 @@ from prr.wire.address import Address
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Role
+from prr.wire.runs import AnswerRun
 
 if TYPE_CHECKING:  # it brings SQLite with it, which is for binders that keep a state
     from prr.shell.state import State
@@ -171,28 +172,25 @@ class Node:
         burst, at = reader.datagrams.burst, reader.at
         if self._binder is not None and (types := burst.types_asked(at)):
             answers = self._binder.look_up(types)
-            if answers:
+            if answers.data:
                 self._answer(reader, answers)
                 return
         reader.at += 1
         self._serve(burst.datagram(at), burst.source(at))
 
-    def _answer(self, reader: Reader, answers: bytes) -> None:
+    def _answer(self, reader: Reader, answers: AnswerRun) -> None:
         """Send a run of answers. What there is no room for goes out alone, when there is."""
-        assert self._binder is not None
-        burst, at, size = reader.datagrams.burst, reader.at, self._binder.answer_bytes
-        count = len(answers) // size
+        burst, at, count = reader.datagrams.burst, reader.at, answers.count
         reader.at += count
         self._counts["frames received"] += count
         try:
-            sent = burst.answer(at, answers, size)
+            sent = burst.answer(at, answers)
         except OSError:  # whatever it is, it is dealt with where one is sent alone
             sent = 0
-        late = [
-            (answers[number * size : (number + 1) * size], burst.source(at + number))
-            for number in range(sent, count)
-        ]
-        for answer, target in late:
+        if sent == count:
+            return
+        sources = [burst.source(at + number) for number in range(count)]
+        for answer, target in [*zip(answers.datagrams(), sources, strict=True)][sent:]:
             self._outbox.send(answer, target)
 
     def _serve(self, data: bytes, source: Address) -> None:

@@ -121,7 +121,7 @@ class Socket:
             self._refused()
 
     def drain(self) -> None:
-        """The process goes on: take what has been waiting."""
+        """The process goes on: take what has been waiting, one after the other."""
         while self._queue and not self.owner.paused:
             waiting = self._queue.popleft()
             if waiting is not None:

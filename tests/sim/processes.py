@@ -7,6 +7,7 @@ as these do: effects in order, a question to an instance from a fresh connected 
 from __future__ import annotations
 
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from prr.core.binder import Binder
@@ -15,6 +16,7 @@ from prr.core.effects import Confirm, Effect, Outcome, Persist, Probe, Report, S
 from prr.core.server import Server
 from prr.wire.address import Address, Instance, address_of, describe, make_instance
 from prr.wire.frames import Frame, Removed, Role, Subscribe
+from prr.wire.runs import LOOKUP_BYTES, LOOKUP_CODE
 from tests.sim import adapter
 from tests.sim.checkers import Ledger, Question
 from tests.sim.disk import COMMIT_TAKES, Disk
@@ -51,7 +53,7 @@ class BinderProcess(Process):
         self.address = address
         self.disk = disk
         self.ledger = Ledger(self)
-        self._socket = Socket(cluster.network, address, self, self.receive)
+        self._socket = _BurstSocket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
 
     def start(self) -> None:
@@ -60,6 +62,31 @@ class BinderProcess(Process):
         super().start()
 
     def receive(self, data: bytes, source: Address) -> None:
+        self.receive_burst([(data, source)])
+
+    def receive_burst(self, burst: list[tuple[bytes, Address]]) -> None:
+        """What prr.shell.node does with what one call has received."""
+        while burst and self.running:
+            asked = list(takewhile(lambda one: is_bare_lookup(one[0]), burst))
+            answers = self.core.look_up(b"".join(data[1:] for data, _ in asked))
+            for one, answer in zip(asked, answers.datagrams(), strict=False):
+                self._answer(*one, answer)
+            del burst[: answers.count]
+            if not answers.count:
+                self._receive_one(*burst.pop(0))
+
+    def _answer(self, data: bytes, source: Address, answer: bytes) -> None:
+        """An answer to a look-up that no frame was made for."""
+        asked, said = read(data, self.role), read(answer, Role.CLIENT)
+        if asked is None or said is None:
+            raise Violation(f"{self.name}: answers {data.hex()} with {answer.hex()}")
+        self.trace("<-", asked, source)
+        self.ledger.received(asked, source, data)
+        self.trace("->", said, source)
+        self.ledger.sent(said, source, answer)
+        self._socket.send(answer, source)
+
+    def _receive_one(self, data: bytes, source: Address) -> None:
         frame = read(data, self.role)
         if frame is None:
             return
@@ -161,6 +188,21 @@ class BinderProcess(Process):
     def _outcome(self, probe: Probe, outcome: Outcome) -> None:
         self.world.note(self.name, f"question to {describe(probe.instance)}: {outcome}")
         self.act(self.decide(self.core.probed, probe, outcome, self.now))
+
+
+class _BurstSocket(Socket):
+    """A binder's own socket: what has been waiting is taken together."""
+
+    def drain(self) -> None:
+        burst = [waiting for waiting in self._queue if waiting is not None]
+        self._queue.clear()
+        if burst:
+            self.owner.receive_burst(burst)
+
+
+def is_bare_lookup(data: bytes) -> bool:
+    """It is one of those that are answered in runs."""
+    return len(data) == LOOKUP_BYTES and data.startswith(LOOKUP_CODE)
 
 
 class _AskingSocket(Socket):

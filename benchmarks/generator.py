@@ -135,7 +135,7 @@ class Generator:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._tally = Tally()
-        self._right = right_answers(load.instances)
+        self._right = right_answers(load.instances, load.denied)
         self._poller = select.epoll()
         self._by_number: dict[int, Line] = {}
         self._background = Background(

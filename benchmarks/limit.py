@@ -6,6 +6,8 @@
 All get the same load in turn, round by round in one run, since the machine changes from run to run.
 A ratio is the median of the rounds' ratios. Where there is no `cc` there is no C.
 
+"no" is the binder asked for types that nobody provides.
+
 Subscriptions and verifications are sent in every turn, by the generator that sends the look-ups:
 to the binder in its turn, else to a sink. "quiet" is the binder while they go to the sink: what
 they cost the look-ups.
@@ -57,6 +59,10 @@ ROUNDS_MAX = 50
 QUIET = "quiet"
 """The binder without the background, which goes to the sink."""
 
+MISS = "no"
+"""The binder, asked for what is not there. Left out where every type has an instance, or others
+subscribe meanwhile."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
@@ -83,7 +89,13 @@ def measure(
     with ExitStack() as processes:
         responders = _start_responders(registered, processes)
         (binder,) = start_full_binders(1, registered, processes)
-        nodes = {**responders, **({QUIET: binder} if has_work else {}), "binder": binder}
+        denied = b"" if has_work else types_from(types, min(types, 256 - types))
+        nodes = {
+            **responders,
+            **({QUIET: binder} if has_work else {}),
+            **({MISS: binder} if denied else {}),
+            "binder": binder,
+        }
         pids = {name: pid_at(node) for name, node in nodes.items()}
         pinned = pin(pid for pid in pids.values() if pid is not None)
         load = Load(
@@ -103,6 +115,8 @@ def measure(
             for name, node in nodes.items():
                 pid = pids[name]
                 its_load = replace(load, binders=[node], pids=[] if pid is None else [pid])
+                if name == MISS:
+                    its_load = replace(its_load, types=denied, denied=denied)
                 found[name].append(_figures(name, its_load))
     return {
         "instances": instances,
@@ -117,14 +131,15 @@ def measure(
         **{
             f"binder_to_{name}": _ratios(found["binder"], rows)
             for name, rows in found.items()
-            if name != "binder"
+            if name not in ("binder", MISS)
         },
+        **({"no_to_binder": _ratios(found[MISS], found["binder"])} if denied else {}),
     }
 
 
 def _figures(name: str, load: Load) -> dict[str, Any]:
     """One measurement of one of them."""
-    if name == "binder":
+    if name in ("binder", MISS):
         return measure_load(replace(load, sink=None))
     if name == QUIET:
         return measure_load(load)

@@ -73,7 +73,7 @@ def measure(load: Load) -> dict[str, Any]:
         known |= {*tally.subscribed, *_listed(load.binders, load.types)}
     return {
         **figures_of(tally),
-        "wrong": tally.wrong(known),
+        "wrong": tally.wrong(known, load.denied),
         "dropped_by_kernel": (
             None if dropped is None or dropped_before is None else dropped - dropped_before
         ),

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from prr.wire.address import Address, Instance, type_of
+from prr.wire.codec import encode
+from prr.wire.frames import Unknown
 from prr.wire.runs import encode_found_instance_run, encode_found_run
 
 Right = set[tuple[int, bytes]]
@@ -14,9 +16,10 @@ Right = set[tuple[int, bytes]]
 class Load:
     """What to ask whom. `types` are asked in turn, `instances` are those that may be named.
 
-    `in_flight` look-ups at all times, or `rate` look-ups a second, from so many `sockets`; the
-    first binder has subscriptions and verifications to do meanwhile, unless there is a `sink` that
-    they go to. The CPU of `pids` is measured; `core` is where the generator itself runs.
+    Nobody provides the `denied` types: the right answer is "no". `in_flight` look-ups at all times,
+    or `rate` look-ups a second, from so many `sockets`; the first binder has subscriptions and
+    verifications to do meanwhile, unless there is a `sink` that they go to. The CPU of `pids` is
+    measured; `core` is where the generator itself runs.
     """
 
     binders: list[Address]
@@ -31,6 +34,7 @@ class Load:
     sink: Address | None = None
     pids: list[int] = field(default_factory=list)
     core: int | None = None
+    denied: bytes = b""
 
 
 @dataclass(slots=True)
@@ -61,9 +65,10 @@ class Tally:
                 return wait / 1000
         return None
 
-    def wrong(self, instances: Iterable[Instance]) -> int:
-        """The answers that name none of `instances`, and those that nobody asked for."""
-        right = right_answers(instances)
+    def wrong(self, instances: Iterable[Instance], denied: bytes = b"") -> int:
+        """The answers that name none of `instances` and are no "no" to one of the `denied` types,
+        and those that nobody asked for."""
+        right = right_answers(instances, denied)
         of_any_type = {answer for _, answer in right}
         return self.unasked + sum(
             count
@@ -72,9 +77,10 @@ class Tally:
         )
 
 
-def right_answers(instances: Iterable[Instance]) -> Right:
-    """The datagrams that name one of them, in either wire form, with the type asked for."""
-    right = set()
+def right_answers(instances: Iterable[Instance], denied: bytes = b"") -> Right:
+    """The datagrams that name one of them, in either wire form, or say "no" to one of the `denied`
+    types; each with the type asked for."""
+    right = {(type_, encode(Unknown())) for type_ in denied}
     for one in instances:
         right.add((type_of(one), encode_found_run((one,)).data))
         right.add((type_of(one), encode_found_instance_run((one,)).data))

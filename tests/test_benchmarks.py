@@ -194,7 +194,7 @@ def test_limit_compares_the_binder_with_c_and_python(run_one, monkeypatch, has_c
     tiny = ("--seconds", "0.1", "--rounds", "1", "--instances", "10", "--types", "3")
     result = run_one(limit, *tiny)
     others = ["c", "python"] if has_cc else ["python"]
-    for name in (*others, "binder"):
+    for name in (*others, "no", "binder"):
         assert result[name]["answered"] > 0
         assert (result[name]["lost"], result[name]["wrong"]) == (0, 0)
     for name in others:
@@ -203,6 +203,7 @@ def test_limit_compares_the_binder_with_c_and_python(run_one, monkeypatch, has_c
             assert result[f"binder_to_{name}"][figure] == pytest.approx(ratio, rel=0.01)
     assert ("binder_to_c" in result) is has_cc
     assert "quiet" not in result
+    assert result["no_to_binder"]["cpu_us_per_lookup"] > 0
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,10 @@ class BinderConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """A server's settings; `type` is 0 to 255."""
+    """A server's settings; `type` is 0 to 255; `listen` None: where its binders can reach it."""
 
     type: int
-    listen: HostPort = ("127.0.0.1", 0)
+    listen: HostPort | None = None
     binders: tuple[HostPort, ...] = (DEFAULT_BINDER,)
 
 

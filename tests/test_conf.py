@@ -16,6 +16,7 @@ NO_DEFAULT = {
     ("binder", "peers"),
     ("binder", "state"),
     ("server", "type"),
+    ("server", "listen"),
     ("client", "type"),
     ("client", "retry_unknown"),
 }

@@ -15,9 +15,16 @@ import gevent.socket
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.peers import PEERS_MAX
-from prr.shell.addresses import is_ip, own_ips, resolve, resolve_any, seen_from
+from prr.shell.addresses import (
+    hosts_towards,
+    is_ip,
+    own_ips,
+    resolve,
+    resolve_any,
+    seen_from,
+)
 from prr.shell.node import Node
-from prr.wire.address import Address, describe_address
+from prr.wire.address import Address, describe_address, is_loopback
 
 RESOLVE_PAUSE = 5.0
 """Seconds before a peer's name that could not be resolved is tried again."""
@@ -30,26 +37,38 @@ C = TypeVar("C", BinderConfig, ServerConfig)
 class NamedPeers:
     """The peers that a binder's settings name, and the address of each, once it is known."""
 
-    def __init__(self, named: Iterable[HostPort], own: Address) -> None:
+    def __init__(self, named: Iterable[HostPort], own: Address, is_handed: bool = False) -> None:
         """`own`: where the binder listens, which is left out: one list may serve all of them.
+        `is_handed`: systemd has opened that.
 
         Raises BadInput as `change_to` does.
         """
         self._own = own
+        self._is_handed = is_handed
         self._known: dict[HostPort, Address | None] = {}
         self.change_to(named)
 
     def change_to(self, named: Iterable[HostPort]) -> None:
-        """These are named from now on. Raises BadInput if they are more than PEERS_MAX."""
+        """These are named from now on.
+
+        Raises BadInput if they are more than PEERS_MAX, or cannot be in one cluster.
+        """
         known = {peer: peer if is_ip(peer[0]) else self._known.get(peer) for peer in named}
         if len(known) > PEERS_MAX:
             raise BadInput(f"{len(known)} peers; write {PEERS_MAX} at most")
+        self._check_where([peer for peer in known if is_ip(peer[0]) and not self._is_own(peer)])
         self._known = known
 
     def addresses(self) -> tuple[Address, ...]:
-        """The addresses that are known, each once."""
-        found = dict.fromkeys(address for address in self._known.values() if address)
-        return tuple(address for address in found if not self._is_own(address))
+        """The addresses that are known, each once.
+
+        Names may have brought together what `change_to` refuses: then those on loopback are left
+        out, as on a host whose own name is 127.0.1.1 there.
+        """
+        known = [address for address in self._known.values() if address]
+        found = [address for address in dict.fromkeys(known) if not self._is_own(address)]
+        remote = [address for address in found if not is_loopback(address[0])]
+        return tuple(remote or found)
 
     def unknown(self) -> list[HostPort]:
         """Those whose name could not be resolved yet."""
@@ -73,9 +92,27 @@ class NamedPeers:
             if peer in self._known:  # still: the settings may have been read meanwhile
                 self._known[peer] = address
 
+    def _check_where(self, peers: list[Address]) -> None:
+        """A cluster lies on loopback altogether or not at all: see `prr.core.reach`."""
+        here = next((peer for peer in peers if is_loopback(peer[0])), None)
+        away = next((peer for peer in peers if not is_loopback(peer[0])), None)
+        if here and away:
+            raise BadInput(
+                f"peers {describe_address(here)} and {describe_address(away)} cannot be in one "
+                f"cluster: each host takes {here[0]} for itself; use an address that every one of "
+                f"them can reach for the first"
+            )
+        if away and is_loopback(self._own[0]) and away[0] not in own_ips():
+            instead = _instead(self._own[1], away, self._is_handed)
+            raise BadInput(
+                f"peer {describe_address(away)} cannot be reached from {self._own[0]}, which is a "
+                f"loopback address; use {instead}"
+            )
+
     def _is_own(self, address: Address) -> bool:
         listens_on_all = self._own[0] == "0.0.0.0" and address[1] == self._own[1]
-        return address == self._own or (listens_on_all and address[0] in own_ips())
+        is_here = is_loopback(address[0]) or address[0] in own_ips()
+        return address == self._own or (listens_on_all and is_here)
 
 
 class PeersFollower:
@@ -117,13 +154,32 @@ class PeersFollower:
                 _log.info("peer added %s: the settings name it", describe_address(address))
 
 
-def binders_of(config: ServerConfig, own: Address) -> dict[Address, Address]:
-    """The binders that a server's settings name, and where each of them sees this server.
+def binders_of(
+    config: ServerConfig, own: Address, is_handed: bool = False
+) -> dict[Address, Address]:
+    """The binders that a server's settings name, and where each of them sees this server, which
+    listens on `own`; `is_handed`: systemd has opened that.
 
-    Raises BadInput if not one of the names can be resolved.
+    Raises BadInput if not one of the names can be resolved, or if one of them is not on loopback
+    while the server is: it would give others an address at which only this host finds the server.
     """
     binders = resolve_any(config.binders, gevent.socket)
+    for binder in binders:
+        if is_loopback(own[0]) and not is_loopback(binder[0]):
+            port = own[1] if is_handed or config.listen is None else config.listen[1]
+            raise BadInput(
+                f"{own[0]} is a loopback address, and binder {describe_address(binder)} would "
+                f"name it to clients on other hosts; use {_instead(port, binder, is_handed)}"
+            )
     return {binder: seen_from(own, binder) for binder in binders}
+
+
+def _instead(port: int, other: Address, is_handed: bool) -> str:
+    """What to write so that a node listens on `port` where `other` can reach it."""
+    hosts = hosts_towards(other)
+    if is_handed:
+        return f"ListenDatagram={hosts[0]}:{port} in its socket unit"
+    return " or ".join(f"--listen {host}:{port}" for host in hosts)
 
 
 def rereading(

@@ -1,6 +1,7 @@
 """The roles that stay: a binder and a server, each a core on a socket."""
 
 import random
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +16,14 @@ from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.peers import PEERS_MAX
 from prr.core.server import Server
-from prr.shell.addresses import own_ips, resolve
+from prr.shell.addresses import listening_towards, own_ips, resolve_any, resolve_listen
 from prr.shell.datagrams import Datagrams
 from prr.shell.garbage import search_seldom
 from prr.shell.lanes import LANES, open_lanes, open_socket, take_lanes
 from prr.shell.log import log_to_stderr
 from prr.shell.node import Node
 from prr.shell.systemd import handed_over
-from prr.wire.address import Address, describe_address
+from prr.wire.address import Address, describe_address, is_loopback
 from prr.wire.frames import Role
 
 if TYPE_CHECKING:
@@ -37,14 +38,10 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     log_to_stderr()
     state = _open_state(config.state)
     handed = handed_over()
-    sockets = take_lanes(handed) if handed else open_lanes(resolve(config.listen, gevent.socket))
-    if len(sockets) == 1:
-        lanes = [Datagrams(sockets[0])]
-    else:
-        lanes = [Datagrams(*both) for both in zip(sockets, LANES, strict=True)]
+    lanes = _lanes(config, handed)
     own = lanes[0].address
     # Names may take the resolver seconds; a binder serves meanwhile.
-    peers = NamedPeers(config.peers, own)
+    peers = NamedPeers(config.peers, own, bool(handed))
     ips = own_ips() if own[0] == "0.0.0.0" else frozenset({own[0]})
     core = Binder(
         ips,
@@ -70,6 +67,17 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     return YES
 
 
+def _lanes(config: BinderConfig, handed: list[socket.socket]) -> list[Datagrams]:
+    """A binder's sockets, opened here or by systemd."""
+    if handed:
+        sockets = take_lanes(handed)
+    else:
+        sockets = open_lanes(resolve_listen(config.listen, gevent.socket))
+    if len(sockets) == 1:
+        return [Datagrams(sockets[0])]
+    return [Datagrams(*both) for both in zip(sockets, LANES, strict=True)]
+
+
 def _open_state(path: Path | None) -> "State | None":
     """What is kept in `path`; None if nothing is to be kept."""
     if path is None:
@@ -89,28 +97,47 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     handed = handed_over()
     if len(handed) > 1:
         raise BadInput(f"systemd handed over {len(handed)} sockets; a server listens on one")
-    bound = handed[0] if handed else open_socket(resolve(config.listen, gevent.socket))
+    bound = handed[0] if handed else open_socket(_where(config))
     datagrams = Datagrams(bound)
     own = datagrams.address
-    core = Server(config.type, binders_of(config, own), random.Random())
+    core = Server(config.type, binders_of(config, own, bool(handed)), random.Random())
     first_line = f"server of type {config.type} listening on {describe_address(own)}"
     if handed:
         first_line += _not_heeded(config.listen, own, ServerConfig(config.type).listen)
     node = Node(core, Role.SERVER, [datagrams], first_line)
     node.on_hangup(
         rereading(
-            read, config, "binders", lambda config: core.change_binders(binders_of(config, own))
+            read,
+            config,
+            "binders",
+            lambda config: core.change_binders(binders_of(config, own, bool(handed))),
         )
     )
     stop = node.run()
     if stop.in_order:
         return YES
-    print(f"prr: {stop.why}; start a binder, or name one with --binder", file=sys.stderr)
+    print(f"prr: {stop.why}; {_hint(own)}", file=sys.stderr)
     return NO_BINDER
 
 
-def _not_heeded(listen: HostPort, own: Address, default: HostPort) -> str:
+def _hint(own: Address) -> str:
+    """What to do where no binder has confirmed a server that listens on `own`."""
+    hint = "start a binder, or name one with --binder"
+    if is_loopback(own[0]):
+        hint += "; one with peers on other hosts takes no server on loopback: name it by its "
+        hint += "address in their network"
+    return hint
+
+
+def _where(config: ServerConfig) -> Address:
+    """Where a server listens: as it was told, or where the binders it is told of can reach it."""
+    if config.listen is None:
+        return listening_towards(resolve_any(config.binders, gevent.socket))
+    return resolve_listen(config.listen, gevent.socket)
+
+
+def _not_heeded(listen: HostPort | None, own: Address, default: HostPort | None) -> str:
     """One more line, if the settings name another address than the one that systemd listens on."""
-    if listen in (own, default):
+    if listen is None or listen in (own, default):
         return ""
     return f"\nlisten = {describe_address(listen)} not heeded: systemd holds the socket"

@@ -52,7 +52,16 @@ def _parse_type(text: str) -> int:
     return parse_type(text, service_names())
 
 
-LISTEN = Setting("listen", "--listen", parse_listen, "HOST:PORT", "where to listen (port 0: any)")
+LISTEN = Setting(
+    "listen",
+    "--listen",
+    parse_listen,
+    "HOST:PORT",
+    "where to listen: address or interface, and port (0: any)",
+)
+SERVER_LISTEN = replace(
+    LISTEN, help=f"{LISTEN.help}; without: where its binders can reach it, any port"
+)
 PEERS = Setting("peers", "--peer", parse_peer, "HOST:PORT", "another binder; repeat it", many=True)
 WIRE = Setting(
     "wire", "--wire", parse_wire, "spec|lab2016", "form of a look-up's answer: 7 bytes, or 8"
@@ -82,7 +91,7 @@ RETRY_UNKNOWN = Setting(
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "binder": (LISTEN, PEERS, WIRE, LEASE, STATE),
-    "server": (TYPE, LISTEN, BINDERS),
+    "server": (TYPE, SERVER_LISTEN, BINDERS),
     "client": (TYPE, BINDERS, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
 }
 """The settings of each role, which are also the keys of its table in the TOML file."""

@@ -95,7 +95,7 @@ class Binder:
         self._is_started = not keeps
         self._wire = wire
         self._peers = Peers(peers)
-        self._members = Members(identity, limits, self._peers)
+        self._members = Members(identity, limits, self._peers, own_ips)
         self._watch = Watch(self._members, self._peers, limits, lease, rng)
         self._hearsay = Hearsay(self._members, self._watch)
         self._waiting = WaitingLookups()
@@ -145,7 +145,11 @@ class Binder:
 
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
         """One more peer, which was named, or whose name could be resolved, only now."""
-        return self._replication.add_peer(peer, now)
+        was_wide = self._members.reach.is_wide
+        effects = self._replication.add_peer(peer, now)
+        if self._members.reach.is_wide and not was_wide:
+            effects += self._subscriptions.widened(now)
+        return self._with_changes(effects)
 
     def remove_peer(self, peer: Address) -> None:
         """One peer less: a stranger from now on, whose words stay. No error if it was none."""

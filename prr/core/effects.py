@@ -23,6 +23,7 @@ class Event(StrEnum):
     UNVERIFIED = "not verified"
     ASKED = "asked"
     REFUSED = "refused"
+    EXCLUDED = "loopback address refused"
     KEPT = "kept"
     ADOPTED = "adopted"
     BRAKE = "brake"
@@ -36,7 +37,7 @@ class Event(StrEnum):
     NOT_HELD = "complaint about what is not held"
 
 
-SILENT_EVENTS = frozenset({Event.OUT_OF_PLACE, Event.NOT_HELD, Event.ASKED})
+SILENT_EVENTS = frozenset({Event.OUT_OF_PLACE, Event.NOT_HELD, Event.ASKED, Event.EXCLUDED})
 """Counted, never written to the log: a stranger must not be able to fill it."""
 
 

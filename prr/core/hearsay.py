@@ -59,6 +59,8 @@ class Hearsay:
         self, instance: Instance, version: Version | None, is_there: bool, now: float
     ) -> tuple[News, list[Effect]]:
         """Another binder's word about an instance, and what follows from it here."""
+        if is_there and self._members.reach.excludes(instance):
+            return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
         if version is None:
             return self._take_over_bare(instance, is_there, now)
         news = self._members.take_over(instance, version, is_there, now)

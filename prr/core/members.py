@@ -5,6 +5,7 @@ from enum import Enum, auto
 from prr.config import Limits
 from prr.core.effects import Effect, Send
 from prr.core.peers import Kind, Peers
+from prr.core.reach import Reach
 from prr.core.registry import Added as Adding
 from prr.core.registry import Registry
 from prr.wire.address import Instance
@@ -29,19 +30,25 @@ class News(Enum):
     REMOVED = auto()
     OLD = auto()  # we knew as much, or better
     REFUSED = auto()  # no room
+    EXCLUDED = auto()  # a loopback address: see `reach`
 
 
 class Members:
     """The registry, and the rules by which its versions rise."""
 
-    def __init__(self, identity: int, limits: Limits, peers: Peers) -> None:
+    def __init__(
+        self, identity: int, limits: Limits, peers: Peers, own_ips: frozenset[str] = frozenset()
+    ) -> None:
         self.identity = identity
         self.registry = Registry(limits)
+        self.reach = Reach(own_ips, peers)
         self._peers = peers
         self._counter = self._run = 0
 
     def add(self, instance: Instance, start: int, learned: bool = False) -> Adding:
         """Decide that an instance is there, and that this binder is its home."""
+        if self.reach.excludes(instance):
+            return Adding.EXCLUDED
         return self.registry.add(instance, self.next_version(instance, start), learned)
 
     def remove(self, instance: Instance, start: int, now: float) -> list[Effect]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from prr.wire.address import Address
+from prr.wire.address import Address, is_loopback
 
 PEERS_MAX = 64
 """Peers of one binder: each change is told to every one of them."""
@@ -47,6 +47,8 @@ class Peers:
 
     def __init__(self, addresses: tuple[Address, ...]) -> None:
         self._by_address: dict[Address, Peer] = {}
+        self.has_remote = False
+        """One of them at least is on another host, or is named as if it were."""
         for address in addresses:
             self.add(address)
         self._turn = 0
@@ -61,10 +63,12 @@ class Peers:
         """One more peer."""
         assert len(self._by_address) < PEERS_MAX
         self._by_address[address] = Peer(address)
+        self._look_where()
 
     def remove(self, address: Address) -> None:
         """One peer less. No error if it was none."""
         self._by_address.pop(address, None)
+        self._look_where()
 
     def get(self, address: Address) -> Peer | None:
         """The peer at an address."""
@@ -77,6 +81,9 @@ class Peers:
     def ours(self) -> list[Peer]:
         """Those that have shown to be ours, silent or not."""
         return [peer for peer in self.all() if peer.kind is Kind.OURS]
+
+    def _look_where(self) -> None:
+        self.has_remote = not all(is_loopback(ip) for ip, _ in self._by_address)
 
     def heard_lately(self, now: float) -> list[Peer]:
         """Those of ours that are not silent."""

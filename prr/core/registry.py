@@ -15,6 +15,7 @@ class Added(Enum):
     NEW = auto()
     KNOWN = auto()
     FULL = auto()
+    EXCLUDED = auto()  # a loopback address: see `reach`
 
 
 class Registry:

@@ -55,6 +55,8 @@ class Restoring:
             entry = _entry_of(key, data, present, check)
             if entry is None:
                 damaged += 1
+            elif present and self._members.reach.excludes(entry[0]):
+                self._forget(entry, now)
             elif present:
                 there.append(entry)
             else:
@@ -64,6 +66,13 @@ class Restoring:
             if not self._members.registry.table.fill_in_removal(instance, version, now):
                 self._members.take_over(instance, decode_version(version), False, now)
         return damaged
+
+    def _forget(self, entry: Entry, now: float) -> None:
+        """One on loopback, kept while only this host was told: it is gone, for its peers too."""
+        instance, version = entry[0], decode_version(entry[1])
+        self._members.take_over(instance, version, True, now)
+        gone = self._members.next_version(instance, version.start)
+        self._members.registry.remove(instance, gone, now)
 
     def _fill_in(self, there: list[Entry], now: float) -> None:
         registry, own = self._members.registry, encode_home(self._members.identity)

@@ -9,6 +9,12 @@ from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
 from prr.wire.trailer import Trailer
 from prr.wire.versions import LEFT
 
+EXCLUDED = (
+    "a loopback address means nothing to other hosts, which may be told here; "
+    "let the server listen on this host's address, and name this binder by it"
+)
+"""Why a server on loopback is refused, and what to do about it."""
+
 
 class Subscriptions:
     """The rules of one binder for the servers that speak to it."""
@@ -23,6 +29,8 @@ class Subscriptions:
     def subscribe(self, frame: Subscribe, source: Address, now: float) -> list[Effect]:
         """A server says that it is there."""
         instance = make_instance(frame.type, source)
+        if self._members.reach.excludes(instance):
+            return [Report(Event.REFUSED, instance, EXCLUDED)]
         start = (frame.trailer.start or 0) if frame.trailer else 0
         version = self._registry.table.version(instance)
         removal = self._registry.table.removal(instance)
@@ -56,6 +64,19 @@ class Subscriptions:
         effects += self._watch.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.
         return [*effects, self._promise(Removed(instance), instance, source)]
+
+    def widened(self, now: float) -> list[Effect]:
+        """Other hosts may be told from now on: what is on loopback has to go."""
+        effects: list[Effect] = []
+        held, _ = self._registry.table.instances(b"", len(self._registry))
+        for instance in filter(self._members.reach.excludes, held):
+            version = self._registry.table.version(instance)
+            assert version is not None
+            self._watch.clear(instance)
+            self._watch.release(instance)
+            effects += self._members.remove(instance, version.start, now)
+            effects.append(Report(Event.REMOVED, instance, EXCLUDED))
+        return effects
 
     def _doubt_others_at(self, instance: Instance, start: int, now: float) -> list[Effect]:
         """Another type at the same address may be what ran there before."""

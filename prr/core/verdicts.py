@@ -88,7 +88,7 @@ class Verdicts:
             return []
         # Whoever had left may be a new process now, whose number is not known yet.
         start = 0 if verdict.start == LEFT else verdict.start
-        if self._members.add(instance, start) is Adding.FULL:
+        if self._members.add(instance, start) in (Adding.FULL, Adding.EXCLUDED):
             return []
         self._doubts.leases.set(instance, now + self._lease)
         why = f"it was said to be gone, but {verdict.why}"

@@ -13,6 +13,9 @@ Instance = NewType("Instance", bytes)
 """type (1 byte), ip (4 bytes, network order), port (2 bytes, little-endian)."""
 
 ADDRESS_BYTES = 6
+LOOPBACK = 127
+"""The first number of every loopback address (RFC 1122, 3.2.1.3): each host has its own."""
+
 INSTANCE_BYTES = 1 + ADDRESS_BYTES
 
 
@@ -41,6 +44,16 @@ def type_of(instance: Instance) -> int:
 def address_of(instance: Instance) -> Address:
     """Where an instance listens."""
     return decode_address(instance[1:])
+
+
+def is_loopback(ip: str) -> bool:
+    """`ip` means the host that reads it, whichever that is: 127.0.0.0/8."""
+    return ip.startswith(f"{LOOPBACK}.")
+
+
+def is_on_loopback(instance: Instance) -> bool:
+    """An instance's address is a loopback one."""
+    return instance[1] == LOOPBACK
 
 
 def describe_address(address: Address) -> str:

@@ -1,0 +1,96 @@
+"""Where to listen, and whom to take for a peer: what addresses and names come down to here."""
+
+import socket
+
+import pytest
+
+from prr.cli.reload import NamedPeers, binders_of
+from prr.config import BadInput, ServerConfig
+from prr.shell import addresses
+from prr.shell.addresses import interfaces, listening_towards, own_ips, resolve_listen
+
+OWN = ("10.0.0.1", 2222)
+EVERYWHERE = ("0.0.0.0", 2222)
+REMOTE, LOCAL = ("10.0.0.2", 2222), ("127.0.0.1", 2223)
+
+
+@pytest.fixture(autouse=True)
+def this_host(monkeypatch):
+    """A host with two interfaces, one of them without an address, and routes through the other."""
+    rows = [("lo", "127.0.0.1"), ("eth0", OWN[0]), ("eth0", "10.0.0.9")]
+    monkeypatch.setattr(addresses, "_rows", lambda: rows)
+    monkeypatch.setattr(addresses, "route_to", lambda other: OWN[0])
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "eth0"), (3, "eth1")])
+
+
+def no_names(*_):
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def test_this_host_s_own_interfaces_can_be_read(monkeypatch):
+    monkeypatch.undo()
+    assert interfaces()["lo"] == "127.0.0.1"
+    assert set(interfaces().values()) <= own_ips()
+
+
+def test_an_interface_s_name_stands_for_its_first_address():
+    assert resolve_listen(("eth0", 2222)) == OWN
+    assert resolve_listen(("10.9.9.9", 0)) == ("10.9.9.9", 0)
+    assert resolve_listen(("localhost", 0))[0].startswith("127.")
+
+
+def test_what_is_no_interface_with_an_address_is_told_with_those_there_are(monkeypatch):
+    with pytest.raises(BadInput, match=r"'eth1' has no IPv4 address.* lo .*, eth0 \(10.0.0.1\)"):
+        resolve_listen(("eth1", 2222))
+    monkeypatch.setattr(socket, "getaddrinfo", no_names)
+    with pytest.raises(BadInput, match=r"cannot resolve 'eht0'.*interface: lo .*, eth0 "):
+        resolve_listen(("eht0", 2222))
+
+
+def test_a_server_that_was_told_nothing_listens_where_its_binders_reach_it(monkeypatch):
+    assert listening_towards([LOCAL]) == ("127.0.0.1", 0)
+    assert listening_towards([LOCAL, REMOTE]) == (OWN[0], 0)
+    monkeypatch.setattr(addresses, "route_to", lambda other: None)
+    assert listening_towards([REMOTE]) == ("0.0.0.0", 0)
+
+
+@pytest.mark.parametrize(
+    ("listen", "is_handed", "instead"),
+    [
+        (LOCAL, False, "use --listen 10.0.0.1:2223 or --listen eth0:2223"),
+        (LOCAL, True, "use ListenDatagram=10.0.0.1:2300 in its socket unit"),
+    ],
+)
+def test_a_server_on_loopback_with_a_binder_elsewhere_is_told_what_to_write(
+    listen, is_handed, instead
+):
+    config = ServerConfig(7, listen, (LOCAL, REMOTE))
+    with pytest.raises(BadInput, match=instead):
+        binders_of(config, ("127.0.0.1", 2300), is_handed)
+    assert binders_of(config, OWN) == {LOCAL: OWN, REMOTE: OWN}
+
+
+def test_a_binder_s_peers_are_all_on_this_host_or_none_is():
+    with pytest.raises(BadInput, match="cannot be in one cluster"):
+        NamedPeers([LOCAL, REMOTE], EVERYWHERE)
+    assert NamedPeers([EVERYWHERE, REMOTE], EVERYWHERE).addresses() == (REMOTE,)
+    # It is the binder itself: one list may serve all.
+    assert NamedPeers([("127.0.0.1", 2222), REMOTE], EVERYWHERE).addresses() == (REMOTE,)
+
+
+def test_a_name_that_means_loopback_here_is_left_out_beside_peers_elsewhere(monkeypatch):
+    ips = {"here": "127.0.1.1", "there": REMOTE[0]}
+    monkeypatch.setattr(
+        "prr.cli.reload.resolve", lambda peer, _: (ips[peer[0]], peer[1]), raising=True
+    )
+    peers = NamedPeers([("here", 2222), ("there", 2222)], OWN)
+    peers.resolve()
+    assert peers.addresses() == (REMOTE,)
+
+
+def test_a_binder_on_loopback_cannot_have_a_peer_on_another_host(monkeypatch):
+    with pytest.raises(BadInput, match=r"use --listen 10\.0\.0\.1:2222 or --listen eth0:2222"):
+        NamedPeers([REMOTE], ("127.0.0.1", 2222))
+    own_too = ("10.0.0.9", 2223)
+    monkeypatch.setattr("prr.cli.reload.own_ips", lambda: frozenset({"127.0.0.1", "10.0.0.9"}))
+    assert NamedPeers([own_too], ("127.0.0.1", 2222)).addresses() == (own_too,)

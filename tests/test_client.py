@@ -6,6 +6,8 @@ from random import Random
 import pytest
 
 from prr.core.client import (
+    BINDER_LIMIT,
+    REFUSED_LIMIT,
     Answered,
     Client,
     FoundService,
@@ -72,23 +74,23 @@ def test_each_binder_is_the_first_about_as_often_as_the_others():
     assert min(first.values()) > 60
 
 
-def test_every_binder_has_its_turn_while_none_answers_and_after_2_s_it_is_over():
+def test_every_binder_has_its_turn_while_none_answers_and_at_the_limit_it_is_over():
     client, first = started()
-    asked = questions(client, until=1.999)
-    assert [frame for _, frame, _ in asked] == [Lookup(TYPE)] * 4
-    assert [when for when, _, _ in asked] == pytest.approx([0.1, 0.3, 0.7, 1.5])
+    asked = questions(client, until=BINDER_LIMIT - 0.001)
+    assert [frame for _, frame, _ in asked] == [Lookup(TYPE)] * 5
+    assert [when for when, _, _ in asked] == pytest.approx([0.1, 0.3, 0.7, 1.5, 3.1])
     assert {first, *[binder for *_, binder in asked[:2]]} == set(BINDERS)
     assert client.outcome is None
-    assert effects_of(run(client, until=2.0)) == []
-    assert client.outcome == NoBinder(client.outcome.asked)
+    assert effects_of(run(client, until=BINDER_LIMIT)) == []
+    assert client.outcome == NoBinder(client.outcome.asked, BINDER_LIMIT)
     assert set(client.outcome.asked) == set(BINDERS)
     assert is_over(client)
 
 
 def test_the_only_binder_is_asked_again_and_again():
     client, binder = started(BINDERS[:1])
-    assert [to for *_, to in questions(client, until=2.0)] == [binder] * 4
-    assert client.outcome == NoBinder(BINDERS[:1])
+    assert [to for *_, to in questions(client, until=BINDER_LIMIT)] == [binder] * 5
+    assert client.outcome == NoBinder(BINDERS[:1], BINDER_LIMIT)
 
 
 def test_a_refusal_brings_the_next_binder_at_once_and_a_whole_round_of_them_a_pause():
@@ -109,10 +111,10 @@ def test_a_binder_that_is_listed_twice_is_asked_once_at_a_time():
     assert questions(client, until=0.1) == [(0.1, Lookup(TYPE), binder)]
 
 
-def test_a_refusal_after_2_s_brings_no_further_question():
+def test_a_refusal_after_the_limit_brings_no_further_question():
     client, binder = started()
-    assert client.refused(binder, 2.0) == []
-    assert client.tick(2.0) == []
+    assert client.refused(binder, BINDER_LIMIT) == []
+    assert client.tick(BINDER_LIMIT) == []
     assert isinstance(client.outcome, NoBinder)
 
 
@@ -120,8 +122,8 @@ def test_refusals_without_end_end_after_2_s():
     client, binder = started(BINDERS[:1])
     for when, _, _ in [(0.0, None, None), *questions(client, until=1.9)]:
         assert client.refused(binder, when) == []
-    assert effects_of(run(client, until=2.0)) == []
-    assert client.outcome == NoBinder(BINDERS[:1])
+    assert effects_of(run(client, until=REFUSED_LIMIT)) == []
+    assert client.outcome == NoBinder(BINDERS[:1], REFUSED_LIMIT)
 
 
 @pytest.mark.parametrize("answer", [Found(SERVICE), FoundInstance(at(TYPE, *SERVICE))])

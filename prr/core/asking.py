@@ -14,8 +14,15 @@ takes under a millisecond, a distant one well under a tenth of a second."""
 class Asking:
     """When, and whom, to ask next."""
 
-    def __init__(self, targets: list[Address], limit: float, now: float) -> None:
-        """`targets` in the order they are to be asked; `limit` in seconds for all of it."""
+    def __init__(
+        self,
+        targets: list[Address],
+        limit: float,
+        now: float,
+        refused_limit: float | None = None,
+    ) -> None:
+        """`targets` in the order they are to be asked; `limit` in seconds for all of it, and
+        `refused_limit` once every one of them has refused (None: the same)."""
         assert targets
         self._targets = list(dict.fromkeys(targets))  # two names may mean one address
         self._turn = 0
@@ -23,6 +30,7 @@ class Asking:
         self._again_at = now
         self._refused: set[Address] = set()
         self.ends_at = now + limit
+        self._refused_ends_at = self.ends_at if refused_limit is None else now + refused_limit
 
     @property
     def targets(self) -> list[Address]:
@@ -54,6 +62,7 @@ class Asking:
         if len(self._refused) < len(self._targets):
             return None if self.ended(now) else self._next()
         self._refused.clear()
+        self.ends_at = min(self.ends_at, self._refused_ends_at)
         return None
 
     def _next(self) -> Address:

@@ -18,8 +18,14 @@ from prr.wire.frames import (
     Unknown,
 )
 
-BINDER_LIMIT = 2.0
-"""Seconds in which a binder must answer (the lab's own limit), all resends included."""
+BINDER_LIMIT = 4.5
+"""Seconds in which a binder must answer, all resends included. A binder of 2016 serves nobody for
+2 s while it verifies: this outlasts the client's own last complaint and one that stood before it
+in the queue, and half a second for the rest."""
+
+REFUSED_LIMIT = 2.0
+"""The same where every binder has refused the question: who verifies listens. Leaves a binder that
+is just being started again the time to come back."""
 
 SERVICE_LIMIT = 2.0
 """Seconds in which the service must answer (the lab's own limit), all resends included."""
@@ -49,9 +55,10 @@ class UnknownService:
 
 @dataclass(frozen=True, slots=True)
 class NoBinder:
-    """No binder answered within BINDER_LIMIT."""
+    """No binder answered within `limit` seconds."""
 
     asked: tuple[Address, ...]
+    limit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +86,14 @@ class Client:
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
         self._binder = self._binders[0]
         self._service: Address | None = None
+        self._began_at = 0.0
         self._asking: Asking | None = None
         self.outcome: Outcome | None = None
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask the first binder."""
-        self._asking = Asking(self._binders, BINDER_LIMIT, now)
+        self._began_at = now
+        self._asking = Asking(self._binders, BINDER_LIMIT, now, REFUSED_LIMIT)
         return self.tick(now)
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
@@ -127,7 +136,8 @@ class Client:
             return []
         if self._asking.ended(now):
             if self._service is None:
-                return self._end(NoBinder(tuple(self._binders)))
+                limit = self._asking.ends_at - self._began_at
+                return self._end(NoBinder(tuple(self._binders), round(limit, 1)))
             return self._complain(f"it did not answer within {SERVICE_LIMIT:g} s")
         target = self._asking.due(now)
         return [self._question(target)] if target else []

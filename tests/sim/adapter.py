@@ -8,14 +8,13 @@ from typing import Any
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.deadlines import Deadlines
-from prr.core.effects import Effect, Send, Stop, Word
+from prr.core.effects import Word
 from prr.core.peers import PEERS_MAX, Peers
 from prr.core.ring import Ring
 from prr.core.server import Server
 from prr.core.table import Table
 from prr.core.verification import Verifications
 from prr.wire.address import Address, Instance
-from prr.wire.frames import Alive, Frame, Verify
 
 
 def make_binder(
@@ -42,28 +41,6 @@ def make_binder(
 def make_server(type_: int, address: Address, binders: tuple[Address, ...], rng: Random) -> Server:
     """A server's core. Every binder sees it at the same address."""
     return Server(type_, dict.fromkeys(binders, address), rng)
-
-
-class LabServer(Server):
-    """A server of 2016: it subscribes once, answers bare whatever it is asked, and tells nobody
-    when it ends."""
-
-    def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
-        if isinstance(frame, Verify):
-            return [Send(Alive(), source)]
-        effects = super().handle(frame, source, now)
-        self._renew_at = None
-        return effects
-
-    def stop(self, now: float) -> list[Effect]:
-        return [Stop(True, "it ends and tells nobody")]
-
-
-def make_lab_server(
-    type_: int, address: Address, binders: tuple[Address, ...], rng: Random
-) -> Server:
-    """The core of a server of 2016."""
-    return LabServer(type_, dict.fromkeys(binders, address), rng)
 
 
 def instances(binder: Binder) -> list[Instance]:

@@ -6,13 +6,21 @@ is still missing before the cluster is at rest.
 
 from random import Random
 
-from prr.core.client import Answered, Client, FoundService, UnknownService
+from prr.core.client import (
+    BINDER_LIMIT,
+    SERVICE_LIMIT,
+    Answered,
+    Client,
+    FoundService,
+    UnknownService,
+)
 from prr.core.effects import Stop
 from prr.wire.address import Address, Instance, describe, make_instance, type_of
 from tests.sim import adapter
 from tests.sim.checkers import Truth
 from tests.sim.disk import Disk
 from tests.sim.faults import Options
+from tests.sim.lab2016 import LabBinder, make_lab_server
 from tests.sim.network import Host, Network
 from tests.sim.process import Process
 from tests.sim.processes import BinderProcess, ClientProcess, ServerProcess
@@ -26,8 +34,8 @@ CLIENT_HOSTS = 3
 SUPERVISED = 1.0
 """Seconds after which a supervisor starts a server again that gave up."""
 
-CLIENT_LIMIT = 4.5
-"""Seconds in which an exchange has its outcome: two for the binder, two for the service."""
+CLIENT_LIMIT = BINDER_LIMIT + SERVICE_LIMIT + 0.5
+"""Seconds in which an exchange has its outcome."""
 
 TWINS = 0.005
 """Share of the datagrams to binders that are handled twice in a row, to see that nothing more
@@ -46,11 +54,17 @@ class Cluster:
         self._rng = Random(f"{options.seed}/cluster")
         self.healed = False
         self.binders: list[BinderProcess | None] = [None] * options.binders
+        self.lab_binders: list[LabBinder | None] = [None] * options.lab_binders
         self.servers: list[ServerProcess | None] = [None] * options.servers
         self.clients: list[ClientProcess] = []
         self._disks: dict[int, Disk] = {}
         self._starts = 0
-        for place, count in (("binder", options.binders), ("server", options.servers)):
+        places = {
+            "binder": options.binders,
+            "lab binder": options.lab_binders,
+            "server": options.servers,
+        }
+        for place, count in places.items():
             for index in range(count):
                 self.network.add_host(self._ip(place, index), f"{place} {index + 1}")
         for index in range(CLIENT_HOSTS):
@@ -63,9 +77,15 @@ class Cluster:
         """Where all binders listen when they are up."""
         return tuple((self._ip("binder", i), BINDER_PORT) for i in range(len(self.binders)))
 
+    @property
+    def lab_binder_addresses(self) -> tuple[Address, ...]:
+        """The same of the binders of 2016."""
+        return tuple((self._ip("lab binder", i), BINDER_PORT) for i in range(len(self.lab_binders)))
+
     def peers_of(self, binder: Address) -> tuple[Address, ...]:
-        """The other binders."""
-        return tuple(address for address in self.binder_addresses if address != binder)
+        """The other binders, ours first."""
+        everybody = (*self.binder_addresses, *self.lab_binder_addresses)
+        return tuple(address for address in everybody if address != binder)
 
     def live_binders(self) -> list[BinderProcess]:
         """The binders that run."""
@@ -96,6 +116,16 @@ class Cluster:
         self.binders[index] = binder
         binder.start()
 
+    def start_lab_binder(self, index: int) -> None:
+        """A new binder process of 2016, if none runs there."""
+        if (old := self.lab_binders[index]) is not None and old.running:
+            return
+        host = self._up("lab binder", index)
+        address = host.ip, BINDER_PORT
+        binder = LabBinder(self, host, self._clock(), address, self.peers_of(address))
+        self.lab_binders[index] = binder
+        binder.start()
+
     def start_server(self, index: int, type_: int) -> None:
         """A new server process, if none runs there."""
         if (old := self.servers[index]) is not None and old.running:
@@ -105,8 +135,11 @@ class Cluster:
         _, rng = self._identity()
         is_of_2016 = index < self.options.lab_servers * self.options.servers
         is_of_2016 = is_of_2016 and self.options.has_lab_servers
-        make = adapter.make_lab_server if is_of_2016 else adapter.make_server
-        core = make(type_, address, self.binder_addresses, rng)
+        make = make_lab_server if is_of_2016 else adapter.make_server
+        binders = self.binder_addresses
+        if is_of_2016:
+            binders += self.lab_binder_addresses
+        core = make(type_, address, binders, rng)
         instance = make_instance(type_, address)
         self.truth.left_at.pop(instance, None)
         self.truth.up[instance] = server = ServerProcess(self, host, self._clock(), core, instance)
@@ -266,7 +299,7 @@ class Cluster:
         return Clock(self._rng.uniform(0, 1e6), 1 + self._rng.uniform(-drift, drift))
 
     def _ip(self, place: str, index: int) -> str:
-        network = {"binder": 0, "server": 1, "client": 2}[place]
+        network = {"binder": 0, "server": 1, "client": 2, "lab binder": 3}[place]
         return f"10.0.{network}.{index + 1}"
 
 

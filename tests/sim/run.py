@@ -78,14 +78,17 @@ def under_faults(cluster: Cluster) -> None:
     cluster.heal()
 
 
-def come_to_rest(cluster: Cluster, budget: float) -> str | None:
-    """The second phase: what is still pending at its end; None if the cluster came to rest."""
-    world = cluster.world
+def come_to_rest(
+    cluster: Cluster, budget: float, pending: Callable[[], str | None] | None = None
+) -> str | None:
+    """The second phase: what is still pending at its end; None if the cluster came to rest.
+    `pending` tells it (None: as the cluster does)."""
+    world, pending = cluster.world, pending or cluster.pending
     ends_at = world.now + budget
     rests_at: float | None = None
     while True:
         world.run(world.now + LOOK)
-        reason = cluster.pending()
+        reason = pending()
         if reason is not None:
             rests_at = None
             if world.now >= ends_at:

@@ -40,6 +40,8 @@ KILLED_WITHIN = 3  # binders killed at one stroke, at most
 
 STRANGER = "10.0.9.9"
 
+OF_2016 = 0.3  # share of the calls that go to a binder of 2016 alone, where there is one
+
 
 class Workload:
     """Drives one cluster until `end`."""
@@ -56,6 +58,8 @@ class Workload:
         options, rng = self._options, self._rng
         for index in range(options.binders):
             self._world.at(rng.uniform(0, 0.5), self._cluster.start_binder, index)
+        for index in range(options.lab_binders):
+            self._world.at(rng.uniform(0, 0.5), self._cluster.start_lab_binder, index)
         for index in range(options.servers):
             type_ = rng.choice(options.types)
             self._world.at(rng.uniform(0, STAGGER), self._cluster.start_server, index, type_)
@@ -86,7 +90,10 @@ class Workload:
         rng, cluster = self._rng, self._cluster
         type_ = rng.choice(self._options.types) if rng.random() < 0.95 else rng.randrange(256)
         message = rng.randbytes(rng.choice((0, 4, 60))) if rng.random() < 0.7 else None
-        cluster.start_client(type_, message, cluster.binder_addresses)
+        binders = cluster.binder_addresses
+        if cluster.lab_binders and rng.random() < OF_2016:
+            binders = (rng.choice(cluster.lab_binder_addresses),)
+        cluster.start_client(type_, message, binders)
 
     def _crash_binders(self) -> None:
         rng, live = self._rng, self._cluster.live_binders()

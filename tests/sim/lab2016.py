@@ -1,0 +1,218 @@
+"""The binder and the server of 2016, with the habits that a mixed cluster has to live with.
+
+What stands here was seen (the capture, and the last section of PROTOCOL.md); none of it is a rule
+of ours. Their client needs no model: it asks like ours, once, and waits 2 s.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from prr.core.effects import Effect, Send, Stop
+from prr.core.server import Server
+from prr.wire.address import Address, Instance, address_of, describe, make_instance, type_of
+from prr.wire.fields import LIST_INSTANCES_MAX
+from prr.wire.frames import (
+    Added,
+    Alive,
+    Complaint,
+    FoundInstance,
+    Frame,
+    ListRequest,
+    Lookup,
+    Removed,
+    Request,
+    Response,
+    Role,
+    ServiceList,
+    Subscribe,
+    Subscribed,
+    Unknown,
+    Verify,
+)
+from tests.sim.network import Host, Socket, read
+from tests.sim.process import Process
+from tests.sim.world import Clock
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster
+
+PATIENCE = 2.0
+"""Seconds that a program of 2016 waits for anything."""
+
+SIGNED_PORT_MAX = 32767
+"""They take ports for signed numbers: beyond this one a service is filed where nobody is."""
+
+
+class LabServer(Server):
+    """A server of 2016: it subscribes once, answers 12 to whatever is not a request, but only once
+    it is confirmed, and tells nobody when it ends."""
+
+    _gives_up_at: float | None = None
+    _is_confirmed = False
+
+    def start(self, now: float) -> list[Effect]:
+        self._gives_up_at = now + PATIENCE
+        return [Send(Subscribe(self._type), self._binders[0])]
+
+    def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
+        if isinstance(frame, Request):
+            return [Send(Response(frame.message), source)]
+        if self._is_confirmed:
+            return [Send(Alive(), source)]
+        if isinstance(frame, Subscribed):
+            self._is_confirmed, self._gives_up_at = True, None
+        return []
+
+    def deadline(self) -> float | None:
+        return self._gives_up_at
+
+    def tick(self, now: float) -> list[Effect]:
+        if self._gives_up_at is None or now < self._gives_up_at:
+            return []
+        self._gives_up_at = None
+        return [Stop(False, f"no confirmation within {PATIENCE:g} s")]
+
+    def stop(self, now: float) -> list[Effect]:
+        return [Stop(True, "it ends and tells nobody")]
+
+
+class LabBinder(Process):
+    """A binder of 2016. While it verifies it serves nobody: what comes waits in its socket."""
+
+    role = Role.BINDER
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        host: Host,
+        clock: Clock,
+        address: Address,
+        peers: tuple[Address, ...],
+    ) -> None:
+        super().__init__(cluster, host, clock)
+        self.address = address
+        self.entries: list[Instance] = []
+        self.own_doing: set[Instance] = set()  # it was subscribed twice with this binder itself
+        self._peers = peers
+        self._turns = dict.fromkeys(range(256), 0)
+        self._socket = Socket(cluster.network, address, self, self.receive)
+        self.sockets.append(self._socket)
+
+    def start(self) -> None:
+        self.world.note(self.name, "starts")
+        for peer in self._peers[:1]:
+            self._send(ListRequest(), peer)
+
+    def receive(self, data: bytes, source: Address) -> None:
+        frame = read(data, self.role)  # it ignores what stands behind the fields
+        if frame is None:
+            return
+        self.trace("<-", frame, source)
+        match frame:
+            case Subscribe(type=type_):
+                self._subscribed(make_instance(type_, source), source)
+            case Lookup(type=type_):
+                self._send(self._next(type_), source)
+            case Complaint(instance=instance):
+                self._verify(instance)
+            case Added(instance=instance):
+                self._append(instance)
+            case Removed(instance=instance):
+                self._remove(instance)
+            case ListRequest():
+                self._send(ServiceList(tuple(self.entries[:LIST_INSTANCES_MAX])), source)
+            case ServiceList(instances=instances):
+                for instance in instances[:LIST_INSTANCES_MAX]:
+                    self._append(instance)
+            case _:
+                pass
+
+    def act(self, effects: list[Effect]) -> None:
+        raise AssertionError("it has no core")
+
+    def _subscribed(self, instance: Instance, source: Address) -> None:
+        if instance in self.entries:
+            self.own_doing.add(instance)
+        self._append(instance)
+        for peer in self._peers:
+            self._send(Added(instance), peer)
+        self._send(Subscribed(), source)
+
+    def _append(self, instance: Instance) -> None:
+        """It does not look whether it has it already."""
+        type_, (ip, port) = type_of(instance), address_of(instance)
+        filed = instance if port <= SIGNED_PORT_MAX else make_instance(type_, (ip, 0))
+        self.entries.append(filed)
+
+    def _remove(self, instance: Instance) -> None:
+        """Its loop goes on behind the one that it took out: a copy next to it is skipped."""
+        at = 0
+        while at < len(self.entries):
+            if self.entries[at] == instance:
+                del self.entries[at]
+            at += 1
+        if instance not in self.entries:
+            self.own_doing.discard(instance)
+
+    def _next(self, type_: int) -> Frame:
+        given = [instance for instance in self.entries if type_of(instance) == type_]
+        if not given:
+            return Unknown()
+        self._turns[type_] += 1
+        return FoundInstance(given[self._turns[type_] % len(given)])
+
+    def _verify(self, instance: Instance) -> None:
+        """Ask from a second port, and do nothing else until it answers or 2 s are over."""
+        self.world.note(self.name, f"asks {describe(instance)}, and serves nobody")
+        asking = Socket(
+            self.cluster.network,
+            (self.host.ip, self.host.free_port()),
+            _Asking(),
+            lambda data, _: self._answered(asking, data),
+        )
+        self.sockets.append(asking)
+        self.paused = True
+        asking.send(self.encode(Verify()), address_of(instance))
+        self.world.after(PATIENCE, self._silent, asking, instance)
+
+    def _answered(self, asking: Socket, data: bytes) -> None:
+        if isinstance(read(data, self.role), Alive):
+            self._done(asking)
+
+    def _silent(self, asking: Socket, instance: Instance) -> None:
+        if asking in self.sockets and self.running:
+            self.world.note(self.name, f"removes {describe(instance)}")
+            self._remove(instance)
+            for peer in self._peers:
+                self._send(Removed(instance), peer)
+            self._done(asking)
+
+    def _done(self, asking: Socket) -> None:
+        """Serve again, in the order of what came meanwhile."""
+        if asking not in self.sockets:
+            return
+        self.sockets.remove(asking)
+        asking.close()
+        if self.running:
+            self.paused = False
+            self._socket.drain()
+
+    def _send(self, frame: Frame, target: Address) -> None:
+        self.trace("->", frame, target)
+        self._socket.send(self.encode(frame), target)
+
+
+class _Asking:
+    """Who owns the second port: that one is listened to while the first is not."""
+
+    role = Role.BINDER
+    paused = False
+
+
+def make_lab_server(
+    type_: int, address: Address, binders: tuple[Address, ...], rng: Random
+) -> Server:
+    """The core of a server of 2016."""
+    return LabServer(type_, dict.fromkeys(binders, address), rng)

@@ -1,0 +1,108 @@
+"""Ours beside the programs of 2016: the simulator's models of them, and long mixed runs."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from prr.core.client import Answered, NoService
+from prr.wire.address import Address, Instance, make_instance
+from prr.wire.codec import encode
+from prr.wire.frames import Added, Removed, Subscribe, Verify
+from tests.sim.cluster import SERVER_PORT, Cluster
+from tests.sim.faults import CALM
+from tests.sim.mixed import mixed_options
+from tests.sim.trace import Trace
+
+TYPE = 7
+
+
+def stage(ours: int = 0, lab: int = 1, servers: int = 2, lab_servers: float = 1.0) -> Cluster:
+    """Binders of ours and of 2016, all started and at rest; the servers are not started."""
+    there = {"binders": ours, "lab_binders": lab, "servers": servers, "lab_servers": lab_servers}
+    in_order = replace(CALM, delay_mean=1e-7)
+    options = replace(mixed_options(0), drift=0.0, conditions=in_order, **there)
+    cluster = Cluster(options, Trace())
+    for index in range(ours):
+        cluster.start_binder(index)
+    for index in range(lab):
+        cluster.start_lab_binder(index)
+    cluster.world.run(2.0)
+    return cluster
+
+
+def address(index: int) -> Address:
+    """Where a server listens."""
+    return f"10.0.1.{index + 1}", SERVER_PORT + index + 1
+
+
+def instance(index: int) -> Instance:
+    """A server as an instance."""
+    return make_instance(TYPE, address(index))
+
+
+def pass_time(cluster: Cluster, seconds: float) -> None:
+    """Let time pass."""
+    cluster.world.run(cluster.world.now + seconds)
+
+
+def tell(cluster: Cluster, frame, source: Address = ("10.0.2.1", 1024)) -> None:
+    """Somebody sends the first binder of 2016 a frame."""
+    cluster.network.send(source, cluster.lab_binder_addresses[0], encode(frame))
+    pass_time(cluster, 0.05)
+
+
+# The models
+
+
+def test_a_binder_of_2016_appends_without_looking_and_its_removal_skips_the_neighbour():
+    cluster = stage()
+    (binder,) = cluster.lab_binders
+    for index in (0, 0, 1, 1, 0):
+        tell(cluster, Added(instance(index)))
+    assert binder.entries == [instance(index) for index in (0, 0, 1, 1, 0)]
+    tell(cluster, Removed(instance(0)))
+    assert binder.entries == [instance(index) for index in (0, 1, 1)]
+    tell(cluster, Subscribe(TYPE), address(1))
+    assert binder.entries.count(instance(1)) == 3
+    assert binder.own_doing == {instance(1)}
+
+
+def test_a_binder_of_2016_files_ports_from_32768_up_where_nobody_is():
+    cluster = stage()
+    tell(cluster, Added(make_instance(TYPE, ("10.0.1.1", 32768))))
+    assert cluster.lab_binders[0].entries == [make_instance(TYPE, ("10.0.1.1", 0))]
+
+
+def test_a_server_of_2016_answers_only_once_it_is_confirmed():
+    cluster = stage(ours=1, lab=0)
+    cluster.binders[0].pause()
+    cluster.start_server(0, TYPE)
+    server = cluster.servers[0]
+    assert server.core.handle(Verify(), ("10.0.0.1", 2222), 0.0) == []
+    cluster.binders[0].resume()
+    pass_time(cluster, 0.5)
+    assert server.core.handle(Verify(), ("10.0.0.1", 2222), 0.0)
+
+
+@pytest.mark.parametrize("callers", [1, 2])
+def test_calling_again_at_once_outlasts_a_binder_of_2016_that_verifies(callers):
+    """It serves nobody for 2 s for each complaint."""
+    cluster = stage()
+    for index in range(2):
+        cluster.start_server(index, TYPE)
+    pass_time(cluster, 0.5)
+    cluster.crash(cluster.servers[1], whole_host=True)
+    outcomes = []
+
+    def ended(client):
+        outcomes.append(type(client.core.outcome))
+        if outcomes[-1] is NoService:
+            again = TYPE, b"again", cluster.lab_binder_addresses
+            cluster.world.after(0.00001, cluster.start_client, *again)
+
+    cluster.client_ended = ended
+    for _ in range(2 * callers):
+        cluster.start_client(TYPE, b"hello", cluster.lab_binder_addresses)
+    pass_time(cluster, 10.0)
+    assert Counter(outcomes) == {NoService: callers, Answered: 2 * callers}

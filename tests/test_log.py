@@ -3,11 +3,13 @@
 import fcntl
 import logging
 import os
+import time
 
 import gevent
 import pytest
 
-from prr.shell.log import GATHER, LINES_PER_SECOND_MAX, LossyHandler
+from prr.shell.log import GATHER, LossyHandler, iso_time
+from prr.shell.throttle import BURST, PAUSE, Throttle
 
 
 @pytest.fixture
@@ -21,8 +23,11 @@ def pipe():
     os.close(writing)
 
 
-def say(handler, line):
-    handler.emit(logging.LogRecord("prr", logging.INFO, "", 0, line, None, None))
+def say(handler, line, **extra):
+    """Log a line; each is of a kind of its own unless `extra` says otherwise."""
+    record = logging.LogRecord("prr", logging.INFO, "", 0, line, None, None)
+    record.__dict__.update(extra)
+    handler.emit(record)
 
 
 def read(reading):
@@ -61,8 +66,8 @@ def test_flush_leaves_nothing_behind(pipe):
 
 def test_what_nobody_reads_is_left_out_and_counted(pipe):
     handler, reading = pipe
-    for _ in range(40):
-        say(handler, "x" * 999)
+    for number in range(40):
+        say(handler, "x" * 999, kind=str(number))
         handler.flush()
     kept = len(read(reading))
     assert 0 < kept < 40
@@ -72,19 +77,81 @@ def test_what_nobody_reads_is_left_out_and_counted(pipe):
     assert read(reading) == [note, "after"]
 
 
-def test_a_storm_is_cut_short_and_its_size_is_told(pipe, monkeypatch):
+def test_a_storm_of_one_kind_leaves_the_others_their_room(pipe):
     handler, reading = pipe
-    now = [1000.0]
-    monkeypatch.setattr("prr.shell.log.time.monotonic", lambda: now[0])
-    lines = []
-    for number in range(LINES_PER_SECOND_MAX + 5):
-        say(handler, str(number))
+    for number in range(1000):
+        say(handler, f"storm {number}", kind="storm")
+        say(handler, f"other {number}", kind=f"other {number // 10}")
         handler.flush()
-        lines += read(reading)
-    assert lines == [str(number) for number in range(LINES_PER_SECOND_MAX)]
-    now[0] += 1
-    say(handler, "after")
-    assert read(reading) == ["(5 lines left out: more than could be written)", "after"]
+    lines = read(reading)
+    assert len([line for line in lines if line.startswith("storm")]) == BURST
+    assert [line for line in lines if line.startswith("other")][-1] == "other 999"
+    handler.close()
+    assert read(reading)[-1].startswith("storm 999 (and 979 more within ")
+
+
+def test_a_storm_is_summed_up_once_a_second(pipe):
+    handler, reading = pipe
+    for number in range(100):
+        say(handler, f"storm {number}", kind="storm")
+    gevent.sleep(PAUSE + 5 * GATHER)
+    lines = read(reading)
+    assert len(lines) == BURST + 1
+    assert lines[-1].startswith(f"storm 99 (and {100 - BURST - 1} more within ")
+
+
+def test_what_must_be_kept_waits_for_its_reader_and_nothing_else_does(pipe):
+    handler, reading = pipe
+    for number in range(40):
+        say(handler, f"{number} " + "x" * 990, kind=str(number))
+        handler.flush()
+    say(handler, "kept", kept=True)
+    handler.flush()
+    assert handler.is_clogged
+    read(reading)
+    gevent.sleep(PAUSE + 5 * GATHER)
+    assert not handler.is_clogged
+    assert read(reading)[-1] == "kept"
+
+
+def test_what_has_a_name_with_a_line_in_it_is_one_line(pipe):
+    handler, reading = pipe
+    say(handler, "one\ntwo\x1b[1m")
+    assert read(reading) == [r"one\ntwo\x1b[1m"]
+
+
+def test_times_have_their_zone(monkeypatch):
+    for zone, expected in (
+        ("UTC0", "1970-01-01T00:00:00.250+00:00"),
+        ("XXX-5:45", "1970-01-01T05:45:00.250+05:45"),
+        ("XXX3:30", "1969-12-31T20:30:00.250-03:30"),
+    ):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        assert iso_time(0.25) == expected
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_throttle_gives_a_burst_then_one_a_second_and_counts_the_rest():
+    throttle = Throttle()
+    assert sum(throttle.admits("a", number, 10.0) for number in range(50)) == BURST
+    assert throttle.admits("b", 0, 10.0)
+    assert throttle.due(10.5) == []
+    (held,) = throttle.due(11.0)
+    assert (held.line, held.count, held.seconds) == (49, 50 - BURST, 1.0)
+    assert not throttle.is_holding
+    assert not throttle.admits("a", 50, 11.5)  # what came has had its line for this second
+    assert [one.line for one in throttle.due(12.0)] == [50]
+
+
+def test_a_throttle_that_had_rest_allows_a_burst_again():
+    throttle = Throttle()
+    for number in range(50):
+        throttle.admits("a", number, 10.0)
+    throttle.due(11.0)
+    later = 11.0 + BURST * PAUSE
+    assert sum(throttle.admits("a", number, later) for number in range(50)) == BURST
 
 
 def test_a_line_of_any_length_is_one_line(pipe):

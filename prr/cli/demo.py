@@ -38,7 +38,8 @@ ACT = 1.8
 
 FAILED = 1  # exit code
 
-_TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ ")
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.+-]+ [A-Z]+ ")
+"""How the nodes' lines begin: when, and how grave."""
 _INTRODUCTION = """\
 Three binders that know each other, six servers of two types, and clients. Every node is a process
 of its own on 127.0.0.1, and two of them are about to be killed.
@@ -61,7 +62,7 @@ class _Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What a node wrote, without its timestamp; None when it is over."""
+    """What a node wrote, without its time and level; None when it is over."""
 
     moment: float
     process: Process
@@ -132,7 +133,7 @@ class _Demo:
         self._news.put(_Interrupted(number))
 
     def _hear_line(self, process: Process, line: str | None) -> None:
-        text = line if line is None else _TIMESTAMP.sub("", line)
+        text = line if line is None else _STAMP.sub("", line)
         self._news.put(_Line(time.monotonic(), process, text))
 
     def _hear_trouble(self, error: BaseException) -> None:

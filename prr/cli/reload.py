@@ -87,7 +87,7 @@ class NamedPeers:
             try:
                 address = resolve(peer, gevent.socket)
             except BadInput as error:
-                _log.info("unreachable peer %s: %s", describe_address(peer), error)
+                _log.warning("unreachable peer %s: %s", describe_address(peer), error)
                 continue
             if peer in self._known:  # still: the settings may have been read meanwhile
                 self._known[peer] = address
@@ -195,12 +195,12 @@ def rereading(
             config = read()
             change(config)
         except BadInput as error:
-            _log.info("settings not read again: %s", error)
+            _log.warning("settings not read again: %s", error)
             return
         keys = [one.name for one in fields(config) if one.name != changing]
         differing = [key for key in keys if getattr(config, key) != getattr(began_with, key)]
         if differing:
-            _log.info("not changed without a restart: %s", ", ".join(differing))
+            _log.warning("not changed without a restart: %s", ", ".join(differing))
         _log.info("settings read again: %s", changing)
 
     return reread

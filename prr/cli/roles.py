@@ -1,5 +1,6 @@
 """The roles that stay: a binder and a server, each a core on a socket."""
 
+import logging
 import random
 import socket
 import sys
@@ -12,6 +13,7 @@ import gevent.socket
 
 from prr.cli.exits import NO_BINDER, YES
 from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
+from prr.cli.settings import type_names
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.peers import PEERS_MAX
@@ -28,6 +30,8 @@ from prr.wire.frames import Role
 
 if TYPE_CHECKING:
     from prr.shell.state import State
+
+_log = logging.getLogger("prr")
 
 
 def run_binder(read: Callable[[], BinderConfig]) -> int:
@@ -58,7 +62,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     first_line = f"binder listening on {describe_address(own)}"
     if handed:
         first_line += _not_heeded(config.listen, own, BinderConfig().listen)
-    node = Node(core, Role.BINDER, lanes, first_line, state)
+    node = Node(core, Role.BINDER, lanes, first_line, state, _names())
     follower = PeersFollower(peers, core, node)
     node.on_hangup(rereading(read, config, "peers", follower.change_to))
     gevent.spawn(follower.keep_resolving)
@@ -104,7 +108,7 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     first_line = f"server of type {config.type} listening on {describe_address(own)}"
     if handed:
         first_line += _not_heeded(config.listen, own, ServerConfig(config.type).listen)
-    node = Node(core, Role.SERVER, [datagrams], first_line)
+    node = Node(core, Role.SERVER, [datagrams], first_line, names=_names())
     node.on_hangup(
         rereading(
             read,
@@ -134,6 +138,15 @@ def _where(config: ServerConfig) -> Address:
     if config.listen is None:
         return listening_towards(resolve_any(config.binders, gevent.socket))
     return resolve_listen(config.listen, gevent.socket)
+
+
+def _names() -> dict[int, str]:
+    """What the log calls types. A mistake in the file of names ends no node: it has numbers."""
+    try:
+        return type_names()
+    except BadInput as error:
+        _log.warning("types have no names in this log: %s", error)
+        return {}
 
 
 def _not_heeded(listen: HostPort | None, own: Address, default: HostPort | None) -> str:

@@ -126,6 +126,11 @@ def service_names() -> dict[str, int]:
     return dict(names)
 
 
+def type_names() -> dict[int, str]:
+    """What types are called: `service_names` the other way round."""
+    return {type_: name for name, type_ in service_names().items()}
+
+
 def _given(
     setting: Setting, flags: Mapping[str, Any], in_file: Mapping[str, Any]
 ) -> tuple[str, list[str]] | None:

@@ -94,7 +94,9 @@ def open_lanes(address: Address) -> list[socket.socket]:
     except OSError as error:
         for lane in lanes:
             lane.close()
-        _log.info("one queue for all datagrams: this system cannot sort them (%s)", error.strerror)
+        _log.warning(
+            "one queue for all datagrams: this system cannot sort them (%s)", error.strerror
+        )
         return [open_socket(address)]
     return lanes
 
@@ -113,7 +115,7 @@ def take_lanes(handed: list[socket.socket]) -> list[socket.socket]:
         try:
             sort_into(handed)
         except OSError as error:
-            _log.info("the queues share all datagrams: this system cannot sort them (%s)", error)
+            _log.warning("the queues share all datagrams: this system cannot sort them (%s)", error)
     return handed
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -19,7 +19,6 @@ from gevent.hub import get_hub
 
 from prr.core.binder import Binder
 from prr.core.effects import (
-    SILENT_EVENTS,
     Confirm,
     Effect,
     Outcome,
@@ -35,11 +34,12 @@ from prr.shell.alarm import Alarm
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
 from prr.shell.journal import Journal
-from prr.shell.log import flush_log
+from prr.shell.log import close_log
 from prr.shell.mmsg import has_mmsg
 from prr.shell.outbox import Outbox
 from prr.shell.probe import Prober
 from prr.shell.reader import Reader
+from prr.shell.reports import ReportLog
 from prr.shell.telling import Teller
 from prr.shell.vitals import Vitals
 from prr.wire.address import Address
@@ -64,11 +64,12 @@ class Node:
         lanes: Sequence[Datagrams],
         first_line: str,
         state: "State | None" = None,
+        names: Mapping[int, str] | None = None,
     ) -> None:
         """`lanes` are its sockets, all on one address; what it sends leaves from the first.
 
         `first_line` is printed to stderr once a signal would be heeded. `state` keeps what a
-        binder knows; without it nothing is kept.
+        binder knows; without it nothing is kept. `names` are what the log calls types.
         """
         self._core = core
         self._binder = core if isinstance(core, Binder) else None
@@ -80,6 +81,7 @@ class Node:
         self._readers = [Reader(lane, self._crew, self._serve_next) for lane in lanes]
         self._prober = Prober(self._probed)
         self._journal = Journal()
+        self._report_log = ReportLog(names or {})
         self._alarm = Alarm(core.deadline, self._crew, self._tick)
         self._counts: Counter[str] = Counter()
         self._outbox = Outbox(lanes[0], self._step_aside, self._counts)
@@ -114,7 +116,7 @@ class Node:
             gevent.spawn(self._read_again, self._reread)
         print(self._first_line, file=sys.stderr, flush=True)
         if not has_mmsg():
-            _log.info("one datagram at a time: this system has no recvmmsg and sendmmsg")
+            _log.warning("one datagram at a time: this system has no recvmmsg and sendmmsg")
         if self._state is not None:
             self._crew.spawn(partial(self._state.restore, self.act))
         else:
@@ -138,8 +140,9 @@ class Node:
             counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
             for lane in self._lanes:
                 lane.close()
+        self._report_log.close()
         _log.info("stopped %s: %s (%s)", self._role, stop.why, counts or "nothing happened")
-        flush_log()
+        close_log()
         return stop
 
     def act(self, effects: list[Effect]) -> None:
@@ -218,8 +221,7 @@ class Node:
     def _report(self, report: Report) -> None:
         self._counts[str(report.event)] += 1
         self._journal.note(report)
-        if report.event not in SILENT_EVENTS:
-            _log.info("%s %s: %s", report.event, report.subject, report.why)
+        self._report_log.write(report)
         self._see_if_ready()
 
     def _see_if_ready(self) -> None:

@@ -56,4 +56,4 @@ class Outbox:
     def _now_unreachable(self, target: Address, error: OSError) -> None:
         if target not in self._unreachable and len(self._unreachable) < UNREACHABLE_MAX:
             self._unreachable.add(target)
-            _log.info("unreachable %s: %s", describe_address(target), error.strerror)
+            _log.warning("unreachable %s: %s", describe_address(target), error.strerror)

@@ -115,13 +115,10 @@ class Node:
             handlers.append(gevent.signal_handler(signal.SIGHUP, self._hung_up.set))
             gevent.spawn(self._read_again, self._reread)
         print(self._first_line, file=sys.stderr, flush=True)
-        if not has_mmsg():
-            _log.warning("one datagram at a time: this system has no recvmmsg and sendmmsg")
+        self._tell_what_it_lacks()
         if self._state is not None:
             self._crew.spawn(partial(self._state.restore, self.act))
         else:
-            if self._binder is not None:
-                _log.info("nothing is kept on disk: started without --state DIR")
             self.act(self._core.start(time.monotonic()))
         for reader in self._readers:
             reader.start()
@@ -144,6 +141,12 @@ class Node:
         _log.info("stopped %s: %s (%s)", self._role, stop.why, counts or "nothing happened")
         close_log()
         return stop
+
+    def _tell_what_it_lacks(self) -> None:
+        if not has_mmsg():
+            _log.warning("one datagram at a time: this system has no recvmmsg and sendmmsg")
+        if self._binder is not None and self._state is None:
+            _log.info("nothing is kept on disk: started without --state DIR")
 
     def act(self, effects: list[Effect]) -> None:
         """Do what the core has decided, then see when it wants to be asked again."""

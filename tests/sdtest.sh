@@ -3,10 +3,10 @@
 #
 #     sdtest.sh UNITS [SOURCE=TARGET]... -- COMMAND [ARGUMENT]...
 #
-# UNITS is a directory; its test.target is what is started, and no unit of the host is seen; nor is
-# what the host has under /opt and /var/lib, and /etc is a copy. Each
-# directory SOURCE is seen as TARGET, below /opt or /etc, by systemd and by COMMAND, and by nobody
-# else. Needs root, a cgroup2 mount and util-linux. The exit code is COMMAND's.
+# UNITS is a directory; its test.target is what is started, and no unit of the host is seen, but what
+# COMMAND puts into /etc/systemd/system; nor is what the host has under /opt and /var/lib, and /etc is
+# a copy. Each directory SOURCE is seen as TARGET, below /opt or /etc, by systemd and by COMMAND, and
+# by nobody else. Needs root, a cgroup2 mount and util-linux. The exit code is COMMAND's.
 set -euo pipefail
 
 units=$1
@@ -43,6 +43,8 @@ prepare='
     mount -t tmpfs tmpfs /run
     mkdir /run/systemd /run/etc
     cp --archive /etc/. /run/etc
+    rm --recursive --force /run/etc/systemd/system
+    mkdir /run/etc/systemd/system
     mount --bind /run/etc /etc
     mount -t tmpfs tmpfs /opt
     mount -t tmpfs tmpfs /var/lib
@@ -51,7 +53,7 @@ prepare='
         mount --bind "${bind%%=*}" "${bind#*=}"
     done
     ip link set lo up
-    export container=unshare SYSTEMD_UNIT_PATH=$units SYSTEMD_LOG_TARGET=console
+    export container=unshare SYSTEMD_UNIT_PATH=$units:/etc/systemd/system SYSTEMD_LOG_TARGET=console
     exec /lib/systemd/systemd --system --unit=test.target --show-status=0
 '
 (

@@ -11,9 +11,13 @@ import gevent
 import pytest
 
 from tests.nodes import ROOT
+from tests.wheels import make_wheels
 
 UNITS = sorted((ROOT / "conf" / "systemd").iterdir())
 SYSTEMD = Path("/lib/systemd/systemd")
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""Outside of homes, which do not exist for the units."""
+
 PORTS = {"one": 2222, "two": 2223, "three": 2224}
 
 ALONE = "[Unit]\nDefaultDependencies=no\n"
@@ -44,18 +48,45 @@ def needs_systemd(test):
     return test
 
 
+def needs_system_python(test):
+    """Marks a test that installs prr for the Python of the system, with what is installed here."""
+    version = "import sys; print(sys.version_info[:2])"
+    done = subprocess.run([SYSTEM_PYTHON, "-c", version], capture_output=True, text=True)
+    same = done.stdout.strip() == str(sys.version_info[:2])
+    reason = f"{SYSTEM_PYTHON} is not of the same version as this Python"
+    return pytest.mark.skipif(not same, reason=reason)(needs_systemd(test))
+
+
 def run_scenario(directory: Path, name: str, timeout: float = 120) -> dict:
     """Have a systemd start three binders and a server, and play a scenario of tests/scenarios.py
     beside them; what it found. `directory` is for what is installed."""
     units = [*(f"prr-binder@{one}.service" for one in PORTS), "prr-server@one.service"]
     binds = [f"{source}={target}" for source, target in _install(directory).items()]
-    sdtest = ROOT / "tests" / "sdtest.sh"
     script = ["/opt/prr/.venv/bin/python", "-m", "tests.scenarios", name]
+    return _run(
+        [_lay_out(directory, units), *binds, "--", "env", "--chdir=/opt/prr", *script], timeout
+    )
+
+
+def run_installed(directory: Path, name: str, timeout: float = 120) -> dict:
+    """Play a scenario of tests/installing.py beside a systemd that knows no unit of prr before it
+    is installed; what it found. `directory` is for what that needs."""
+    make_wheels(directory / "wheels")
+    units = directory / "units"
+    units.mkdir()
+    for path in UNITS:
+        _drop_in(units, path.name, "alone", ALONE + (LOG if path.suffix == ".service" else ""))
+    (units / "test.target").write_text(ALONE)
+    pip = {"NO_INDEX": "1", "FIND_LINKS": directory / "wheels", "NO_CACHE_DIR": "1"}
+    variables = [f"PIP_{key}={value}" for key, value in pip.items()]
+    script = [SYSTEM_PYTHON, "-m", "tests.installing", name]
+    return _run([units, "--", "env", f"--chdir={ROOT}", *variables, *script], timeout)
+
+
+def _run(arguments: list, timeout: float) -> dict:
+    """Have tests/sdtest.sh run something; the last line that it prints, which is JSON."""
     done = subprocess.run(
-        [sdtest, _lay_out(directory, units), *binds, "--", "env", "--chdir=/opt/prr", *script],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
+        [ROOT / "tests" / "sdtest.sh", *arguments], capture_output=True, text=True, timeout=timeout
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout.splitlines()[-1])

@@ -14,7 +14,7 @@ from prr.core.restoring import row_of
 from prr.shell.statedir import StateDirectory
 from prr.shell.statefile import Damaged, Failing
 from prr.wire.address import address_of
-from prr.wire.frames import Lookup, Removed, Subscribe, Subscribed, Unknown
+from prr.wire.frames import Found, Lookup, Removed, Subscribe, Subscribed, Unknown
 from prr.wire.versions import RUN_BITS, Version
 from tests.cores import at, sent
 
@@ -142,7 +142,11 @@ def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_start
     assert restoring.take([row_of(instance, (Version(9, IDENTITY, 5), True))], 0.0) == 0
     assert len(sent(binder.handle(Lookup(2), CLIENT, 0.0))) == 1
     assert binder.handle(Lookup(3), CLIENT, 0.0) == []
-    assert not persisted(binder.start(0.0))
+    effects = binder.start(0.0)
+    assert not persisted(effects)
+    assert binder.is_ready
+    found = Found(address_of(instance))
+    assert sent(effects) == [(found, CLIENT), (Unknown(), CLIENT)]  # who asked before it could say
     assert sent(binder.handle(Lookup(3), CLIENT, 0.0)) == [(Unknown(), CLIENT)]
     assert binder.deadline() <= 15.0  # it will be asked within a lease
     effects = binder.handle(Subscribe(2), ("10.0.0.2", 7), 0.0)

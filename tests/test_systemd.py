@@ -188,6 +188,13 @@ def test_it_says_that_it_is_ready_only_once_it_has_heard_its_peers_or_waited(lis
     assert listener.next().startswith("STOPPING=1")
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["with a state", "without one"])
+def test_a_binder_alone_is_ready_at_once(keeps, listener, cluster, tmp_path):
+    node = cluster.binder(*(("--state", str(tmp_path / "state")) if keeps else ()))
+    assert "synced; 0 instances in 0 types, 0 of 0 peers heard" in listener.next("READY=1\nSTATUS=")
+    assert node.terminate() == 0
+
+
 def test_a_server_is_ready_once_a_binder_has_confirmed_it(cluster, listener):
     binder = cluster.binder()
     assert "synced" in listener.next("READY=1")

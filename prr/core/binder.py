@@ -139,9 +139,10 @@ class Binder:
         return Restoring(self._members, self._watch)
 
     def start(self, now: float) -> list[Effect]:
-        """Begin: ask every peer for its list."""
+        """Begin: ask every peer for its list, and answer who asked before, if there is none."""
         self._is_started = True
-        return self._with_changes(self._replication.start(now, self._expects_peers))
+        effects = self._replication.start(now, self._expects_peers)
+        return self._with_changes(effects + self._answer_waiting())
 
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
         """One more peer, which was named, or whose name could be resolved, only now."""

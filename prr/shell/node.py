@@ -116,14 +116,13 @@ class Node:
             gevent.spawn(self._read_again, self._reread)
         print(self._first_line, file=sys.stderr, flush=True)
         self._tell_what_it_lacks()
+        for reader in self._readers:
+            reader.start()
+        self._vitals.start()
         if self._state is not None:
             self._crew.spawn(partial(self._state.restore, self.act))
         else:
             self.act(self._core.start(time.monotonic()))
-        for reader in self._readers:
-            reader.start()
-        self._vitals.start()
-        self._see_if_ready()
         try:
             stop = cast(Stop, self._stopped.get())
         finally:
@@ -172,6 +171,8 @@ class Node:
                 case Stop():
                     self._stopped.set(effect)
         self._alarm.set()
+        if not self._vitals.is_ready:
+            self._see_if_ready()
 
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next look-ups of a burst, as many as stand in a row, or one datagram."""
@@ -225,10 +226,10 @@ class Node:
         self._counts[str(report.event)] += 1
         self._journal.note(report)
         self._report_log.write(report)
-        self._see_if_ready()
 
     def _see_if_ready(self) -> None:
-        if not self._vitals.is_ready and self._core.is_ready:
+        """Any step may be the one that makes it ready, whether it reports anything or not."""
+        if self._core.is_ready:
             self._vitals.ready()
 
     def _read_again(self, reread: Callable[[], None]) -> None:

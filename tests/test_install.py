@@ -1,0 +1,14 @@
+"""prr installed to the letter of README, under a real systemd."""
+
+from tests.systemd import needs_system_python, run_installed
+
+
+@needs_system_python
+def test_a_node_alone_is_ready_with_the_settings_as_they_are_installed(tmp_path):
+    found = run_installed(tmp_path, "alone")
+    for name in ("binder", "with an empty file", "server"):
+        assert found[name]["ActiveState"] == "active", (name, found)
+        assert found[name]["NRestarts"] == "0", (name, found)
+    assert found["binder"]["StatusText"].startswith("synced; 0 instances")
+    without_a_type = found["a server with an empty file"]
+    assert (without_a_type["ActiveState"], without_a_type["ExecMainStatus"]) == ("failed", "2")

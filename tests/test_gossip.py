@@ -5,15 +5,17 @@ from random import Random
 
 import pytest
 
-from prr.config import WireForm
+from prr.config import Limits, WireForm
+from prr.core import gossip
 from prr.core.binder import Binder
 from prr.core.effects import Event
 from prr.core.gossip import PAGE_WORDS
 from prr.core.peers import HELLO_PAUSE, Kind
-from prr.core.replication import ROUND_PAUSE
+from prr.core.replication import ROUND_PAUSE, ROUND_PAUSE_FULL, SYNC_TALK
+from prr.core.table import bucket_of
 from prr.wire.codec import DATAGRAM_BYTES_MAX, encode
 from prr.wire.frames import Added, ListRequest, Removed, ServiceList, Subscribe
-from prr.wire.trailer import Trailer
+from prr.wire.trailer import GROUPS, Trailer
 from prr.wire.versions import Version
 from tests.cores import Net, at, rising, say, sent
 
@@ -290,3 +292,83 @@ def test_a_new_program_in_the_place_of_an_old_one_is_taken_for_what_it_is():
     net.run(net.now + 2.0)
     assert net.binders[A].peers.get(B).kind is Kind.OURS
     assert net.agree()
+
+
+# Who says that it agrees, and a peer that never comes to an end
+
+
+def agrees(net, one, other):
+    """What one binder says of another."""
+    return net.binders[one].peers.get(other).agrees
+
+
+def test_binders_agree_when_their_digests_are_equal_and_not_when_there_is_no_news():
+    net = settled()
+    assert (agrees(net, A, B), agrees(net, B, A)) == (True, True)
+    net.binders[B]._hearsay.merge = lambda *_: (0, 0, [])  # it takes nothing in
+    give(net.binders[A], MANY[100:160])
+    net.run(net.now + 3.0)
+    assert not net.agree()
+    assert (agrees(net, A, B), agrees(net, B, A)) == (False, False)
+
+
+def test_what_finds_no_room_is_no_agreement_and_no_synchronisation_and_heals_with_room():
+    net = Net({A: made(A, (A, B)), B: made(B, (A, B), limits=Limits(instances=50))})
+    give(net.binders[A], MANY[:100])
+    net.start(A)
+    net.run(2.0)
+    net.start(B)
+    net.run(8.0)
+    assert len(held(net.binders[B])) == 47
+    assert not [when for when, address in net.reports(Event.SYNCED) if address == B]
+    assert (agrees(net, A, B), agrees(net, B, A)) == (False, False)
+    net.run(20.0)  # it serves what it has after a while, and goes on asking, at leisure
+    assert len([when for when, address in net.reports(Event.SYNCED) if address == B]) == 1
+    lists = [e.frame for a, e in net.sent(20.0 - ROUND_PAUSE_FULL) if a == A]
+    lists = [frame for frame in lists if isinstance(frame, ServiceList)]
+    assert sum(len(frame.instances) for frame in lists) <= 2 * 100
+    for one in MANY[:60]:
+        net.binders[A]._members.remove(one, 0, net.now)
+    net.run(net.now + ROUND_PAUSE_FULL + 2.0)
+    assert net.agree()
+    assert (agrees(net, A, B), agrees(net, B, A)) == (True, True)
+
+
+def endless(question, step, same):
+    """A hostile peer's answer: digests of which none is ours, and pages that have always another
+    one behind them: the same one again, or one further on."""
+    words = Trailer(binder=9, nonce=question.nonce, digest=b"different")
+    if question.group is None:
+        return ServiceList((), trailer=replace(words, digest=b"12345678", digests=b"x" * 512))
+    number = 7 if same else step
+    cursor = next(
+        one
+        for one in (at(7, "10.9.0.1", port) for port in range(1, 65536))
+        if bucket_of(one) // GROUPS == question.group
+    )
+    if not same:
+        cursor = number.to_bytes(1, "little") + cursor[1:]
+    trailer = Trailer(
+        binder=9, nonce=question.nonce, group=question.group, buckets=1, cursor=cursor
+    )
+    return ServiceList((), trailer=trailer)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_round_with_pages_that_never_end_ends(same, monkeypatch):
+    monkeypatch.setattr(gossip, "PAGES_MAX", 200)
+    net = Net({A: made(A, (A, B))})
+    net.start()
+    net.say(A, ServiceList((), trailer=Trailer(binder=9)), B)
+    asked = 0
+    for step in range(300):
+        questions = [e.frame.trailer for _, e in _to(net, B)][asked:]
+        asked += len(questions)
+        for question in questions:
+            if question is not None:
+                net.say(A, endless(question, step % 256, same), B)
+    assert not net.binders[A]._replication._gossip.is_talking_to(B)
+    assert agrees(net, A, B) is False
+    assert not net.reports(Event.SYNCED)
+    net.run(SYNC_TALK + 1.0)
+    assert net.reports(Event.SYNCED)

@@ -274,7 +274,6 @@ class Binder:
         return [Send(ServiceList(tuple(page), trailer=trailer), source)]
 
     def _merge(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
-        changes, effects = self._hearsay.merge(frame, peer, now)
-        if changes:
-            self._replication.news()
-        return effects + self._replication.merged(frame, peer, now) + self._answer_waiting()
+        news, refused, effects = self._hearsay.merge(frame, peer, now)
+        effects += self._replication.merged(frame, peer, news, refused, now)
+        return effects + self._answer_waiting()

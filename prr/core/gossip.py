@@ -12,8 +12,8 @@ from typing import Any
 
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Send
-from prr.core.table import Table, differing
-from prr.wire.address import Address
+from prr.core.table import Table, bucket_of, differing
+from prr.wire.address import Address, Instance
 from prr.wire.frames import ListRequest, ServiceList
 from prr.wire.trailer import GROUPS, Trailer
 from prr.wire.versions import encode_removals, encode_versions
@@ -31,6 +31,10 @@ PAUSE_GROWTH = 1.5
 PAUSE_MAX = 0.2
 """Seconds before an unanswered question is asked again: at first three times the way there and
 back, once that is known."""
+
+PAGES_MAX = 1 << 16
+"""Pages in one round: 46 words each make twice what the largest table holds. Whoever sends more, or
+pages that do not go forward, is not telling what it knows."""
 
 TRIES_MAX = 20
 """Times a question is asked before its peer is given up, about three seconds: with a fifth lost
@@ -51,17 +55,39 @@ class _Round:
     began_at: float
     open: dict[int | None, _Question] = field(default_factory=dict)
     groups_to_ask: list[int] = field(default_factory=list)
+    digest: bytes | None = None  # what the peer said first: the digest of all that it knows
+    is_same: bool = False  # as ours was when we asked
+    pages: int = 0
+    news: int = 0
+    refused: int = 0
     was_resent: bool = False
     pause: float = PAUSE_FIRST
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a peer's answer led to: further questions, and whether the round is over."""
+    """What a peer's answer led to: further questions, and how the round ended, if it is over."""
 
     sends: list[Send] = field(default_factory=list)
-    is_over: bool = False
+    end: "End | None" = None
     round_trip: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a round ended."""
+
+    agrees: bool
+    """The two digests were equal when it began, or are now."""
+
+    is_complete: bool
+    """All that the peer told was taken in: neither was there no room, nor did it go on for ever."""
+
+    news: int
+    """Words that were news here."""
+
+    refused: int
+    """Words there was no room for."""
 
 
 class Gossip:
@@ -100,8 +126,11 @@ class Gossip:
             words = replace(words, digests=self._table.digests(None))
         return ServiceList((), trailer=words)
 
-    def heard(self, peer: Address, answer: Trailer, now: float) -> Heard:
-        """Hear an answer, whose words have been taken over already.
+    def heard(
+        self, peer: Address, answer: Trailer, now: float, news: int = 0, refused: int = 0
+    ) -> Heard:
+        """Hear an answer, whose words have been taken over already: so many were `news`, and so
+        many were `refused` for want of room.
 
         One that nobody waits for has no effect.
         """
@@ -109,12 +138,18 @@ class Gossip:
         question = talk.open.get(answer.group) if talk else None
         if talk is None or question is None or question.trailer.nonce != answer.nonce:
             return Heard()
-        if answer.cursor and answer.buckets is not None:
+        talk.news, talk.refused = talk.news + news, talk.refused + refused
+        if answer.cursor and answer.group is not None and answer.buckets is not None:
+            talk.pages += 1
+            if talk.pages == PAGES_MAX or not _goes_on(question.trailer, answer.cursor):
+                self.forget(peer)
+                return Heard(end=self._end(talk, is_complete=False))
             rest = {"buckets": answer.buckets, "cursor": answer.cursor}
             return Heard([self._ask(peer, now, group=answer.group, **rest)])
         self._close(peer, answer.group)
         took = None
         if answer.group is None:
+            talk.digest, talk.is_same = answer.digest, answer.digest == question.trailer.digest
             if not talk.was_resent:
                 took = now - talk.began_at
                 talk.pause = min(max(PAUSE_MIN, 3 * took), PAUSE_MAX)
@@ -175,9 +210,14 @@ class Gossip:
         while talk.groups_to_ask and len(talk.open) < GROUPS_AT_ONCE:
             group = talk.groups_to_ask.pop()
             sends.append(self._ask(peer, now, group=group, digests=self._table.digests(group)))
-        if not talk.open:
-            del self._rounds[peer]
-        return Heard(sends, is_over=not talk.open, round_trip=took)
+        if talk.open:
+            return Heard(sends, round_trip=took)
+        del self._rounds[peer]
+        return Heard(sends, self._end(talk, is_complete=not talk.refused), took)
+
+    def _end(self, talk: _Round, is_complete: bool) -> End:
+        agrees = talk.is_same or talk.digest == self._table.digest()
+        return End(agrees, is_complete, talk.news, talk.refused)
 
     def _ask(self, peer: Address, now: float, **values: Any) -> Send:  # noqa: ANN401 a trailer's
         """Ask a new question, of these fields of a trailer."""
@@ -195,3 +235,11 @@ class Gossip:
     def _close(self, peer: Address, group: int | None) -> None:
         del self._rounds[peer].open[group]
         self._deadlines.cancel((peer, group))
+
+
+def _goes_on(question: Trailer, cursor: bytes) -> bool:
+    """A page may end there that answers this question: in its group, beyond where it began."""
+    bucket, asked = bucket_of(Instance(cursor)), question.cursor
+    if bucket // GROUPS != question.group:
+        return False
+    return not asked or (bucket, cursor) > (bucket_of(Instance(asked)), asked)

@@ -22,19 +22,21 @@ class Hearsay:
         self._registry = members.registry
         self._watch = watch
 
-    def merge(self, frame: ServiceList, peer: Peer, now: float) -> tuple[int, list[Effect]]:
-        """A page of a peer's list: how many of its words were news, and what follows."""
+    def merge(self, frame: ServiceList, peer: Peer, now: float) -> tuple[int, int, list[Effect]]:
+        """A page of a peer's list: how many of its words were news, how many found no room, and
+        what follows."""
         effects: list[Effect] = []
         heard: list[News] = []
         for instance, version, is_there in _words(frame):
-            news, follows = self._take_over(instance, version, is_there, now)
+            word, follows = self._take_over(instance, version, is_there, now)
             effects += follows
-            heard.append(news)
+            heard.append(word)
         added, removed = heard.count(News.ADDED), heard.count(News.REMOVED)
         if added or removed:
             subject = f"{added} instances, and {removed} that are gone"
             effects.append(Report(Event.LEARNED, subject, _says(peer)))
-        return added + removed + heard.count(News.CHANGED), effects
+        news = added + removed + heard.count(News.CHANGED)
+        return news, heard.count(News.REFUSED), effects
 
     def added(self, frame: Added, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is there."""

@@ -38,7 +38,8 @@ class Peer:
     identity: int | None = None
     heard_at: float | None = None
     answered_bare_at: float | None = None  # and has not shown yet what it is
-    agrees: bool | None = None
+    agrees: bool | None = None  # both digests were equal when they were compared last
+    full_at: float | None = None  # when the last comparison ended with words there is no room for
     round_trip: float | None = None
 
 

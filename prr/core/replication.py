@@ -9,7 +9,7 @@ what it knows in its own time.
 from prr.config import WireForm
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Report, Send
-from prr.core.gossip import Gossip
+from prr.core.gossip import End, Gossip
 from prr.core.members import Members
 from prr.core.peers import Kind, Peer, Peers
 from prr.wire.address import Address, describe_address
@@ -28,6 +28,10 @@ ROUND_PAUSE = 1.0
 
 ROUND_PAUSE_NEWS = 0.1
 """Seconds to the next comparison when the last one brought news: the others may lack it too."""
+
+ROUND_PAUSE_FULL = 10.0
+"""Seconds before a peer is compared with again whose words found no room here: each time it would
+say all of them once more, and what makes room is slower than that."""
 
 HINT_PAUSE = 0.2
 """Seconds at least between two comparisons begun because a peer was seen to differ."""
@@ -50,7 +54,6 @@ class Replication:
         self._round_at: float | None = None
         self._hinted_at: float | None = None
         self._sync_until: float | None = None
-        self._brought_news = False
 
     @property
     def is_synced(self) -> bool:
@@ -91,16 +94,17 @@ class Replication:
         if frame.trailer is None:
             return [Send(self._answer_to_bare(peer), peer.address)]
         effects: list[Effect] = [Send(self._gossip.answer(frame.trailer), peer.address)]
-        if frame.trailer.digest not in (None, self._members.registry.table.digest()):
-            effects += self._begin_on_hint(peer, now)
+        if frame.trailer.digest is not None:
+            peer.agrees = frame.trailer.digest == self._members.registry.table.digest()
+            if not peer.agrees:
+                effects += self._begin_on_hint(peer, now)
         return effects
 
-    def news(self) -> None:
-        """An answer brought something that was not known here."""
-        self._brought_news = True
-
-    def merged(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
-        """A peer's answer, whose words have been taken over: what to ask next."""
+    def merged(
+        self, frame: ServiceList, peer: Peer, news: int, refused: int, now: float
+    ) -> list[Effect]:
+        """A peer's answer, whose words have been taken over: so many were `news`, and so many
+        `refused` for want of room. What to ask next."""
         self._answered(peer.address)
         trailer = frame.trailer
         if trailer is None or trailer.binder is None:
@@ -108,15 +112,12 @@ class Replication:
         if trailer.group is None and trailer.nonce is None:  # the answer to the bare byte
             if self._sync_until is not None:
                 self._sync_until = now + SYNC_TALK
-            return [*self._gossip.begin(peer.address, now)]
-        heard = self._gossip.heard(peer.address, trailer, now)
+            return self._begin(peer, now)
+        heard = self._gossip.heard(peer.address, trailer, now, news, refused)
         if heard.round_trip is not None:
             peer.round_trip = heard.round_trip
-        if heard.is_over:
-            peer.agrees = not self._brought_news
-            self._round_at = now + (ROUND_PAUSE_NEWS if self._brought_news else ROUND_PAUSE)
-            self._brought_news = False
-            return self._synced(f"peer {describe_address(peer.address)} has told all it knows")
+        if heard.end is not None:
+            return self._ended(heard.end, peer, now)
         return [*heard.sends]
 
     def deadline(self) -> float | None:
@@ -133,7 +134,7 @@ class Replication:
         """Do what is due by `now`. Safe to call too often."""
         effects: list[Effect] = []
         if self._sync_until is not None and now >= self._sync_until:
-            why = f"no peer's list within {SYNC_WAIT:g} s; serving what is known here"
+            why = "no peer has told all it knows in time; serving what is known here"
             effects += self._synced(why)
         while (address := self._first_questions.pop_due(now)) is not None:
             effects += self._ask_bare_again(address, now)
@@ -147,8 +148,24 @@ class Replication:
         if self._round_at is not None and now >= self._round_at:
             self._round_at = now + ROUND_PAUSE
             if (chosen := self._peers.next(now)) is not None:
-                effects += self._gossip.begin(chosen.address, now)
+                effects += self._begin(chosen, now)
         return effects
+
+    def _begin(self, peer: Peer, now: float) -> list[Effect]:
+        """Compare notes with a peer, unless what it knows finds no room here anyway."""
+        if peer.full_at is not None and now < peer.full_at + ROUND_PAUSE_FULL:
+            return []
+        peer.full_at = None
+        return [*self._gossip.begin(peer.address, now)]
+
+    def _ended(self, end: End, peer: Peer, now: float) -> list[Effect]:
+        """A comparison is over."""
+        peer.agrees = end.agrees
+        peer.full_at = now if end.refused else None
+        self._round_at = now + (ROUND_PAUSE_NEWS if end.news else ROUND_PAUSE)
+        if not end.is_complete:
+            return []
+        return self._synced(f"peer {describe_address(peer.address)} has told all it knows")
 
     def _answer_to_bare(self, peer: Peer) -> ServiceList:
         """The first instances; one of ours is shown that it may ask for the rest."""
@@ -164,7 +181,7 @@ class Replication:
         if self._hinted_at is not None and now - self._hinted_at < HINT_PAUSE:
             return []
         self._hinted_at = now
-        return [*self._gossip.begin(peer.address, now)]
+        return self._begin(peer, now)
 
     def _answered_bare(self, peer: Peer, now: float) -> list[Effect]:
         if self._gossip.is_talking_to(peer.address):  # it was asked with a trailer

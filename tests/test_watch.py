@@ -222,6 +222,15 @@ def test_a_removal_of_what_was_heard_here_is_answered_by_asking_it_and_outbiddin
         assert is_newer(net.binders[B].registry.table.version(ONE), Version(LATER, 2, 0))
 
 
+def test_what_a_peer_says_is_at_home_here_is_asked_here():
+    """Nobody else would: this binder is there, so no other one takes its place."""
+    net = cluster(2)
+    net.refusing = {ONE}
+    net.say(B, say(Added, ONE, Version(LATER, 1, 0), binder=9), A)
+    net.run(net.now + LEASE + 3.0)
+    assert knowing(net, ONE) == set()
+
+
 def test_a_removal_of_what_was_never_heard_here_is_believed():
     net = cluster(2)
     subscribe(net, A, ONE)

@@ -69,7 +69,9 @@ class Hearsay:
         effects: list[Effect] = []
         if news in (News.ADDED, News.CHANGED):
             self._watch.clear(instance)
-            if version.home != self._members.identity:
+            if version.home == self._members.identity:
+                self._watch.entrusted(instance, now)
+            else:
                 self._watch.release(instance)
         elif news is News.REMOVED:
             effects += self._watch.said_to_be_gone(instance, now)

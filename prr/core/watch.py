@@ -52,6 +52,12 @@ class Watch:
         """These, which are at home here, were read from the disk: ask them as time permits."""
         self._backlog.put(instances, now)
 
+    def entrusted(self, instance: Instance, now: float) -> None:
+        """A peer says that this binder is home to an instance: it forgot, or that is a lie. Unless
+        it was heard here it is asked within a lease, since no other binder will."""
+        if instance not in self._leases:
+            self._leases.set(instance, now + self._lease * self._rng.random())
+
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
         self._doubts.clear(instance)

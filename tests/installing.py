@@ -7,14 +7,13 @@ prints one line of JSON; see run_installed in tests/systemd.py.
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from tests.inside import eventually, is_active, show
+from tests.inside import show
 from tests.nodes import ROOT
 
 BINDER = "prr-binder@main"

@@ -385,14 +385,22 @@ def test_an_instance_takes_its_leave_the_peers_are_told_and_it_is_acknowledged()
         assert given_out(binder) == set(SERVICES[1:])
 
 
-def test_a_leave_is_passed_on_though_the_instance_is_not_held_here():
-    binder = synced(ONE)
-    told = [(Removed(TWO), peer) for peer in PEERS]
-    assert sent(binder.handle(Removed(TWO), SERVICES[1], 0.0)) == [
-        *told,
-        (Removed(TWO), SERVICES[1]),
-    ]
-    assert binder.registry.table.removal(TWO).start == LEFT
+def test_a_leave_of_what_never_was_leaves_nothing_but_its_acknowledgement():
+    binder = synced(ONE, limits=Limits(removals=100))
+    binder.handle(Removed(ONE), SERVICES[0], 0.0)
+    for port in range(1, 1000):
+        source = ("10.0.9.1", port)
+        effects = binder.handle(Removed(at(7, *source)), source, 0.0)
+        assert (sent(effects), events(effects)) == ([(Removed(at(7, *source)), source)], [])
+        assert binder.registry.latest(at(7, *source)) is None
+    assert binder.registry.table.removal(ONE).start == LEFT
+
+
+def test_a_binder_that_has_not_heard_its_peers_does_not_acknowledge_a_leave_of_what_it_lacks():
+    binder = starting()
+    assert binder.handle(Removed(TWO), SERVICES[1], 0.0) == []
+    binder.handle(Added(TWO), PEER, 0.0)
+    assert (Removed(TWO), SERVICES[1]) in sent(binder.handle(Removed(TWO), SERVICES[1], 0.0))
 
 
 @pytest.mark.parametrize("source", [PEER, LOCAL, LOOPBACK, ("192.168.0.1", 5000)])

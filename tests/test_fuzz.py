@@ -161,6 +161,7 @@ class BinderUnderFire(Target):
         *(Event.CONFIRMED, Event.NO_CONFIRMATION, Event.FOUND),  # other roles'
         Event.PEER_SILENT,  # these peers are all but silent
         Event.BRAKE,  # there is always another binder to ask
+        Event.OVER_QUOTA,  # it takes more of them
     }
 
     def renew(self) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from prr.config import BadInput
 from prr.shell import lanes as opening
-from prr.shell.lanes import open_lanes, open_socket
+from prr.shell.lanes import open_lanes, open_socket, sort_into
 from tests.nodes import Node, wire
 
-NODES, LOOKUPS, LAST = range(3)
+NODES, LOOKUPS, LAST, FIRST = range(4)
 
 ROWS = [
     (b"\x02\x01", LOOKUPS),
@@ -20,8 +20,12 @@ ROWS = [
     (b"\x04" + wire(1, ("10.0.0.1", 1)), LAST),  # a complaint
     (b"\x04" + wire(1, ("10.0.0.1", 1)) + b"\xc1\x81\x01\x05", NODES),  # a binder asks another
     (b"\x04\xc1\x81\x01\x05", NODES),  # and has its answer
-    (b"\x05\x01", NODES),
-    (b"\x05\x01" + bytes(1000), NODES),
+    (b"\x05\x01", FIRST),
+    (b"\x05", FIRST),
+    (b"\x05\x01\x00", FIRST),
+    (b"\x05\x01" + bytes(1000), FIRST),
+    (b"\x05\x01\xc1\x80", NODES),  # a renewal
+    (b"\x05\x01\xc1\x81\x0a\xce\x01\x02\x03\x04", NODES),
     (b"\x07", NODES),
     (b"\x0a" + wire(1, ("10.0.0.1", 1)), NODES),
     (b"\x0c", NODES),
@@ -35,7 +39,7 @@ ROWS = [
 
 @pytest.fixture
 def opened():
-    """The three sockets, and one that sends to them."""
+    """The four sockets, and one that sends to them."""
     sockets = open_lanes(("127.0.0.1", 0))
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.connect(sockets[0].getsockname())
@@ -46,7 +50,7 @@ def opened():
 
 def test_the_kernel_sorts(opened):
     sockets, sender = opened
-    assert len(sockets) == 3
+    assert len(sockets) == 4
     for data, lane in ROWS:
         sender.send(data)
         sockets[lane].settimeout(1)
@@ -55,7 +59,17 @@ def test_the_kernel_sorts(opened):
     for one in sockets:
         one.setblocking(False)
     assert any(received(one) == b"" for one in sockets)
-    assert [received(one) for one in sockets] == [None] * 3
+    assert [received(one) for one in sockets] == [None] * 4
+
+
+def test_into_the_three_queues_of_before_first_subscriptions_go_with_the_nodes_own(opened):
+    sockets, sender = opened
+    sockets.pop().close()
+    sort_into(sockets)
+    for data, lane in ROWS:
+        sender.send(data)
+        sockets[lane % FIRST].settimeout(1)
+        assert sockets[lane % FIRST].recv(2048) == data
 
 
 def received(one):

@@ -14,7 +14,7 @@ from prr.config import BadInput
 from prr.shell import systemd
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
-from prr.shell.lanes import LANES, open_lanes, take_lanes
+from prr.shell.lanes import LANES, LANES_BEFORE, open_lanes, take_lanes
 from prr.shell.reader import Reader
 from prr.shell.vitals import Vitals
 from tests.nodes import PATIENCE, ROOT, Node, eventually, free_port
@@ -124,13 +124,14 @@ def test_signs_of_life_are_due_twice_as_often_as_is_asked(monkeypatch):
         assert systemd.watchdog_pause() is None
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, 5])
 def test_a_binder_takes_one_socket_or_one_for_each_lane(count):
-    assert count not in (1, len(LANES))
+    assert count not in (1, LANES_BEFORE, len(LANES))
     lanes = open_lanes(("127.0.0.1", 0))
     try:
         assert take_lanes(lanes) == lanes
         assert take_lanes(lanes[:1]) == lanes[:1]
+        assert take_lanes(lanes[:LANES_BEFORE]) == lanes[:LANES_BEFORE]
         with pytest.raises(BadInput, match=f"handed over {count} sockets"):
             take_lanes((2 * lanes)[:count])
     finally:

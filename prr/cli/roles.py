@@ -79,7 +79,7 @@ def _lanes(config: BinderConfig, handed: list[socket.socket]) -> list[Datagrams]
         sockets = open_lanes(resolve_listen(config.listen, gevent.socket))
     if len(sockets) == 1:
         return [Datagrams(sockets[0])]
-    return [Datagrams(*both) for both in zip(sockets, LANES, strict=True)]
+    return [Datagrams(*both) for both in zip(sockets, LANES, strict=False)]
 
 
 def _open_state(path: Path | None) -> "State | None":

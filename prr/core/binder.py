@@ -191,6 +191,8 @@ class Binder:
             case Subscribe() if source[1] != 0:  # else nobody can be reached there
                 return self._subscriptions.subscribe(frame, source, now)
             case Removed(instance=instance) if source == address_of(instance):
+                if not self.is_ready and instance not in self.registry:
+                    return []  # it cannot say that this one is gone; another binder may
                 return self._subscriptions.withdrawn(instance, source, now)
             case ListRequest() if source[0] in self._own_ips or source[0].startswith("127."):
                 return self._list(frame, source)
@@ -259,7 +261,8 @@ class Binder:
     def _complaint(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         if instance not in self.registry:
             return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
-        return self._watch.accuse(instance, f"{describe_address(source)} could not reach it", now)
+        why = f"{describe_address(source)} could not reach it"
+        return self._watch.accuse(instance, why, now, source)
 
     def _list(self, frame: ListRequest, source: Address) -> list[Effect]:
         """A program on this host wants to know what there is, or how things are."""

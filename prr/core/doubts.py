@@ -12,7 +12,7 @@ from prr.core.members import Members
 from prr.core.peers import Peers
 from prr.core.verification import WAITS, Verifications
 from prr.core.witness import Witness
-from prr.wire.address import Instance
+from prr.wire.address import Address, Instance
 
 
 class Doubts:
@@ -39,20 +39,26 @@ class Doubts:
         self.rechecks.cancel(instance)
         self._turns.trust(instance)
 
-    def verify(self, instance: Instance, now: float, start: int | None = None) -> list[Effect]:
+    def verify(
+        self,
+        instance: Instance,
+        now: float,
+        start: int | None = None,
+        accuser: Address | None = None,
+    ) -> list[Effect]:
         """Ask an instance, there or gone, whether it lives; later, if there is no room now."""
         if instance in self.verifications:
             if self.verifications.is_over(instance):
                 self.verify_later(instance, now + WAITS[-1])
             return []
-        if self.verifications.full:
+        if not self.verifications.has_room(instance, accuser):
             self.verify_later(instance, now)  # as soon as there is room
             return []
         if start is None:
             latest = self._members.registry.latest(instance)
             start = latest.start if latest else 0
         with_nonce = bool(start) or self._is_ours_at(instance)
-        probe = self.verifications.begin(instance, start, with_nonce, now)
+        probe = self.verifications.begin(instance, start, with_nonce, now, accuser)
         return [Report(Event.ASKED, instance, "the first question"), probe]
 
     def verify_later(self, instance: Instance, when: float) -> None:

@@ -35,9 +35,12 @@ class Event(StrEnum):
     FOUND = "found"
     OUT_OF_PLACE = "out of place"
     NOT_HELD = "complaint about what is not held"
+    OVER_QUOTA = "subscription over a quota"
 
 
-SILENT_EVENTS = frozenset({Event.OUT_OF_PLACE, Event.NOT_HELD, Event.ASKED, Event.EXCLUDED})
+SILENT_EVENTS = frozenset(
+    {Event.OUT_OF_PLACE, Event.NOT_HELD, Event.OVER_QUOTA, Event.ASKED, Event.EXCLUDED}
+)
 """Counted, never written to the log: a stranger must not be able to fill it."""
 
 

@@ -4,7 +4,7 @@ from prr.core.effects import Confirm, Effect, Event, Report, Send
 from prr.core.members import Members
 from prr.core.registry import Added as Adding
 from prr.core.watch import Watch
-from prr.wire.address import Address, Instance, make_instance, type_of
+from prr.wire.address import Address, Instance, address_of, make_instance, type_of
 from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
 from prr.wire.trailer import Trailer
 from prr.wire.versions import LEFT
@@ -14,6 +14,15 @@ EXCLUDED = (
     "let the server listen on this host's address, and name this binder by it"
 )
 """Why a server on loopback is refused, and what to do about it."""
+
+TYPES_MAX = 32
+"""Types that one address may give: a process of the spec gives one, a busy one a handful; and a
+stranger who names all of them in turn gets no further."""
+
+DOUBTED_MAX = 2
+"""Others at an address that one subscription puts in doubt. Where a process with many types made
+room for another one, the leases and the clients find the rest: without this bound each new type
+would cost as much as there are others."""
 
 
 class Subscriptions:
@@ -36,6 +45,10 @@ class Subscriptions:
         removal = self._registry.table.removal(instance)
         if version is None and removal is not None and removal.start:
             return self._watch.readmit(instance, now)
+        others = self._others_at(instance) if version is None or version.start != start else []
+        if version is None and len(others) >= TYPES_MAX:
+            why = f"its address has {TYPES_MAX} types already"
+            return [Report(Event.OVER_QUOTA, instance, why)]
         effects: list[Effect] = []
         if version is None or (version.home, version.start) != (self._members.identity, start):
             if self._members.add(instance, start) is Adding.FULL:
@@ -44,24 +57,25 @@ class Subscriptions:
             effects += self._members.tell_added(instance)
             if version is None:
                 effects.append(Report(Event.SUBSCRIBED, instance, "it said so itself"))
-            if version is None or version.start != start:
-                effects += self._doubt_others_at(instance, start, now)
+            effects += self._doubt(others, instance, start, now)
         self._watch.spoke(instance, now)
         # An empty trailer is all that fits into what a stranger may get, and says enough.
         trailer = Trailer() if frame.trailer else None
         return [*effects, self._promise(Subscribed(trailer=trailer), instance, source)]
 
     def withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
-        """A server says that it is gone."""
+        """A server says that it is gone.
+
+        If it is not held here, nothing is remembered and nobody is told: whoever never was would
+        push the real removals out of memory. Who holds it asks it when its lease runs out.
+        """
         effects: list[Effect] = []
         version = self._registry.table.version(instance)
-        if version is not None or self._registry.table.removal(instance) is None:
-            # Told to the others even if it is not held here: one of them may.
-            start = (version.start if version else 0) or LEFT
-            effects += self._members.remove(instance, start, now)
         if version is not None:
+            effects += self._members.remove(instance, version.start or LEFT, now)
             effects.append(Report(Event.WITHDRAWN, instance, "it said so itself"))
-        effects += self._watch.left(instance, now)
+        if self._registry.table.removal(instance) is not None:
+            effects += self._watch.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.
         return [*effects, self._promise(Removed(instance), instance, source)]
 
@@ -78,15 +92,26 @@ class Subscriptions:
             effects.append(Report(Event.REMOVED, instance, EXCLUDED))
         return effects
 
-    def _doubt_others_at(self, instance: Instance, start: int, now: float) -> list[Effect]:
+    def _others_at(self, instance: Instance) -> list[Instance]:
+        """The other types at the address of `instance`."""
+        return [other for other in self._registry.table.at_address(instance) if other != instance]
+
+    def _doubt(
+        self, others: list[Instance], instance: Instance, start: int, now: float
+    ) -> list[Effect]:
         """Another type at the same address may be what ran there before."""
         effects: list[Effect] = []
-        for other in self._registry.table.at_address(instance):
+        doubted = 0
+        for other in others:
             version = self._registry.table.version(other)
             same_process = bool(start) and version is not None and version.start == start
-            if other != instance and not same_process:
-                why = f"type {type_of(instance)} subscribed from its address"
-                effects += self._watch.accuse(other, why, now)
+            if same_process or self._watch.is_asking(other):
+                continue
+            why = f"type {type_of(instance)} subscribed from its address"
+            effects += self._watch.accuse(other, why, now, address_of(instance))
+            doubted += 1
+            if doubted == DOUBTED_MAX:
+                break
         return effects
 
     def _promise(self, frame: Frame, instance: Instance, source: Address) -> Effect:

@@ -12,6 +12,7 @@ from random import Random  # noqa: TID251 the type only: the dice come in as an 
 
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
+from prr.core.shares import Shares
 from prr.wire.address import Address, Instance
 from prr.wire.frames import Verify
 from prr.wire.trailer import Trailer
@@ -66,6 +67,7 @@ class _Row:
     start: int
     with_nonce: bool
     began_at: float
+    accuser: Address | None
     asked: int = 0
     refused: int = 0
     refused_at: float | None = None
@@ -105,6 +107,8 @@ class Verifications:
         self._rows_max = rows_max
         self._rng = rng
         self._rows: dict[Instance, _Row] = {}
+        self._by_nonce: dict[int, Instance] = {}  # those that wait for opinions
+        self._shares = Shares(rows_max)
         self._deadlines: Deadlines[Instance] = Deadlines()
         self._serial = 0
 
@@ -127,15 +131,36 @@ class Verifications:
         """No room for one more."""
         return len(self._rows) >= self._rows_max
 
-    def begin(self, instance: Instance, start: int, with_nonce: bool, now: float) -> Probe:
+    @property
+    def busy(self) -> bool:
+        """No room but what is kept for accusations."""
+        return self.full or not self._shares.are_open
+
+    def has_room(self, instance: Instance, accuser: Address | None) -> bool:
+        """There is room for this one, which `accuser` has put in doubt; None: a deadline has."""
+        if accuser is None:
+            return not self.busy
+        return not self.full and self._shares.has_room(instance, accuser)
+
+    def begin(
+        self,
+        instance: Instance,
+        start: int,
+        with_nonce: bool,
+        now: float,
+        accuser: Address | None = None,
+    ) -> Probe:
         """Start to verify an instance that is not being verified; there must be room.
 
-        `start` is what Probe says; `with_nonce`: ask as one of ours is asked.
+        `start` is what Probe says; `with_nonce`: ask as one of ours is asked; `accuser` is who has
+        put it in doubt, None if a deadline has.
         """
         assert instance not in self._rows
         assert not self.full
         self._serial += 1
-        self._rows[instance] = _Row(self._serial, self._rng.getrandbits(64), start, with_nonce, now)
+        nonce = self._rng.getrandbits(64)
+        self._rows[instance] = _Row(self._serial, nonce, start, with_nonce, now, accuser)
+        self._shares.take(instance, accuser)
         return self._ask(instance, now)
 
     def cancel(self, instance: Instance) -> None:
@@ -185,11 +210,12 @@ class Verifications:
         row = self._rows[instance]
         row.opinions_awaited = dict.fromkeys(binders)
         row.opinions_asked, row.opinions_silent = len(binders), 0
+        self._by_nonce[row.nonce] = instance
         return row.nonce
 
     def opinion(self, binder: Address, nonce: int, is_alive: bool) -> Verdict | None:
         """Hear a binder's opinion; the verdict, if that settles it."""
-        instance = next((i for i, row in self._rows.items() if row.nonce == nonce), None)
+        instance = self._by_nonce.get(nonce)
         if instance is None:
             return None
         row = self._rows[instance]
@@ -213,7 +239,7 @@ class Verifications:
                 break
             row = self._rows[instance]
             if row.is_over:
-                del self._rows[instance]
+                self._drop(instance)
             elif now - when > LATE:
                 # We were late ourselves: the answer may have come and found nobody.
                 due.was_late = True
@@ -260,6 +286,12 @@ class Verifications:
         return self._end(instance, Finding.SILENT_ALONE, why)
 
     def _end(self, instance: Instance, finding: Finding, why: str) -> Verdict:
-        start = self._rows.pop(instance).start
+        start = self._drop(instance).start
         self._deadlines.cancel(instance)
         return Verdict(instance, finding, start, why)
+
+    def _drop(self, instance: Instance) -> _Row:
+        row = self._rows.pop(instance)
+        self._by_nonce.pop(row.nonce, None)
+        self._shares.give_back(instance, row.accuser)
+        return row

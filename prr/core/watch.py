@@ -66,24 +66,34 @@ class Watch:
         """Another binder is its home now."""
         self._leases.cancel(instance)
 
-    def accuse(self, instance: Instance, why: str, now: float) -> list[Effect]:
-        """Somebody says that an instance that is there does not answer."""
+    def is_asking(self, instance: Instance) -> bool:
+        """It is being verified."""
+        return instance in self._verifications
+
+    def accuse(self, instance: Instance, why: str, now: float, by: Address) -> list[Effect]:
+        """`by` says that an instance that is there does not answer.
+
+        Where there is no room it is asked as soon as there is, in turn until then.
+        """
         if instance in self._verifications:
             return []
-        if self._verifications.full:
-            why += "; too many verifications under way, this one has to be asked for again"
+        if not self._verifications.has_room(instance, by):
+            if instance not in self._rechecks:
+                self._rechecks.set(instance, now)
+            why += "; too many verifications under way, this one waits"
             return [Report(Event.UNVERIFIED, instance, why)]
         self._turns.suspect(instance)
-        return [Report(Event.COMPLAINT, instance, why), *self._doubts.verify(instance, now)]
+        report = Report(Event.COMPLAINT, instance, why)
+        return [report, *self._doubts.verify(instance, now, accuser=by)]
 
     def ask_for_peer(
         self, instance: Instance, peer: Address, nonce: int, now: float
     ) -> list[Effect]:
         """A peer wants this binder's opinion about an instance that is there."""
-        if instance not in self._verifications and self._verifications.full:
+        if instance not in self._verifications and not self._verifications.has_room(instance, peer):
             return []
         self._witness.remember(instance, peer, nonce)
-        return self._doubts.verify(instance, now)
+        return self._doubts.verify(instance, now, accuser=peer)
 
     def said_to_be_gone(self, instance: Instance, now: float) -> list[Effect]:
         """An instance was taken out on another's word: if it was heard here lately, ask it."""
@@ -122,7 +132,7 @@ class Watch:
         """When `tick` has something to do."""
         parts = (self._verifications, self._homes, self._backlog)
         pending = [part.deadline() for part in parts]
-        if not self._verifications.full:  # else they wait until there is room
+        if not self._verifications.busy:  # else they wait until there is room
             pending += [self._leases.first(), self._rechecks.first()]
         return min((when for when in pending if when is not None), default=None)
 
@@ -133,13 +143,13 @@ class Watch:
             if restored not in self._leases:  # else it has spoken since
                 self._leases.set(restored, now + self._rng.random())
         for _ in range(TICK_MAX):
-            if self._verifications.full or (instance := self._leases.pop_due(now)) is None:
+            if self._verifications.busy or (instance := self._leases.pop_due(now)) is None:
                 break
             if instance in self._table:
                 self._leases.set(instance, now + self._lease)
                 effects += self._doubts.verify(instance, now)
         for _ in range(TICK_MAX):
-            if self._verifications.full or (instance := self._rechecks.pop_due(now)) is None:
+            if self._verifications.busy or (instance := self._rechecks.pop_due(now)) is None:
                 break
             if self._doubts.may_live(instance):
                 effects += self._doubts.verify(instance, now)

@@ -1,9 +1,9 @@
 """A binder's sockets: several on one address, and the kernel sorts the datagrams.
 
 In one queue a flood of look-ups would push out the renewals and the other binders' words, and a
-flood of complaints the look-ups. So three sockets share the address (SO_REUSEPORT), and a small
-classic BPF program chooses by the first byte whose queue a datagram goes to
-(SO_ATTACH_REUSEPORT_CBPF, socket(7)).
+flood of complaints, or of subscriptions that anybody can send, the look-ups. So four sockets share
+the address (SO_REUSEPORT), and a small classic BPF program chooses by the first bytes whose queue a
+datagram goes to (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
 """
 
 import ctypes
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from prr.config import BadInput
 from prr.shell.headers import BURST_MAX
 from prr.wire.address import Address, describe_address
+from prr.wire.trailer import MARK
 
 RECEIVE_BUFFER = 8 << 20
 """Bytes asked for each queue, some 10,000 datagrams: a tenth of a second of look-ups. The kernel
@@ -29,10 +30,14 @@ class Lane(NamedTuple):
     burst: int
 
 
-LANES = (Lane(1, 4), Lane(0, BURST_MAX), Lane(-1, 1))
-"""The nodes' own frames, a few at a time; look-ups; complaints and junk, one at a time. Each of
-those costs as much as ten to twenty look-ups, and a flood of them must leave the processor to
-these."""
+LANES = (Lane(1, 4), Lane(0, BURST_MAX), Lane(-1, 1), Lane(-1, 1))
+"""The nodes' own frames, a few at a time; look-ups; complaints and junk, one at a time; and first
+subscriptions, likewise. Each of those costs as much as ten to twenty look-ups, and a flood of them
+must leave the processor to these."""
+
+LANES_BEFORE = 3
+"""Sockets that units from before first subscriptions had a queue of their own hand over: there they
+go with the nodes' own frames."""
 
 SINGLE_LANE = Lane(0, BURST_MAX)
 """Of a node with one socket for everything."""
@@ -49,18 +54,25 @@ _LOAD_BYTE, _LOAD_LENGTH, _EQUAL, _GREATER, _AT_LEAST, _RETURN = 0x30, 0x80, 0x1
 
 # Each row: what to do, how many rows to skip if true and if false, with which number. It returns
 # the number of a lane. PROTOCOL.md has the codes; 4 in 8 bytes is a bare complaint, longer it is
-# another binder's question, whose answer is 4 in fewer bytes or 12, with a trailer.
+# another binder's question, whose answer is 4 in fewer bytes or 12, with a trailer. 5 without a
+# trailer is a first subscription.
 _PROGRAM = (
     (_LOAD_BYTE, 0, 0, 0),
-    (_EQUAL, 6, 0, 2),  # a look-up
-    (_EQUAL, 2, 0, 4),
-    (_AT_LEAST, 0, 5, 5),  # below: no frame for a binder
-    (_GREATER, 4, 2, 12),  # beyond: no frame at all
+    (_EQUAL, 11, 0, 2),  # a look-up
+    (_EQUAL, 3, 0, 4),
+    (_EQUAL, 4, 0, 5),
+    (_AT_LEAST, 0, 9, 5),  # below: no frame for a binder
+    (_GREATER, 8, 6, 12),  # beyond: no frame at all
     (_LOAD_LENGTH, 0, 0, 0),
-    (_EQUAL, 2, 0, 8),  # a bare complaint
+    (_EQUAL, 6, 4, 8),  # a bare complaint
+    (_LOAD_LENGTH, 0, 0, 0),
+    (_GREATER, 0, 5, 2),
+    (_LOAD_BYTE, 0, 0, 2),
+    (_EQUAL, 0, 3, MARK),  # else a first subscription
     (_RETURN, 0, 0, 0),
     (_RETURN, 0, 0, 1),
     (_RETURN, 0, 0, 2),
+    (_RETURN, 0, 0, 3),
 )
 
 _log = logging.getLogger("prr")
@@ -102,11 +114,15 @@ def open_lanes(address: Address) -> list[socket.socket]:
 
 
 def take_lanes(handed: list[socket.socket]) -> list[socket.socket]:
-    """The sockets that systemd has opened for a binder: one, or as many as there are lanes.
+    """The sockets that systemd has opened for a binder: one, or as many as there are lanes, now or
+    LANES_BEFORE.
 
     They outlive this process, and so do their queues. Raises BadInput if they are something else.
     """
-    if len(handed) not in (1, len(LANES)) or len({one.getsockname() for one in handed}) > 1:
+    if (
+        len(handed) not in (1, LANES_BEFORE, len(LANES))
+        or len({one.getsockname() for one in handed}) > 1
+    ):
         raise BadInput(
             f"systemd handed over {len(handed)} sockets; write the same ListenDatagram= "
             f"{len(LANES)} times, and ReusePort=yes, or only once"
@@ -121,10 +137,13 @@ def take_lanes(handed: list[socket.socket]) -> list[socket.socket]:
 
 def sort_into(lanes: list[socket.socket]) -> None:
     """Have the kernel sort the datagrams into `lanes`, which share an address."""
-    rows = b"".join(struct.pack("HBBI", *row) for row in _PROGRAM)
+    program = [list(row) for row in _PROGRAM]
+    if len(lanes) == LANES_BEFORE:
+        program[-1][-1] = 0
+    rows = b"".join(struct.pack("HBBI", *row) for row in program)
     buffer = ctypes.create_string_buffer(rows)
-    program = struct.pack("HP", len(_PROGRAM), ctypes.addressof(buffer))
-    lanes[0].setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, program)
+    filter_ = struct.pack("HP", len(program), ctypes.addressof(buffer))
+    lanes[0].setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, filter_)
 
 
 def _join(lanes: list[socket.socket]) -> socket.socket:

@@ -162,6 +162,7 @@ class BinderUnderFire(Target):
         Event.PEER_SILENT,  # these peers are all but silent
         Event.BRAKE,  # there is always another binder to ask
         Event.OVER_QUOTA,  # it takes more of them
+        Event.EXCLUDED,  # all of these are on one host
     }
 
     def renew(self) -> None:

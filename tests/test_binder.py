@@ -216,6 +216,19 @@ def test_a_subscription_is_told_to_every_peer_and_then_confirmed():
     assert given_out(binder) == {SERVICES[0]}
 
 
+def test_a_server_that_asks_what_it_is_subscribes_by_that():
+    binder = alone()
+    asks = Alive(trailer=Trailer(types=b"\7", start=99))
+    for _ in range(2):
+        confirmed = sent(binder.handle(asks, address_of(ONE), 0.0))
+        assert confirmed == [(Subscribed(trailer=Trailer()), address_of(ONE))]
+    assert binder.registry.table.version(ONE).start == 99
+    for trailer in (None, Trailer(nonce=1, types=b"\7", start=99), Trailer(types=b"\7")):
+        assert sent(binder.handle(Alive(trailer=trailer), address_of(TWO), 0.0)) == []
+    assert sent(binder.handle(asks, ("10.0.1.9", 0), 0.0)) == []
+    assert len(binder.registry) == 1
+
+
 def test_one_address_may_give_several_types():
     binder = synced()
     for type_ in (0, 7, 200, 255):

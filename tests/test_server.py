@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from prr.core.effects import Event, Stop
-from prr.core.server import BARE_ANSWERS_MAX, RENEWAL, RENEWAL_FIRST, Server
+from prr.core.server import RENEWAL, RENEWAL_FIRST, Server
 from prr.wire.frames import (
     TABLE,
     Alive,
@@ -118,7 +118,8 @@ def test_it_renews_every_few_seconds_with_a_binder_of_ours_and_says_its_start():
     asked = renewals(server, 60.0, lambda _: Subscribed(trailer=Trailer()))
     (start,) = {frame.trailer.start for _, frame, _ in asked}
     assert 2 <= start <= START_MAX
-    assert {(frame, to) for _, frame, to in asked} == {
+    assert asked[0][1:] == (Alive(trailer=Trailer(types=b"\7", start=start)), binder)
+    assert {(frame, to) for _, frame, to in asked[1:]} == {
         (Subscribe(7, trailer=Trailer(start=start)), binder)
     }
     first, *pauses = [
@@ -130,11 +131,55 @@ def test_it_renews_every_few_seconds_with_a_binder_of_ours_and_says_its_start():
     assert len(pauses) >= 10
 
 
-def test_a_binder_of_2016_gets_a_few_renewals_and_no_more():
-    server, _ = serving()
-    assert len(renewals(server, 600.0, lambda _: Subscribed())) == BARE_ANSWERS_MAX
-    assert server.deadline() is None
+def test_a_binder_of_2016_gets_one_subscription_and_is_asked_now_and_then_what_it_is():
+    """It would take each further subscription for one more server; 12 it drops."""
+    server, binder = serving()
+    asked = renewals(server, 600.0, lambda _: None)
+    assert {type(frame) for _, frame, _ in asked} == {Alive}
+    assert {to for *_, to in asked} == set(BINDERS)
+    at_first = [when for when, _, to in asked if to == binder and when < RENEWAL]
+    assert len(at_first) == 4
+    later = [when for when, _, to in asked if to == binder and 60 < when < 120]
+    assert len(later) <= 2 * 60 / RENEWAL
     assert sent(server.handle(Request(b"x"), CLIENT, 601.0)) == [(Response(b"x"), CLIENT)]
+
+
+@pytest.mark.parametrize("since", [1.0, 30.0, 3600.0])
+def test_confirmed_by_one_of_2016_it_renews_with_ours_once_one_answers(since):
+    server, lab = serving()
+    ours = next(binder for binder in BINDERS if binder != lab)
+    asked = []
+    while (when := server.deadline()) <= since + 60:
+        for frame, binder in sent(server.tick(when)):
+            asked.append((when, frame, binder))
+            if binder == ours and when >= since:
+                server.handle(Subscribed(trailer=Trailer()), ours, when)
+    renewed = [(when, frame, to) for when, frame, to in asked if isinstance(frame, Subscribe)]
+    assert renewed[0][0] <= since + 3 * RENEWAL
+    assert {(frame, to) for _, frame, to in renewed} == {
+        (Subscribe(7, trailer=Trailer(start=server._start)), ours)
+    }
+    assert len(renewed) >= 60 / RENEWAL - 3
+    assert sent(server.stop(since + 61))[0][1] == ours
+
+
+def test_an_answer_that_comes_after_the_search_is_heard_too():
+    server, _ = serving()
+    renewals(server, 20.0, lambda _: None)
+    while server._asking is not None:
+        server.tick(server.deadline())
+    assert server.handle(Subscribed(), BINDERS[1], 21.0) == []
+    assert server.handle(Subscribed(trailer=Trailer()), BINDERS[2], 21.0) == []
+    assert server.deadline() == 21.0 + RENEWAL
+    ((frame, to),) = sent(server.tick(server.deadline()))
+    assert (type(frame), to) == (Subscribe, BINDERS[2])
+
+
+def test_one_of_2016_in_the_place_of_ours_gets_one_more_subscription_and_no_other():
+    server, _ = serving()
+    renewals(server, 20.0, lambda _: Subscribed(trailer=Trailer()))
+    asked = renewals(server, 300.0, lambda when: Subscribed() if when < 26 else None)
+    assert [type(frame) for _, frame, _ in asked].count(Subscribe) == 1
 
 
 def test_when_its_binder_is_gone_it_renews_with_the_next_and_when_all_are_it_goes_on_asking():

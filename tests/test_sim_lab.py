@@ -9,6 +9,7 @@ from prr.core.client import Answered, NoService
 from prr.wire.address import Address, Instance, make_instance
 from prr.wire.codec import encode
 from prr.wire.frames import Added, Removed, Subscribe, Verify
+from tests.sim import adapter
 from tests.sim.cluster import SERVER_PORT, Cluster
 from tests.sim.faults import CALM
 from tests.sim.mixed import mixed_options
@@ -106,3 +107,22 @@ def test_calling_again_at_once_outlasts_a_binder_of_2016_that_verifies(callers):
         cluster.start_client(TYPE, b"hello", cluster.lab_binder_addresses)
     pass_time(cluster, 10.0)
     assert Counter(outcomes) == {NoService: callers, Answered: 2 * callers}
+
+
+# Ours beside them
+
+
+def test_a_server_of_ours_that_one_of_2016_confirmed_is_with_ours_once_that_comes_back():
+    cluster = stage(ours=1, lab_servers=0.0)
+    cluster.crash(cluster.binders[0], whole_host=False)
+    cluster.start_server(0, TYPE)
+    pass_time(cluster, 60.0)
+    (lab,) = cluster.lab_binders
+    assert lab.entries == [instance(0)]
+    cluster.crash(lab, whole_host=False)  # all are lost, and ours comes back
+    cluster.start_binder(0)
+    pass_time(cluster, 8.0)
+    assert adapter.holds(cluster.binders[0].core, instance(0))
+    cluster.start_lab_binder(0)
+    pass_time(cluster, 30.0)
+    assert cluster.lab_binders[0].entries == [instance(0)]

@@ -190,6 +190,9 @@ class Binder:
                 return self._complaint(instance, source, now)
             case Subscribe() if source[1] != 0:  # else nobody can be reached there
                 return self._subscriptions.subscribe(frame, source, now)
+            case Alive(trailer=Trailer(nonce=None, types=bytes(types), start=int()) as trailer):
+                # A server asks whether this binder is ours: one of 2016 drops the frame.
+                return self._handle(Subscribe(types[0], trailer=trailer), source, now)
             case Removed(instance=instance) if source == address_of(instance):
                 if not self.is_ready and instance not in self.registry:
                     return []  # it cannot say that this one is gone; another binder may

@@ -31,14 +31,14 @@ RENEWAL_FIRST = 1.0
 RENEWAL = 5.0
 """Seconds between two subscriptions with a binder of ours: three may be lost before it wonders."""
 
-BARE_ANSWERS_MAX = 3
-"""Renewals answered bare after which no more are sent: a program of 2016 may take each of them
-for one more server. Fewer could be late copies of the answer to the first, bare subscription."""
+SEARCH_WAIT = 0.3
+"""Seconds a binder is given to show that it is ours, once all of them have been asked in vain: two
+small datagrams every RENEWAL, which one of 2016 drops."""
 
 
 class _State(Enum):
     SUBSCRIBING = auto()
-    SERVING = auto()  # and renewing, where the binder is ours
+    SERVING = auto()  # and renewing with a binder of ours, or looking for one
     LEAVING = auto()
     OVER = auto()
 
@@ -57,7 +57,8 @@ class Server:
         self._left_to_ask: list[Address] = []
         self._asking: Asking | None = None
         self._renew_at: float | None = None
-        self._bare_answers = 0
+        self._ours: Address | None = None  # the binder that has shown to be ours, and answers
+        self._is_searching = False
         self._state = _State.SUBSCRIBING
 
     def start(self, now: float) -> list[Effect]:
@@ -131,12 +132,7 @@ class Server:
         if self._asking is None:
             return []
         if self._asking.ended(now):
-            silent = describe_address(self._asking.targets[0])
-            why = f"no answer within {BINDER_WAIT:g} s"
-            return [
-                Report(Event.NO_CONFIRMATION, f"binder {silent}", why),
-                *self._ask_next_binder(now),
-            ]
+            return [*self._not_answered(self._asking.targets[0]), *self._ask_next_binder(now)]
         binder = self._asking.due(now)
         return [Send(self._question(binder), binder)] if binder else []
 
@@ -145,7 +141,10 @@ class Server:
             return Removed(self._instance(binder))
         if self._state is _State.SUBSCRIBING:
             return Subscribe(self._type)  # bare: the binder may be a program of 2016
-        return Subscribe(self._type, trailer=Trailer(start=self._start))
+        if binder == self._ours:
+            return Subscribe(self._type, trailer=Trailer(start=self._start))
+        # One of 2016 would take each subscription for one more server. This it drops.
+        return Alive(trailer=Trailer(types=bytes((self._type,)), start=self._start))
 
     def _instance(self, binder: Address) -> Instance:
         """This server as a binder sees it."""
@@ -154,13 +153,23 @@ class Server:
     def _ask_next_binder(self, now: float) -> list[Effect]:
         if not self._left_to_ask:
             return self._give_up(now)
-        self._asking = Asking([self._left_to_ask.pop(0)], BINDER_WAIT, now)
+        wait = SEARCH_WAIT if self._is_searching else BINDER_WAIT
+        self._asking = Asking([self._left_to_ask.pop(0)], wait, now)
         return self.tick(now)
+
+    def _not_answered(self, binder: Address) -> list[Effect]:
+        """A binder had its time. One that was only asked what it is may be one of 2016."""
+        if self._state is _State.SERVING and binder != self._ours:
+            return []
+        self._ours = None
+        why = f"no answer within {BINDER_WAIT:g} s"
+        return [Report(Event.NO_CONFIRMATION, f"binder {describe_address(binder)}", why)]
 
     def _give_up(self, now: float) -> list[Effect]:
         names = ", ".join(describe_address(binder) for binder in self._binders)
         if self._state is _State.SERVING:  # nobody renews it now; it goes on, and tries again
             self._asking = None
+            self._is_searching = True
             self._renew_at = now + RENEWAL
             return []
         leaving = self._state is _State.LEAVING
@@ -179,24 +188,30 @@ class Server:
         return [Send(Alive(trailer=trailer), source)]
 
     def _confirmed(self, frame: Subscribed, source: Address, now: float) -> list[Effect]:
-        if self._asking is None or source not in self._binders:
+        if source not in self._binders:
             return []
-        if self._state not in (_State.SUBSCRIBING, _State.SERVING):
-            return []
-        is_first = self._state is _State.SUBSCRIBING
         is_ours = frame.trailer is not None
-        self._state = _State.SERVING
-        self._asking = None
-        self._bare_answers = 0 if is_ours else self._bare_answers + 1
-        if self._bare_answers <= BARE_ANSWERS_MAX:
-            self._renew_at = now + (RENEWAL_FIRST if is_first else RENEWAL)
+        match self._state:
+            case _State.SUBSCRIBING:
+                self._state = _State.SERVING
+                self._renews_with(source, is_ours, now + RENEWAL_FIRST)
+                why = f"by binder {describe_address(source)}"
+                return [Report(Event.CONFIRMED, describe(self._instance(source)), why)]
+            case _State.SERVING if is_ours and (self._asking or self._is_searching):
+                self._renews_with(source, is_ours, now + RENEWAL)
+            case _State.SERVING if self._asking and source == self._ours:
+                # A renewal answered bare: one of 2016 has taken its place, or it is a late copy.
+                self._renews_with(source, is_ours, now + RENEWAL)
+        return []
+
+    def _renews_with(self, binder: Address, is_ours: bool, when: float) -> None:
+        """This one has answered, and is the first to be asked at `when`."""
+        self._ours = binder if is_ours else None
+        self._asking, self._renew_at = None, when
+        self._is_searching = self._is_searching and not is_ours
         # It is the one to tell first when leaving.
-        self._binders.remove(source)
-        self._binders.insert(0, source)
-        if not is_first:
-            return []
-        why = f"by binder {describe_address(source)}"
-        return [Report(Event.CONFIRMED, describe(self._instance(source)), why)]
+        self._binders.remove(binder)
+        self._binders.insert(0, binder)
 
     def _left(self, frame: Removed, source: Address) -> list[Effect]:
         if self._state is not _State.LEAVING or source not in self._binders:

@@ -261,6 +261,7 @@ TABLE = (
         Alive,
         (),
         ((_S, _B), (_B, _B)),
-        "the answer to 11; between binders of ours the answer to 4: it answered me",
+        "the answer to 11; between binders of ours the answer to 4: it answered me; from a server "
+        "of ours, unasked: are you ours?",
     ),
 )

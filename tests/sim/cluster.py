@@ -136,9 +136,7 @@ class Cluster:
         is_of_2016 = index < self.options.lab_servers * self.options.servers
         is_of_2016 = is_of_2016 and self.options.has_lab_servers
         make = make_lab_server if is_of_2016 else adapter.make_server
-        binders = self.binder_addresses
-        if is_of_2016:
-            binders += self.lab_binder_addresses
+        binders = self.binder_addresses + self.lab_binder_addresses
         core = make(type_, address, binders, rng)
         instance = make_instance(type_, address)
         self.truth.left_at.pop(instance, None)

@@ -11,7 +11,6 @@ programs of 2016 (see lab.py).
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -27,11 +26,12 @@ import gevent.socket
 from benchmarks import lab
 from benchmarks.arguments import Trouble, parser_for, run, said_well
 from benchmarks.proc import pid_at
+from prr.cli.ports import free_port
 from prr.cli.processes import Process
 from prr.core.brake import FLOOR
 from prr.shell.library import Client, PrrError
 from prr.text import parse_count, parse_peer
-from prr.wire.address import Address, describe_address, make_instance
+from prr.wire.address import Address, make_instance
 
 SERVERS = 3
 CALLERS = 4
@@ -63,7 +63,7 @@ class Cluster:
         self._dead: Address | None = None
         self._last_named_at = 0.0
         self._failed_calls = 0
-        self._addresses = _free_addresses(binders)
+        self._addresses = [f"127.0.0.1:{free_port()}" for _ in range(binders)]
         self._binders = [self._start(_binder(own, self._addresses)) for own in self._addresses]
         # One that has no peers has nothing to wait for, and says nothing of it.
         self._await("synced this binder" if binders > 1 else "listening on", self._binders)
@@ -206,15 +206,6 @@ def _summary(seen: list[dict[str, float]]) -> dict[str, object]:
 def _binder(own: str, addresses: list[str]) -> list[str]:
     peers = [f"--peer={one}" for one in addresses if one != own]
     return ["binder", f"--listen={own}", *peers]
-
-
-def _free_addresses(count: int) -> list[str]:
-    """Loopback addresses with free ports. Somebody may still be quicker to take one."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [describe_address(one.getsockname()) for one in sockets]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.arguments import Trouble
 from benchmarks.native import Question, processors
+from prr.cli.ports import free_port
 
 READY_LIMIT = 20.0
 """Seconds for a server to take its first connection: a Java machine on a busy host needs some."""
@@ -97,18 +98,6 @@ class System:
 def which(program: str) -> str | None:
     """Where a program is, in the folders of root's path too."""
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-
-
-def free_port() -> int:
-    """A loopback port free for TCP and for UDP."""
-    while True:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-            stream.bind((HERE, 0))
-            try:
-                datagrams.bind(stream.getsockname())
-            except OSError:
-                continue
-            return stream.getsockname()[1]
 
 
 # Python's own.

@@ -10,22 +10,10 @@ import threading
 import time
 from pathlib import Path
 
+from prr.cli.ports import free_port
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 10.0  # seconds any awaited event may take on a busy machine
-
-
-def free_port() -> int:
-    """A loopback UDP port below 32768 (the programs of 2016 need that) that is free now."""
-    rng = int.from_bytes(os.urandom(2), "little")
-    for step in range(20_000):
-        port = 10_000 + (rng + step) % 20_000
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 class Node:

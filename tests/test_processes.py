@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from prr.cli.ports import free_port
 from prr.core.client import BINDER_LIMIT
-from tests.nodes import ROOT, Node, binder_arguments, eventually, free_port, run, wire
+from tests.nodes import ROOT, Node, binder_arguments, eventually, run, wire
 
 LOOKUP_2 = b"\x02\x02"
 UNKNOWN = b"\x04"

@@ -11,6 +11,7 @@ from random import Random
 import gevent
 import pytest
 
+from prr.cli.ports import free_port
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
 from prr.shell import state as state_module
@@ -19,7 +20,7 @@ from prr.shell.statefile import Failing
 from prr.wire.address import address_of
 from prr.wire.frames import Removed, Subscribe
 from tests.cores import at
-from tests.nodes import binder_arguments, eventually, free_port, run, wire
+from tests.nodes import binder_arguments, eventually, run, wire
 
 CONFIRMED = b"\x06"
 

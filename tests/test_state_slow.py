@@ -11,11 +11,12 @@ from random import Random
 
 import pytest
 
+from prr.cli.ports import free_port
 from prr.shell.statedir import StateDirectory
 from prr.shell.statefile import Damaged
 from prr.wire.address import make_instance
 from prr.wire.versions import Version
-from tests.nodes import binder_arguments, eventually, free_port, wire
+from tests.nodes import binder_arguments, eventually, wire
 
 pytestmark = pytest.mark.slow
 

@@ -10,6 +10,7 @@ import time
 import gevent
 import pytest
 
+from prr.cli.ports import free_port
 from prr.config import BadInput
 from prr.shell import systemd
 from prr.shell.crew import Crew
@@ -17,7 +18,7 @@ from prr.shell.datagrams import Datagrams
 from prr.shell.lanes import LANES, LANES_BEFORE, open_lanes, take_lanes
 from prr.shell.reader import Reader
 from prr.shell.vitals import Vitals
-from tests.nodes import PATIENCE, ROOT, Node, eventually, free_port
+from tests.nodes import PATIENCE, ROOT, Node, eventually
 
 HAND_OVER = """
 import os, sys

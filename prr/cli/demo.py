@@ -7,7 +7,6 @@ outlives the `with` block it was started in.
 
 import re
 import signal
-import socket
 import sys
 import time
 from contextlib import ExitStack
@@ -18,13 +17,13 @@ import gevent
 from gevent.queue import Empty, Queue
 
 from prr.cli.exits import YES
+from prr.cli.ports import free_port
 from prr.cli.processes import Process
 from prr.cli.streams import say
 from prr.cli.timeline import Timeline
 from prr.cli.traffic import ASKERS, CALLERS, Tally, Traffic
 from prr.shell.library import PrrError
 from prr.text import parse_host_port
-from prr.wire.address import describe_address
 
 BINDERS = 3
 SERVERS = {"A": 1, "B": 2, "C": 1, "D": 2, "E": 1, "F": 2}
@@ -111,7 +110,7 @@ class _Demo:
     def play(self) -> None:
         """The whole story. Raises _Failed, _Interrupted, OSError and OutputLost."""
         say(_INTRODUCTION)
-        addresses = _free_addresses(BINDERS)
+        addresses = [f"127.0.0.1:{free_port()}" for _ in range(BINDERS)]
         binders = [self._start_binder(number, addresses) for number in range(BINDERS)]
         self._await(binders, "synced this binder")
         servers = [self._start_server(name, addresses) for name in SERVERS]
@@ -227,12 +226,3 @@ class _Demo:
                 f"the last it said: {process.last_line}"
             )
         return news
-
-
-def _free_addresses(count: int) -> list[str]:
-    """Loopback addresses with free ports. Somebody may still be quicker to take one."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [describe_address(one.getsockname()) for one in sockets]

@@ -64,6 +64,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
         first_line += _not_heeded(config.listen, own, BinderConfig().listen)
     node = Node(core, Role.BINDER, lanes, first_line, state, _names())
     follower = PeersFollower(peers, core, node)
+    node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
     node.on_hangup(rereading(read, config, "peers", follower.change_to))
     gevent.spawn(follower.keep_resolving)
     search_seldom()

@@ -178,11 +178,16 @@ class Binder:
 
     def _handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         peer = self._peers.get(source)
-        if peer is not None:
-            self._replication.heard(peer, frame, now)
-            effects = self._handle_peer(frame, peer, now)
-            if effects is not None:
-                return effects
+        if peer is None:
+            return self._handle_anybody(frame, source, now)
+        heard = self._replication.heard(peer, frame, now)
+        effects = self._handle_peer(frame, peer, now)
+        if effects is None:
+            effects = self._handle_anybody(frame, source, now)
+        return heard + effects
+
+    def _handle_anybody(self, frame: Frame, source: Address, now: float) -> list[Effect]:
+        """Decide about what may come from anywhere."""
         match frame:
             case Lookup(type=type_):
                 return self._look_up(type_, source)

@@ -29,6 +29,15 @@ class Kind(StrEnum):
     LAB = "lab2016"  # it answers bare
 
 
+class State(StrEnum):
+    """How a peer is, as far as its silence tells."""
+
+    UP = "up"
+    LOST = "lost"  # it was heard, and is not any more
+    NEVER = "never heard"
+    QUIET = "quiet"  # a program of 2016, which says nothing while nothing changes
+
+
 @dataclass(slots=True)
 class Peer:
     """One peer."""
@@ -113,7 +122,19 @@ class Peers:
         self._turn += 1
         return able[self._turn % len(able)]
 
+    @property
+    def patience(self) -> float:
+        """Seconds within which a peer that keeps up is heard."""
+        return max(SILENT_AFTER, 3.0 * len(self._by_address))
+
     def is_silent(self, peer: Peer, now: float) -> bool:
         """A peer that keeps up would have been heard by now."""
-        patience = max(SILENT_AFTER, 3.0 * len(self._by_address))
-        return peer.heard_at is None or now - peer.heard_at > patience
+        return peer.heard_at is None or now - peer.heard_at > self.patience
+
+    def state(self, peer: Peer, now: float) -> State:
+        """How a peer is."""
+        if peer.heard_at is None:
+            return State.NEVER
+        if not self.is_silent(peer, now):
+            return State.UP
+        return State.QUIET if peer.kind is Kind.LAB else State.LOST

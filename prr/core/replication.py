@@ -10,6 +10,7 @@ from prr.config import WireForm
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Report, Send
 from prr.core.gossip import End, Gossip
+from prr.core.liveness import Liveness
 from prr.core.members import Members
 from prr.core.peers import Kind, Peer, Peers
 from prr.wire.address import Address, describe_address
@@ -49,6 +50,7 @@ class Replication:
         self._peers = peers
         self._volunteers = wire is WireForm.SPEC
         self._gossip = Gossip(members.identity, members.registry.table)
+        self._liveness = Liveness(peers)
         self._first_questions: Deadlines[Address] = Deadlines()
         self._pauses: dict[Address, float] = {}
         self._round_at: float | None = None
@@ -65,6 +67,8 @@ class Replication:
         if len(self._peers) or expects_peers:
             self._sync_until = now + SYNC_WAIT
         self._round_at = now + ROUND_PAUSE
+        if len(self._peers):
+            self._liveness.expect(now)
         return [self._ask_bare(peer.address, PAUSE_FIRST, now) for peer in self._peers.all()]
 
     def add_peer(self, address: Address, now: float) -> list[Effect]:
@@ -72,22 +76,26 @@ class Replication:
         if address in self._peers:
             return []
         self._peers.add(address)
+        self._liveness.expect(now)
         return [self._ask_bare(address, PAUSE_FIRST, now)]
 
     def remove_peer(self, address: Address) -> None:
         """One peer less: nothing is asked of it any more. No error if it was none."""
         self._answered(address)
         self._gossip.forget(address)
+        self._liveness.forget(address)
         self._peers.remove(address)
 
-    def heard(self, peer: Peer, frame: Frame, now: float) -> None:
+    def heard(self, peer: Peer, frame: Frame, now: float) -> list[Effect]:
         """Any frame from a peer shows that it is there, and perhaps what it is."""
+        effects = self._liveness.heard(peer, now)
         peer.heard_at = now
         if frame.trailer is not None and frame.trailer.binder is not None:
             peer.kind, peer.answered_bare_at = Kind.OURS, None
             peer.identity = frame.trailer.binder
             if not isinstance(frame, ListRequest):
                 self._answered(peer.address)
+        return effects
 
     def answer(self, frame: ListRequest, peer: Peer, now: float) -> list[Effect]:
         """A peer's question for the list."""
@@ -126,13 +134,14 @@ class Replication:
             self._sync_until,
             self._first_questions.first(),
             self._gossip.deadline(),
+            self._liveness.deadline(),
             self._round_at if len(self._peers) else None,
         )
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
-        effects: list[Effect] = []
+        effects = self._liveness.tick(now)
         if self._sync_until is not None and now >= self._sync_until:
             why = "no peer has told all it knows in time; serving what is known here"
             effects += self._synced(why)

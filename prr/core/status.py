@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from prr.core.liveness import isolation
 from prr.core.members import Members
 from prr.core.peers import Peer, Peers
 from prr.core.watch import Watch
@@ -25,8 +26,9 @@ def status_of(
         "instances": len(members.registry),
         "digest": members.registry.table.digest().hex(),
         "synced": is_synced,
+        "isolated": _isolated(peers, now),
         "types": types,
-        "peers": [_peer_row(peer, now) for peer in peers.all()],
+        "peers": [_peer_row(peer, peers, now) for peer in peers.all()],
     }
 
 
@@ -38,12 +40,18 @@ def summary_of(members: Members, peers: Peers, is_synced: bool, now: float) -> s
     return f"{state}; {instances} instances in {types} types, {heard} of {len(peers)} peers heard"
 
 
-def _peer_row(peer: Peer, now: float) -> dict[str, Any]:
+def _isolated(peers: Peers, now: float) -> str | None:
+    found = isolation(peers, now)
+    return None if found is None else str(found)
+
+
+def _peer_row(peer: Peer, peers: Peers, now: float) -> dict[str, Any]:
     heard = None if peer.heard_at is None else round(now - peer.heard_at, 3)
     took = None if peer.round_trip is None else round(peer.round_trip * 1000, 3)
     return {
         "address": describe_address(peer.address),
         "kind": str(peer.kind),
+        "state": str(peers.state(peer, now)),
         "identity": None if peer.identity is None else f"{peer.identity:016x}",
         "heard_s_ago": heard,
         "round_trip_ms": took,

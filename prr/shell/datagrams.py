@@ -23,6 +23,7 @@ class Datagrams:
         """`lane` says how it stands to the other sockets of its node, if there are any."""
         bound.setblocking(False)
         self._socket = bound
+        self.holds = lane.holds
         self.burst = received_by(bound, lane.burst)
         self._readable = get_hub().loop.io(bound.fileno(), _READ)
         self._readable.priority = lane.priority  # type: ignore[attr-defined]  # the stubs lack it

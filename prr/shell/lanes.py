@@ -24,13 +24,20 @@ grants what net.core.rmem_max allows, twice over."""
 
 
 class Lane(NamedTuple):
-    """Which of the lanes that are ready is served first, and how much of it before the others."""
+    """Which of the lanes that are ready is served first, how much of it before the others, and
+    what it holds."""
 
     priority: int
     burst: int
+    holds: str
 
 
-LANES = (Lane(1, 4), Lane(0, BURST_MAX), Lane(-1, 1), Lane(-1, 1))
+LANES = (
+    Lane(1, 4, "from servers and binders"),
+    Lane(0, BURST_MAX, "lookups"),
+    Lane(-1, 1, "complaints and what is no frame"),
+    Lane(-1, 1, "first subscriptions"),
+)
 """The nodes' own frames, a few at a time; look-ups; complaints and junk, one at a time; and first
 subscriptions, likewise. Each of those costs as much as ten to twenty look-ups, and a flood of them
 must leave the processor to these."""
@@ -39,7 +46,7 @@ LANES_BEFORE = 3
 """Sockets that units from before first subscriptions had a queue of their own hand over: there they
 go with the nodes' own frames."""
 
-SINGLE_LANE = Lane(0, BURST_MAX)
+SINGLE_LANE = Lane(0, BURST_MAX, "of any kind")
 """Of a node with one socket for everything."""
 
 _SO_ATTACH_REUSEPORT_CBPF = 51

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import gevent.event
@@ -37,6 +37,7 @@ from prr.shell.journal import Journal
 from prr.shell.log import close_log
 from prr.shell.mmsg import has_mmsg
 from prr.shell.outbox import Outbox
+from prr.shell.overload import Overload
 from prr.shell.probe import Prober
 from prr.shell.reader import Reader
 from prr.shell.reports import ReportLog
@@ -85,15 +86,23 @@ class Node:
         self._alarm = Alarm(core.deadline, self._crew, self._tick)
         self._counts: Counter[str] = Counter()
         self._outbox = Outbox(lanes[0], self._step_aside, self._counts)
+        self._overload = Overload(lanes)
         self._teller: Teller | None = None
         if self._binder is not None:
-            self._teller = Teller(self._binder, self._count_all, self._journal, state)
+            self._teller = Teller(self._binder, self._journal, self._overload)
+            self.tell("state", state.status if state else lambda: None)
+            self.tell("counters", self._count_all)
         self._vitals = Vitals(self._readers, self._crew, self._status)
         self._told_frames = 0
         self._reread: Callable[[], None] | None = None
         self._hung_up = gevent.event.Event()
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
+
+    def tell(self, key: str, ask: Callable[[], Any]) -> None:
+        """Have a binder's `status` say under `key` what `ask` says then."""
+        assert self._teller is not None
+        self._teller.add(key, ask)
 
     def on_hangup(self, reread: Callable[[], None]) -> None:
         """Have `reread` read the settings again, in a greenlet of its own, at every SIGHUP.
@@ -119,6 +128,7 @@ class Node:
         for reader in self._readers:
             reader.start()
         self._vitals.start()
+        self._overload.start()
         if self._state is not None:
             self._crew.spawn(partial(self._state.restore, self.act))
         else:
@@ -131,6 +141,7 @@ class Node:
             self._alarm.close()
             self._prober.close()
             self._vitals.close()
+            self._overload.close()
             if self._state is not None:
                 self._state.close()
             counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
@@ -247,7 +258,9 @@ class Node:
         frames = self._counts["frames received"]
         rate = (frames - self._told_frames) / max(seconds, 1.0)
         self._told_frames = frames
-        return f"{self._core.summary(time.monotonic())}, {rate:,.0f} frames/s"
+        reasons = self._teller.status()["degraded"] if self._teller else []
+        health = f"DEGRADED: {'; '.join(reasons)}; " if reasons else ""
+        return f"{health}{self._core.summary(time.monotonic())}, {rate:,.0f} frames/s"
 
     def _count_all(self) -> dict[str, int]:
         """What has happened so far, how often."""

@@ -17,7 +17,7 @@ from prr.wire.address import type_of
 GRAVE = frozenset(
     {
         *(Event.EVICTED, Event.REFUSED, Event.UNVERIFIED, Event.BRAKE, Event.LATE),
-        *(Event.PEER_SILENT, Event.NO_CONFIRMATION),
+        *(Event.PEER_SILENT, Event.PEER_LOST, Event.ISOLATED, Event.NO_CONFIRMATION),
     }
 )
 """What an operator may have to do something about: WARNING, all else is INFO."""

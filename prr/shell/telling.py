@@ -4,17 +4,16 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prr.core.binder import Binder
 from prr.core.effects import Send, Tell
+from prr.core.health import degraded
 from prr.shell.journal import Journal
+from prr.shell.overload import Overload
 from prr.wire.address import Address, Instance
 from prr.wire.frames import ServiceList
 from prr.wire.trailer import PART_BITS, TEXT_BYTES_MAX, Question, Trailer
-
-if TYPE_CHECKING:
-    from prr.shell.state import State
 
 TEXTS_MAX = 8
 """Texts kept while their parts are fetched, so that all parts are of one moment."""
@@ -23,19 +22,24 @@ TEXTS_MAX = 8
 class Teller:
     """Composes the texts, and hands out their parts."""
 
-    def __init__(
-        self,
-        core: Binder,
-        counts: Callable[[], dict[str, int]],
-        journal: Journal,
-        state: "State | None",
-    ) -> None:
+    def __init__(self, core: Binder, journal: Journal, overload: Overload) -> None:
         self._core = core
-        self._counts = counts
         self._journal = journal
-        self._state = state
+        self._known_here: dict[str, Callable[[], Any]] = {"overload": overload.status}
         self._began_at = time.monotonic()
         self._texts: OrderedDict[tuple[Address, int], bytes] = OrderedDict()
+
+    def add(self, key: str, ask: Callable[[], Any]) -> None:
+        """Have one more key in `status`, with what `ask` says then: what only the shell knows."""
+        self._known_here[key] = ask
+
+    def status(self) -> dict[str, Any]:
+        """How the binder is: whether it is well, and if not why; then all that is known of it."""
+        now = time.monotonic()
+        told = self._core.status(now) | {"uptime_s": round(now - self._began_at, 3)}
+        told |= {key: ask() for key, ask in self._known_here.items()}
+        reasons = degraded(told)
+        return {"ok": not reasons, "degraded": reasons} | told
 
     def answer(self, tell: Tell) -> Send:
         """One part of the text that is asked for; its nonce says of which asking."""
@@ -52,11 +56,7 @@ class Teller:
     def _compose(self, tell: Tell) -> bytes:
         match tell.question:
             case Question.STATUS:
-                now = time.monotonic()
-                uptime = {"uptime_s": round(now - self._began_at, 3)}
-                counts = {"counters": self._counts()}
-                kept = {"state": self._state and self._state.status()}
-                return json.dumps(self._core.status(now) | uptime | kept | counts).encode()
+                return json.dumps(self.status()).encode()
             case Question.WHY:
                 return json.dumps(self._why(tell.instance)).encode()
 

@@ -1,0 +1,67 @@
+"""Whether a binder is well, and if not, why: read from its status, in words an operator can act on.
+
+Nothing heard is not well: a peer that never spoke counts as one that is lost.
+"""
+
+from typing import Any
+
+PEERS_NAMED_MAX = 4
+"""Peers named in one reason; of the others the number is said, and `status` has a row for each."""
+
+
+def degraded(status: dict[str, Any]) -> list[str]:
+    """The reasons why a binder is not well, the gravest first; [] if it is.
+
+    `status` is what the core knows of itself, with what the shell adds to it: `state`, `overload`
+    and `unresolved`. What is missing there counts as well.
+    """
+    reasons: list[str] = []
+    if brake := status.get("brake"):
+        reasons.append(_brake(brake))
+    if state := status.get("state"):
+        reasons += _state(state)
+    if overload := status.get("overload"):
+        reasons.append(
+            f"overloaded for {overload['since_s']:.0f} s: {overload['dropped']:,} datagrams "
+            f"dropped by the kernel"
+        )
+    if not status.get("synced", True):
+        reasons.append("not ready: it waits for its peers or its disk")
+    if isolated := status.get("isolated"):
+        reasons.append(isolated)
+    else:
+        reasons += _peers(status.get("peers", []))
+    if unresolved := status.get("unresolved"):
+        reasons.append(f"no address for {', '.join(unresolved[:PEERS_NAMED_MAX])}")
+    return reasons
+
+
+def _brake(brake: dict[str, Any]) -> str:
+    return (
+        f"eviction brake on for {brake['since_s']:.0f} s: {brake['held_back']} silent instances "
+        f"kept, {brake['evicted']} of {brake['of']} evicted (limit {brake['limit']})"
+    )
+
+
+def _state(state: dict[str, Any]) -> list[str]:
+    reasons = []
+    if state.get("failing"):
+        reasons.append(f"the disk fails ({state['failing']}): nobody is confirmed")
+    if state.get("damaged"):
+        reasons.append(f"the state on disk was damaged: {state['damaged']}")
+    return reasons
+
+
+def _peers(peers: list[dict[str, Any]]) -> list[str]:
+    missing = [
+        f"{peer['address']} never heard"
+        if peer["heard_s_ago"] is None
+        else f"{peer['address']} lost for {peer['heard_s_ago']:.0f} s"
+        for peer in peers
+        if peer["state"] in ("lost", "never heard")
+    ]
+    if not missing:
+        return []
+    more = len(missing) - PEERS_NAMED_MAX
+    named = ", ".join(missing[:PEERS_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+    return [f"{len(peers) - len(missing)} of {len(peers)} peers heard: {named}"]

@@ -12,9 +12,10 @@ from random import Random
 
 import pytest
 
-from prr.core import binder, brake, replication, verdicts, verification
+from prr.core import binder, brake, liveness, replication, verdicts, verification
 from prr.core.effects import Outcome
 from prr.core.gossip import Gossip
+from prr.core.liveness import Liveness
 from prr.core.members import Members, News
 from prr.core.peers import Peers
 from prr.core.subscriptions import Subscriptions
@@ -231,6 +232,15 @@ def leases_do_not_run_out(patch):
     patch.setattr(Watch, "spoke", lambda self, instance, now: self.clear(instance))
 
 
+def no_peer_is_called_lost(patch):
+    patch.setattr(Liveness, "tick", lambda self, now: [])
+    patch.setattr(Liveness, "deadline", lambda self: None)
+
+
+def a_binder_that_was_stopped_calls_its_peers_lost(patch):
+    patch.setattr(liveness, "LATE", 1e9)
+
+
 def lengths_are_not_checked(patch):
     patch.setattr(fields, "_take", lambda data, start, size: (data[start : start + size], size))
 
@@ -253,6 +263,8 @@ OFF = [
     (no_brake, "instead of doubting itself"),
     (nobody_else_is_asked, "which each of its peers can reach"),
     (leases_do_not_run_out, "which is dead"),
+    (no_peer_is_called_lost, "does not say so"),
+    (a_binder_that_was_stopped_calls_its_peers_lost, "whose words wait in its queue"),
 ]
 
 

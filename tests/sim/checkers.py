@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prr.core.effects import Event, Probe, Report
-from prr.wire.address import Address, Instance, address_of, describe, make_instance, type_of
+from prr.wire.address import (
+    Address,
+    Instance,
+    address_of,
+    describe,
+    describe_address,
+    make_instance,
+    type_of,
+)
 from prr.wire.frames import Found, FoundInstance, Frame, Lookup, Removed, ServiceList, Unknown
 from tests.sim import adapter
 from tests.sim.trace import one_line
@@ -43,6 +51,13 @@ SILENCED_MIN = 4
 SILENCED_SHARE = 0.5
 """A binder that within these seconds evicts at least so many that live, for their silence, and
 this share of its table, is itself what is cut off."""
+
+PEER_SILENCE = 5.0
+PEER_SILENCE_EACH = 3.0
+"""Seconds for which one of few peers is not heard, or one of many, before it may be called lost."""
+
+PEER_GRACE = 4.0
+"""Seconds more after which it must be called lost, by a binder that runs."""
 
 TABLES_EVERY = 50
 """Steps between two searches for tables; those that were found are watched at every step."""
@@ -91,6 +106,9 @@ class Ledger:
         self._questions: dict[str, list[Question]] = {}
         self._tables: list[tuple[str, object]] = []
         self._steps = 0
+        self._peer_heard: dict[str, float] = {}  # by address
+        self._peers_of_ours: set[str] = set()
+        self._peers_lost: set[str] = set()
         self._silenced: deque[float] = deque()  # when living instances were evicted for silence
 
     # What happens.
@@ -105,6 +123,11 @@ class Ledger:
             self._credit[source] += 1
         elif isinstance(frame, ServiceList):
             self._heard_peer = True
+        if source in self._peers:
+            name = describe_address(source)
+            self._peer_heard[name] = self._binder.now
+            if frame.trailer and frame.trailer.binder is not None:
+                self._peers_of_ours.add(name)
         if self._left:
             named = [i for i in self._left if i in data or source == address_of(i)]
             for instance in named:
@@ -143,6 +166,10 @@ class Ledger:
             self._check_evicted(report.subject)
         elif report.event is Event.VERIFIED:
             self._questions.pop(report.subject, None)
+        elif report.event is Event.PEER_LOST:
+            self._check_lost(report.subject)
+        elif report.event is Event.PEER_BACK:
+            self._peers_lost.remove(report.subject)
 
     def answered(self, instance: Instance) -> None:
         """An instance answered a question. One that had come back may be held again, and so may
@@ -160,6 +187,7 @@ class Ledger:
         """A step is over: every table is within its limit."""
         if self._steps % TABLES_EVERY == 0:
             self._tables = list(adapter.tables(self._binder.core))
+            self._check_silence_is_told()
         self._steps += 1
         for name, table in self._tables:
             size, limit = adapter.size_and_limit(table)
@@ -243,6 +271,28 @@ class Ledger:
         """If each of its peers could have been asked, and could have asked: why was none?"""
         if self._binder.cluster.all_could_ask(self._binder, server, SETTLED):
             raise Violation(f"{self._name}: evicts {name}, which each of its peers can reach")
+
+    @property
+    def _patience(self) -> float:
+        return max(PEER_SILENCE, PEER_SILENCE_EACH * len(self._peers))
+
+    def _check_lost(self, name: str) -> None:
+        """Nothing was heard of it, and nothing of it waits to be heard."""
+        if self._binder.now - self._peer_heard[name] < self._patience:
+            raise Violation(f"{self._name}: calls {name} lost, which it hears")
+        if name in map(describe_address, self._binder.waiting_sources()):
+            raise Violation(f"{self._name}: calls {name} lost, whose words wait in its queue")
+        self._peers_lost.add(name)
+
+    def _check_silence_is_told(self) -> None:
+        binder = self._binder
+        if binder.paused or binder.world.now - binder.changed_at < PEER_GRACE:
+            return
+        for name in sorted(self._peers_of_ours):
+            silent_for = binder.now - self._peer_heard[name]
+            if silent_for > self._patience + PEER_GRACE and name not in self._peers_lost:
+                what = f"not heard {name} for {silent_for:.1f} s, and does not say so"
+                raise Violation(f"{self._name}: has {what}")
 
     def _living(self, name: str) -> ServerProcess | None:
         for instance, server in self._truth.up.items():

@@ -134,6 +134,10 @@ class BinderProcess(Process):
         self.ledger.sent(frame, target, data)
         self._socket.send(data, target)
 
+    def waiting_sources(self) -> list[Address]:
+        """Who has sent what still waits in the socket's queue."""
+        return [waiting[1] for waiting in self._socket._queue if waiting is not None]
+
     def _commit(self) -> None:
         for act in self.disk.commit():
             act()

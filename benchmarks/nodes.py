@@ -16,7 +16,7 @@ from gevent.subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from benchmarks.arguments import Trouble
 from benchmarks.provenance import ROOT
 from benchmarks.tally import Load, Tally
-from prr.cli.processes import NODE, die_with_parent, plain_environment
+from prr.cli.processes import PROGRAM, die_with_parent, plain_environment
 from prr.shell.listing import fetch_text
 from prr.text import parse_peer
 from prr.wire.address import Address, Instance, describe_address, make_instance
@@ -61,7 +61,7 @@ def start_binder(processes: ExitStack, *arguments: str) -> Started:
     log = Path(processes.enter_context(tempfile.TemporaryDirectory())) / "log"
     with log.open("wb") as written:
         binder = Popen(
-            [sys.executable, str(NODE), "binder", "--listen=127.0.0.1:0", *arguments],
+            [sys.executable, *PROGRAM, "binder", "--listen=127.0.0.1:0", *arguments],
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=written,

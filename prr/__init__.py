@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         ServiceDidNotAnswer,
     )
 
+__version__ = "0.1.0"
+
 __all__ = ["Client", "NoBinderAnswered", "NoSuchService", "PrrError", "ServiceDidNotAnswer"]
 
 

@@ -17,13 +17,15 @@ def parse_host_port(text: str, any_port: bool = False) -> HostPort:
     """
     host, colon, port_text = text.rpartition(":")
     if not colon or not host:
-        raise ValueError(f"{text!r} is no HOST:PORT; write for example 127.0.0.1:2222")
+        raise ValueError(f"{text!r} is not a valid HOST:PORT; use for example 127.0.0.1:2222")
     if ":" in host:
-        raise ValueError(f"{text!r} is no IPv4 address; the frames have room for IPv4 only")
+        raise ValueError(
+            f"{text!r} is not an IPv4 address; use one, the frames have no room for others"
+        )
     _check_host(host)
     lowest = 0 if any_port else 1
     if not (port_text.isascii() and port_text.isdecimal() and lowest <= int(port_text) <= 65535):
-        raise ValueError(f"{text!r} has no port from {lowest} to 65535 behind its colon")
+        raise ValueError(f"{text!r} is not a valid HOST:PORT; use a port from {lowest} to 65535")
     return host, int(port_text)
 
 
@@ -33,10 +35,10 @@ def _check_host(host: str) -> None:
             ipaddress.IPv4Address(host)
         except ValueError as error:
             raise ValueError(
-                f"{host!r} is no IPv4 address; write four numbers from 0 to 255, or a name"
+                f"{host!r} is not a valid IPv4 address; use four numbers from 0 to 255, or a name"
             ) from error
     elif not _NAME.fullmatch(host):
-        raise ValueError(f"{host!r} is neither an IPv4 address nor a host's name")
+        raise ValueError(f"{host!r} is neither an IPv4 address nor a host name; use one of them")
 
 
 def parse_listen(text: str) -> HostPort:
@@ -48,7 +50,7 @@ def parse_peer(text: str) -> HostPort:
     """HOST:PORT of another node. Raises ValueError."""
     host, port = parse_host_port(text)
     if host == "0.0.0.0":
-        raise ValueError(f"{text!r} is where to listen, not whom to ask; write the host's address")
+        raise ValueError(f"{text!r} is where to listen, not whom to ask; use the host's address")
     return host, port
 
 
@@ -56,7 +58,7 @@ def parse_address(text: str) -> HostPort:
     """IP:PORT of an instance, no name. Raises ValueError."""
     host, port = parse_peer(text)
     if not re.fullmatch(r"[0-9.]+", host):
-        raise ValueError(f"{text!r} holds a name; write the IPv4 address, as `list` prints it")
+        raise ValueError(f"{text!r} is a name; use the IPv4 address, as `list` prints it")
     return host, port
 
 
@@ -68,8 +70,8 @@ def parse_type(text: str, names: dict[str, int]) -> int:
         return int(text)
     known = ", ".join(sorted(names)) or "none"
     raise ValueError(
-        f"{text!r} is no service type; write a number from 0 to 255, "
-        f"or a name out of conf/services.toml (there: {known})"
+        f"{text!r} is not a service type; use a number from 0 to 255, "
+        f"or a name from conf/services.toml (there: {known})"
     )
 
 
@@ -79,21 +81,23 @@ def parse_wire(text: str) -> WireForm:
         return WireForm(text)
     except ValueError as error:
         forms = " or ".join(WireForm)
-        raise ValueError(f"{text!r} is no wire form; write {forms}") from error
+        raise ValueError(f"{text!r} is not a wire form; use {forms}") from error
 
 
 def parse_message(text: str) -> str:
     """A request to a service, at most 255 bytes as UTF-8. Raises ValueError."""
     size = len(text.encode())
     if size > 255:
-        raise ValueError(f"a message of {size} bytes; a frame holds 255 at most")
+        raise ValueError(
+            f"the message has {size} bytes; use at most 255, which is what a frame holds"
+        )
     return text
 
 
 def parse_count(text: str) -> int:
     """How many times: from 1 up. Raises ValueError."""
     if not (text.isascii() and text.isdecimal() and int(text) >= 1):
-        raise ValueError(f"{text!r} is no count; write a whole number from 1 up")
+        raise ValueError(f"{text!r} is not a valid count; use a whole number from 1 up")
     return int(text)
 
 
@@ -101,14 +105,14 @@ def parse_lease(text: str) -> float:
     """A lease in seconds, from 1 to a day. Raises ValueError."""
     seconds = parse_seconds(text)
     if seconds < 1:
-        raise ValueError(f"{text!r} is too short for a lease; write seconds from 1 up")
+        raise ValueError(f"{text!r} is too short for a lease; use seconds from 1 up")
     return seconds
 
 
 def parse_directory(text: str) -> Path:
     """A directory's path. Raises ValueError."""
     if not text or "\0" in text:
-        raise ValueError(f"{text!r} is no directory; write a path such as /var/lib/prr/main")
+        raise ValueError(f"{text!r} is not a directory; use a path such as /var/lib/prr/main")
     return Path(text)
 
 
@@ -119,5 +123,7 @@ def parse_seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 86400:
-        raise ValueError(f"{text!r} is no duration; write seconds from 0 to 86400, such as 0.5")
+        raise ValueError(
+            f"{text!r} is not a valid duration; use seconds from 0 to 86400, such as 0.5"
+        )
     return seconds

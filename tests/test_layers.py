@@ -15,6 +15,7 @@ ROOMS = {
     "prr.core": {"prr.wire", "prr.config", "prr.core"},
     "prr.shell": {"prr.wire", "prr.config", "prr.text", "prr.core", "prr.shell"},
     "prr.cli": {"prr"},
+    "prr.__main__": {"prr.cli"},
     "prr": {"prr.shell"},  # the package itself: what programs import
 }
 """Each room, and what of ours it may import."""

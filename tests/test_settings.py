@@ -1,11 +1,13 @@
 """Settings: bad input is told in one line with exit code 2, and the nearest source wins."""
 
 import logging
+import re
 import socket
 
 import pytest
 
-from prr.cli import settings
+from prr.cli import exits, settings
+from prr.cli import main as main_module
 from prr.cli.main import main
 from prr.cli.settings import SETTINGS, gather
 from prr.config import WireForm
@@ -283,3 +285,67 @@ def test_every_value_comes_out_of_the_file_as_it_comes_from_a_flag(toml):
     }
     assert gather("client", SETTINGS["client"], flags) == expected
     assert gather("client", SETTINGS["client"], {"config": config}) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("127.0.0.1", "use for example 127.0.0.1:2222"),
+        ("127.0.0.1:99999", "use a port from 1 to 65535"),
+        ("127.0.0:1", "use four numbers from 0 to 255, or a name"),
+        ("::1:2222", "use one"),
+        ("0.0.0.0:1", "use the host's address"),
+    ],
+)
+def test_an_address_that_is_not_one_is_told_with_what_to_use_instead(text, instead, fails):
+    message = fails("list", "--binder", text)
+    assert instead in message
+    assert "is no " not in message
+
+
+@pytest.mark.parametrize("program", ["node.py", "prr"])
+@pytest.mark.parametrize(
+    "verb", [*SETTINGS, "lookup 1", "list", "status", "why 1 127.0.0.1:1", "demo"]
+)
+def test_an_unknown_flag_is_that_verb_s_affair(verb, program, capsys):
+    assert main([*verb.split(), "--no-such-flag"], program) == 2
+    assert capsys.readouterr().err.endswith(f"; see {program} {verb.split()[0]} --help\n")
+
+
+def help_of(*arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in main_module._EXAMPLES)])
+def test_every_help_has_an_example_and_all_exit_codes(verb, capsys):
+    text = help_of(*verb, capsys=capsys)
+    assert f"example: {' '.join(('prr', *verb))}" in text
+    told = text.partition("exit codes:")[2].partition("A value")[0]
+    codes = [code for name, code in vars(exits).items() if name.isupper()]
+    for code in [*codes, 130]:
+        assert re.search(rf"\b{code} [a-z]", told)
+
+
+@pytest.mark.parametrize(
+    ("verb", "default"),
+    [
+        ("binder", "127.0.0.1:2222"),
+        ("binder", "spec"),
+        ("binder", "15"),
+        ("server", "127.0.0.1:2222"),
+        ("client", "hello"),
+        ("client", "1"),
+        ("list", "table"),
+        ("lookup", "127.0.0.1:2222"),
+    ],
+)
+def test_the_help_tells_the_defaults(verb, default, capsys):
+    assert f"(default: {default})" in " ".join(help_of(verb, capsys=capsys).split())
+
+
+def test_the_help_of_an_example_is_a_command_line_that_can_be_read():
+    for verb, rest in main_module._EXAMPLES.items():
+        main_module._parser("prr").parse_args([verb, *rest.split()])

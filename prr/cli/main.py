@@ -5,8 +5,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from prr import __version__
 from prr.cli.exits import USAGE
-from prr.cli.settings import ADDRESS_ARGUMENT, BINDERS, SETTINGS, TYPE_ARGUMENT, Setting, gather
+from prr.cli.settings import (
+    ADDRESS_ARGUMENT,
+    BINDERS,
+    SETTINGS,
+    TYPE_ARGUMENT,
+    Setting,
+    default_text,
+    gather,
+)
 from prr.cli.streams import OutputLost, give_up_output, open_standard_streams
 from prr.config import BadInput, BinderConfig, ClientConfig, ServerConfig
 
@@ -20,10 +29,28 @@ QUESTIONS = {
 """The verbs that ask and end, and the settings of each."""
 
 _EPILOG = """\
-exit codes: 0 yes, 1 no such service, 2 wrong usage, 3 no binder answered, 4 the service did not
-answer and the binder was told. A value comes from its flag, else from the environment (PRR_LISTEN,
-PRR_BINDERS, PRR_PEERS, ...), else from the file of --config (see conf/prr.toml), else it is the
-default."""
+exit codes:
+  0 yes, or stopped as asked     1 no such service     2 wrong usage     3 no binder answered
+  4 the service did not answer, and the binder was told     5 stdout is closed or full
+  130 interrupted
+
+A value comes from its flag, else from the environment (PRR_LISTEN, PRR_BINDERS, PRR_PEERS, ...),
+else from the file of --config (see conf/prr.toml), else it is the default."""
+
+_EXAMPLES = {
+    "binder": "--listen 10.0.0.1:2222 --peer 10.0.0.2:2222",
+    "server": "--type echo --binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
+    "client": "--type echo --message salut",
+    "lookup": "echo --binder 10.0.0.1:2222",
+    "list": "--output json",
+    "status": "--binder 127.0.0.1:2222",
+    "why": "echo 10.0.0.7:4242",
+    "demo": "",
+}
+"""Behind each verb, for its help."""
+
+_CONFIGS = {"binder": BinderConfig, "server": ServerConfig}
+"""Whose settings a verb has, if they are not a client's."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,11 +60,22 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; see {self.prog} --help")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run `node.py` with `arguments` (without its own name); the exit code."""
+class _VerbParser(_Parser):
+    """The parser of what stands behind a verb: what it does not know is that verb's affair."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return known, rest
+
+
+def main(arguments: Sequence[str] | None = None, program: str = "prr") -> int:
+    """Run `program` with `arguments`, without its name; None: those of this process. The exit
+    code."""
     open_standard_streams()
     try:
-        return _run(arguments)
+        return _run(program, arguments)
     except BadInput as error:
         print(f"prr: {_in_one_line(str(error))}", file=sys.stderr)
         return USAGE
@@ -47,8 +85,8 @@ def main(arguments: Sequence[str]) -> int:
         return give_up_output(error)
 
 
-def _run(arguments: Sequence[str]) -> int:
-    parsed = _parser().parse_args(arguments)
+def _run(program: str, arguments: Sequence[str] | None) -> int:
+    parsed = _parser(program).parse_args(arguments)
     # Each verb imports what it needs and no more: a look-up need not wait for gevent to load.
     match parsed.verb:
         case "binder" | "server":
@@ -105,25 +143,28 @@ def _in_one_line(text: str) -> str:
 
 def _need_type(values: dict[str, Any]) -> None:
     if "type" not in values:
-        raise BadInput("no service type given; write --type TYPE, a number from 0 to 255 or a name")
+        raise BadInput("no service type given; use --type TYPE, a number from 0 to 255 or a name")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="node.py",
+        prog=program,
         description="prr, a redundant service binder",
-        epilog=_EPILOG,
+        epilog=f"example: {program} lookup echo\n\n{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    parser.add_argument("--version", action="version", version=f"prr {__version__}")
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="VERB", parser_class=_VerbParser
+    )
     for verb, help_text in (
-        ("binder", "keep who gives what, and tell clients"),
+        ("binder", "run a binder: track services, answer lookups"),
         ("server", "give the echo service"),
         ("client", "find a service and call it"),
     ):
         added = _add_verb(verbs, verb, help_text)
         for setting in SETTINGS[verb]:
-            _add_setting(added, setting)
+            _add_setting(added, setting, _CONFIGS.get(verb, ClientConfig))
     lookup = _add_verb(verbs, "lookup", "ask once: prints ip:port")
     lookup.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
     _add_setting(lookup, BINDERS)
@@ -133,29 +174,42 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
     why.add_argument("address", metavar="ADDRESS", help="ip:port of the instance")
     _add_question(why)
-    verbs.add_parser("demo", help="watch three binders, their servers, and a crash or two")
+    _add_verb(verbs, "demo", "watch three binders, their servers, and a crash or two")
     return parser
 
 
 def _add_verb(
-    verbs: "argparse._SubParsersAction[_Parser]", verb: str, help_text: str
+    verbs: "argparse._SubParsersAction[_VerbParser]", verb: str, help_text: str
 ) -> argparse.ArgumentParser:
-    added = verbs.add_parser(verb, help=help_text, description=help_text, allow_abbrev=False)
-    added.add_argument("--config", metavar="FILE", help="a TOML file; see conf/prr.toml")
+    added = verbs.add_parser(
+        verb,
+        help=help_text,
+        description=help_text,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.epilog = f"example: {added.prog} {_EXAMPLES[verb]}".rstrip() + f"\n\n{_EPILOG}"
+    if verb != "demo":
+        added.add_argument("--config", metavar="FILE", help="a TOML file; see conf/prr.toml")
     return added
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
     """What every verb that asks a binder about itself takes."""
     _add_setting(parser, BINDERS)
-    parser.add_argument("--output", choices=("table", "json"), default="table")
+    parser.add_argument(
+        "--output", choices=("table", "json"), default="table", help="(default: table)"
+    )
 
 
-def _add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
+def _add_setting(
+    parser: argparse.ArgumentParser, setting: Setting, config: type[Any] = ClientConfig
+) -> None:
+    default = default_text(config, setting.key)
     parser.add_argument(
         setting.flag,
         dest=setting.key,
         metavar=setting.metavar,
-        help=setting.help,
+        help=f"{setting.help} (default: {default})" if default else setting.help,
         action="append" if setting.many else "store",
     )

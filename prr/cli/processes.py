@@ -10,7 +10,9 @@ from pathlib import Path
 import gevent
 from gevent.subprocess import DEVNULL, PIPE, Popen
 
-NODE = Path(__file__).parents[2] / "node.py"
+_NODE = Path(__file__).parents[2] / "node.py"
+PROGRAM = [str(_NODE)] if _NODE.exists() else ["-P", "-m", "prr"]
+"""What a node's Python runs: the file in a clone of the repository, else the installed package."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -26,7 +28,7 @@ class Process:
     def __init__(
         self, name: str, arguments: list[str], hear: "Callable[[Process, str | None], None]"
     ) -> None:
-        """Start `node.py` with `arguments`; `name` is for people. OSError if it cannot be."""
+        """Start a node with `arguments`; `name` is for people. OSError if it cannot be."""
         self.name = name
         self.address = ""
         """Where it listens, ip:port; known once its first line is heard."""
@@ -34,7 +36,7 @@ class Process:
         self.killed = False
         self._hear = hear
         self._popen = Popen(
-            [sys.executable, str(NODE), *arguments],
+            [sys.executable, *PROGRAM, *arguments],
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=PIPE,

@@ -55,7 +55,7 @@ class NamedPeers:
         """
         known = {peer: peer if is_ip(peer[0]) else self._known.get(peer) for peer in named}
         if len(known) > PEERS_MAX:
-            raise BadInput(f"{len(known)} peers; write {PEERS_MAX} at most")
+            raise BadInput(f"{len(known)} peers; use {PEERS_MAX} at most")
         self._check_where([peer for peer in known if is_ip(peer[0]) and not self._is_own(peer)])
         self._known = known
 

@@ -38,7 +38,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     """Be a binder until a signal; the exit code. `read` gives its settings, again at SIGHUP."""
     config = read()
     if len(config.peers) > PEERS_MAX:
-        raise BadInput(f"{len(config.peers)} peers; write {PEERS_MAX} at most")
+        raise BadInput(f"{len(config.peers)} peers; use {PEERS_MAX} at most")
     log_to_stderr()
     state = _open_state(config.state)
     handed = handed_over()

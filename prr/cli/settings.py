@@ -7,7 +7,7 @@ all read from it.
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from prr.text import (
     parse_wire,
 )
 
-SERVICES_FILE = Path(__file__).parents[2] / "conf" / "services.toml"
+_PLACES = [Path(__file__).parents[up] / "conf" / "services.toml" for up in (1, 2)]
+SERVICES_FILE = next((place for place in _PLACES if place.exists()), _PLACES[-1])
+"""Within the package where that is installed, beside it in a clone of the repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,10 @@ WIRE = Setting(
     "wire", "--wire", parse_wire, "spec|lab2016", "form of a look-up's answer: 7 bytes, or 8"
 )
 LEASE = Setting(
-    "lease", "--lease", parse_lease, "S", "seconds after which one not heard of is verified (15)"
+    "lease", "--lease", parse_lease, "S", "seconds after which one not heard of is verified"
 )
 STATE = Setting(
-    "state", "--state", parse_directory, "DIR", "where to keep what it knows (without: nowhere)"
+    "state", "--state", parse_directory, "DIR", "state directory (without: memory only)"
 )
 TYPE = Setting("type", "--type", _parse_type, "TYPE", "0 to 255, or a name in conf/services.toml")
 TYPE_ARGUMENT = replace(TYPE, flag="TYPE")
@@ -97,6 +99,18 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
 """The settings of each role, which are also the keys of its table in the TOML file."""
 
 
+def default_text(config: type[Any], key: str) -> str:
+    """The default of a setting as one would write it; "" where it has none, or none to write.
+    `config` is the dataclass that it ends up in."""
+    default = {field.name: field.default for field in fields(config)}.get(key)
+    if default is None or default is MISSING or default == ():
+        return ""
+    if not isinstance(default, tuple):
+        return f"{default:g}" if isinstance(default, float) else str(default)
+    addresses = default if isinstance(default[0], tuple) else (default,)
+    return ", ".join(f"{host}:{port}" for host, port in addresses)
+
+
 def gather(role: str, settings: tuple[Setting, ...], flags: Mapping[str, Any]) -> dict[str, Any]:
     """The values that were given for `settings`; what was not is left to the defaults.
 
@@ -119,10 +133,13 @@ def service_names() -> dict[str, int]:
         return {}
     names = _read_toml(SERVICES_FILE).get("services", {})
     if not isinstance(names, dict):
-        raise BadInput(f"{SERVICES_FILE}: services is no table; write [services] above the names")
+        raise BadInput(f"{SERVICES_FILE}: services is not a table; put [services] above the names")
     for name, type_ in names.items():
         if type(type_) is not int or not 0 <= type_ <= 255:
-            raise BadInput(f"{SERVICES_FILE}: {name} = {type_!r}; write a number from 0 to 255")
+            raise BadInput(
+                f"{SERVICES_FILE}: {name} = {type_!r} is not a service type; "
+                f"use a number from 0 to 255"
+            )
     return dict(names)
 
 
@@ -149,12 +166,12 @@ def _given(
 def _texts(setting: Setting, value: object) -> list[str]:
     if setting.many:
         if not isinstance(value, list):
-            raise BadInput(f'key {setting.key} is no array; write {setting.key} = ["..."]')
+            raise BadInput(f'key {setting.key} is not an array; use {setting.key} = ["..."]')
         if not value and setting.key == BINDERS.key:
-            raise BadInput('key binders is empty; write at least one, as in ["127.0.0.1:2222"]')
+            raise BadInput('key binders is empty; name at least one, as in ["127.0.0.1:2222"]')
         return [str(one) for one in value]
     if type(value) not in (str, int, float):
-        raise BadInput(f"key {setting.key}: {value!r} is neither a text nor a number")
+        raise BadInput(f"key {setting.key}: {value!r} is neither a text nor a number; use one")
     if type(value) is int and value.bit_length() > 64:  # Python refuses to write out the largest
         raise BadInput(f"key {setting.key}: no setting takes a number as large as this")
     return [str(value)]
@@ -178,15 +195,13 @@ def _read_role(role: str, path: str | None) -> dict[str, Any]:
     for name, table in tables.items():
         if name not in SETTINGS:
             known = ", ".join(f"[{role}]" for role in SETTINGS)
-            raise BadInput(f"{path}: no table or key is called {name!r}; write one of {known}")
+            raise BadInput(f"{path}: {name!r} is not a table or key; use one of {known}")
         if not isinstance(table, dict):
-            raise BadInput(f"{path}: {name} is no table; write [{name}] above its keys")
+            raise BadInput(f"{path}: {name} is not a table; put [{name}] above its keys")
         keys = [setting.key for setting in SETTINGS[name]]
         for key in table:
             if key not in keys:
-                raise BadInput(
-                    f"{path}: [{name}] has no key {key!r}; write one of {', '.join(keys)}"
-                )
+                raise BadInput(f"{path}: [{name}] has no key {key!r}; use one of {', '.join(keys)}")
     found: dict[str, Any] = tables.get(role, {})
     return found
 
@@ -195,6 +210,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}; write a file's path") from error
+        raise BadInput(
+            f"cannot read {path}: {error.strerror}; use the path of a readable file"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is no TOML: {error}; see conf/prr.toml for an example") from error
+        raise BadInput(
+            f"{path} is not valid TOML: {error}; see conf/prr.toml for an example"
+        ) from error

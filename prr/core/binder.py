@@ -158,7 +158,7 @@ class Binder:
 
     def stop(self, now: float) -> list[Effect]:
         """Leave in good order. The other binders go on; nobody has to be told."""
-        return [Stop(True, "asked to stop")]
+        return [Stop(True, "by signal")]
 
     def look_up(self, types: bytes) -> AnswerRun:
         """The answers to a run of bare look-ups.

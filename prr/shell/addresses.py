@@ -42,7 +42,7 @@ def resolve(endpoint: HostPort, sockets: ModuleType = socket) -> Address:
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise BadInput(
-            f"cannot resolve {host!r}: {why}; write an IPv4 address, or a name that has one"
+            f"cannot resolve {host!r}: {why}; use an IPv4 address, or a name that has one"
         ) from error
     ip, port = found[0][4]
     return ip, port

@@ -52,9 +52,9 @@ SINGLE_LANE = Lane(0, BURST_MAX, "of any kind")
 _SO_ATTACH_REUSEPORT_CBPF = 51
 
 _WHY = {
-    errno.EADDRINUSE: "another program has that port; stop it, or write another port (0: any)",
-    errno.EADDRNOTAVAIL: "this host has no such address; write one of its own, or 0.0.0.0 for all",
-    errno.EACCES: "ports below 1024 are for root; write one from 1024 up",
+    errno.EADDRINUSE: "another program has that port; stop it, or use another port (0: any)",
+    errno.EADDRNOTAVAIL: "this host has no such address; use one of its own, or 0.0.0.0 for all",
+    errno.EACCES: "ports below 1024 are for root; use one from 1024 up",
 }
 
 _LOAD_BYTE, _LOAD_LENGTH, _EQUAL, _GREATER, _AT_LEAST, _RETURN = 0x30, 0x80, 0x15, 0x25, 0x35, 0x06
@@ -93,7 +93,7 @@ def open_socket(address: Address) -> socket.socket:
         opened.bind(address)
     except OSError as error:
         opened.close()
-        why = _WHY.get(error.errno or 0, f"{error.strerror}; write another HOST:PORT")
+        why = _WHY.get(error.errno or 0, f"{error.strerror}; use another HOST:PORT")
         raise BadInput(f"cannot listen on {describe_address(address)}: {why}") from error
     return opened
 

@@ -42,11 +42,12 @@ class Client:
         answer = client.call(2, b"hello")    # or look up and call in one
     """
 
-    def __init__(self, binders: Iterable[str] = ("127.0.0.1:2222",)) -> None:
-        """`binders`: the binders to choose from, each "HOST:PORT".
+    def __init__(self, binders: str | Iterable[str] = "127.0.0.1:2222") -> None:
+        """`binders`: the binders to choose from, each "HOST:PORT"; a single one may stand alone.
 
-        Raises ValueError when there is none, or one is no HOST:PORT.
+        Raises ValueError when there is none, or one is not a valid HOST:PORT.
         """
+        binders = [binders] if isinstance(binders, str) else binders
         self._binders = tuple(dict.fromkeys(parse_host_port(binder) for binder in binders))
         if not self._binders:
             raise ValueError('no binders; give at least one "HOST:PORT"')
@@ -76,8 +77,13 @@ class Client:
         makes sure and hands it out no more; calling again then reaches another instance. Takes
         6.5 s at most: 4.5 s for the lookup, 2 s for the service.
 
-        Raises what `lookup` raises, ServiceDidNotAnswer, and ValueError (a message too long).
+        Raises what `lookup` raises, ServiceDidNotAnswer, TypeError (a message that is not bytes)
+        and ValueError (one too long).
         """
+        if not isinstance(message, bytes | bytearray | memoryview):
+            raise TypeError(
+                f'message must be bytes, not {type(message).__name__}; use b"..." or .encode()'
+            )
         if len(message) > MESSAGE_BYTES_MAX:
             raise ValueError(
                 f"a message of {len(message)} bytes; a frame holds {MESSAGE_BYTES_MAX} at most"

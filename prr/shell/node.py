@@ -148,7 +148,8 @@ class Node:
             for lane in self._lanes:
                 lane.close()
         self._report_log.close()
-        _log.info("stopped %s: %s (%s)", self._role, stop.why, counts or "nothing happened")
+        if stop.in_order:  # else the caller says why, and what to do
+            _log.info("stopped %s: %s%s", self._role, stop.why, counts and f" ({counts})")
         close_log()
         return stop
 

@@ -1,13 +1,20 @@
 """What a binder tells a person: status and why, from real processes."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 
-from tests.nodes import eventually, run, wire
+import pytest
+
+from tests.nodes import ROOT, eventually, run, wire
 
 
 def status(binder):
     done = run("status", "--binder", binder.name, "--output", "json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, 6), done.stderr
     return json.loads(done.stdout)
 
 
@@ -30,7 +37,8 @@ def test_status_tells_of_types_and_peers_and_whether_they_agree(cluster):
     assert told["counters"]["subscribed"] == 1
     text = run("status", "--binder", first.name).stdout
     assert "TYPE  NAME  UP  SUSPECT  BEING VERIFIED" in text
-    assert f"{second.name}  ours" in text
+    assert text.startswith(f"OK\nbinder {first.name} (")
+    assert f"{second.name}  ours  up " in text
 
 
 def test_status_counts_who_is_being_verified(cluster, peers):
@@ -57,7 +65,7 @@ def test_why_tells_what_happened_to_one_instance_each_with_its_reason(cluster, p
     binder.wait_for("evicted")
     done = run("why", "2", server.name, "--binder", binder.name)
     assert done.returncode == 0
-    assert f"type 2 at {server.name} is not held" in done.stdout
+    assert f"type 2 (time) at {server.name}, on binder {binder.name}: not listed" in done.stdout
     answer = json.loads(
         run("why", "2", server.name, "--binder", binder.name, "--output", "json").stdout
     )
@@ -68,10 +76,81 @@ def test_why_tells_what_happened_to_one_instance_each_with_its_reason(cluster, p
     assert not answer["held"]
 
 
-def test_why_says_no_about_an_unknown_instance_and_3_when_nobody_answers(cluster, peers):
+def test_why_says_no_record_of_what_was_never_heard_and_prints_no_table(cluster, peers):
     binder, silent = cluster.binder(), peers()
-    assert run("why", "2", "127.0.0.1:9", "--binder", binder.name).returncode == 1
+    done = run("why", "2", "127.0.0.1:9", "--binder", binder.name)
+    assert done.returncode == 1
+    assert done.stdout == f"no record of type 2 (time) at 127.0.0.1:9 on binder {binder.name}\n"
     for arguments in (["why", "2", "127.0.0.1:9"], ["status"]):
         done = run(*arguments, "--binder", silent.name)
         assert done.returncode == 3
         assert "is a binder running there?" in done.stderr
+
+
+def test_health_is_one_line_and_one_code_and_nothing_heard_is_not_well(cluster, peers):
+    first, second = cluster.binders(2)
+    silent = peers()
+    for binder in (first, second):
+        eventually(lambda binder=binder: status(binder)["ok"])
+    both = [word for binder in (first, second) for word in ("--binder", binder.name)]
+    done = run("health", *both)
+    assert (done.returncode, done.stdout) == (0, f"OK: {first.name}, {second.name}\n")
+    done = run("health", *both, "--binder", silent.name)
+    assert (done.returncode, done.stdout) == (1, f"DEGRADED: {silent.name}: no answer\n")
+    assert run("health", "--binder", silent.name).returncode == 3
+    lonely = cluster.binder("--peer", silent.name)
+    done = run("health", "--binder", lonely.name)
+    assert (done.returncode, done.stdout.count("\n")) == (1, 1)
+    assert "0 of 1 peers ever heard; deciding alone" in done.stdout
+
+
+@pytest.mark.slow
+def test_peers_that_are_frozen_are_told_of_in_the_log_and_by_status(cluster):
+    first, second = cluster.binders(2)
+    eventually(lambda: status(first)["ok"])
+    second.process.send_signal(signal.SIGSTOP)
+    first.wait_for(f"WARNING peer lost {second.name}: nothing heard for ")
+    first.wait_for("WARNING isolated this binder: 0 of 1 peers heard")
+    done = run("status", "--binder", first.name)
+    assert done.returncode == 6
+    assert re.match(
+        r"DEGRADED: 0 of 1 peers heard for \d+ s; evicting on refusals only\n", done.stdout
+    )
+    assert " LOST " in done.stdout
+    second.process.send_signal(signal.SIGCONT)
+    first.wait_for(f"INFO peer back {second.name}: after ")
+    eventually(lambda: status(first)["ok"])
+    assert second.matching("peer lost|isolated") == []  # it was stopped itself
+
+
+def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, peers):
+    first, second, silent = cluster.binder(), cluster.binder(), peers()
+    server = cluster.server(2, first)
+    all_of_them = [w for one in (silent, first, second) for w in ("--binder", one.name)]
+    done = run("status", *all_of_them)
+    assert done.returncode == 6
+    assert done.stdout.startswith(f"DEGRADED: {silent.name}: no answer\n")
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()[2:]}
+    assert "no answer" in rows[silent.name]
+    assert rows[first.name].endswith("yes")
+    assert rows[second.name].endswith("DIFFERS")
+    done = run("list", *all_of_them)
+    assert done.returncode == 0
+    assert f"no list from {silent.name}" in done.stderr
+    assert done.stdout.splitlines()[1].split() == ["2", "time", server.name, second.name]
+    (row,) = json.loads(run("list", *all_of_them, "--output", "json").stdout)
+    assert row == {"type": 2, "name": "time", "address": server.name, "not_at": [second.name]}
+    looked_up = run("lookup", "2", "--binder", first.name, "--output", "json")
+    assert json.loads(looked_up.stdout) == {"type": 2, "name": "time", "address": server.name}
+
+
+def test_output_that_nobody_takes_is_no_success_and_a_closed_pipe_no_noise(cluster):
+    binder = cluster.binder()
+    command = [sys.executable, str(ROOT / "node.py"), "list", "--binder", binder.name]
+    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True)
+    assert closed.returncode == 5
+    reading, writing = os.pipe()
+    os.close(reading)
+    cut = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (cut.returncode, cut.stderr) == (5, b"")

@@ -4,9 +4,11 @@ import json
 import logging
 import sys
 import time
+from typing import Any
 
+from prr.cli.everyone import Said, ask_each, complain
 from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
-from prr.cli.settings import service_names
+from prr.cli.settings import type_names
 from prr.cli.streams import say
 from prr.cli.table import as_table
 from prr.config import ClientConfig, HostPort
@@ -20,7 +22,7 @@ from prr.shell.library import (
 )
 from prr.shell.listing import fetch_list
 from prr.shell.log import log_to_stderr
-from prr.wire.address import Instance, address_of, describe_address, type_of
+from prr.wire.address import Instance, address_of, describe_address, make_instance, type_of
 
 _EXIT_BY_ERROR = {NoSuchService: NO, NoBinderAnswered: NO_BINDER, ServiceDidNotAnswer: NO_SERVICE}
 
@@ -40,32 +42,42 @@ def run_client(config: ClientConfig) -> int:
     return YES
 
 
-def run_lookup(config: ClientConfig) -> int:
+def run_lookup(config: ClientConfig, output: str) -> int:
     """One question, one answer: ip:port."""
     log_to_stderr(logging.WARNING)
     try:
-        say(describe_address(_client(config).lookup(config.type)))
+        found = _client(config).lookup(config.type)
     except PrrError as error:
         return _failed(error)
+    row = _row(make_instance(config.type, found), type_names())
+    say(json.dumps(row, indent=2) if output == "json" else row["address"])
     return YES
 
 
 def run_list(binders: tuple[HostPort, ...], output: str) -> int:
-    """All that a binder knows, as a table or as JSON: the first of `binders` that answers."""
-    addresses = resolve_any(binders)
-    lists = (fetch_list(address) for address in addresses)
-    instances = next((one for one in lists if one is not None), None)
-    if instances is None:
-        names = ", ".join(describe_address(address) for address in addresses)
-        print(
-            f"prr: no list from {names}; is a binder running there? "
-            f"Lists are for its peers and for programs on its own host",
-            file=sys.stderr,
-        )
+    """All that `binders` know, as a table or as JSON, and which of them does not know what."""
+    said = ask_each(binders, fetch_list)
+    complain(said, "list", "Lists are for its peers and for programs on its own host")
+    if all(row.answer is None for row in said):
         return NO_BINDER
-    instances.sort(key=lambda instance: (type_of(instance), address_of(instance)))
-    say(_as_json(instances) if output == "json" else _as_table(instances))
+    missing_at = _compare(said)
+    if output == "json":
+        names = type_names()
+        rows = [_row(instance, names) | {"not_at": gaps} for instance, gaps in missing_at.items()]
+        say(json.dumps(rows, indent=2))
+    else:
+        say(_as_table(missing_at, len(said) > 1))
     return YES
+
+
+def _compare(said: list[Said[list[Instance]]]) -> dict[Instance, list[str]]:
+    """All that anybody knows, in order, and the binders that answered but do not know it."""
+    known = [(row.binder, frozenset(row.answer)) for row in said if row.answer is not None]
+    everything = frozenset[Instance]().union(*(instances for _, instances in known))
+    return {
+        instance: [binder for binder, instances in known if instance not in instances]
+        for instance in sorted(everything, key=lambda one: (type_of(one), address_of(one)))
+    }
 
 
 def _client(config: ClientConfig) -> Client:
@@ -89,18 +101,22 @@ def _failed(error: PrrError) -> int:
     return _EXIT_BY_ERROR[type(error)]
 
 
-def _as_json(instances: list[Instance]) -> str:
-    rows = [
-        {"type": type_of(instance), "address": describe_address(address_of(instance))}
-        for instance in instances
-    ]
-    return json.dumps(rows, indent=2)
+def _row(instance: Instance, names: dict[int, str]) -> dict[str, Any]:
+    type_ = type_of(instance)
+    address = describe_address(address_of(instance))
+    return {"type": type_, "name": names.get(type_), "address": address}
 
 
-def _as_table(instances: list[Instance]) -> str:
-    names = {type_: name for name, type_ in service_names().items()}
+def _as_table(missing_at: dict[Instance, list[str]], has_several: bool) -> str:
+    names = type_names()
+    header = ("TYPE", "NAME", "ADDRESS", *(("NOT AT",) if has_several else ()))
     rows = [
-        (type_of(instance), names.get(type_of(instance)), describe_address(address_of(instance)))
-        for instance in instances
+        (
+            type_of(instance),
+            names.get(type_of(instance)),
+            describe_address(address_of(instance)),
+            *((", ".join(missing) or None,) if has_several else ()),
+        )
+        for instance, missing in missing_at.items()
     ]
-    return as_table(("TYPE", "NAME", "ADDRESS"), rows)
+    return as_table(header, rows)

@@ -6,3 +6,4 @@ USAGE = 2
 NO_BINDER = 3  # no binder answered
 NO_SERVICE = 4  # the service did not answer, and the binder was told
 NO_OUTPUT = 5  # stdout was closed or full: what was found could not be said
+DEGRADED = 6  # the binder answers, and something is wrong with it (`status`)

@@ -1,112 +1,143 @@
-"""The verbs that look into a binder: status and why."""
+"""The verbs that look into binders: status, health and why."""
 
 import json
-import sys
 import time
+from collections import Counter
 from typing import Any
 
-from prr.cli.exits import NO, NO_BINDER, YES
-from prr.cli.settings import service_names
+from prr.cli.everyone import Said, ask_each, complain
+from prr.cli.exits import DEGRADED, NO, NO_BINDER, YES
+from prr.cli.settings import type_names
+from prr.cli.statustext import in_full, in_rows
 from prr.cli.streams import say
 from prr.cli.table import as_table
 from prr.config import ClientConfig, HostPort
-from prr.shell.addresses import resolve_any
 from prr.shell.listing import fetch_text
-from prr.wire.address import describe_address, make_instance
+from prr.wire.address import Address, describe_address, make_instance
 from prr.wire.trailer import Question
+
+AGAIN = 1.0
+"""Seconds after which binders that differ are asked once more: a change may have been under way."""
+
+_HINT = "It tells programs on its own host only"
+
+Status = dict[str, Any]
 
 
 def run_status(binders: tuple[HostPort, ...], output: str) -> int:
-    """How a binder is, and whom it hears: the first of `binders` that answers."""
-    status = _ask(binders, Question.STATUS)
-    if status is None:
+    """How binders are, and whom they hear: one of them in full, several in a row each."""
+    said = _statuses(binders)
+    if not any(row.answer for row in said):
+        complain(said, "answer", _HINT)
         return NO_BINDER
-    say(json.dumps(status, indent=2) if output == "json" else _status_text(status))
-    return YES
+    reasons = _reasons(said)
+    if output == "json":
+        say(json.dumps(_as_json(said, reasons), indent=2))
+    else:
+        text = in_full(said[0]) if len(said) == 1 else in_rows(said, _odd_ones(said))
+        say(f"{_verdict(reasons)}\n{text}")
+    return DEGRADED if reasons else YES
+
+
+def run_health(binders: tuple[HostPort, ...]) -> int:
+    """One line: whether all of `binders` are well; 0 if so, 1 if not, 3 if none answers."""
+    said = ask_each(binders, _status)
+    names = ", ".join(row.binder for row in said)
+    if not any(row.answer for row in said):
+        say(f"NO ANSWER from {names}; is a binder running there? {_HINT}")
+        return NO_BINDER
+    reasons = _reasons(said)
+    say(_verdict(reasons) if reasons else f"OK: {names}")
+    return NO if reasons else YES
 
 
 def run_why(config: ClientConfig, address: HostPort, output: str) -> int:
-    """The last events about one instance, each with its reason; 1 if there is none."""
-    answer = _ask(config.binders, Question.WHY, make_instance(config.type, address))
-    if answer is None:
+    """The last events about one instance, each with its reason; 1 if no binder has any."""
+    instance = make_instance(config.type, address)
+    said = ask_each(config.binders, lambda binder: _fetch(binder, Question.WHY, instance))
+    answered = [row for row in said if row.answer is not None]
+    complain(said, "answer", _HINT)
+    if not answered:
         return NO_BINDER
-    name = f"type {config.type} at {describe_address(address)}"
-    say(json.dumps(answer, indent=2) if output == "json" else _why_text(name, answer))
-    return YES if answer["held"] or answer["events"] else NO
+    knowing = [row for row in answered if row.answer and _is_known(row.answer)]
+    if output == "json":
+        first = (knowing or answered)[0]
+        say(json.dumps({"binder": first.binder} | (first.answer or {}), indent=2))
+    elif knowing:
+        name = _name(config.type, address)
+        say("\n\n".join(_why_text(name, row.binder, row.answer or {}) for row in knowing))
+    else:
+        names = ", ".join(row.binder for row in answered)
+        say(f"no record of {_name(config.type, address)} on binder {names}")
+    return YES if knowing else NO
 
 
-def _ask(
-    binders: tuple[HostPort, ...], question: Question, instance: bytes | None = None
-) -> dict[str, Any] | None:
-    addresses = resolve_any(binders)
-    for address in addresses:
-        text = fetch_text(address, question, instance)
-        if text is not None:
-            answer: dict[str, Any] = json.loads(text)
-            return answer
-    names = ", ".join(describe_address(address) for address in addresses)
-    print(
-        f"prr: no answer from {names}; is a binder running there? It tells programs on its own "
-        f"host only",
-        file=sys.stderr,
-    )
-    return None
+def _statuses(binders: tuple[HostPort, ...]) -> list[Said[Status]]:
+    said = ask_each(binders, _status)
+    if _odd_ones(said):
+        time.sleep(AGAIN)
+        said = ask_each(binders, _status)
+    return said
 
 
-def _status_text(status: dict[str, Any]) -> str:
-    names = {type_: name for name, type_ in service_names().items()}
-    synced = "synced" if status["synced"] else "waiting for its peers"
-    lines = [
-        f"binder {status['identity']}, up {status['uptime_s']:.0f} s, {synced}, "
-        f"{status['instances']} instances, digest {status['digest']}, {_kept(status['state'])}",
-        "",
-        as_table(
-            ("TYPE", "NAME", "UP", "SUSPECT", "BEING VERIFIED"),
-            [
-                (
-                    row["type"],
-                    names.get(row["type"]),
-                    row["up"],
-                    row["suspect"],
-                    row["being_verified"],
-                )
-                for row in status["types"]
-            ],
-        ),
-        "",
-        as_table(
-            ("PEER", "KIND", "HEARD S AGO", "ROUND TRIP MS", "AGREES"),
-            [
-                (
-                    row["address"],
-                    row["kind"],
-                    row["heard_s_ago"],
-                    row["round_trip_ms"],
-                    {True: "yes", False: "no", None: None}[row["agrees"]],
-                )
-                for row in status["peers"]
-            ],
-        ),
-        "",
-        as_table(("COUNT", "OF"), [(count, name) for name, count in status["counters"].items()]),
+def _status(binder: Address) -> Status | None:
+    return _fetch(binder, Question.STATUS)
+
+
+def _fetch(binder: Address, question: Question, instance: bytes | None = None) -> Status | None:
+    text = fetch_text(binder, question, instance)
+    answer: Status | None = None if text is None else json.loads(text)
+    return answer
+
+
+def _reasons(said: list[Said[Status]]) -> list[str]:
+    """Why the binders are not well, each with the binder's name if there are several."""
+    reasons = []
+    for row in said:
+        found = [row.why] if row.answer is None else row.answer.get("degraded", ["no word of it"])
+        reasons += [f"{row.binder}: {why}" if len(said) > 1 else why for why in found]
+    return reasons
+
+
+def _verdict(reasons: list[str]) -> str:
+    return f"DEGRADED: {'; '.join(reasons)}" if reasons else "OK"
+
+
+def _odd_ones(said: list[Said[Status]]) -> set[str]:
+    """The binders that know something else than most, or than the first where none are most."""
+    digests = {row.binder: row.answer["digest"] for row in said if row.answer}
+    if not digests:
+        return set()
+    ((usual, _),) = Counter(digests.values()).most_common(1)
+    return {binder for binder, digest in digests.items() if digest != usual}
+
+
+def _as_json(said: list[Said[Status]], reasons: list[str]) -> Status:
+    """The first answer's keys, whether all are well, and each binder's answer or null."""
+    first = next(row.answer for row in said if row.answer)
+    odd = _odd_ones(said)
+    every = [
+        {"binder": row.binder, "differs": row.binder in odd, "status": row.answer} for row in said
     ]
-    return "\n".join(lines)
+    return first | {"ok": not reasons, "degraded": reasons, "binders": every}
 
 
-def _kept(state: dict[str, Any] | None) -> str:
-    if state is None:
-        return "nothing kept on disk"
-    if state["failing"]:
-        return f"the disk fails ({state['failing']})"
-    return f"{state['unsaved']} changes not on disk yet" if state["unsaved"] else "all on disk"
+def _name(type_: int, address: HostPort) -> str:
+    name = type_names().get(type_)
+    return f"type {type_}{f' ({name})' if name else ''} at {describe_address(address)}"
 
 
-def _why_text(name: str, answer: dict[str, Any]) -> str:
-    state = "held" if answer["held"] else "not held"
+def _is_known(answer: Status) -> bool:
+    return bool(answer["held"] or answer["events"])
+
+
+def _why_text(name: str, binder: str, answer: Status) -> str:
+    state = "listed" if answer["held"] else "not listed"
     if answer["suspect"]:
         state += ", suspect: out of turn"
     rows = [(_clock(row["at"]), row["event"], row["why"]) for row in answer["events"]]
-    return f"{name} is {state}\n\n" + as_table(("AT", "EVENT", "WHY"), rows)
+    table = f"\n\n{as_table(('AT', 'EVENT', 'WHY'), rows)}" if rows else "; no event remembered"
+    return f"{name}, on binder {binder}: {state}{table}"
 
 
 def _clock(when: float) -> str:

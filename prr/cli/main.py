@@ -24,6 +24,7 @@ QUESTIONS = {
     "lookup": (TYPE_ARGUMENT, BINDERS),
     "list": (BINDERS,),
     "status": (BINDERS,),
+    "health": (BINDERS,),
     "why": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
 }
 """The verbs that ask and end, and the settings of each."""
@@ -117,7 +118,7 @@ def _server_config(flags: dict[str, Any]) -> ServerConfig:
 def _run_question(verb: str, flags: dict[str, Any]) -> int:
     """Ask, and end."""
     from prr.cli.ask import run_client, run_list, run_lookup
-    from prr.cli.inspect import run_status, run_why
+    from prr.cli.inspect import run_health, run_status, run_why
 
     settings = QUESTIONS[verb]
     values = gather("client", settings, flags)
@@ -127,11 +128,13 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
     address = values.pop("address", None)
     config = ClientConfig(**{"type": 0} | values)
     if verb == "lookup":
-        return run_lookup(config)
+        return run_lookup(config, flags["output"])
     if verb == "list":
         return run_list(config.binders, flags["output"])
     if verb == "status":
         return run_status(config.binders, flags["output"])
+    if verb == "health":
+        return run_health(config.binders)
     assert verb == "why"
     return run_why(config, address, flags["output"])
 
@@ -167,9 +170,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
             _add_setting(added, setting, _CONFIGS.get(verb, ClientConfig))
     lookup = _add_verb(verbs, "lookup", "ask once: prints ip:port")
     lookup.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
-    _add_setting(lookup, BINDERS)
+    _add_question(lookup)
     _add_question(_add_verb(verbs, "list", "print all that a binder knows"))
     _add_question(_add_verb(verbs, "status", "print how a binder is, and whom it hears"))
+    health = _add_verb(verbs, "health", "say in one line whether binders are well: 0 yes, 1 no")
+    _add_setting(health, BINDERS)
     why = _add_verb(verbs, "why", "print what happened to one instance")
     why.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
     why.add_argument("address", metavar="ADDRESS", help="ip:port of the instance")

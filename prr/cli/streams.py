@@ -7,14 +7,16 @@ from prr.cli.exits import NO_OUTPUT
 
 
 class OutputLost(Exception):
-    """stdout does not take what was found."""
+    """stdout does not take what was found; why, or nothing if nobody is left to be told."""
 
 
 def open_standard_streams() -> None:
     """Have descriptors 0 to 2 open, so that no socket gets one, and both outputs take any text."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(descriptor)
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest free descriptor is this one; who prints to 1 is to be told
+            os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
     for name, number in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w", closefd=False))
@@ -25,13 +27,16 @@ def say(text: str) -> None:
     """Print data to stdout, now. Raises OutputLost."""
     try:
         print(text, flush=True)
+    except BrokenPipeError as error:  # its reader has had enough, as `head` has
+        raise OutputLost from error
     except OSError as error:
         raise OutputLost(error.strerror) from error
 
 
 def give_up_output(error: OutputLost) -> int:
     """Say that the output is lost, where that can still be said; the exit code."""
-    print(f"prr: cannot write to stdout: {error}", file=sys.stderr)
+    if str(error):
+        print(f"prr: cannot write to stdout: {error}", file=sys.stderr)
     # What Python still holds for stdout would fail once more when it exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return NO_OUTPUT

@@ -1,0 +1,87 @@
+"""The status of binders as people read it: of one in full, of several in a row each."""
+
+from typing import Any
+
+from prr.cli.everyone import Said
+from prr.cli.settings import type_names
+from prr.cli.table import as_table
+
+
+def in_full(said: Said[dict[str, Any]]) -> str:
+    """All that one binder says of itself."""
+    status = said.answer or {}
+    names = type_names()
+    synced = "synced" if status["synced"] else "waiting for its peers"
+    return "\n".join(
+        [
+            f"binder {said.binder} ({status['identity']}), up {status['uptime_s']:.0f} s, "
+            f"{synced}, {status['instances']} instances, digest {status['digest']}, "
+            f"{_kept(status['state'])}",
+            "",
+            as_table(
+                ("TYPE", "NAME", "UP", "SUSPECT", "BEING VERIFIED"),
+                [
+                    (
+                        row["type"],
+                        names.get(row["type"]),
+                        row["up"],
+                        row["suspect"],
+                        row["being_verified"],
+                    )
+                    for row in status["types"]
+                ],
+            ),
+            "",
+            as_table(
+                ("PEER", "KIND", "STATE", "HEARD S AGO", "ROUND TRIP MS", "AGREES"),
+                [_peer_row(peer) for peer in status["peers"]],
+            ),
+            "",
+            as_table(
+                ("COUNT", "OF"), [(count, name) for name, count in status["counters"].items()]
+            ),
+        ]
+    )
+
+
+def in_rows(said: list[Said[dict[str, Any]]], odd: set[str]) -> str:
+    """Several binders; those that are `odd` know something else than the others."""
+    header = ("BINDER", "HEALTH", "UP S", "SYNCED", "INSTANCES", "PEERS UP", "DIGEST", "SAME")
+    return as_table(header, [_row(row, row.binder in odd) for row in said])
+
+
+def _row(said: Said[dict[str, Any]], is_odd: bool) -> tuple[object, ...]:
+    status = said.answer
+    if status is None:
+        return (said.binder, said.why, *[None] * 6)
+    up = sum(peer.get("state") in ("up", "quiet") for peer in status["peers"])
+    return (
+        said.binder,
+        "OK" if status.get("ok") else "DEGRADED",
+        f"{status['uptime_s']:.0f}",
+        "yes" if status["synced"] else "no",
+        status["instances"],
+        f"{up} of {len(status['peers'])}",
+        status["digest"],
+        "DIFFERS" if is_odd else "yes",
+    )
+
+
+def _peer_row(peer: dict[str, Any]) -> tuple[object, ...]:
+    state = peer.get("state")
+    return (
+        peer["address"],
+        peer["kind"],
+        state.upper() if state == "lost" else state,
+        peer["heard_s_ago"],
+        peer["round_trip_ms"],
+        {True: "yes", False: "no", None: None}[peer["agrees"]],
+    )
+
+
+def _kept(state: dict[str, Any] | None) -> str:
+    if state is None:
+        return "nothing kept on disk"
+    if state["failing"]:
+        return f"the disk fails ({state['failing']})"
+    return f"{state['unsaved']} changes not on disk yet" if state["unsaved"] else "all on disk"

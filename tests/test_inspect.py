@@ -146,9 +146,12 @@ def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, pe
 
 def test_output_that_nobody_takes_is_no_success_and_a_closed_pipe_no_noise(cluster):
     binder = cluster.binder()
-    command = [sys.executable, str(ROOT / "node.py"), "list", "--binder", binder.name]
-    closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True)
-    assert closed.returncode == 5
+    node = [sys.executable, str(ROOT / "node.py")]
+    command = [*node, "list", "--binder", binder.name]
+    for closing in (command, [*node, "--help"]):
+        closed = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *closing], capture_output=True)
+        assert closed.returncode == 5
+        assert closed.stderr.startswith(b"prr: cannot write to stdout")
     reading, writing = os.pipe()
     os.close(reading)
     cut = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE)

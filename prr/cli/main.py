@@ -16,7 +16,7 @@ from prr.cli.settings import (
     default_text,
     gather,
 )
-from prr.cli.streams import OutputLost, give_up_output, open_standard_streams
+from prr.cli.streams import OutputLost, give_up_output, open_standard_streams, say
 from prr.config import BadInput, BinderConfig, ClientConfig, ServerConfig
 
 QUESTIONS = {
@@ -33,7 +33,7 @@ _EPILOG = """\
 exit codes:
   0 yes, or stopped as asked     1 no such service     2 wrong usage     3 no binder answered
   4 the service did not answer, and the binder was told     5 stdout is closed or full
-  130 interrupted
+  6 status: a binder is degraded     130 interrupted
 
 A value comes from its flag, else from the environment (PRR_LISTEN, PRR_BINDERS, PRR_PEERS, ...),
 else from the file of --config (see conf/prr.toml), else it is the default."""
@@ -45,6 +45,7 @@ _EXAMPLES = {
     "lookup": "echo --binder 10.0.0.1:2222",
     "list": "--output json",
     "status": "--binder 127.0.0.1:2222",
+    "health": "--binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
     "why": "echo 10.0.0.7:4242",
     "demo": "",
 }
@@ -59,6 +60,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see {self.prog} --help")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Help is data: it goes to stdout, and is missed if it cannot."""
+        say(message.rstrip("\n"))
 
 
 class _VerbParser(_Parser):
@@ -172,7 +177,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     lookup.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
     _add_question(lookup)
     _add_question(_add_verb(verbs, "list", "print all that a binder knows"))
-    _add_question(_add_verb(verbs, "status", "print how a binder is, and whom it hears"))
+    _add_question(_add_verb(verbs, "status", "show the health of binders, and their peers"))
     health = _add_verb(verbs, "health", "say in one line whether binders are well: 0 yes, 1 no")
     _add_setting(health, BINDERS)
     why = _add_verb(verbs, "why", "print what happened to one instance")

@@ -33,13 +33,12 @@ class Deadlines(Generic[K]):
         if before is None or when < before:
             self._order += 1
             heappush(self._heap, (when, self._order, key))
-        if len(self._heap) > 2 * len(self._due) + _STALE_MIN:
-            self._heap = [(due, order, key) for order, (key, due) in enumerate(self._due.items())]
-            heapify(self._heap)
+        self._drop_stale()
 
     def cancel(self, key: K) -> None:
         """`key` is never due. No error if it had no deadline."""
-        self._due.pop(key, None)
+        if self._due.pop(key, None) is not None:
+            self._drop_stale()
 
     def first(self) -> float | None:
         """When the first key is due; None if none is."""
@@ -64,3 +63,8 @@ class Deadlines(Generic[K]):
         key = heappop(self._heap)[2]
         del self._due[key]
         return key
+
+    def _drop_stale(self) -> None:
+        if len(self._heap) > 2 * len(self._due) + _STALE_MIN:
+            self._heap = [(due, order, key) for order, (key, due) in enumerate(self._due.items())]
+            heapify(self._heap)

@@ -20,6 +20,7 @@ from tests.sim import adapter
 from tests.sim.checkers import Truth
 from tests.sim.disk import Disk
 from tests.sim.faults import Options
+from tests.sim.hostile import Hostile
 from tests.sim.lab2016 import LabBinder, make_lab_server
 from tests.sim.network import Host, Network
 from tests.sim.process import Process
@@ -62,6 +63,7 @@ class Cluster:
         places = {
             "binder": options.binders,
             "lab binder": options.lab_binders,
+            "hostile": int(options.hostile > 0),
             "server": options.servers,
         }
         for place, count in places.items():
@@ -85,6 +87,8 @@ class Cluster:
     def peers_of(self, binder: Address) -> tuple[Address, ...]:
         """The other binders, ours first."""
         everybody = (*self.binder_addresses, *self.lab_binder_addresses)
+        if self.options.hostile:
+            everybody += ((self._ip("hostile", 0), BINDER_PORT),)
         return tuple(address for address in everybody if address != binder)
 
     def live_binders(self) -> list[BinderProcess]:
@@ -125,6 +129,13 @@ class Cluster:
         binder = LabBinder(self, host, self._clock(), address, self.peers_of(address))
         self.lab_binders[index] = binder
         binder.start()
+
+    def start_hostile(self) -> Hostile:
+        """A hostile peer, which runs until it is ended."""
+        host = self._up("hostile", 0)
+        hostile = Hostile(self, host, self._clock(), (host.ip, BINDER_PORT))
+        hostile.start()
+        return hostile
 
     def start_server(self, index: int, type_: int) -> None:
         """A new server process, if none runs there."""
@@ -297,7 +308,7 @@ class Cluster:
         return Clock(self._rng.uniform(0, 1e6), 1 + self._rng.uniform(-drift, drift))
 
     def _ip(self, place: str, index: int) -> str:
-        network = {"binder": 0, "server": 1, "client": 2, "lab binder": 3}[place]
+        network = {"binder": 0, "server": 1, "client": 2, "lab binder": 3, "hostile": 4}[place]
         return f"10.0.{network}.{index + 1}"
 
 

@@ -90,6 +90,7 @@ class Options:
     quiet: bool  # after the faults nobody calls, so the binders notice alone
     lab_servers: float  # share of the servers that are of 2016, where nothing would lose them
     disk: bool = False  # binders keep what they know; no seed says so, a test does
+    hostile: float = 0.0  # of what a hostile peer says unasked; no seed says so, a test does
     lab_binders: int = 0  # binders of 2016 beside ours; no seed says so, a test does
 
     @property

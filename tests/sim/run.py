@@ -72,7 +72,10 @@ def under_faults(cluster: Cluster) -> None:
     weather = Weather(cluster.world, cluster.network, cluster.options)
     workload.start()
     weather.start()
+    hostile = cluster.start_hostile() if cluster.options.hostile else None
     cluster.world.run(cluster.options.seconds)
+    if hostile is not None:
+        hostile.end()
     workload.end()
     weather.end()
     cluster.heal()

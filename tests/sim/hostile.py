@@ -1,0 +1,182 @@
+"""A peer gone mad: it speaks our trailer, is believed as a binder of ours, and says what it likes.
+
+Counters from all round the circle, in its own name and in others'; that the living are gone and
+that there is what never was; digests that nobody has, and pages that never end. Nothing it says
+can be refused for its form. For a time; then it is gone, and what is left has to become equal and
+right without it.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from prr.wire.address import Address, Instance, make_instance
+from prr.wire.frames import (
+    Added,
+    Alive,
+    Complaint,
+    Frame,
+    ListRequest,
+    Removed,
+    Role,
+    ServiceList,
+    Unknown,
+)
+from prr.wire.trailer import DIGEST_BYTES, GROUPS, Trailer
+from prr.wire.versions import LEFT, Version, decode_versions, encode_removals, encode_versions
+from tests.sim.network import Host, Socket, read
+from tests.sim.process import Process
+from tests.sim.world import Clock
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster
+
+BUDGET = 150.0
+"""Virtual seconds after a hostile peer's end in which all binders are equal and right: a lease
+until its silence counts, and the brake, which lets three unheard-of go every half a minute where
+nobody confirms that they are silent."""
+
+REFUSED, SILENT = 24, 6
+"""Instances it makes up: so many at hosts that refuse a question, and at hosts that are not there.
+The latter are bound by the brake on silence, whatever else is done."""
+
+WORDS_MAX = 20  # in one list
+
+HALF = 1 << 63
+
+LIFT, LIFT_STEPS = 1 << 31, 8  # how far one honest-looking step goes, and how many it takes
+
+
+class Hostile(Process):
+    """One hostile peer at one address."""
+
+    role = Role.BINDER
+
+    def __init__(self, cluster: Cluster, host: Host, clock: Clock, address: Address) -> None:
+        super().__init__(cluster, host, clock)
+        self._rng = Random(f"{cluster.options.seed}/hostile")
+        self._identity = self._rng.getrandbits(32)
+        self._binders = cluster.binder_addresses
+        self._heard = {self._identity: 0}  # identities, and the last counter of each
+        self._made_up = [self._make_up("10.0.2.1", n + 1) for n in range(REFUSED)]
+        self._made_up += [self._make_up("10.0.7.7", n + 1) for n in range(SILENT)]
+        self._socket = Socket(cluster.network, address, self, self.receive)
+        self.sockets.append(self._socket)
+
+    def start(self) -> None:
+        self.world.note(self.name, "starts")
+        self._go_on()
+
+    def receive(self, data: bytes, source: Address) -> None:
+        frame = read(data, self.role)
+        if frame is None:
+            return
+        trailer = frame.trailer
+        if trailer is not None and trailer.binder is not None:
+            for version in decode_versions(trailer.versions or b""):
+                self._heard[version.home] = version.counter
+            self._heard.setdefault(trailer.binder, 0)
+        match frame:
+            case ListRequest():
+                if self._rng.random() < 0.8:
+                    self._send(self._list(trailer), source)
+            case Complaint() if trailer is not None:
+                opinion = self._rng.choice((Alive, Unknown))
+                self._send(opinion(trailer=self._trailer(nonce=trailer.nonce)), source)
+            case ServiceList() if trailer is not None and trailer.cursor:
+                self._send(self._question(), source)
+
+    def act(self, effects: list) -> None:
+        raise AssertionError("it has no core")
+
+    def _go_on(self) -> None:
+        say = self._rng.choice((self._added, self._removed, self._question, self._complaint))
+        told = self._binders if self._rng.random() < 0.3 else [self._rng.choice(self._binders)]
+        for binder in told:
+            self._send(say(), binder)
+        if self._rng.random() < 0.1:
+            self._lift(self._rng.choice(self._binders))
+        pause = self._rng.expovariate(self.cluster.options.hostile)
+        self.at(self.world.now + pause, self._go_on)
+
+    # What it says.
+
+    def _added(self) -> Frame:
+        return Added(
+            self._anybody(), trailer=self._trailer(versions=encode_versions(self._some(1)))
+        )
+
+    def _removed(self) -> Frame:
+        versions = encode_versions(self._some(1))
+        return Removed(self._anybody(), trailer=self._trailer(versions=versions))
+
+    def _lift(self, binder: Address) -> None:
+        """Lead one binder away from the others in steps, each of which might be an honest one."""
+        counter = max(self._heard.values())
+        for step in range(1, LIFT_STEPS + 1):
+            version = Version((counter + step * LIFT) % (2 * HALF), self._identity, 0)
+            trailer = self._trailer(versions=encode_versions([version]))
+            self._send(Added(self._anybody(), trailer=trailer), binder)
+
+    def _complaint(self) -> Frame:
+        """About one that lives: it asks for an opinion, and never hears it."""
+        return Complaint(self._anybody(), trailer=self._trailer(nonce=self._rng.getrandbits(64)))
+
+    def _question(self) -> Frame:
+        rng = self._rng
+        if rng.random() < 0.5:
+            return ListRequest(trailer=self._trailer(nonce=1, digest=rng.randbytes(DIGEST_BYTES)))
+        cursor = self._anybody() if rng.random() < 0.5 else None
+        group, buckets = rng.randrange(GROUPS), rng.getrandbits(64)
+        trailer = self._trailer(nonce=2, group=group, buckets=buckets, cursor=cursor)
+        return ListRequest(trailer=trailer)
+
+    def _list(self, asked: Trailer | None) -> Frame:
+        """The answer to a question: digests that nobody has, or words, and always more of them."""
+        rng = self._rng
+        if asked is None:
+            return ServiceList((), trailer=self._trailer())
+        words = {"nonce": asked.nonce}
+        if asked.group is None:
+            words["digest"] = rng.choice((asked.digest, rng.randbytes(DIGEST_BYTES)))
+            words["digests"] = rng.choice((None, rng.randbytes(DIGEST_BYTES * GROUPS)))
+            return ServiceList((), trailer=self._trailer(**words))
+        there = tuple(self._anybody() for _ in range(rng.randrange(WORDS_MAX)))
+        gone = [self._anybody() for _ in range(rng.randrange(WORDS_MAX))]
+        words["versions"] = encode_versions(self._some(len(there)))
+        words["removals"] = encode_removals(list(zip(gone, self._some(len(gone)), strict=True)))
+        words |= {"group": asked.group, "buckets": rng.getrandbits(64), "cursor": self._anybody()}
+        return ServiceList(there, trailer=self._trailer(**words))
+
+    def _some(self, count: int) -> list[Version]:
+        return [self._version() for _ in range(count)]
+
+    def _version(self) -> Version:
+        rng = self._rng
+        home = rng.choice((*self._heard, self._identity, rng.getrandbits(64)))
+        seen = rng.choice(list(self._heard.values()))
+        step = rng.choice((0, 1, -1, 1 << 16, HALF - 1, HALF, HALF + 1, rng.getrandbits(64)))
+        counter = rng.choice((0, 1, 2**64 - 1, rng.getrandbits(64), (seen + step) % 2**64))
+        return Version(counter, home, rng.choice((0, LEFT, 2, rng.getrandbits(32))))
+
+    def _anybody(self) -> Instance:
+        """One that lives, or died, or never was."""
+        known = sorted(self.cluster.truth.up)
+        if known and self._rng.random() < 0.5:
+            return self._rng.choice(known)
+        return self._rng.choice(self._made_up)
+
+    def _make_up(self, ip: str, port: int) -> Instance:
+        return make_instance(self._rng.choice(self.cluster.options.types), (ip, port))
+
+    def _trailer(self, **words: object) -> Trailer:
+        """Mostly in its own name, now and then in another binder's."""
+        identity = self._identity
+        if self._rng.random() < 0.1:
+            identity = self._rng.choice(list(self._heard))
+        return Trailer(binder=identity, **words)
+
+    def _send(self, frame: Frame, target: Address) -> None:
+        self.trace("->", frame, target)
+        self._socket.send(self.encode(frame), target)

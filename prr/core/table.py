@@ -11,8 +11,9 @@ search for garbage would walk through each of them, a third of a second for a mi
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import islice
 from typing import TypeAlias
 from zlib import crc32
 
@@ -21,13 +22,18 @@ from prr.core.effects import Word
 from prr.core.neighbours import Neighbours
 from prr.wire.address import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
-from prr.wire.versions import HOME, Version, decode_version, encode_home, encode_version, home_in
+from prr.wire.versions import HOME, Version, decode_version, encode_version, home_in
 
 Entry: TypeAlias = tuple[Instance, bytes, int, int]
 """An instance, its encoded version, `hash_of` both, and its bucket."""
 
 BUCKETS = GROUPS * GROUPS
 """24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
+
+Place: TypeAlias = tuple[int, int]
+"""A bucket, and how many of its entries have been passed."""
+
+START: Place = (0, 0)
 
 
 class Table:
@@ -146,13 +152,27 @@ class Table:
         """The instances present at the same address as `instance`, which may be one of them."""
         return self._neighbours.at_address(instance, bucket_of(instance))
 
-    def at_homes(self, homes: set[int]) -> Iterator[Instance]:
-        """The instances whose home is one of `homes`. The table must not change meanwhile."""
-        encoded = set(map(encode_home, homes))
-        for bucket in self._present:
-            for instance, data in bucket.items():
-                if data[HOME] in encoded:
-                    yield instance
+    def at_homes(
+        self, homes: set[bytes], place: Place, size: int, looks: int
+    ) -> tuple[list[Instance], Place | None]:
+        """At most `size` instances whose home is one of `homes` (encoded), from `place` on, and
+        where to go on, None at the end. At most `looks` entries and buckets are looked at.
+
+        Who walks from START to the end sees what was there all the while; not all, perhaps, of a
+        bucket that lost some.
+        """
+        found, (bucket, passed) = list[Instance](), place
+        while bucket < BUCKETS:
+            for instance, data in islice(self._present[bucket].items(), passed, None):
+                if looks <= 0 or len(found) == size:
+                    return found, (bucket, passed)
+                looks, passed = looks - 1, passed + 1
+                if data[HOME] in homes:
+                    found.append(instance)
+            bucket, passed, looks = bucket + 1, 0, looks - 1
+            if looks <= 0 and bucket < BUCKETS:
+                return found, (bucket, 0)
+        return found, None
 
     def digest(self) -> bytes:
         """The digest of all that is present."""

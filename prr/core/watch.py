@@ -130,9 +130,10 @@ class Watch:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
-        parts = (self._verifications, self._homes, self._backlog)
-        pending = [part.deadline() for part in parts]
-        if not self._verifications.busy:  # else they wait until there is room
+        has_room = not self._verifications.busy
+        pending = [self._verifications.deadline(), self._backlog.deadline()]
+        pending.append(self._homes.deadline(has_room))
+        if has_room:  # else they wait until there is
             pending += [self._leases.first(), self._rechecks.first()]
         return min((when for when in pending if when is not None), default=None)
 
@@ -180,7 +181,7 @@ class Watch:
     def _scan(self, now: float) -> list[Effect]:
         """Verify the instances whose home has been silent for a lease, a number at a time."""
         effects: list[Effect] = []
-        for instance in self._homes.scan(now):
+        for instance in self._homes.scan(now, not self._verifications.busy):
             if instance not in self._verifications and instance not in self._rechecks:
                 effects += self._doubts.verify(instance, now)
         return effects

@@ -6,7 +6,7 @@ from itertools import count
 from random import Random
 
 from prr.core.binder import Binder
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send
+from prr.core.effects import Answer, Effect, Event, Outcome, Probe, Report, Send
 from prr.wire.address import Address, Instance, make_instance
 from prr.wire.codec import decode, encode
 from prr.wire.frames import TABLE, Added, Form, Frame, Removed, Role
@@ -21,7 +21,13 @@ def at(type_: int, ip: str, port: int) -> Instance:
 
 def sent(effects: list[Effect]) -> list[tuple[Frame, Address]]:
     """The frames among `effects` and whom they go to, in order."""
-    return [(effect.frame, effect.target) for effect in effects if isinstance(effect, Send)]
+    answers = [
+        Send(decode(effect.data, Role.CLIENT), effect.target)
+        if isinstance(effect, Answer)
+        else effect
+        for effect in effects
+    ]
+    return [(effect.frame, effect.target) for effect in answers if isinstance(effect, Send)]
 
 
 def probes(effects: list[Effect]) -> list[Probe]:
@@ -115,7 +121,7 @@ def random_trailer(rng: Random) -> Trailer | None:
 
 def forms_for(role) -> list[Form]:
     """The forms that may reach `role`."""
-    return [form for form in TABLE if role in {receiver for _, receiver in form.routes}]
+    return [form for form in TABLE if role in {route.receiver for route in form.routes}]
 
 
 def say(

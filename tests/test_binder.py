@@ -9,8 +9,8 @@ import pytest
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.effects import SILENT_EVENTS, Event, Outcome, Stop
+from prr.core.lookups import WAITING_MAX
 from prr.core.peers import Kind
-from prr.core.waiting import WAITING_MAX
 from prr.wire.address import address_of, type_of
 from prr.wire.codec import decode, encode
 from prr.wire.fields import LIST_INSTANCES_MAX

@@ -9,7 +9,7 @@ import pytest
 
 from prr.config import WireForm
 from prr.core.binder import Binder
-from prr.core.effects import Send
+from prr.core.effects import Answer
 from prr.core.turns import NOBODY
 from prr.shell.crew import Crew
 from prr.shell.datagrams import Datagrams
@@ -150,10 +150,10 @@ def test_the_short_way_answers_what_the_long_way_answers(wire, seed):
         types = bytes(rng.choice((0, 1, 2, 3, 9)) for _ in range(rng.randrange(2 * BURST_MAX)))
         by_hand = []
         for type_ in types:
-            sent = [e for e in long.handle(Lookup(type_), PEER, 0.0) if isinstance(e, Send)]
+            sent = [e for e in long.handle(Lookup(type_), PEER, 0.0) if isinstance(e, Answer)]
             if not sent:
                 break  # it has to wait, which is left to the long way
-            by_hand.append(encode(sent[0].frame))
+            by_hand.append(sent[0].data)
         answers = short.look_up(types)
         assert list(answers.datagrams()) == by_hand
         assert len(by_hand) == len(types) or number < 20

@@ -8,7 +8,7 @@ import pytest
 
 from prr.config import WireForm
 from prr.core.binder import Binder
-from prr.core.effects import Probe, Send
+from prr.core.effects import Answer, Probe, Send
 from prr.wire.address import address_of
 from prr.wire.codec import decode, encode
 from prr.wire.frames import ListRequest, Role, ServiceList, Verify
@@ -53,6 +53,8 @@ class Outbox:
                     self.hellos += 1  # what a program of 2016 answers bare, like the other one
                 case Send(frame=frame, target=target):
                     self._put(target, encode(frame))
+                case Answer(data=data, target=target):
+                    self._put(target, data)
                 case Probe(instance=instance):
                     self._put(address_of(instance), encode(Verify()))
 

@@ -21,20 +21,20 @@ def layout(form):
 
 
 def routes(form):
-    """Who sends it to whom."""
-    return ", ".join(f"{sender} → {receiver}" for sender, receiver in form.routes)
+    """Who sends it to whom, and what makes the receiver believe that."""
+    return ", ".join(f"{route.sender} → {route.receiver} ({route.claim})" for route in form.routes)
 
 
 def frames():
     return table(
-        ["code", "name", "layout", "from → to", "when"],
+        ["code", "name", "layout", "from → to (believed if)", "when"],
         [[form.code, form.name, layout(form), routes(form), form.when] for form in TABLE],
     )
 
 
 def frames_in_short():
     return table(
-        ["code", "name", "from → to", "when"],
+        ["code", "name", "from → to (believed if)", "when"],
         [[form.code, form.name, routes(form), form.when] for form in TABLE],
     )
 

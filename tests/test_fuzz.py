@@ -33,7 +33,7 @@ from prr.wire.frames import (
 )
 from prr.wire.trailer import Trailer
 from prr.wire.versions import encode_removals, encode_version, encode_versions
-from tests.cores import at, forms_for, random_frame, random_version
+from tests.cores import at, forms_for, random_frame, random_version, sent
 
 DATAGRAMS = 1_000_000
 DATAGRAMS_MIN = 20_000
@@ -183,7 +183,7 @@ class BinderUnderFire(Target):
         effects = self._core.handle(frame, source, self.now)
         self.act(effects)
         if source not in PEERS:
-            answers = [one for one in effects if isinstance(one, Send) and one.target == source]
+            answers = [to for _, to in sent(effects) if to == source]
             assert len(answers) <= 1
         if self._asked and self.rng.getrandbits(3) == 0:
             probe = self._asked.pop(self.rng.randrange(len(self._asked)))

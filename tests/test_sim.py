@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from prr.core import binder, brake, liveness, replication, verdicts, verification
-from prr.core.effects import Outcome
+from prr.core.effects import Answer, Outcome
 from prr.core.gossip import Gossip
 from prr.core.liveness import Liveness
 from prr.core.members import Members, News
@@ -281,7 +281,7 @@ def serves_a_healthy_lookup() -> bool:
     client = "10.0.0.9", 9
     answers = core.handle(Lookup(7), client, 0.0)
     by_hand = [encode(Found(server)) for server in servers]
-    return named == by_hand and answers == [binder.Send(Found(servers[0]), client)]
+    return named == by_hand and answers == [Answer(encode(Found(servers[0])), client)]
 
 
 @pytest.mark.parametrize("switch_off", [off for off, _ in OFF], ids=lambda off: off.__name__)

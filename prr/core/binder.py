@@ -1,14 +1,15 @@
 """The binder: what to do about each frame, and when time passes.
 
 The rules about one instance in doubt are in `watch`, those about versions in `members`, those
-about other binders' words in `hearsay`, and how they are asked in `replication`; here is who may
-say what, and which of them it goes to.
+about other binders' words in `hearsay`, and how they are asked in `replication`; here is which of
+them a frame goes to. Who may say what is a column of the frame table.
 """
 
 from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 from typing import Any
 
 from prr.config import Limits, WireForm
+from prr.core.claims import sender_of
 from prr.core.effects import (
     Effect,
     Event,
@@ -22,6 +23,7 @@ from prr.core.effects import (
     stray,
 )
 from prr.core.hearsay import Hearsay
+from prr.core.lookups import Lookups
 from prr.core.members import Members
 from prr.core.peers import PEERS_MAX, Peer, Peers
 from prr.core.registry import Registry
@@ -29,31 +31,23 @@ from prr.core.replication import Replication
 from prr.core.restoring import Restoring
 from prr.core.status import status_of, summary_of
 from prr.core.subscriptions import Subscriptions
-from prr.core.turns import NOBODY
-from prr.core.waiting import WaitingLookups
 from prr.core.watch import Watch
-from prr.wire.address import (
-    Address,
-    Instance,
-    address_of,
-    describe_address,
-)
+from prr.wire.address import Address, Instance, describe_address
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
     Added,
     Alive,
     Complaint,
-    Found,
-    FoundInstance,
     Frame,
     ListRequest,
     Lookup,
     Removed,
+    Role,
     ServiceList,
     Subscribe,
     Unknown,
 )
-from prr.wire.runs import AnswerRun, encode_found_instance_run, encode_found_run
+from prr.wire.runs import AnswerRun
 from prr.wire.trailer import Question, Trailer
 
 LEASE = 15.0
@@ -93,12 +87,11 @@ class Binder:
         self._own_ips = own_ips
         self._expects_peers = expects_peers
         self._is_started = not keeps
-        self._wire = wire
         self._peers = Peers(peers)
         self._members = Members(identity, limits, self._peers, own_ips)
         self._watch = Watch(self._members, self._peers, limits, lease, rng)
         self._hearsay = Hearsay(self._members, self._watch)
-        self._waiting = WaitingLookups()
+        self._lookups = Lookups(self._members.registry.turns, wire)
         self._subscriptions = Subscriptions(self._members, self._watch, keeps)
         self._replication = Replication(self._members, self._peers, wire)
         if keeps:
@@ -167,10 +160,7 @@ class Binder:
         other, without the frames. They end at the first look-up that has to wait, since the type
         is not known yet: that one is for `handle`.
         """
-        found = self.registry.turns.next(types, self.is_ready)
-        if self._wire is WireForm.SPEC:
-            return encode_found_run(found)
-        return encode_found_instance_run(found)
+        return self._lookups.answers(types, self.is_ready)
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""
@@ -178,38 +168,47 @@ class Binder:
 
     def _handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         peer = self._peers.get(source)
-        if peer is None:
-            return self._handle_anybody(frame, source, now)
-        heard = self._replication.heard(peer, frame, now)
-        effects = self._handle_peer(frame, peer, now)
-        if effects is None:
-            effects = self._handle_anybody(frame, source, now)
-        return heard + effects
+        heard = [] if peer is None else self._replication.heard(peer, frame, now)
+        match sender_of(frame, source, peer is not None, self._own_ips):
+            case Role.CLIENT:
+                return heard + self._handle_client(frame, source, now)
+            case Role.SERVER:
+                return heard + self._handle_server(frame, source, now)
+            case Role.BINDER:
+                assert peer is not None
+                return heard + self._handle_peer(frame, peer, now)
+            case None:
+                return [*heard, stray(frame, source)]
 
-    def _handle_anybody(self, frame: Frame, source: Address, now: float) -> list[Effect]:
-        """Decide about what may come from anywhere."""
+    def _handle_client(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         match frame:
             case Lookup(type=type_):
-                return self._look_up(type_, source)
+                return self._lookups.answer(type_, source, self.is_ready)
             case Complaint(instance=instance):
                 return self._complaint(instance, source, now)
+            case ListRequest():
+                return self._list(frame, source)
+            case _:
+                raise AssertionError(f"no rule for {frame} of a client")
+
+    def _handle_server(self, frame: Frame, source: Address, now: float) -> list[Effect]:
+        match frame:
             case Subscribe() if source[1] != 0:  # else nobody can be reached there
                 return self._subscriptions.subscribe(frame, source, now)
             case Alive(trailer=Trailer(nonce=None, types=bytes(types), start=int()) as trailer):
                 # A server asks whether this binder is ours: one of 2016 drops the frame.
-                return self._handle(Subscribe(types[0], trailer=trailer), source, now)
-            case Removed(instance=instance) if source == address_of(instance):
+                asking = Subscribe(types[0], trailer=trailer)
+                return self._handle_server(asking, source, now)
+            case Subscribe() | Alive():
+                return [stray(frame, source)]
+            case Removed(instance=instance):
                 if not self.is_ready and instance not in self.registry:
                     return []  # it cannot say that this one is gone; another binder may
                 return self._subscriptions.withdrawn(instance, source, now)
-            case ListRequest() if source[0] in self._own_ips or source[0].startswith("127."):
-                return self._list(frame, source)
             case _:
-                return [stray(frame, source)]
+                raise AssertionError(f"no rule for {frame} of a server")
 
-    def _handle_peer(self, frame: Frame, peer: Peer, now: float) -> list[Effect] | None:
-        """Decide about what only another binder may say; None if anybody may."""
-        nonce = frame.trailer.nonce if frame.trailer else None
+    def _handle_peer(self, frame: Frame, peer: Peer, now: float) -> list[Effect]:
         match frame:
             case ListRequest():
                 return self._replication.answer(frame, peer, now)
@@ -219,14 +218,16 @@ class Binder:
                 return self._hearsay.added(frame, peer, now)
             case Removed():
                 return self._hearsay.removed(frame, peer, now)
-            case Complaint(instance=instance) if nonce is not None:
+            case Complaint(instance=instance, trailer=Trailer(nonce=int(nonce))):
                 if instance not in self.registry:
                     return []  # it is no witness
                 return self._watch.ask_for_peer(instance, peer.address, nonce, now)
-            case Alive() | Unknown() if nonce is not None:
-                return self._watch.opinion(peer.address, nonce, isinstance(frame, Alive), now)
+            case Alive(trailer=Trailer(nonce=int(nonce))):
+                return self._watch.opinion(peer.address, nonce, True, now)
+            case Unknown(trailer=Trailer(nonce=int(nonce))):
+                return self._watch.opinion(peer.address, nonce, False, now)
             case _:
-                return None
+                raise AssertionError(f"no rule for {frame} of a binder")
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
@@ -249,22 +250,9 @@ class Binder:
 
     # The rules, in the order of the frame table.
 
-    def _look_up(self, type_: int, source: Address) -> list[Effect]:
-        found = self.registry.turns.next((type_,), self.is_ready)
-        if not found:
-            # Before it has heard its peers a binder does not know what does not exist.
-            self._waiting.add(type_, source)
-            return []
-        if found[0] == NOBODY:
-            return [Send(Unknown(), source)]
-        if self._wire is WireForm.LAB2016:
-            return [Send(FoundInstance(found[0]), source)]
-        return [Send(Found(address_of(found[0])), source)]
-
     def _answer_waiting(self) -> list[Effect]:
         """Answer those who had to wait, once the peers have told what they know."""
-        asked = self._waiting.take_all() if self.is_ready else []
-        return [effect for type_, source in asked for effect in self._look_up(type_, source)]
+        return self._lookups.answer_waiting() if self.is_ready else []
 
     def _complaint(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         if instance not in self.registry:

@@ -56,6 +56,14 @@ class Send:
     target: Address
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Send the answer to a lookup, ready as it is, from the node's own socket."""
+
+    data: bytes
+    target: Address
+
+
 Word: TypeAlias = tuple[Version, bool]
 """The last word about an instance: its version, and whether the instance is present."""
 
@@ -171,4 +179,4 @@ class Stop:
     why: str
 
 
-Effect: TypeAlias = Send | Persist | Confirm | Probe | Report | Tell | Stop
+Effect: TypeAlias = Send | Answer | Persist | Confirm | Probe | Report | Tell | Stop

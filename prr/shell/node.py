@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import gevent
 import gevent.event
@@ -19,6 +19,7 @@ from gevent.hub import get_hub
 
 from prr.core.binder import Binder
 from prr.core.effects import (
+    Answer,
     Confirm,
     Effect,
     Outcome,
@@ -162,27 +163,34 @@ class Node:
     def act(self, effects: list[Effect]) -> None:
         """Do what the core has decided, then see when it wants to be asked again."""
         for effect in effects:
-            match effect:
-                case Send():
-                    self._outbox.send(encode(effect.frame), effect.target)
-                case Persist():
-                    assert self._state is not None
-                    self._state.keep(effect)
-                case Confirm():
-                    assert self._state is not None
-                    answer = partial(self._outbox.send, encode(effect.frame), effect.target)
-                    self._state.once_kept(effect.instance, answer)
-                case Probe():
-                    self._prober.ask(effect)
-                case Report():
-                    self._report(effect)
-                case Tell():
-                    assert self._teller is not None
-                    told = self._teller.answer(effect)
-                    self._outbox.send(encode(told.frame), told.target)
-                case Stop():
-                    self._stopped.set(effect)
+            self._do(effect)
         self._alarm.set()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._outbox.send(encode(effect.frame), effect.target)
+            case Answer():
+                self._outbox.send(effect.data, effect.target)
+            case Persist():
+                assert self._state is not None
+                self._state.keep(effect)
+            case Confirm():
+                assert self._state is not None
+                answer = partial(self._outbox.send, encode(effect.frame), effect.target)
+                self._state.once_kept(effect.instance, answer)
+            case Probe():
+                self._prober.ask(effect)
+            case Report():
+                self._report(effect)
+            case Tell():
+                assert self._teller is not None
+                told = self._teller.answer(effect)
+                self._outbox.send(encode(told.frame), told.target)
+            case Stop():
+                self._stopped.set(effect)
+            case _:
+                assert_never(effect)
         if not self._vitals.is_ready:
             self._see_if_ready()
 

@@ -13,7 +13,7 @@ _CODES = {form.code for form in TABLE}
 _FORM_BY_FRAME = {form.frame: form for form in TABLE}
 _FORMS_BY_RECEIVER: dict[tuple[Role, int], list[Form]] = defaultdict(list)
 for _form in TABLE:
-    for _receiver in dict.fromkeys(receiver for _, receiver in _form.routes):
+    for _receiver in dict.fromkeys(route.receiver for route in _form.routes):
         _FORMS_BY_RECEIVER[_receiver, _form.code].append(_form)
 
 

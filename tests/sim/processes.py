@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prr.core.binder import Binder
 from prr.core.client import Client
-from prr.core.effects import Confirm, Effect, Outcome, Persist, Probe, Report, Send, Stop
+from prr.core.effects import Answer, Confirm, Effect, Outcome, Persist, Probe, Report, Send, Stop
 from prr.core.server import Server
 from prr.wire.address import Address, Instance, address_of, describe, make_instance
 from prr.wire.frames import Frame, Removed, Role, Subscribe
@@ -106,6 +106,8 @@ class BinderProcess(Process):
             match effect:
                 case Send(frame=frame, target=target):
                     self._send(frame, target)
+                case Answer(data=data, target=target):
+                    self._send(read(data, Role.CLIENT), target)
                 case Persist():
                     self.disk.write(effect)
                     takes = self.disk.rng.uniform(*COMMIT_TAKES)

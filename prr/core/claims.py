@@ -1,0 +1,40 @@
+"""As whom a binder believes the sender of a frame: the routes of the frame table, read."""
+
+from typing import assert_never
+
+from prr.wire.address import Address, address_of, is_loopback
+from prr.wire.frames import TABLE, Claim, Frame, Removed, Role
+
+_ROUTES = {
+    form.frame: [route for route in form.routes if route.receiver is Role.BINDER] for form in TABLE
+}
+
+
+def sender_of(frame: Frame, source: Address, is_peer: bool, own_ips: frozenset[str]) -> Role | None:
+    """The role of who sent `frame` from `source`, by the first route whose claim it meets; None if
+    it meets none. `own_ips` are the binder's."""
+    for route in _ROUTES[type(frame)]:
+        if _meets(route.claim, frame, source, is_peer, own_ips):
+            return route.sender
+    return None
+
+
+def _meets(
+    claim: Claim, frame: Frame, source: Address, is_peer: bool, own_ips: frozenset[str]
+) -> bool:
+    match claim:
+        case Claim.ANYBODY:
+            return True
+        case Claim.PEER:
+            return is_peer
+        case Claim.PEER_WITH_NONCE:
+            return is_peer and frame.trailer is not None and frame.trailer.nonce is not None
+        case Claim.NAMED:
+            assert isinstance(frame, Removed)
+            return source == address_of(frame.instance)
+        case Claim.LOCAL:
+            return source[0] in own_ips or is_loopback(source[0])
+        case Claim.ASKED:
+            return False  # questions leave from sockets of their own
+        case _:
+            assert_never(claim)

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.provenance import provenance
 from prr.cli.exits import NO_BINDER, USAGE, YES
@@ -43,25 +43,31 @@ def run(
     return YES
 
 
-def parser_for(name: str, doc: str, seconds: float) -> argparse.ArgumentParser:
-    """A parser with what every benchmark has; `seconds` is what it takes unless told otherwise."""
+class Flag(NamedTuple):
+    """A flag that takes a whole number from 1 to `most`."""
+
+    name: str
+    default: int | None  # None: the help says what is meant
+    most: int
+    what: str
+
+    def parse(self, text: str) -> int:
+        """The number; ValueError says what is wrong with it."""
+        if (count := parse_count(text)) > self.most:
+            raise ValueError(f"{count}; write {self.most} at most")
+        return count
+
+
+def parser_for(name: str, doc: str, seconds: float, *flags: Flag) -> argparse.ArgumentParser:
+    """A parser with what every benchmark has, and `flags`; it takes `seconds` unless told."""
     parser = argparse.ArgumentParser(prog=name, description=doc.splitlines()[0])
     parser.add_argument("--seconds", type=said_well(_parse_seconds), default=seconds, metavar="S")
     parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
+    for flag in flags:
+        what = flag.what if flag.default is None else f"{flag.what} ({flag.default})"
+        kind = said_well(flag.parse)
+        parser.add_argument(flag.name, type=kind, default=flag.default, metavar="N", help=what)
     return parser
-
-
-def add_count(
-    parser: argparse.ArgumentParser, flag: str, default: int | None, most: int, what: str
-) -> None:
-    """A flag that takes a whole number from 1 to `most`."""
-
-    def parse(text: str) -> int:
-        if (count := parse_count(text)) > most:
-            raise ValueError(f"{count}; write {most} at most")
-        return count
-
-    parser.add_argument(flag, type=said_well(parse), default=default, metavar="N", help=what)
 
 
 def add_type(parser: argparse.ArgumentParser) -> None:

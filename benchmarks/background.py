@@ -3,10 +3,15 @@
 import math
 import socket
 import struct
-from collections import deque
+import time
+from collections.abc import Callable
+from itertools import count
 
-from benchmarks.tally import Right, right_answers
-from prr.wire.address import Address, Instance, make_instance
+import gevent
+from gevent.pool import Group
+
+from benchmarks.tally import Load
+from prr.wire.address import Instance, make_instance, type_of
 from prr.wire.codec import encode
 from prr.wire.frames import Complaint, Subscribe
 
@@ -22,99 +27,87 @@ CYCLE = 1.05
 WARM_UP = 2 * CYCLE
 """Seconds after which as many verifications are under way as are meant to be."""
 
+RESERVE = 10.0
+"""Seconds beyond those of the load for which there are subscribers: it takes a while to start."""
+
 _IP_PKTINFO = 8  # linux/in.h
 
 
 class Background:
-    """Subscriptions at a rate, and a number of verifications under way, while `step` is called.
+    """Subscriptions at a rate, and a number of verifications under way, until it is closed.
 
     The subscribers are new ones each time and are never asked. The silent ones subscribe, are
     complained about, never answer, and subscribe again once that is found. Nothing is ever read
-    here: it is the same work for the sender whether there is a binder at `target` or a sink.
+    here: it is the same work for the sender whether there is a binder or a sink.
     """
 
-    def __init__(
-        self,
-        target: Address,
-        types: bytes,
-        right: Right,
-        subscriptions_per_second: int,
-        verifications: int,
-    ) -> None:
-        """The answers that name those who subscribe are added to `right`."""
-        self.instances: set[Instance] = set()
-        """All that have subscribed."""
-        self._right = right
-        self.is_idle = not (subscriptions_per_second or verifications)
-        self._target = target
-        self._types = types
-        self._pause = 1 / subscriptions_per_second if subscriptions_per_second else math.inf
+    def __init__(self, load: Load) -> None:
+        self.subscribed: set[Instance] = set()
+        self._target = load.sink or load.targets[0]
+        self._types = load.types
+        self._tasks = Group()
         self._subscribers = _open("0.0.0.0")
-        self._subscribed = 0
-        self._subscribe_at: float | None = None
-        count = math.ceil(verifications * CYCLE / VERIFICATION)
-        self._silent = deque(_open("127.0.0.1") for _ in range(count))
-        self._accuse_pause = CYCLE / count if count else math.inf
-        self._accuse_at = 0.0
-        self._accused: deque[tuple[float, bytes]] = deque()  # when to complain, and the complaint
+        rate = load.subscriptions_per_second
+        most = math.ceil(rate * (load.seconds + RESERVE))
+        self._new = [self._subscriber(number) for number in range(most)]
+        silent = math.ceil(load.verifications * CYCLE / VERIFICATION)
+        self._silent = [_open("127.0.0.1") for _ in range(silent)]
+        if rate:
+            self._tasks.spawn(self._pace, rate, self._subscribe_new)
+        if silent:
+            self._tasks.spawn(self._pace, silent / CYCLE, self._accuse_next)
+            gevent.sleep(WARM_UP)
 
-    def step(self, now: float) -> bool:
-        """Do the first of what is due by `now`; whether there was anything.
-
-        That is one datagram, since whatever else the caller does waits for it. Safe to call too
-        often.
-        """
-        if self._subscribe_at is None:
-            self._subscribe_at = now + self._pause
-            self._accuse_at = now + self._accuse_pause
-        if self._accused and self._accused[0][0] <= now:
-            self._subscribers.sendto(self._accused.popleft()[1], self._target)
-        elif self._subscribe_at <= now:
-            self._subscribe_at += self._pause
-            self._subscribe_new()
-        elif self._accuse_at <= now:
-            self._accuse_at += self._accuse_pause
-            self._accused.append((now + PAUSE, encode(Complaint(self._subscribe_silent()))))
-        else:
-            return False
-        return True
+    @property
+    def instances(self) -> set[Instance]:
+        """All that subscribe sooner or later."""
+        return {*self._new, *map(self._silent_instance, self._silent)}
 
     def close(self) -> None:
-        """Give the ports back."""
+        """End it, and give the ports back."""
+        self._tasks.kill()
         for one in (self._subscribers, *self._silent):
             one.close()
 
-    def _subscribe_new(self) -> None:
-        """One more, at an address of its own: a socket of its own costs three times as much."""
-        number = self._subscribed
-        self._subscribed += 1
-        ip = bytes((127, 64 + (number >> 16), number >> 8 & 255, number & 255))
-        source = struct.pack("=i4s4x", 0, ip)  # struct in_pktinfo
-        type_ = self._types[number % len(self._types)]
+    def _pace(self, rate: float, act: Callable[[int], None]) -> None:
+        """Do it so often a second, each time at its moment or late."""
+        began_at = time.perf_counter()
+        for number in count():
+            gevent.sleep(max(0.0, began_at + number / rate - time.perf_counter()))
+            act(number)
+
+    def _subscriber(self, number: int) -> Instance:
+        """Each has an address of its own: a socket of its own costs three times as much."""
+        ip = f"127.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+        port = self._subscribers.getsockname()[1]
+        return make_instance(self._types[number % len(self._types)], (ip, port))
+
+    def _subscribe_new(self, number: int) -> None:
+        if number >= len(self._new):
+            return
+        one = self._new[number]
+        source = struct.pack("=i4s4x", 0, one[1:5])  # struct in_pktinfo
         self._subscribers.sendmsg(
-            [encode(Subscribe(type_))],
+            [encode(Subscribe(type_of(one)))],
             [(socket.IPPROTO_IP, _IP_PKTINFO, source)],
             0,
             self._target,
         )
-        port = self._subscribers.getsockname()[1]
-        self._note(make_instance(type_, (".".join(map(str, ip)), port)))
+        self.subscribed.add(one)
 
-    def _subscribe_silent(self) -> Instance:
-        """The one whose turn it is, again."""
-        silent = self._silent[0]
-        self._silent.rotate(-1)
+    def _silent_instance(self, silent: socket.socket) -> Instance:
         address = silent.getsockname()
-        type_ = self._types[address[1] % len(self._types)]  # always the same
-        silent.sendto(encode(Subscribe(type_)), self._target)
-        instance = make_instance(type_, address)
-        self._note(instance)
-        return instance
+        return make_instance(self._types[address[1] % len(self._types)], address)
 
-    def _note(self, instance: Instance) -> None:
-        if instance not in self.instances:
-            self.instances.add(instance)
-            self._right |= right_answers([instance])
+    def _accuse_next(self, number: int) -> None:
+        self._tasks.spawn(self._accuse, self._silent[number % len(self._silent)])
+
+    def _accuse(self, silent: socket.socket) -> None:
+        one = self._silent_instance(silent)
+        silent.sendto(encode(Subscribe(type_of(one))), self._target)
+        self.subscribed.add(one)
+        gevent.sleep(PAUSE)
+        self._subscribers.sendto(encode(Complaint(one)), self._target)
 
 
 def _open(ip: str) -> socket.socket:

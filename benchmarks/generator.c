@@ -1,18 +1,25 @@
-/* One question asked in a closed loop, of every system alike, so that none has a better asker.
+/* Questions in bulk, to every system alike, so that none has a better asker.
  *
- *   generator udp|tcp|h2 PORT SECONDS SOCKETS DEPTH HELLO QUESTION EXPECTED
+ *   generator HOW TARGETS SECONDS SOCKETS IN_FLIGHT RATE HELLO QUESTIONS EXPECTED < RIGHT
  *
- * SOCKETS connected sockets on loopback, DEPTH questions in flight on each. The last three are
- * bytes in hexadecimal ("-": none): what to say first on a connection, the question, and what the
- * answer must hold. Every answer must be as long as the first one, which was looked at; with h2
- * (gRPC) an answer is a stream that ends, and QUESTION a HEADERS and a DATA frame whose stream
- * numbers are filled in. Prints: answers, seconds, lost, answers of another length.
+ * tally.py says what is read and printed. HOW is udp, tcp, h2 (gRPC: an answer is a stream that
+ * ends, and the question a HEADERS and a DATA frame whose stream numbers are filled in) or flood.
+ * RATE 0 is a closed loop. The last three are bytes in hexadecimal ("-": none): what to say first on
+ * a connection, the questions, which are asked in turn, and what the answer must hold before it
+ * begins; with EXPECTED, all answers must be as long as that one.
+ *
+ * A socket asks its share at once, and again when all of it is answered: the answers come in the
+ * order of the questions. One that falls silent over UDP has lost what is missing, and is exchanged,
+ * so that what still comes is not taken for the next answers.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,23 +27,48 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SOCKETS_MAX = 256, DEPTH_MAX = 64, BYTES_MAX = 2048, ROOM = 65536 };
-static const double READY_LIMIT = 20, QUIET = 0.05, LOST_AFTER = 0.25; /* seconds */
+enum {
+    SOCKETS_MAX = 960, /* an open loop opens more where all are waiting */
+    TARGETS_MAX = 8, QUESTIONS_MAX = 256,
+    BATCH = 64,           /* questions in one send; the kernel cuts no more out of it */
+    BYTES_MAX = 2048, ROOM = 65536, EACH = ROOM / BATCH, BUFFER = 8 << 20,
+    ANSWER_BYTES = 10,    /* of an answer that are looked at; the right ones have no more */
+    DOUBTFUL_MAX = 1 << 16, /* different ones; what is beyond counts as odd */
+    WAITS = 4000000,      /* microseconds; what takes longer counts as so long */
+};
+static const double READY_LIMIT = 20, QUIET = 0.05; /* seconds */
+static const double ANSWER_LIMIT = 1.0; /* seconds of silence after which what is under way is lost */
+static const double LOOK_PAUSE = 0.1;   /* seconds between two looks for silent sockets */
+static const double FLOOD_REST = 0.5;   /* seconds for what is in the queue when a flood is over */
+
+struct answer { unsigned char question, size, data[ANSWER_BYTES]; };
+struct counted { struct answer answer; unsigned count; };
+struct table { struct counted *rows; size_t mask, used; };
 
 struct channel {
-    int fd, in_flight;
-    double heard_at;
+    int fd, wanted, asked, answered; /* questions at once; of this burst, so far */
+    struct sockaddr_in *target;
+    double asked_at, active_at;
     size_t held;             /* bytes of an answer that is not all there */
     unsigned stream;         /* h2: the next stream's number */
     unsigned char head[9];   /* h2: the header of a frame that is not all there */
     size_t head_held, skip;  /* h2: bytes of it that are there, bytes of its payload to come */
+    int first, doubts;       /* the burst's first question; its answers that are not right */
+    struct answer doubtful[BATCH];
 };
 
 static struct channel channels[SOCKETS_MAX];
-static unsigned char hello[BYTES_MAX], question[BYTES_MAX], expected[BYTES_MAX], room[ROOM];
+static struct sockaddr_in targets[TARGETS_MAX];
+static unsigned char hello[BYTES_MAX], expected[BYTES_MAX], room[ROOM];
+static unsigned char questions[(QUESTIONS_MAX + BATCH) * BYTES_MAX]; /* in turn, from any of them */
 static size_t hello_size, question_size, expected_size, answer_size;
-static int udp, h2, port, depth;
-static long answers, lost, odd;
+static int udp, h2, cannot_cut, epoll, target_count, question_count, next_question, opened;
+static struct iovec parts[BATCH];
+static struct mmsghdr messages[BATCH];
+static struct table right, doubtful;
+static unsigned waits[WAITS + 1];
+static long asked, lost, unasked, odd, asked_by_first, heard_by_first;
+static double rate, over_at, looked_at, heard_at;
 
 static double now(void) {
     struct timespec t;
@@ -49,24 +81,62 @@ static void fail(const char *what) {
     exit(1);
 }
 
-static size_t unhex(const char *text, unsigned char *bytes) {
+static size_t unhex(const char *text, unsigned char *bytes, size_t most) {
     size_t size = 0;
-    if (!strcmp(text, "-")) return 0;
-    for (; text[0] && text[1] && size < BYTES_MAX; text += 2)
-        sscanf(text, "%2hhx", &bytes[size++]);
+    for (; size < most && sscanf(text, "%2hhx", &bytes[size]) == 1; text += 2) size++;
     return size;
 }
 
-static int opened(void) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0), one = 1;
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+/* Where an answer stands in a table, or would. */
+static struct counted *row_of(struct table *in, const struct answer *answer) {
+    uint64_t first;
+    uint32_t rest;
+    memcpy(&first, answer, 8);
+    memcpy(&rest, (const char *)answer + 8, 4);
+    uint64_t hash = (first ^ rest * 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
+    for (size_t at = hash >> 32;; at++) {
+        struct counted *row = &in->rows[at & in->mask];
+        if (!row->count || !memcmp(&row->answer, answer, sizeof *answer)) return row;
+    }
+}
+
+static void make_table(struct table *made, size_t most) {
+    for (made->mask = 1; made->mask < 2 * most; made->mask *= 2);
+    if (!(made->rows = calloc(made->mask--, sizeof *made->rows))) fail("memory");
+}
+
+static void count(struct table *in, const struct answer *answer) {
+    struct counted *row = row_of(in, answer);
+    if (!row->count++) row->answer = *answer, in->used++;
+}
+
+static void read_right(void) {
+    size_t size = 0, held = 0, taken;
+    struct answer *answers = NULL;
+    do {
+        if (size == held && !(answers = realloc(answers, (size += 1 << 16) * sizeof *answers))) fail("memory");
+        held += taken = fread(answers + held, sizeof *answers, size - held, stdin);
+    } while (taken);
+    make_table(&right, held);
+    for (size_t i = 0; i < held; i++) count(&right, &answers[i]);
+    free(answers);
+}
+
+/* One socket: its system. */
+
+static int connected(struct sockaddr_in *target) {
+    int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    int one = 1, buffer = BUFFER, size = question_size;
     if (fd < 0) fail("socket");
-    if (connect(fd, (struct sockaddr *)&to, sizeof to)) {
+    if (connect(fd, (struct sockaddr *)target, sizeof *target)) {
         close(fd);
         return -1;
     }
     if (!udp) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (udp) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+        cannot_cut = setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
+    }
     return fd;
 }
 
@@ -82,26 +152,98 @@ static size_t read_until_quiet(int fd) {
     return size;
 }
 
-static void ask(struct channel *to, int count) {
-    static unsigned char many[DEPTH_MAX * BYTES_MAX];
-    static struct iovec parts[DEPTH_MAX];
-    static struct mmsghdr messages[DEPTH_MAX];
-    size_t headers = h2 ? 9 + (question[0] << 16 | question[1] << 8 | question[2]) : 0;
-    to->in_flight += count;
-    for (int i = 0; i < count; i++) {
-        unsigned char *at = memcpy(many + i * question_size, question, question_size);
-        if (h2) {
-            unsigned stream = htonl(to->stream);
-            memcpy(at + 5, &stream, 4);
-            memcpy(at + headers + 5, &stream, 4);
-            to->stream += 2;
-        }
-        parts[i] = (struct iovec){question, question_size};
+static void greet(int fd) {
+    if (hello_size && send(fd, hello, hello_size, MSG_NOSIGNAL) > 0) read_until_quiet(fd);
+}
+
+static unsigned char *next_streams(struct channel *to, int count) {
+    static unsigned char many[BATCH * BYTES_MAX];
+    size_t headers = 9 + (questions[0] << 16 | questions[1] << 8 | questions[2]);
+    for (int i = 0; i < count; i++, to->stream += 2) {
+        unsigned char *at = memcpy(many + i * question_size, questions, question_size);
+        unsigned stream = htonl(to->stream);
+        memcpy(at + 5, &stream, 4);
+        memcpy(at + headers + 5, &stream, 4);
+    }
+    return many;
+}
+
+static void send_questions(struct channel *to, int count) {
+    unsigned char *first = h2 ? next_streams(to, count) : questions + to->first * question_size;
+    size_t size = count * question_size, step = udp && cannot_cut ? question_size : size;
+    for (size_t at = 0; at < size; at += step)
+        if (send(to->fd, first + at, step, MSG_NOSIGNAL) != (ssize_t)step && errno != ECONNREFUSED)
+            fail("send"); /* who refuses will be silent, too */
+}
+
+/* `count` questions that should leave at `when`. */
+static void ask(struct channel *to, int count, double when) {
+    to->first = next_question;
+    next_question = (next_question + count) % question_count;
+    send_questions(to, count);
+    to->asked = count;
+    to->asked_at = when;
+    to->active_at = now();
+}
+
+/* What is still under way is lost. */
+static void end_burst(struct channel *of) {
+    int missing = of->asked - of->answered;
+    asked += of->asked;
+    lost += missing;
+    for (int i = 0; i < of->doubts; i++) {
+        if (missing) of->doubtful[i].size |= 128;
+        if (doubtful.used < DOUBTFUL_MAX) count(&doubtful, &of->doubtful[i]);
+        else odd++;
+    }
+    of->asked = of->answered = of->doubts = 0;
+}
+
+static void open_channel(struct channel *one, struct sockaddr_in *target) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = one};
+    *one = (struct channel){.fd = connected(target), .wanted = one->wanted, .target = target, .stream = 1};
+    if (one->fd < 0) fail("connect");
+    greet(one->fd);
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, one->fd, &event)) fail("epoll_ctl");
+}
+
+/* What has come. */
+
+static void check(struct channel *from, const unsigned char *data, size_t size) {
+    struct answer seen = {(from->first + from->answered) % question_count, size < 127 ? size : 127, {0}};
+    if (expected_size) odd += size != answer_size;
+    if (expected_size) return;
+    memcpy(seen.data, data, size < ANSWER_BYTES ? size : ANSWER_BYTES);
+    if (!row_of(&right, &seen)->count) from->doubtful[from->doubts++] = seen;
+}
+
+static void take(struct channel *from, double at) {
+    double wait = at - from->asked_at;
+    from->answered++;
+    waits[wait * 1e6 < WAITS ? (int)(wait * 1e6) : WAITS]++;
+}
+
+/* The datagrams that wait at a socket, as many as one call takes: in the room, EACH bytes apart. */
+static int receive(int fd) {
+    for (int i = 0; i < BATCH; i++) {
+        parts[i] = (struct iovec){room + i * EACH, EACH};
         messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
     }
-    if (udp ? sendmmsg(to->fd, messages, count, 0) != count
-            : send(to->fd, many, count * question_size, MSG_NOSIGNAL) != (ssize_t)(count * question_size))
-        fail("send");
+    int count = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
+    if (count < 0 && errno != ECONNREFUSED && errno != EAGAIN) fail("recvmmsg");
+    return count < 0 ? 0 : count;
+}
+
+static void hear_datagrams(struct channel *from, double at) {
+    int count = receive(from->fd);
+    for (int i = 0; i < count; i++) {
+        if (from->answered == from->asked) {
+            unasked++;
+        } else {
+            check(from, room + i * EACH, messages[i].msg_len);
+            take(from, at);
+        }
+    }
 }
 
 /* The answers that have ended in the first `size` bytes of the room. */
@@ -127,36 +269,121 @@ static int ended_streams(struct channel *from, size_t size) {
     return ended;
 }
 
-static int heard_datagrams(struct channel *from) {
-    static struct iovec parts[DEPTH_MAX];
-    static struct mmsghdr messages[DEPTH_MAX];
-    for (int i = 0; i < DEPTH_MAX; i++) {
-        parts[i] = (struct iovec){room + i * 1000, 1000};
-        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
-    }
-    int count = recvmmsg(from->fd, messages, DEPTH_MAX, MSG_DONTWAIT, NULL);
-    if (count < 0) fail("recvmmsg");
-    for (int i = 0; i < count; i++) odd += messages[i].msg_len != answer_size;
-    return count;
-}
-
-static int heard_stream(struct channel *from) {
+static void hear_stream(struct channel *from, double at) {
     ssize_t size = recv(from->fd, room, ROOM, MSG_DONTWAIT);
     if (size <= 0) fail("the server hung up");
-    if (h2) return ended_streams(from, size);
-    from->held += size;
-    int count = from->held / answer_size;
-    from->held %= answer_size;
-    return count;
+    int ended = h2 ? ended_streams(from, size) : (int)((from->held + size) / answer_size);
+    from->held = (from->held + size) % answer_size;
+    for (; ended; ended--) {
+        if (from->answered == from->asked) unasked++;
+        else take(from, at);
+    }
+}
+
+static void hear(int milliseconds) {
+    struct epoll_event events[BATCH];
+    int heard = epoll_wait(epoll, events, BATCH, milliseconds);
+    double at = now();
+    if (heard > 0) heard_at = at;
+    for (int i = 0; i < heard; i++) {
+        struct channel *from = events[i].data.ptr;
+        from->active_at = at;
+        if (udp) hear_datagrams(from, at);
+        else hear_stream(from, at);
+        if (!from->asked || from->answered < from->asked) continue;
+        end_burst(from);
+        if (!rate && at < over_at) ask(from, from->wanted, at);
+    }
+}
+
+/* The loads. */
+
+static void exchange_silent(double at) {
+    if (!udp || at < looked_at + LOOK_PAUSE) return;
+    looked_at = at;
+    for (int i = 0; i < opened; i++) {
+        struct channel *one = &channels[i];
+        if (!one->asked || at < one->active_at + ANSWER_LIMIT) continue;
+        end_burst(one);
+        close(one->fd);
+        open_channel(one, one->target);
+        if (!rate && at < over_at) ask(one, one->wanted, at);
+    }
+}
+
+static struct channel *next_idle(void) {
+    static int turn;
+    for (int i = 0; i < opened; i++)
+        if (!channels[turn = (turn + 1) % opened].asked) return &channels[turn];
+    if (opened == SOCKETS_MAX) return NULL;
+    open_channel(&channels[opened], &targets[opened % target_count]);
+    return &channels[opened++];
+}
+
+/* Every question has its moment, and its wait counts from there. */
+static void offer(double at, double began_at) {
+    static long offered;
+    long due = (long)((at - began_at) * rate) + 1 - offered; /* the first is due at once */
+    struct channel *to = due > 0 ? next_idle() : NULL;
+    if (!to) return;
+    due = due < BATCH ? due : BATCH;
+    ask(to, due, began_at + offered / rate);
+    offered += due;
+}
+
+static void keep_asking(double began_at) {
+    for (int i = 0; i < opened && !rate; i++)
+        if (channels[i].wanted) ask(&channels[i], channels[i].wanted, began_at);
+    for (double at; (at = now()) < over_at;) {
+        if (rate) offer(at, began_at);
+        hear(rate ? 0 : (int)(1000 * LOOK_PAUSE));
+        exchange_silent(at);
+    }
+}
+
+static void drain(void) {
+    int left = 1;
+    for (double at, end_at = now() + 2 * ANSWER_LIMIT; left && (at = now()) < end_at;) {
+        left = 0;
+        for (int i = 0; i < opened; i++) left += channels[i].asked > 0;
+        if (left) hear((int)(1000 * LOOK_PAUSE));
+        exchange_silent(at);
+    }
+    for (int i = 0; i < opened; i++) end_burst(&channels[i]);
+}
+
+static void hear_first(int fd) {
+    for (int count; (count = receive(fd)); heard_at = now()) heard_by_first += count;
+}
+
+/* Bursts as dense as one core can send them. The answers to the first socket are counted; those to
+ * the others the kernel drops as they come, so that they cost nothing here. */
+static void flood(double began_at) {
+    struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    struct sock_fprog program = {1, nothing};
+    int turn = 0;
+    for (int i = 1; i < opened; i++)
+        if (setsockopt(channels[i].fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program))
+            fail("SO_ATTACH_FILTER");
+    for (double at; (at = now()) < over_at;) {
+        if (asked > (at - began_at) * rate) continue;
+        send_questions(&channels[turn], BATCH);
+        asked += BATCH;
+        if (turn == 0) {
+            asked_by_first += BATCH;
+            hear_first(channels[0].fd);
+        }
+        turn = (turn + 1) % opened;
+    }
 }
 
 /* Until the system gives the right answer. */
 static void await_ready(void) {
-    for (double ends_at = now() + READY_LIMIT; now() < ends_at; usleep(20000)) {
-        struct channel first = {.fd = opened(), .stream = 1};
+    for (double over_at = now() + READY_LIMIT; now() < over_at; usleep(20000)) {
+        struct channel first = {.fd = connected(targets), .stream = 1};
         if (first.fd < 0) continue;
-        if (hello_size && send(first.fd, hello, hello_size, MSG_NOSIGNAL) > 0) read_until_quiet(first.fd);
-        ask(&first, 1);
+        greet(first.fd);
+        send_questions(&first, 1);
         answer_size = read_until_quiet(first.fd);
         close(first.fd);
         if (answer_size && memmem(room, answer_size, expected, expected_size)) return;
@@ -165,60 +392,69 @@ static void await_ready(void) {
     fail("no right answer in time");
 }
 
-static void open_channel(struct channel *one, int epoll) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = one};
-    if ((one->fd = opened()) < 0) fail("connect");
-    one->stream = 1;
-    if (hello_size && send(one->fd, hello, hello_size, MSG_NOSIGNAL) < 0) fail("send");
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, one->fd, &event)) fail("epoll_ctl");
-}
-
-static void hear(struct channel *from, double at, int over) {
-    int count = udp ? heard_datagrams(from) : heard_stream(from);
-    from->heard_at = at;
-    from->in_flight -= count;
-    if (over) return;
-    answers += count;
-    if (count) ask(from, count);
-}
-
-static long outstanding(int sockets) {
-    long count = 0;
-    for (int i = 0; i < sockets; i++) count += channels[i].in_flight > 0 ? channels[i].in_flight : 0;
-    return count;
-}
-
-int main(int argc, char **argv) {
-    struct epoll_event ready[SOCKETS_MAX];
-    if (argc != 9) fail("eight arguments, please");
-    udp = !strcmp(argv[1], "udp");
-    h2 = !strcmp(argv[1], "h2");
-    port = atoi(argv[2]);
-    double seconds = atof(argv[3]);
-    int sockets = atoi(argv[4]), epoll = epoll_create1(EPOLL_CLOEXEC);
-    depth = atoi(argv[5]);
-    if (sockets > SOCKETS_MAX || depth > DEPTH_MAX) fail("too many");
-    hello_size = unhex(argv[6], hello);
-    question_size = unhex(argv[7], question);
-    expected_size = unhex(argv[8], expected);
-    await_ready();
-    for (int i = 0; i < sockets; i++) open_channel(&channels[i], epoll);
-    for (int i = 0; hello_size && i < sockets; i++) read_until_quiet(channels[i].fd);
-    double started_at = now(), at = started_at, over_at = started_at + seconds;
-    for (int i = 0; i < sockets; i++) ask(&channels[i], depth), channels[i].heard_at = at;
-    while (at < over_at || (at < over_at + LOST_AFTER && outstanding(sockets))) {
-        int count = epoll_wait(epoll, ready, SOCKETS_MAX, at < over_at ? 50 : 10);
-        at = now();
-        for (int i = 0; i < count; i++) hear(ready[i].data.ptr, at, at >= over_at);
-        for (int i = 0; udp && !count && at < over_at && i < sockets; i++)
-            if (at > channels[i].heard_at + LOST_AFTER) {
-                lost += channels[i].in_flight;
-                channels[i].in_flight = 0;
-                channels[i].heard_at = at;
-                ask(&channels[i], depth);
-            }
+static void read_arguments(char **arguments) {
+    udp = !strcmp(arguments[1], "udp") || !strcmp(arguments[1], "flood");
+    h2 = !strcmp(arguments[1], "h2");
+    for (char *one = strtok(arguments[2], ","); one; one = strtok(NULL, ",")) {
+        struct sockaddr_in *target = &targets[target_count++];
+        char *port = strchr(one, ':');
+        if (target_count > TARGETS_MAX || !port) fail("targets");
+        *port++ = 0;
+        *target = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(atoi(port))};
+        if (inet_pton(AF_INET, one, &target->sin_addr) != 1) fail(one);
     }
-    lost += outstanding(sockets);
-    printf("%ld %.6f %ld %ld\n", answers, seconds, lost, odd);
+    hello_size = unhex(arguments[7], hello, BYTES_MAX);
+    expected_size = unhex(arguments[9], expected, BYTES_MAX);
+    unsigned char *end = questions;
+    for (char *one = strtok(arguments[8], ","); one; one = strtok(NULL, ",")) {
+        if (question_count++ == QUESTIONS_MAX) fail("too many questions");
+        end += question_size = unhex(one, end, BYTES_MAX);
+    }
+    if (!question_size) fail("no question");
+    size_t size = end - questions; /* whoever starts at the last one can go on from the first */
+    for (size_t i = 0; i < BATCH * question_size; i++) end[i] = questions[i % size];
+}
+
+static void tell(double elapsed, double asking) {
+    printf("ended %ld %ld %ld %ld %.6f %.6f %ld %ld\n", asked, lost, unasked, odd, elapsed, asking,
+           asked_by_first, heard_by_first);
+    fflush(stdout);
+    for (int wait = 0; wait <= WAITS; wait++)
+        if (waits[wait]) printf("wait %d %u\n", wait, waits[wait]);
+    for (size_t at = 0; at <= doubtful.mask; at++) {
+        struct counted *row = &doubtful.rows[at];
+        int size = row->answer.size & 127;
+        if (!row->count) continue;
+        printf("doubtful %d ", row->answer.size & 128 ? -1 : row->answer.question);
+        for (int i = 0; i < size && i < ANSWER_BYTES; i++) printf("%02x", row->answer.data[i]);
+        printf("%s %u\n", size ? "" : "-", row->count);
+    }
+}
+
+int main(int argc, char **arguments) {
+    if (argc != 10) fail("nine arguments, please");
+    int sockets = atoi(arguments[4]), in_flight = atoi(arguments[5]);
+    rate = atof(arguments[6]);
+    read_arguments(arguments);
+    if (sockets > SOCKETS_MAX || in_flight > BATCH * sockets) fail("too many");
+    read_right();
+    make_table(&doubtful, DOUBTFUL_MAX);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (expected_size) await_ready();
+    for (; opened < sockets; opened++) {
+        channels[opened].wanted = in_flight / sockets + (opened < in_flight % sockets);
+        open_channel(&channels[opened], &targets[opened % target_count]);
+    }
+    puts("began");
+    fflush(stdout);
+    double began_at = heard_at = now();
+    over_at = began_at + atof(arguments[3]);
+    if (!strcmp(arguments[1], "flood")) flood(began_at);
+    else keep_asking(began_at);
+    double asking = now() - began_at;
+    if (asked_by_first)
+        for (double rest_at = now() + FLOOD_REST; now() < rest_at; usleep(1000)) hear_first(channels[0].fd);
+    else drain();
+    tell(heard_at - began_at, asking);
     return 0;
 }

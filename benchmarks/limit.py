@@ -14,7 +14,6 @@ they cost the look-ups.
 """
 
 import argparse
-import shutil
 import socket
 import sys
 import tempfile
@@ -31,14 +30,13 @@ if not __package__:  # run as a file: prr is beside its folder, not in it
 import gevent
 from gevent.subprocess import PIPE, Popen
 
-from benchmarks.arguments import Trouble, add_count, parser_for, run
+from benchmarks.arguments import Flag, Trouble, parser_for, run
+from benchmarks.generate import build, generate, has_compiler
 from benchmarks.load import (
-    IN_FLIGHT,
+    ASKING,
     INSTANCES,
     INSTANCES_MAX,
-    SOCKETS,
-    add_in_flight,
-    add_work,
+    WORK,
     check_counts,
     check_in_flight,
     figures_of,
@@ -46,15 +44,20 @@ from benchmarks.load import (
     types_from,
 )
 from benchmarks.load import measure as measure_load
-from benchmarks.native import build
-from benchmarks.nodes import READY_LIMIT, generate, make_instances, start_full_binders
+from benchmarks.nodes import READY_LIMIT, make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
 from benchmarks.tally import Load
 from prr.wire.address import Address, Instance
 
-HERE = Path(__file__).parent
+BARE = Path(__file__).with_name("bare.py")
 
-ROUNDS_MAX = 50
+SOCKETS = 64
+"""So many clients, unless told: few send more than a look-up or two at a time."""
+
+FLAGS = (
+    Flag("--rounds", 5, 50, "each of which measures all of them"),
+    Flag("--instances", INSTANCES, INSTANCES_MAX, "registered"),
+)
 
 QUIET = "quiet"
 """The binder without the background, which goes to the sink."""
@@ -66,65 +69,55 @@ subscribe meanwhile."""
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
-    return run(_parser(), _measure, arguments)
+    parser = parser_for("limit", __doc__, 2.0, *FLAGS, *ASKING, *WORK)
+    parser.set_defaults(sockets=SOCKETS)
+    return run(parser, _measure, arguments)
 
 
-def measure(
-    instances: int,
-    types: int,
-    seconds: float,
-    rounds: int,
-    in_flight: int = IN_FLIGHT,
-    sockets: int = SOCKETS,
-    subscriptions_per_second: int = 0,
-    verifications: int = 0,
-) -> dict[str, Any]:
-    """The figures of each, in the median, and the binder's ratios to the others.
-
-    `seconds` is for each of them in each of `rounds`. Raises Trouble.
-    """
-    has_work = bool(subscriptions_per_second or verifications)
-    asked = types_from(0, types)
-    registered = make_instances(instances, asked)
+def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The figures of each, in the median, and the binder's ratios to the others."""
+    check_counts(parsed.instances, parsed.types)
+    check_in_flight(parsed.in_flight, parsed.sockets)
+    asked = types_from(0, parsed.types)
+    has_work = bool(parsed.subscriptions_per_second or parsed.verifications)
+    denied = b"" if has_work else types_from(parsed.types, min(parsed.types, 256 - parsed.types))
+    registered = make_instances(parsed.instances, asked)
     with ExitStack() as processes:
-        responders = _start_responders(registered, processes)
+        nodes = _start_responders(registered, processes)
         (binder,) = start_full_binders(1, registered, processes)
-        denied = b"" if has_work else types_from(types, min(types, 256 - types))
-        nodes = {
-            **responders,
-            **({QUIET: binder} if has_work else {}),
-            **({MISS: binder} if denied else {}),
-            "binder": binder,
-        }
-        pids = {name: pid_at(node) for name, node in nodes.items()}
-        pinned = pin(pid for pid in pids.values() if pid is not None)
+        if has_work:
+            nodes[QUIET] = binder
+        if denied:
+            nodes[MISS] = binder
+        nodes["binder"] = binder
+        pids = {name: [pid] for name, node in nodes.items() if (pid := pid_at(node)) is not None}
+        pinned = pin(pid for (pid,) in pids.values())
         load = Load(
             [binder],
             asked,
             registered,
-            seconds,
-            in_flight,
-            sockets,
-            subscriptions_per_second=subscriptions_per_second,
-            verifications=verifications,
+            parsed.seconds,
+            parsed.in_flight,
+            parsed.sockets,
+            subscriptions_per_second=parsed.subscriptions_per_second,
+            verifications=parsed.verifications,
             sink=_open_sink(processes),
             core=generator_core(),
         )
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in nodes}
-        for _ in range(rounds):
+        for _ in range(parsed.rounds):
             for name, node in nodes.items():
-                pid = pids[name]
-                its_load = replace(load, binders=[node], pids=[] if pid is None else [pid])
+                its_load = replace(load, targets=[node], pids=pids.get(name, []))
                 if name == MISS:
                     its_load = replace(its_load, types=denied, denied=denied)
                 found[name].append(_figures(name, its_load))
     return {
-        "instances": instances,
-        "types": types,
-        "in_flight": in_flight,
-        "sockets": sockets,
-        "seconds": seconds,
-        "rounds": rounds,
+        "instances": parsed.instances,
+        "types": parsed.types,
+        "in_flight": parsed.in_flight,
+        "sockets": parsed.sockets,
+        "seconds": parsed.seconds,
+        "rounds": parsed.rounds,
         "pinned": pinned,
         **({} if "c" in nodes else {"c": "not measured: no cc here"}),
         **{name: _in_short(rows) for name, rows in found.items()},
@@ -163,10 +156,9 @@ def _start_responders(registered: list[Instance], processes: ExitStack) -> dict[
     file = folder / "instances"
     file.write_bytes(b"".join(registered))
     responders = {}
-    if shutil.which("cc") is not None:
-        program = build(folder, HERE / "responder.c")
-        responders["c"] = _start([str(program), str(file)], processes)
-    bare = [sys.executable, str(HERE / "bare.py"), str(file)]
+    if has_compiler():
+        responders["c"] = _start([build("responder"), str(file)], processes)
+    bare = [sys.executable, str(BARE), str(file)]
     return {**responders, "python": _start(bare, processes)}
 
 
@@ -200,30 +192,6 @@ def _ratios(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[st
         known = [one / other for one, other in pairs if one is not None and other]
         ratios[name] = round(median(known), 3) if known else None
     return ratios
-
-
-def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
-    check_counts(parsed.instances, parsed.types)
-    check_in_flight(parsed.in_flight, parsed.sockets)
-    return measure(
-        parsed.instances,
-        parsed.types,
-        parsed.seconds,
-        parsed.rounds,
-        parsed.in_flight,
-        parsed.sockets,
-        parsed.subscriptions_per_second,
-        parsed.verifications,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = parser_for("limit", __doc__, seconds=2.0)
-    add_count(parser, "--rounds", 5, ROUNDS_MAX, "each of which measures all of them (5)")
-    add_count(parser, "--instances", INSTANCES, INSTANCES_MAX, f"registered ({INSTANCES})")
-    add_in_flight(parser)
-    add_work(parser)
-    return parser
 
 
 if __name__ == "__main__":

@@ -19,11 +19,18 @@ from typing import Any
 if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.arguments import Trouble, add_count, add_type, parser_for, run, said_well
-from benchmarks.generator import BATCH
-from benchmarks.nodes import generate, make_instances, start_full_binders, status_of
+from benchmarks.arguments import (
+    Flag,
+    Trouble,
+    add_type,
+    parser_for,
+    run,
+    said_well,
+)
+from benchmarks.generate import generate
+from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import cores, pid_at, pin, resident_kib
-from benchmarks.tally import Load, Tally
+from benchmarks.tally import BATCH, Load, Tally
 from prr.config import BadInput
 from prr.shell.addresses import resolve
 from prr.shell.listing import fetch_list
@@ -31,46 +38,53 @@ from prr.text import parse_peer
 from prr.wire.address import Address, Instance, describe_address, type_of
 
 INSTANCES = 1000
-IN_FLIGHT = 64
-
-IN_FLIGHT_MAX = 512
-
-SOCKETS = 8
-"""Each stands for a client. Those that have many look-ups under way are answered at less cost."""
-
-SOCKETS_MAX = 64
-
-RATE_MAX = 2_000_000
-"""Look-ups a second: more than one core can send; `asked_per_second` tells how many left."""
 
 INSTANCES_MAX = 900_000
 """Peers' words may fill 94% of a table of 1,048,576."""
 
-VERIFICATIONS_MAX = 500
-"""A binder has room for 512."""
+ASKING = (
+    Flag("--in-flight", 64, 512, "look-ups at a time"),
+    Flag("--sockets", 8, 256, "that they come from: each stands for a client"),
+)
 
-SUBSCRIPTIONS_MAX = 1000
-"""A second, each from a socket of its own."""
+WORK = (
+    Flag("--types", 1, 256, "types, asked for in turn"),
+    Flag("--subscriptions-per-second", 0, 1000, "meanwhile, each from an address of its own"),
+    Flag("--verifications", 0, 500, "under way meanwhile; a binder has room for 512"),
+)
 
-BINDERS_MAX = 8
+STARTED = (
+    Flag("--binders", None, 8, "binders to start (1)"),
+    Flag("--instances", None, INSTANCES_MAX, f"registered where one is started ({INSTANCES})"),
+    Flag("--rate", None, 2_000_000, "look-ups a second, answered or not; no core sends more"),
+)
 
 DROPPED = "datagrams dropped by the kernel, the queue being full"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
-    return run(_parser(), _measure, arguments)
+    parser = parser_for("load", __doc__, 5.0, *STARTED, *ASKING, *WORK)
+    parser.add_argument(
+        "--binder",
+        type=said_well(parse_peer),
+        action="append",
+        metavar="HOST:PORT",
+        help="one that runs on this host; repeat it (without: binders are started)",
+    )
+    add_type(parser)
+    return run(parser, _measure, arguments)
 
 
 def measure(load: Load) -> dict[str, Any]:
     """Let `load` loose; what was seen, and what the binders say of it. Raises Trouble."""
-    known = {*load.instances, *_listed(load.binders, load.types)}
-    dropped_before, memory_before = _dropped(load.binders), resident_kib(load.pids)
+    known = {*load.instances, *_listed(load.targets, load.types)}
+    dropped_before, memory_before = _dropped(load.targets), resident_kib(load.pids)
     tally = generate(replace(load, instances=list(known)))  # what it knows costs it least
-    being_verified = _being_verified(load.binders[0])
-    dropped, memory = _dropped(load.binders), resident_kib(load.pids)
+    being_verified = _being_verified(load.targets[0])
+    dropped, memory = _dropped(load.targets), resident_kib(load.pids)
     if tally.doubtful:  # what subscribed meanwhile, or was evicted, is no wrong answer
-        known |= {*tally.subscribed, *_listed(load.binders, load.types)}
+        known |= {*tally.subscribed, *_listed(load.targets, load.types)}
     return {
         **figures_of(tally),
         "wrong": tally.wrong(known, load.denied),
@@ -154,9 +168,9 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             if type_ not in known_types:
                 raise Trouble(f"no binder there knows a server of type {type_}; start them first")
         load = Load(
-            binders=binders,
-            types=types,
-            instances=instances,
+            binders,
+            types,
+            instances,
             seconds=parsed.seconds,
             in_flight=parsed.in_flight,
             sockets=parsed.sockets,
@@ -200,39 +214,6 @@ def _dropped(binders: list[Address]) -> int | None:
 def _being_verified(binder: Address) -> int | None:
     status = status_of(binder)
     return None if status is None else sum(row["being_verified"] for row in status["types"])
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = parser_for("load", __doc__, seconds=5.0)
-    parser.add_argument(
-        "--binder",
-        type=said_well(parse_peer),
-        action="append",
-        metavar="HOST:PORT",
-        help="one that runs on this host; repeat it (without: binders are started)",
-    )
-    add_count(parser, "--binders", None, BINDERS_MAX, "binders to start (1)")
-    add_count(
-        parser, "--instances", None, INSTANCES_MAX, f"registered where one is started ({INSTANCES})"
-    )
-    add_in_flight(parser)
-    add_count(parser, "--rate", None, RATE_MAX, "look-ups a second, answered or not")
-    add_type(parser)
-    add_work(parser)
-    return parser
-
-
-def add_in_flight(parser: argparse.ArgumentParser) -> None:
-    """The flags for how many look-ups are under way, and on how many sockets."""
-    add_count(parser, "--in-flight", IN_FLIGHT, IN_FLIGHT_MAX, f"look-ups at a time ({IN_FLIGHT})")
-    add_count(parser, "--sockets", SOCKETS, SOCKETS_MAX, f"that they come from ({SOCKETS})")
-
-
-def add_work(parser: argparse.ArgumentParser) -> None:
-    """The flags for how many types there are, and for what a binder has to do meanwhile."""
-    add_count(parser, "--types", 1, 256, "types, asked for in turn (1)")
-    add_count(parser, "--subscriptions-per-second", 0, SUBSCRIPTIONS_MAX, "meanwhile (none)")
-    add_count(parser, "--verifications", 0, VERIFICATIONS_MAX, "under way meanwhile (none)")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""The processes of a benchmark: binders, filled if need be, servers, and the generator."""
+"""The binders of a benchmark: started, filled if need be, and asked how they are."""
 
 import json
-import pickle
 import socket
 import sys
 import tempfile
@@ -11,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from gevent.subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
+from gevent.subprocess import DEVNULL, Popen
 
 from benchmarks.arguments import Trouble
-from benchmarks.provenance import ROOT
-from benchmarks.tally import Load, Tally
 from prr.cli.processes import PROGRAM, die_with_parent, plain_environment
 from prr.shell.listing import fetch_text
 from prr.text import parse_peer
@@ -107,25 +104,6 @@ def make_instances(count: int, types: bytes) -> list[Instance]:
         )
         for number in range(count)
     ]
-
-
-def generate(load: Load) -> Tally:
-    """Run a load in a process of its own. Others of this program go on meanwhile.
-
-    Raises Trouble: it did not come to its end.
-    """
-    run = [sys.executable, "-c", "from benchmarks.generator import main; main()"]
-    with Popen(run, stdin=PIPE, stdout=PIPE, cwd=ROOT) as generator:
-        try:
-            told, _ = generator.communicate(pickle.dumps(load), timeout=load.seconds + READY_LIMIT)
-        except TimeoutExpired as error:
-            raise Trouble("the generator did not come to its end") from error
-        finally:
-            generator.kill()
-    if generator.returncode:
-        raise Trouble(f"the generator ended with code {generator.returncode}")
-    tally: Tally = pickle.loads(told)
-    return tally
 
 
 def status_of(binder: Address) -> dict[str, Any] | None:

@@ -15,51 +15,44 @@ import os
 import socket
 import struct
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import gevent
-from gevent.subprocess import PIPE, Popen, TimeoutExpired
+from gevent.subprocess import Popen
 
-from benchmarks.arguments import Trouble, add_count, parser_for, run
+from benchmarks.arguments import Flag, Trouble, parser_for, run
+from benchmarks.generate import generate
 from benchmarks.load import DROPPED, generator_core
 from benchmarks.load import measure as measure_load
-from benchmarks.native import build
 from benchmarks.nodes import make_instances, start_full_binders, status_of
-from benchmarks.proc import cpu_seconds, on_core, pid_at, pin, resident_kib
+from benchmarks.proc import on_core, pid_at, pin, resident_kib
 from benchmarks.tally import Load
 from prr.cli.processes import die_with_parent
 from prr.wire.address import Address
 from prr.wire.codec import encode
-from prr.wire.frames import Lookup, Subscribe
-
-SOURCE = Path(__file__).with_name("flooder.c")
+from prr.wire.frames import Subscribe
 
 INSTANCES = 1000
 TYPES = b"\1"
 OTHER_TYPE = 2
 """Of the server that renews: the look-ups ask for another."""
 
-TIMES = 5
-TIMES_MAX = 100
+TIMES = Flag("--times", 5, 100, "as much as the peak is offered")
 
 IN_FLIGHT = 256
 """Look-ups at a time where the peak is found: so many that the binder's bursts are full."""
 
 PEAK_SECONDS = 5.0
 """The longest that the peak is looked for, before and after."""
-
-SOCKETS = 8
-"""That the flood comes from, as many as the closed loop has."""
 
 SHARERS_MAX = 3
 """Processes that share the binder's core at most."""
@@ -75,9 +68,6 @@ REST = 2.0
 
 RENEWAL_PAUSE = 0.1
 """Seconds in which a renewal has to be confirmed before the next one leaves."""
-
-PATIENCE = 10.0
-"""Seconds the flooder may take beyond those it was told."""
 
 RECEIVED = "frames received"
 
@@ -117,7 +107,6 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
     """
     instances = make_instances(INSTANCES, TYPES)
     with ExitStack() as processes:
-        flooder = build(Path(processes.enter_context(tempfile.TemporaryDirectory())), SOURCE)
         (binder,) = start_full_binders(1, instances, processes)
         pid = pid_at(binder)
         if pid is None:
@@ -126,17 +115,16 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
         peak_seconds = min(seconds, PEAK_SECONDS)
         load = Load([binder], TYPES, instances, peak_seconds, IN_FLIGHT, pids=[pid], core=core)
         before = _peak(load)
-        command = [str(flooder), str(binder[1])]
-        with on_core(core):
-            can_be = _send_flood(command, TRIAL, AS_MUCH_AS_CAN_BE)
+        flood_load = replace(load, how="flood", seconds=TRIAL, rate=AS_MUCH_AS_CAN_BE)
+        trial = generate(flood_load)
         wanted = times * before["lookups_per_second"]
-        sharers = min(SHARERS_MAX, int(wanted / (can_be.sent / can_be.took)))
+        sharers = min(SHARERS_MAX, int(wanted / (trial.asked / trial.asking)))
         if sharers and core is not None:
             _share_core(sharers, pid, processes)
             before = _peak(load)
         peak = before["lookups_per_second"]
         with on_core(core):
-            flood = _flood(command, binder, pid, seconds, times * peak)
+            flood = _flood(replace(flood_load, seconds=seconds, rate=times * peak))
         gevent.sleep(REST)
         after = measure_load(load)
     return {
@@ -179,73 +167,40 @@ def _share_core(sharers: int, pid: int, processes: ExitStack) -> None:
         os.sched_setaffinity(sharer.pid, os.sched_getaffinity(pid))
 
 
-def _flood(
-    command: list[str], binder: Address, pid: int, seconds: float, rate: float
-) -> dict[str, Any]:
-    """Offer `rate` look-ups a second for `seconds`; what was seen, and what the binder says of it.
+def _flood(load: Load) -> dict[str, Any]:
+    """Offer so much; what was seen, and what the binder says of it.
 
-    Runs on the core of the one who asks. Raises Trouble: the flooder did not come to its end, or
+    Runs on the core of the one who asks. Raises Trouble: the generator did not come to its end, or
     the binder does not say how it is.
     """
+    (binder,), (pid,) = load.targets, load.pids
     witness = Witness(binder, pid)
     memory_before, counted_before = resident_kib([pid]), _counters(binder)
-    used_before = cpu_seconds([pid])
     watching = gevent.spawn(witness.watch)
     try:
-        sent = _send_flood(command, seconds, rate)
+        tally = generate(load)
     finally:
         watching.kill()
-    used = cpu_seconds([pid]) - used_before
     counted = _counters(binder)
     answered = counted[RECEIVED] - counted_before[RECEIVED] - len(witness.waits)
     dropped = counted[DROPPED] - counted_before[DROPPED]
-    elapsed = max(sent.took, sent.until_last)
+    elapsed = max(tally.asking, tally.elapsed)
+    share_heard = tally.heard_by_first / tally.asked_by_first
     return {
-        "asked_per_second": round(sent.sent / sent.took),
+        "asked_per_second": round(tally.asked / tally.asking),
         "lookups_per_second": round(answered / elapsed),
-        "by_answers_to_one_socket": round(sent.heard / sent.sampled * sent.sent / elapsed),
-        "cpu_us_per_lookup": round(used / answered * 1e6, 3) if answered else None,
-        "asked": round(sent.sent),
+        "by_answers_to_one_socket": round(share_heard * tally.asked / elapsed),
+        "cpu_us_per_lookup": round(tally.cpu / answered * 1e6, 3) if answered else None,
+        "asked": tally.asked,
         "answered": answered,
         "dropped_by_kernel": dropped,
-        "lost_uncounted": max(0, round(sent.sent) - answered - dropped),
+        "lost_uncounted": max(0, tally.asked - answered - dropped),
         "resident_kib_before": memory_before,
         "resident_kib": witness.resident_kib,
         "renewals": witness.renewals,
         "renewals_confirmed": len(witness.waits),
         "renewal_max_ms": round(max(witness.waits) * 1000, 3) if witness.waits else None,
     }
-
-
-class Sent(NamedTuple):
-    """What the flooder has seen: datagrams and seconds."""
-
-    sent: float
-    took: float
-    until_last: float
-    sampled: float
-    heard: float
-
-
-def _send_flood(command: list[str], seconds: float, rate: float) -> Sent:
-    """Have the flooder send so much. Raises Trouble: it did not come to its end."""
-    question = encode(Lookup(TYPES[0])).hex()
-    told = _run([*command, str(seconds), str(rate), str(SOCKETS), question], seconds + PATIENCE)
-    return Sent(*told)
-
-
-def _run(command: list[str], limit: float) -> list[float]:
-    """The numbers a program prints within `limit` seconds, while the greenlets go on."""
-    with Popen(command, stdout=PIPE, stderr=PIPE, text=True) as program:
-        try:
-            told, error = program.communicate(timeout=limit)
-        except TimeoutExpired as late:
-            raise Trouble("the flooder did not come to its end") from late
-        finally:
-            program.kill()
-    if program.returncode:
-        raise Trouble(error.strip() or f"the flooder ended with code {program.returncode}")
-    return [float(number) for number in told.split()]
 
 
 def _counters(binder: Address) -> Counter[str]:
@@ -273,8 +228,7 @@ def _arrivals(server: socket.socket) -> list[float]:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
-    parser = parser_for("overload", __doc__, seconds=30.0)
-    add_count(parser, "--times", TIMES, TIMES_MAX, f"as much as the peak is offered ({TIMES})")
+    parser = parser_for("overload", __doc__, 30.0, TIMES)
     return run(parser, lambda parsed: measure(parsed.seconds, parsed.times), arguments)
 
 

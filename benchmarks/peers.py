@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -18,9 +19,10 @@ if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.arguments import Trouble, parser_for, run
-from benchmarks.native import Question, ask, build
-from benchmarks.proc import cpu_seconds
+from benchmarks.generate import build, generate
+from benchmarks.load import figures_of, generator_core
 from benchmarks.systems import HERE, SYSTEMS, Stage, System
+from benchmarks.tally import Load
 
 NODE = Path(__file__).parents[1] / "node.py"
 
@@ -40,86 +42,86 @@ def measure(seconds: float, only: Sequence[str] = ()) -> dict[str, object]:
     `seconds` is for each of them in each round. Raises Trouble when prr cannot be measured, or
     there is no C compiler.
     """
+    build("generator")
     rows: dict[str, dict] = {}
     runs: list[dict] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        program = build(folder)
-        own_stage = _stage(stack, folder / "prr")
-        own = _start_prr(own_stage)
-        ask(program, own, min(WARM_UP, 4 * seconds))
+        own = _on_stage(Stage(stack, folder / "prr"), _start_prr, seconds)
 
         def ask_own() -> dict:
-            runs.append(_measured(program, own_stage, own, seconds))
+            runs.append(_measured(own))
             return runs[-1]
 
         ask_own()
         for system in SYSTEMS:
             if not only or any(word.lower() in system.name.lower() for word in only):
-                rows[system.name] = _measure_system(program, system, folder, seconds, ask_own)
+                rows[system.name] = _measure_system(system, folder, seconds, ask_own)
     speeds = sorted(map(_speed, runs))
     middle = {**_median(runs), "slowest": speeds[0], "fastest": speeds[-1], "runs": len(runs)}
     return {"seconds": seconds, "rounds": ROUNDS, "prr": middle, **rows}
 
 
 def _measure_system(
-    program: Path, system: System, folder: Path, seconds: float, ask_own: Callable[[], dict]
+    system: System, folder: Path, seconds: float, ask_own: Callable[[], dict]
 ) -> dict:
     """Its median round, and how many times as fast prr is: the median of the rounds' ratios."""
     if missing := system.missing():
         return {"skipped": f"{missing} is not installed"}
     try:
         with ExitStack() as stack:
-            stage = _stage(stack, folder / system.name.replace(" ", "-"))
-            question = system.start(stage)
-            ask(program, question, min(WARM_UP, 4 * seconds), stage.inside)
-            pairs = [
-                (ask_own(), _measured(program, stage, question, seconds)) for _ in range(ROUNDS)
-            ]
+            stage = Stage(stack, folder / system.name.replace(" ", "-"))
+            its_load = _on_stage(stage, system.start, seconds)
+            pairs = [(ask_own(), _measured(its_load)) for _ in range(ROUNDS)]
     except (Trouble, OSError) as trouble:
         return {"skipped": str(trouble)}
     ratio = median(_speed(own) / max(1, _speed(its)) for own, its in pairs)
-    row = _median([its for _, its in pairs])
-    return {**row, "prr_is_times_as_fast": round(ratio, 2), "more": system.more}
+    return {
+        **_median([its for _, its in pairs]),
+        "prr_beside": _speed(_median([own for own, _ in pairs])),
+        "prr_is_times_as_fast": round(ratio, 2),
+        "more": system.more,
+    }
 
 
 def _median(runs: list[dict]) -> dict:
     """The run in the middle, and what was lost or wrong in any."""
     middle = sorted(runs, key=_speed)[len(runs) // 2]
-    return {**middle, **{name: sum(one[name] for one in runs) for name in ("lost", "odd")}}
+    return {**middle, **{name: sum(one[name] for one in runs) for name in ("lost", "wrong")}}
 
 
 def _speed(run_: dict) -> int:
     return run_["lookups_per_second"]
 
 
-def _stage(stack: ExitStack, folder: Path) -> Stage:
-    folder.mkdir()
-    return Stage(stack, folder)
+def _on_stage(stage: Stage, start: Callable[[Stage], Load], seconds: float) -> Load:
+    """What to ask a system that is started, and warm."""
+    load = replace(start(stage), core=generator_core(), inside=stage.inside, pids=stage.pids)
+    generate(replace(load, seconds=min(WARM_UP, 4 * seconds)))
+    return replace(load, seconds=seconds)
 
 
-def _measured(program: Path, stage: Stage, question: Question, seconds: float) -> dict:
-    used_before = cpu_seconds(stage.pids)
-    seen = ask(program, question, seconds, stage.inside)
-    used = cpu_seconds(stage.pids) - used_before
+def _measured(load: Load) -> dict:
+    tally = generate(load)
+    figures = figures_of(tally)
     return {
-        "lookups_per_second": round(seen.answers / seen.seconds),
-        "cpu_us": round(1e6 * used / max(1, seen.answers), 1),
-        "busy": round(used / seen.seconds, 2),  # share of its processor
-        "lost": seen.lost,
-        "odd": seen.odd,
+        "lookups_per_second": figures["lookups_per_second"],
+        "cpu_us": figures["cpu_us_per_lookup"],
+        "busy": round((tally.cpu or 0) / tally.elapsed, 2),  # share of its core
+        "lost": tally.lost,
+        "wrong": tally.unasked + tally.odd,
     }
 
 
-def _start_prr(stage: Stage) -> Question:
+def _start_prr(stage: Stage) -> Load:
     """A binder, and servers that it knows. The servers' own processes are not measured."""
     binder = f"{HERE}:{stage.port}"
-    stage.run([sys.executable, NODE, "binder", f"--listen={binder}"])
+    stage.run(sys.executable, NODE, "binder", f"--listen={binder}")
     measured = list(stage.pids)
     for _ in range(SERVERS):
-        stage.run([sys.executable, NODE, "server", "--type=1", f"--binder={binder}"])
+        stage.run(sys.executable, NODE, "server", "--type=1", f"--binder={binder}")
     stage.pids[:] = measured
-    return Question("udp", stage.port, b"\x02\x01", b"\x03\x7f\0\0\x01")
+    return stage.at_once("udp", b"\x02\x01", b"\x03\x7f\0\0\x01")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -122,7 +122,7 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
             row["cpu_us"],
             row["busy"],
             row.get("prr_is_times_as_fast", ""),
-            row["lost"] + row["odd"],
+            row["lost"] + row["wrong"],
             row.get("more", ""),
         ]
         for name, row in _asked(figures)

@@ -1,11 +1,13 @@
 /* The limit: look-ups answered by C, up to 64 for each system call.
 
    responder FILE: instances of 7 bytes (type, ip, port). Prints the port it has on 127.0.0.1, then
-   answers each 2-byte look-up with code 3 and an address of its type, in turn. Ends when nobody has
-   asked for a minute. */
+   answers each 2-byte look-up with code 3 and an address of its type, in turn. The answers to one
+   sender that stand in a row leave as one send, which the kernel cuts (UDP_SEGMENT), as a binder's
+   do. Ends when nobody has asked for a minute. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,11 @@ enum { BURST = 64, ROOM = 2048, INSTANCE = 7, TYPES = 256, SILENCE_S = 60, BUFFE
 
 static unsigned char *answers[TYPES];
 static size_t counts[TYPES], turns[TYPES];
+static unsigned char data[BURST][ROOM], told[BURST][INSTANCE];
+static struct sockaddr_in names[BURST];
+static struct iovec in_parts[BURST], out_parts[BURST];
+static struct mmsghdr in[BURST], out[BURST];
+static union { struct cmsghdr head; char room[CMSG_SPACE(sizeof(uint16_t))]; } cut;
 
 static void read_instances(const char *path) {
     unsigned char one[INSTANCE];
@@ -51,32 +58,56 @@ static int open_socket(void) {
     return opened;
 }
 
+static int can_cut(int opened) {
+    int segment = INSTANCE, whole = 0;
+    cut.head = (struct cmsghdr){CMSG_LEN(sizeof(uint16_t)), IPPROTO_UDP, UDP_SEGMENT};
+    *(uint16_t *)CMSG_DATA(&cut.head) = INSTANCE;
+    return !setsockopt(opened, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) &&
+           !setsockopt(opened, IPPROTO_UDP, UDP_SEGMENT, &whole, sizeof whole);
+}
+
+static int same(const struct sockaddr_in *one, const struct sockaddr_in *other) {
+    return one->sin_port == other->sin_port && one->sin_addr.s_addr == other->sin_addr.s_addr;
+}
+
+/* The answers to a burst: how many sends they are. */
+static int answer(int received, int cuts) {
+    int ready = 0, sends = 0;
+    for (int n = 0; n < received; n++) {
+        int type = data[n][1];
+        if (in[n].msg_len != 2 || data[n][0] != 2 || !counts[type]) continue;
+        if (turns[type] == counts[type]) turns[type] = 0;
+        memcpy(told[ready], answers[type] + INSTANCE * turns[type]++, INSTANCE);
+        if (cuts && sends && same(out[sends - 1].msg_hdr.msg_name, &names[n])) {
+            struct msghdr *row = &out[sends - 1].msg_hdr;
+            row->msg_iov->iov_len += INSTANCE;
+            row->msg_control = &cut;
+            row->msg_controllen = sizeof cut.room;
+        } else {
+            out_parts[sends] = (struct iovec){told[ready], INSTANCE};
+            out[sends].msg_hdr = (struct msghdr){
+                .msg_name = &names[n], .msg_namelen = sizeof names[n], .msg_iov = &out_parts[sends], .msg_iovlen = 1};
+            sends++;
+        }
+        ready++;
+    }
+    return sends;
+}
+
 int main(int count, char **arguments) {
-    static unsigned char data[BURST][ROOM];
-    static struct sockaddr_in names[BURST];
-    static struct iovec in_parts[BURST], out_parts[BURST];
-    static struct mmsghdr in[BURST], out[BURST];
     if (count != 2) return 2;
     read_instances(arguments[1]);
-    int opened = open_socket();
+    int opened = open_socket(), cuts = can_cut(opened);
     for (int n = 0; n < BURST; n++) {
         in_parts[n] = (struct iovec){data[n], ROOM};
         in[n].msg_hdr = (struct msghdr){
             .msg_name = &names[n], .msg_namelen = sizeof names[n], .msg_iov = &in_parts[n], .msg_iovlen = 1};
     }
     for (;;) {
-        int received = recvmmsg(opened, in, BURST, MSG_WAITFORONE, NULL), ready = 0;
+        int received = recvmmsg(opened, in, BURST, MSG_WAITFORONE, NULL);
         if (received <= 0) return 0; /* silence */
-        for (int n = 0; n < received; n++) {
-            int type = data[n][1];
-            if (in[n].msg_len != 2 || data[n][0] != 2 || !counts[type]) continue;
-            if (turns[type] == counts[type]) turns[type] = 0;
-            out_parts[ready] = (struct iovec){answers[type] + INSTANCE * turns[type]++, INSTANCE};
-            out[ready].msg_hdr = (struct msghdr){
-                .msg_name = &names[n], .msg_namelen = sizeof names[n], .msg_iov = &out_parts[ready], .msg_iovlen = 1};
-            ready++;
-        }
-        for (int sent = 0, more; sent < ready; sent += more)
-            if ((more = sendmmsg(opened, out + sent, ready - sent, 0)) <= 0) break;
+        int sends = answer(received, cuts);
+        for (int sent = 0, more; sent < sends; sent += more)
+            if ((more = sendmmsg(opened, out + sent, sends - sent, 0)) <= 0) break;
     }
 }

@@ -1,6 +1,6 @@
 """The other systems: how each is started on loopback, and the question nearest to a look-up.
 
-Each has one name with three instances, and runs as its makers would have it on one processor.
+Each has one name with three instances, and runs as its makers would have it on one core.
 """
 
 import importlib.util
@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.arguments import Trouble
-from benchmarks.native import Question, processors
+from benchmarks.proc import pin
+from benchmarks.tally import Load
 from prr.cli.ports import free_port
 
 READY_LIMIT = 20.0
@@ -27,22 +28,22 @@ READY_LIMIT = 20.0
 
 ADDRESSES = [f"127.0.0.1:{port}" for port in (4001, 4002, 4003)]
 HERE = "127.0.0.1"
-RUN_AS_ROOT = ["-u", "root"] if os.geteuid() == 0 else []
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # root's too
 
 
 class Stage:
     """Where one system runs: a folder, a port, and the processes, ended with the `with` block."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
+        folder.mkdir()
         self._stack = stack
         self.folder = folder
         self.port = free_port()
         self.pids: list[int] = []
-        self.inside: list[str] = []  # a command that enters where the server is, if it has to
+        self.inside: tuple[str, ...] = ()  # a command that enters where the server is, if it has to
 
-    def run(self, arguments: Sequence[str], **environment: str) -> subprocess.Popen:
-        """Start a server on the servers' processor; SIGKILL ends it."""
-        server, _ = processors()
+    def run(self, *arguments: object, **environment: str) -> subprocess.Popen:
+        """Start a server on the core of what is measured; SIGKILL ends it."""
         with open(self.folder / "log", "ab") as log:
             process = subprocess.Popen(
                 [str(argument) for argument in arguments],
@@ -50,8 +51,8 @@ class Stage:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env={**os.environ, **environment},
-                preexec_fn=lambda: os.sched_setaffinity(0, server),
+                env={**os.environ, "PATH": PATH, **environment},
+                preexec_fn=lambda: pin([0]),
             )
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
@@ -66,13 +67,27 @@ class Stage:
 
     def connect(self) -> socket.socket:
         """A connection to its port, once it takes one."""
-        ends_at = time.monotonic() + READY_LIMIT
-        while time.monotonic() < ends_at:
-            try:
+        for _ in tries("it took no connection"):
+            with suppress(OSError):
                 return self._stack.enter_context(socket.create_connection((HERE, self.port), 5))
-            except OSError:
-                time.sleep(0.02)
-        raise Trouble(f"it took no connection within {READY_LIMIT:g} s")
+        raise AssertionError
+
+    def last_line(self) -> str:
+        """What the server said last."""
+        lines = (self.folder / "log").read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+    def in_turn(self, question: bytes, expected: bytes, hello: bytes = b"") -> Load:
+        """One question at a time on each of 64 connections."""
+        target = (HERE, self.port)
+        return Load(
+            [target], how="tcp", sockets=64, question=question, expected=expected, hello=hello
+        )
+
+    def at_once(self, how: str, question: bytes, expected: bytes, hello: bytes = b"") -> Load:
+        """Eight questions at a time on each of 8 sockets."""
+        target = (HERE, self.port)
+        return Load([target], how=how, question=question, expected=expected, hello=hello)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,58 +95,78 @@ class System:
     """One of the others."""
 
     name: str
-    needs: tuple[str, ...]  # programs
-    module: str | None  # of Python
     more: str  # what it does more, or less, for a question
-    start: Callable[[Stage], Question]
+    needs: tuple[str, ...]  # programs, and packages of Python in brackets
+    start: Callable[[Stage], Load]
 
     def missing(self) -> str | None:
         """What is not installed here."""
-        for program in self.needs:
-            if which(program) is None:
-                return program
-        if self.module and importlib.util.find_spec(self.module) is None:
-            return f"the Python package {self.module}"
+        for need in self.needs:
+            package = need.strip("()")
+            if package != need and importlib.util.find_spec(package) is None:
+                return f"the Python package {package}"
+            if package == need and which(need) is None:
+                return need
         return None
+
+
+SYSTEMS: list[System] = []
+
+
+def system(name: str, more: str, *needs: str) -> Callable[[Callable], Callable]:
+    """Puts a system into the table: what starts it, and what to ask it then."""
+
+    def put(start: Callable[[Stage], Load]) -> Callable:
+        SYSTEMS.append(System(name, more, needs, start))
+        return start
+
+    return put
 
 
 def which(program: str) -> str | None:
     """Where a program is, in the folders of root's path too."""
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    return shutil.which(program, path=PATH)
+
+
+def tries(trouble: str) -> Iterator[None]:
+    """Go round until what is tried returns. Raises Trouble when READY_LIMIT is over."""
+    ends_at = time.monotonic() + READY_LIMIT
+    while time.monotonic() < ends_at:
+        yield
+        time.sleep(0.02)
+    raise Trouble(f"{trouble} within {READY_LIMIT:g} s")
 
 
 # Python's own.
 
 
-def _rpyc(stage: Stage) -> Question:
+@system("RPyC registry", "gives all instances, sorted by age, those too old left out", "(rpyc)")
+def _rpyc(stage: Stage) -> Load:
     from rpyc.core import brine
 
     program = "import sys; from rpyc.utils.registry import UDPRegistryServer as Server; "
     program += f"Server('{HERE}', int(sys.argv[1])).start()"
-    stage.run([sys.executable, "-c", program, stage.port])
-    ends_at = time.monotonic() + READY_LIMIT
+    stage.run(sys.executable, "-c", program, stage.port)
+    ports = [int(address.rpartition(":")[2]) for address in ADDRESSES]
     with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.settimeout(0.1)
         server.connect((HERE, stage.port))
-        ports = [int(address.rpartition(":")[2]) for address in ADDRESSES]
-        while ports:
-            if time.monotonic() > ends_at:
-                raise Trouble("it registered nothing")
-            try:
-                server.send(brine.dump(("RPYC", "REGISTER", (("ECHO",), ports[0]))))
-                server.recv(1500)
-            except OSError:
-                time.sleep(0.02)
-            else:
-                ports.pop(0)
-    return Question("udp", stage.port, brine.dump(("RPYC", "QUERY", ("ECHO",))), HERE.encode())
+        for _ in tries("it registered nothing"):
+            with suppress(OSError):
+                while ports:
+                    server.send(brine.dump(("RPYC", "REGISTER", (("ECHO",), ports[0]))))
+                    server.recv(1500)
+                    ports.pop(0)
+                break
+    return stage.at_once("udp", brine.dump(("RPYC", "QUERY", ("ECHO",))), HERE.encode())
 
 
-def _pyro(stage: Stage) -> Question:
+@system("Pyro5 name server", "an object call, by TCP; gives one URI", "(Pyro5)")
+def _pyro(stage: Stage) -> Load:
     from Pyro5 import api, protocol, serializers
 
     program = f"from Pyro5.nameserver import start_ns_loop as ns; ns('{HERE}', {stage.port}, False)"
-    stage.run([sys.executable, "-c", program], PYRO_SERVERTYPE="multiplex")
+    stage.run(sys.executable, "-c", program, PYRO_SERVERTYPE="multiplex")
     stage.connect().close()  # an idle one would hold it up
     names = api.Proxy(f"PYRO:Pyro.NameServer@{HERE}:{stage.port}")
     names.register("echo", f"PYRO:echo@{ADDRESSES[0]}")
@@ -143,46 +178,65 @@ def _pyro(stage: Stage) -> Question:
         protocol.SendingMessage(kind, 0, 1, serpent.serializer_id, data).data
         for kind, data in ((protocol.MSG_CONNECT, hello), (protocol.MSG_INVOKE, call))
     )
-    return Question("tcp", stage.port, invoke, b"4001", connect, sockets=64, depth=1)
+    return stage.in_turn(invoke, b"4001", connect)
 
 
 # One datagram in, one out.
 
 
-def _rpcbind(stage: Stage) -> Question:
+@system(
+    "rpcbind",
+    "unpacks an RPC call; gives a port, no address, of one instance only",
+    "rpcbind",
+    "unshare",
+    "nsenter",
+    "ip",
+)
+def _rpcbind(stage: Stage) -> Load:
     """It has one port, 111, and one folder under /run: it gets a network and a /run of its own."""
     if os.geteuid() != 0:
         raise Trouble("it wants port 111, for which a network of its own is made: run this as root")
     script = "ip link set lo up && mount -t tmpfs none /run && exec rpcbind -f"
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    server = stage.run(["unshare", "--net", "--mount", "sh", "-c", script], PATH=path)
-    stage.inside = ["nsenter", "--net", f"--target={server.pid}"]
-    ends_at = time.monotonic() + READY_LIMIT
-    while Path(f"/proc/{server.pid}/comm").read_text() != "rpcbind\n":
-        if server.poll() is not None or time.monotonic() > ends_at:
-            raise Trouble(f"it did not start: {_last_line(stage)}")
-        time.sleep(0.01)
+    server = stage.run("unshare", "--net", "--mount", "sh", "-c", script)
+    stage.inside = ("nsenter", "--net", f"--target={server.pid}")
+    stage.port = 111
+    for _ in tries("it did not start"):
+        if server.poll() is not None:
+            raise Trouble(f"it did not start: {stage.last_line()}")
+        if Path(f"/proc/{server.pid}/comm").read_text() == "rpcbind\n":
+            break
     # call 1: RPC 2, program 100000 (itself) version 2, GETPORT, no credentials; of itself by TCP
     call = struct.pack(">10I", 1, 0, 2, 100000, 2, 3, 0, 0, 0, 0)
     asked = struct.pack(">4I", 100000, 2, socket.IPPROTO_TCP, 0)
-    return Question("udp", 111, call + asked, struct.pack(">I", 111))
+    return stage.at_once("udp", call + asked, struct.pack(">I", 111))
 
 
-def _memcached(stage: Stage, transport: str) -> Question:
-    user = RUN_AS_ROOT
+def _start_memcached(stage: Stage) -> bytes:
+    """The value that it gives then."""
+    user = ["-u", "root"] if os.geteuid() == 0 else []
     ports = ["-l", HERE, "-p", stage.port, "-U", stage.port]
-    stage.run([which("memcached"), *ports, "-t", "1", *user])
+    stage.run(which("memcached"), *ports, "-t", "1", *user)
+    value = ADDRESSES[0].encode()
     with stage.connect() as server:
-        value = ADDRESSES[0].encode()
         server.sendall(b"set echo 0 0 %d\r\n%b\r\n" % (len(value), value))
         server.recv(100)
-    if transport == "tcp":
-        return Question("tcp", stage.port, b"get echo\r\n", value, sockets=64, depth=1)
+    return value
+
+
+@system("memcached UDP", "a plain get, no turns", "memcached")
+def _memcached_udp(stage: Stage) -> Load:
     frame = struct.pack(">4H", 1, 0, 1, 0)  # request, datagram 0 of 1
-    return Question("udp", stage.port, frame + b"get echo\r\n", value)
+    value = _start_memcached(stage)
+    return stage.at_once("udp", frame + b"get echo\r\n", value)
 
 
-def _dnsmasq(stage: Stage) -> Question:
+@system("memcached TCP", "by TCP; a plain get, no turns", "memcached")
+def _memcached_tcp(stage: Stage) -> Load:
+    return stage.in_turn(b"get echo\r\n", _start_memcached(stage))
+
+
+@system("dnsmasq SRV", "reads a name, gives all instances by name", "dnsmasq")
+def _dnsmasq(stage: Stage) -> Load:
     records = [
         f"--srv-host=_echo._udp.prr.test,{host}.prr.test,{address.rpartition(':')[2]}"
         for host, address in zip("abc", ADDRESSES, strict=True)
@@ -190,11 +244,14 @@ def _dnsmasq(stage: Stage) -> Question:
     where = [f"--port={stage.port}", f"--listen-address={HERE}", "--bind-interfaces", "--pid-file"]
     user = ["--user=root"] if os.geteuid() == 0 else []
     alone = ["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]
-    stage.run([which("dnsmasq"), *alone, *where, *user, *records])
-    return _srv_question(stage.port)
+    stage.run(which("dnsmasq"), *alone, *where, *user, *records)
+    return _srv_question(stage)
 
 
-def _knotd(stage: Stage) -> Question:
+@system(
+    "knotd SRV", "reads a name, gives all instances by name, with their addresses beside", "knotd"
+)
+def _knotd(stage: Stage) -> Load:
     records = [
         f"_echo._udp SRV 0 0 {address.rpartition(':')[2]} {host}\n{host} A {HERE}\n"
         for host, address in zip("abc", ADDRESSES, strict=True)
@@ -208,67 +265,65 @@ def _knotd(stage: Stage) -> Question:
         f"database:\n  {where}\ntemplate:\n  - id: default\n    {where}\n"
         "zone:\n  - domain: prr.test\n",
     )
-    stage.run([which("knotd"), "--config", settings])
-    return _srv_question(stage.port)
+    stage.run(which("knotd"), "--config", settings)
+    return _srv_question(stage)
 
 
-def _srv_question(port: int) -> Question:
+def _srv_question(stage: Stage) -> Load:
     name = b"".join(bytes([len(part)]) + part for part in (b"_echo", b"_udp", b"prr", b"test"))
     header = struct.pack(">6H", 1, 0, 1, 0, 0, 0)
     port_told = struct.pack(">3H", 0, 0, 4001)  # priority, weight, port
-    return Question("udp", port, header + name + struct.pack(">BHH", 0, 33, 1), port_told)
+    return stage.at_once("udp", header + name + struct.pack(">BHH", 0, 33, 1), port_told)
 
 
 # One connection, one question at a time on each.
 
 
-def _redis(stage: Stage) -> Question:
+@system("redis GET", "by TCP; a plain GET, no turns", "redis-server")
+def _redis(stage: Stage) -> Load:
     alone = ["--save", "", "--appendonly", "no"]
-    stage.run([which("redis-server"), "--port", stage.port, "--bind", HERE, *alone])
+    stage.run(which("redis-server"), "--port", stage.port, "--bind", HERE, *alone)
     value = ADDRESSES[0].encode()
     with stage.connect() as server:
         server.sendall(_resp(b"SET", b"echo", value))
         server.recv(100)
-    return Question("tcp", stage.port, _resp(b"GET", b"echo"), value, sockets=64, depth=1)
+    return stage.in_turn(_resp(b"GET", b"echo"), value)
 
 
 def _resp(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in words)
 
 
-def _start_etcd(stage: Stage) -> str:
+def _start_etcd(stage: Stage) -> None:
     url, peer = f"http://{HERE}:{stage.port}", f"http://{HERE}:{free_port()}"
     stage.run(
-        [
-            which("etcd"),
-            f"--data-dir={stage.folder}/data",
-            *(f"--{kind}-client-urls={url}" for kind in ("listen", "advertise")),
-            *(f"--{kind}-peer-urls={peer}" for kind in ("listen", "initial-advertise")),
-            f"--initial-cluster=default={peer}",
-        ]
+        which("etcd"),
+        f"--data-dir={stage.folder}/data",
+        *(f"--{kind}-client-urls={url}" for kind in ("listen", "advertise")),
+        *(f"--{kind}-peer-urls={peer}" for kind in ("listen", "initial-advertise")),
+        f"--initial-cluster=default={peer}",
     )
-    stage.connect()
     asked = json.dumps({"key": "ZWNobw==", "value": "MTI3LjAuMC4xOjQwMDE="}).encode()
-    ends_at = time.monotonic() + READY_LIMIT
-    while True:  # it takes connections before it has elected itself
-        try:
-            with urllib.request.urlopen(f"{url}/v3/kv/put", asked, 5):
-                return url
-        except OSError as error:
-            if time.monotonic() > ends_at:
-                raise Trouble(f"it stored nothing: {error}") from error
-            time.sleep(0.1)
+    for _ in tries("it stored nothing"):  # it takes connections before it has elected itself
+        with suppress(OSError), urllib.request.urlopen(f"{url}/v3/kv/put", asked, 5):
+            return
 
 
-def _etcd_json(stage: Stage) -> Question:
+@system("etcd JSON", "the same through its HTTP/1.1 gateway", "etcd")
+def _etcd_json(stage: Stage) -> Load:
     _start_etcd(stage)
     body = json.dumps({"key": "ZWNobw==", "serializable": True}).encode()
     head = f"POST /v3/kv/range HTTP/1.1\r\nHost: {HERE}\r\nContent-Length: {len(body)}\r\n\r\n"
     asked = head.encode() + body
-    return Question("tcp", stage.port, asked, b"MTI3LjAuMC4xOjQwMDE=", sockets=64, depth=1)
+    return stage.in_turn(asked, b"MTI3LjAuMC4xOjQwMDE=")
 
 
-def _etcd_grpc(stage: Stage) -> Question:
+@system(
+    "etcd gRPC",
+    "HTTP/2 by TCP; a range of a store with revisions (serializable: no quorum asked)",
+    "etcd",
+)
+def _etcd_grpc(stage: Stage) -> Load:
     _start_etcd(stage)
     words = {
         b":method": b"POST",
@@ -289,14 +344,15 @@ def _etcd_grpc(stage: Stage) -> Question:
     window = struct.pack(">I", (1 << 31) - 1 - 65535)  # 2 GB: no run takes more
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _h2_frame(4, 0, b"") + _h2_frame(4, 1, b"")
     hello += _h2_frame(8, 0, window)
-    return Question("h2", stage.port, question, ADDRESSES[0].encode(), hello, 8, 8)
+    return stage.at_once("h2", question, ADDRESSES[0].encode(), hello)
 
 
 def _h2_frame(kind: int, flags: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + b"\0\0\0\0" + payload
 
 
-def _zookeeper(stage: Stage) -> Question:
+@system("ZooKeeper", "sessions by TCP; gives the names of all instances (getChildren)", "java")
+def _zookeeper(stage: Stage) -> Load:
     jars = ":".join(
         f"/usr/share/java/{jar}.jar" for jar in ("zookeeper", "slf4j-simple", "snappy-java")
     )
@@ -306,7 +362,7 @@ def _zookeeper(stage: Stage) -> Question:
         f"clientPortAddress={HERE}\nadmin.enableServer=false\nmaxClientCnxns=0\n",
     )
     main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-    stage.run(["java", "-Xmx512m", "-cp", jars, main, settings])
+    stage.run("java", "-Xmx512m", "-cp", jars, main, settings)
     hello = _packet(struct.pack(">iqiq", 0, 0, 30_000, 0) + _buffer(bytes(16)) + b"\0")
     acl = struct.pack(">ii", 1, 31) + _buffer(b"world") + _buffer(b"anyone")
     with _zookeeper_session(stage, hello) as server:
@@ -315,23 +371,19 @@ def _zookeeper(stage: Stage) -> Question:
             server.sendall(_packet(create + acl + struct.pack(">i", 0)))
             server.recv(1000)
     asked = _packet(struct.pack(">ii", 2, 8) + _buffer(b"/echo") + b"\0")  # getChildren, no watch
-    return Question("tcp", stage.port, asked, ADDRESSES[0].encode(), hello, 8, 8)
+    return stage.at_once("tcp", asked, ADDRESSES[0].encode(), hello)
 
 
 def _zookeeper_session(stage: Stage, hello: bytes) -> socket.socket:
     """A session; it takes connections, and hangs up, before it is ready."""
-    ends_at = time.monotonic() + READY_LIMIT
-    while time.monotonic() < ends_at:
+    for _ in tries("it gave no session"):
         server = stage.connect()
-        try:
+        with suppress(OSError):
             server.sendall(hello)
             if server.recv(1000):
                 return server
-        except OSError:
-            pass
         server.close()
-        time.sleep(0.1)
-    raise Trouble(f"it gave no session within {READY_LIMIT:g} s")
+    raise AssertionError
 
 
 def _packet(body: bytes) -> bytes:
@@ -340,71 +392,3 @@ def _packet(body: bytes) -> bytes:
 
 def _buffer(data: bytes) -> bytes:
     return struct.pack(">i", len(data)) + data
-
-
-def _last_line(stage: Stage) -> str:
-    lines = (stage.folder / "log").read_text(errors="replace").splitlines()
-    return lines[-1] if lines else "it said nothing"
-
-
-SYSTEMS = (
-    System(
-        "RPyC registry",
-        (),
-        "rpyc",
-        "gives all instances, sorted by age, those too old left out",
-        _rpyc,
-    ),
-    System("Pyro5 name server", (), "Pyro5", "an object call, by TCP; gives one URI", _pyro),
-    System(
-        "rpcbind",
-        ("rpcbind", "unshare", "nsenter", "ip"),
-        None,
-        "unpacks an RPC call; gives a port, no address, of one instance only",
-        _rpcbind,
-    ),
-    System("redis GET", ("redis-server",), None, "by TCP; a plain GET, no turns", _redis),
-    System(
-        "memcached UDP",
-        ("memcached",),
-        None,
-        "a plain get, no turns",
-        lambda stage: _memcached(stage, "udp"),
-    ),
-    System(
-        "memcached TCP",
-        ("memcached",),
-        None,
-        "by TCP; a plain get, no turns",
-        lambda stage: _memcached(stage, "tcp"),
-    ),
-    System(
-        "dnsmasq SRV",
-        ("dnsmasq",),
-        None,
-        "reads a name, gives all instances by name",
-        _dnsmasq,
-    ),
-    System(
-        "knotd SRV",
-        ("knotd",),
-        None,
-        "reads a name, gives all instances by name, with their addresses beside",
-        _knotd,
-    ),
-    System(
-        "etcd gRPC",
-        ("etcd",),
-        None,
-        "HTTP/2 by TCP; a range of a store with revisions (serializable: no quorum asked)",
-        _etcd_grpc,
-    ),
-    System("etcd JSON", ("etcd",), None, "the same through its HTTP/1.1 gateway", _etcd_json),
-    System(
-        "ZooKeeper",
-        ("java",),
-        None,
-        "sessions by TCP; gives the names of all instances (getChildren)",
-        _zookeeper,
-    ),
-)

@@ -1,40 +1,84 @@
-"""What a load is, and what was seen of it. Both go from one process to another, pickled."""
+"""What a load is, and what was seen of it: what both generators are given, and what they give.
+
+Either generator, `generator.py` and `generator.c`, is run as
+
+    GENERATOR HOW TARGETS SECONDS SOCKETS IN_FLIGHT RATE HELLO QUESTIONS EXPECTED
+
+with the right answers on stdin, a row of ROW_BYTES each: the number of the question, the size of
+the answer, the answer. It prints `began`; and, when all is over, `ended` and the numbers of TALLY
+in their order, a line `wait MICROSECONDS COUNT` for each wait there was, and a line `doubtful
+QUESTION ANSWER COUNT` for each answer that is none of the right ones (QUESTION is -1 where losses
+have left that unsure).
+"""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from prr.wire.address import Address, Instance, type_of
+from prr.wire.address import Address, Instance, describe_address, type_of
 from prr.wire.codec import encode
-from prr.wire.frames import Unknown
+from prr.wire.frames import Lookup, Unknown
 from prr.wire.runs import encode_found_instance_run, encode_found_run
 
 Right = set[tuple[int, bytes]]
 
+ROW_BYTES = 12
+
+BATCH = 64
+"""Questions that one socket sends at once; the kernel cuts one send into no more datagrams."""
+
+TALLY = ("asked", "lost", "unasked", "odd", "elapsed", "asking", "asked_by_first", "heard_by_first")
+"""What stands behind `ended`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to ask whom. `types` are asked in turn, `instances` are those that may be named.
+    """What to ask whom: look-ups of `types` in turn, or one `question` of another system.
 
-    Nobody provides the `denied` types: the right answer is "no". `in_flight` look-ups at all times,
-    or `rate` look-ups a second, from so many `sockets`; the first binder has subscriptions and
-    verifications to do meanwhile, unless there is a `sink` that they go to. The CPU of `pids` is
-    measured; `core` is where the generator itself runs.
+    `instances` may be named, and nobody provides the `denied` types, where the right answer is
+    "no". `in_flight` questions at all times, or `rate` questions a second, from so many `sockets`.
     """
 
-    binders: list[Address]
-    types: bytes
-    instances: list[Instance]
-    seconds: float
+    targets: list[Address]
+    types: bytes = b""
+    instances: list[Instance] = field(default_factory=list)
+    seconds: float = 1.0
     in_flight: int = 64
     sockets: int = 8
     rate: float | None = None
-    subscriptions_per_second: int = 0
-    verifications: int = 0
-    sink: Address | None = None
-    pids: list[int] = field(default_factory=list)
-    core: int | None = None
     denied: bytes = b""
+    subscriptions_per_second: int = 0  # that the first target has to do meanwhile,
+    verifications: int = 0
+    sink: Address | None = None  # unless they go here
+    pids: list[int] = field(default_factory=list)  # whose CPU is measured
+    core: int | None = None  # where the generator runs
+    how: str = "udp"  # or tcp, or h2; flood: over UDP, answered or not
+    question: bytes = b""  # instead of look-ups
+    expected: bytes = b""  # the answer to it has this in it
+    hello: bytes = b""  # what a connection has to begin with
+    inside: tuple[str, ...] = ()  # a command that enters where the target is, if it has to
+
+    def arguments(self) -> list[str]:
+        """What a generator is called with."""
+        questions = [encode(Lookup(type_)) for type_ in self.types] or [self.question]
+        sockets = max(self.sockets, len(self.targets))
+        return [
+            self.how,
+            ",".join(map(describe_address, self.targets)),
+            *map(str, (self.seconds, sockets, self.in_flight, self.rate or 0)),
+            self.hello.hex() or "-",
+            ",".join(one.hex() for one in questions),
+            self.expected.hex() or "-",
+        ]
+
+    def rows(self) -> bytes:
+        """The right answers, as a generator reads them."""
+        right = right_answers(self.instances, self.denied)
+        return b"".join(
+            bytes((number, len(answer))) + answer.ljust(ROW_BYTES - 2, b"\0")
+            for number, type_ in enumerate(self.types)
+            for answer in right.get(type_, ())
+        )
 
 
 @dataclass(slots=True)
@@ -45,15 +89,19 @@ class Tally:
     asked: int = 0
     lost: int = 0
     unasked: int = 0  # answers beyond the questions
+    odd: int = 0  # answers of another length than the first one, which was right
     doubtful: Counter[tuple[int | None, bytes]] = field(default_factory=Counter)
     """Answers that name none of the instances; with the type asked for, unless that is unsure."""
-    subscribed: set[Instance] = field(default_factory=set)  # meanwhile
     elapsed: float = 0.0  # seconds from the first question to the last answer
+    asking: float = 0.0  # and to the last question
+    asked_by_first: int = 0  # of a flood, whose other answers nobody sees
+    heard_by_first: int = 0
     cpu: float | None = None  # seconds
+    subscribed: set[Instance] = field(default_factory=set)  # meanwhile
 
     @property
     def answered(self) -> int:
-        """How many look-ups were."""
+        """How many questions were."""
         return self.waits.total()
 
     def wait_ms(self, share: float) -> float | None:
@@ -69,19 +117,43 @@ class Tally:
         """The answers that name none of `instances` and are no "no" to one of the `denied` types,
         and those that nobody asked for."""
         right = right_answers(instances, denied)
-        of_any_type = {answer for _, answer in right}
-        return self.unasked + sum(
-            count
-            for (type_, answer), count in self.doubtful.items()
-            if (answer not in of_any_type if type_ is None else (type_, answer) not in right)
+        of_any_type = set().union(*right.values())
+        return (
+            self.unasked
+            + self.odd
+            + sum(
+                count
+                for (type_, answer), count in self.doubtful.items()
+                if answer not in (of_any_type if type_ is None else right.get(type_, ()))
+            )
         )
 
+    def lines(self) -> Iterator[str]:
+        """What a generator prints at the end."""
+        yield " ".join(["ended", *(str(getattr(self, name)) for name in TALLY)])
+        yield from (f"wait {wait} {count}" for wait, count in self.waits.items())
+        for (number, answer), count in self.doubtful.items():
+            yield f"doubtful {-1 if number is None else number} {answer.hex() or '-'} {count}"
 
-def right_answers(instances: Iterable[Instance], denied: bytes = b"") -> Right:
-    """The datagrams that name one of them, in either wire form, or say "no" to one of the `denied`
-    types; each with the type asked for."""
-    right = {(type_, encode(Unknown())) for type_ in denied}
+    def read(self, line: str, types: bytes) -> None:
+        """Take one of those lines; `types` are those that were asked for."""
+        kind, *words = line.split()
+        if kind == "ended":
+            for name, word in zip(TALLY, words, strict=True):
+                setattr(self, name, type(getattr(self, name))(word))
+        elif kind == "wait":
+            self.waits[int(words[0])] = int(words[1])
+        else:
+            number = int(words[0])
+            answer = bytes.fromhex(words[1].strip("-"))
+            self.doubtful[None if number < 0 else types[number], answer] += int(words[2])
+
+
+def right_answers(instances: Iterable[Instance], denied: bytes = b"") -> dict[int, set[bytes]]:
+    """For each type the datagrams that name one of them, in either wire form; for one of the
+    `denied` types that says "no"."""
+    right: dict[int, set[bytes]] = {type_: {encode(Unknown())} for type_ in denied}
     for one in instances:
-        right.add((type_of(one), encode_found_run((one,)).data))
-        right.add((type_of(one), encode_found_instance_run((one,)).data))
+        answers = right.setdefault(type_of(one), set())
+        answers |= {encode_found_run((one,)).data, encode_found_instance_run((one,)).data}
     return right

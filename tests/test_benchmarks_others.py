@@ -3,14 +3,16 @@
 import json
 import shlex
 import shutil
-import subprocess
 import threading
+from dataclasses import replace
 
+import gevent
 import pytest
 
 from benchmarks import charts, failover, lab, overload, peers, report, scale
-from benchmarks.native import Question, ask, build
+from benchmarks.generate import generate
 from benchmarks.systems import SYSTEMS
+from benchmarks.tally import Load
 from tests.nodes import ROOT
 
 
@@ -35,7 +37,7 @@ def test_peers_asks_prr_and_skips_what_is_not_installed(run, monkeypatch):
     monkeypatch.setattr("benchmarks.systems.which", lambda program: None)
     result = run(peers.main, "--seconds", "0.1", "--only", "redis", "--only", "KNOT")
     assert result["prr"]["lookups_per_second"] > 0
-    assert (result["prr"]["lost"], result["prr"]["odd"]) == (0, 0)
+    assert (result["prr"]["lost"], result["prr"]["wrong"]) == (0, 0)
     assert result["redis GET"] == {"skipped": "redis-server is not installed"}
     assert result["knotd SRV"] == {"skipped": "knotd is not installed"}
     assert "ZooKeeper" not in result
@@ -52,7 +54,7 @@ def test_peers_asks_every_system_that_is_installed(run, system):
         assert "root" in row["skipped"]
         pytest.skip(row["skipped"])
     assert row["lookups_per_second"] > 0
-    assert row["lost"] == row["odd"] == 0
+    assert row["lost"] == row["wrong"] == 0
 
 
 def test_peers_says_that_it_wants_a_compiler(capsys, monkeypatch):
@@ -62,15 +64,16 @@ def test_peers_says_that_it_wants_a_compiler(capsys, monkeypatch):
 
 
 @needs_compiler
-def test_the_generator_counts_answers_of_another_length(tmp_path, binder_that_changes_its_mind):
-    question = Question("udp", binder_that_changes_its_mind, b"?", b"first", sockets=1, depth=1)
-    seen = ask(build(tmp_path), question, 0.1)
-    assert seen.odd >= seen.answers > 0  # what came after the end is odd as well
+def test_the_generator_counts_answers_of_another_length(binder_that_changes_its_mind):
+    load = Load([binder_that_changes_its_mind], seconds=0.1, in_flight=1, sockets=1)
+    seen = generate(replace(load, question=b"?", expected=b"first"))
+    assert seen.odd == seen.answered > 0
+    assert seen.wrong([]) == seen.odd
 
 
 @pytest.fixture
 def binder_that_changes_its_mind(peers):
-    """Answers the first datagram in five bytes, all others in six; its port."""
+    """Answers the first datagram in five bytes, all others in six; its address."""
     peer = peers()
 
     def serve():
@@ -80,7 +83,7 @@ def binder_that_changes_its_mind(peers):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    yield peer.address[1]
+    yield peer.address
     peer.send(b"end", peer.address)
     thread.join()
 
@@ -114,21 +117,21 @@ def test_overload_says_how_much_it_offered_not_how_much_it_was_to(run, monkeypat
 
 
 @needs_compiler
-def test_the_flooder_keeps_its_rate_and_counts_the_answers_to_one_socket(tmp_path, peers):
+def test_a_flood_keeps_its_rate_and_counts_the_answers_to_one_socket(peers):
     peer = peers()
-    program = build(tmp_path, overload.SOURCE)
-    port = str(peer.address[1])
-    flooding = subprocess.Popen(
-        [program, port, "0.5", "6400", "2", b"?!".hex()], stdout=subprocess.PIPE, text=True
-    )
+    load = Load([peer.address], seconds=0.5, rate=6400, sockets=2, how="flood", question=b"?!")
+    flooding = gevent.get_hub().threadpool.spawn(_answer_three, peer)
+    seen = generate(load)
+    flooding.get(timeout=10)
+    assert seen.asked == pytest.approx(3200, abs=64)
+    assert seen.asking == pytest.approx(0.5, abs=0.1)
+    assert (seen.asked_by_first, seen.heard_by_first) == (pytest.approx(1600, abs=64), 3)
+
+
+def _answer_three(peer):
     assert peer.receive() == b"?!"
     for _ in range(3):
         peer.send(b"!", peer.source)
-    told, _ = flooding.communicate(timeout=10)
-    sent, took, until_last, sampled, answers = map(float, told.split())
-    assert sent == pytest.approx(3200, abs=64)
-    assert (took, sampled, answers) == (pytest.approx(0.5, abs=0.1), pytest.approx(1600, abs=64), 3)
-    assert 0 < until_last < took
 
 
 def test_failover_kills_a_server(run):
@@ -184,7 +187,7 @@ MADE_BY = {"command": "python -m it", "commit": "abc", "python": "3", "kernel": 
 
 
 def asked(speed, ratio=None):
-    row = {"lookups_per_second": speed, "cpu_us": 5.0, "busy": 0.9, "lost": 0, "odd": 0}
+    row = {"lookups_per_second": speed, "cpu_us": 5.0, "busy": 0.9, "lost": 0, "wrong": 0}
     return row if ratio is None else {**row, "prr_is_times_as_fast": ratio, "more": "all of them"}
 
 

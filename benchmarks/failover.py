@@ -88,7 +88,7 @@ class Cluster:
         struck_at = self._last_named_at = time.monotonic()
         self._dead = address
         os.kill(pid, number)
-        self._await(f"(evicted|removed) type {TYPE} at {server.address}:", self._binders)
+        self._await(rf"(evicted|removed) type {TYPE} at {server.address}\b", self._binders)
         gone = time.monotonic() - struck_at
         gevent.sleep(SETTLE)
         named, failed = self._last_named_at - struck_at, self._failed_calls - failed_before
@@ -107,7 +107,7 @@ class Cluster:
         return server
 
     def _await_known(self, server: Process) -> None:
-        self._await(f"(subscribed|learned) type {TYPE} at {server.address}:", self._binders)
+        self._await(rf"(subscribed|learned) type {TYPE} at {server.address}\b", self._binders)
 
     def _start(self, arguments: list[str]) -> Process:
         def hear(process: Process, line: str | None) -> None:

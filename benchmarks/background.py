@@ -11,7 +11,7 @@ import gevent
 from gevent.pool import Group
 
 from benchmarks.tally import Load
-from prr.wire.address import Instance, make_instance, type_of
+from prr.wire.address import Address, Instance, make_instance, type_of
 from prr.wire.codec import encode
 from prr.wire.frames import Complaint, Subscribe
 
@@ -86,13 +86,7 @@ class Background:
         if number >= len(self._new):
             return
         one = self._new[number]
-        source = struct.pack("=i4s4x", 0, one[1:5])  # struct in_pktinfo
-        self._subscribers.sendmsg(
-            [encode(Subscribe(type_of(one)))],
-            [(socket.IPPROTO_IP, _IP_PKTINFO, source)],
-            0,
-            self._target,
-        )
+        send_from(self._subscribers, one[1:5], encode(Subscribe(type_of(one))), self._target)
         self.subscribed.add(one)
 
     def _silent_instance(self, silent: socket.socket) -> Instance:
@@ -108,6 +102,12 @@ class Background:
         self.subscribed.add(one)
         gevent.sleep(PAUSE)
         self._subscribers.sendto(encode(Complaint(one)), self._target)
+
+
+def send_from(sending: socket.socket, ip: bytes, data: bytes, target: Address) -> None:
+    """Send as if from `ip`, 4 bytes, one of this host; the socket is bound to all of them."""
+    source = struct.pack("=i4s4x", 0, ip)  # struct in_pktinfo
+    sending.sendmsg([data], [(socket.IPPROTO_IP, _IP_PKTINFO, source)], 0, target)
 
 
 def _open(ip: str) -> socket.socket:

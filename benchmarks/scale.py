@@ -23,6 +23,7 @@ if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.arguments import Trouble, parser_for, run, said_well
+from benchmarks.background import send_from
 from benchmarks.nodes import start_binder
 from benchmarks.proc import pid_at, resident_kib
 from benchmarks.provenance import ROOT
@@ -34,7 +35,6 @@ from prr.text import parse_count, parse_peer
 from prr.wire.address import Address, make_instance
 from prr.wire.codec import decode, encode
 from prr.wire.frames import Removed, Role, Subscribe
-from prr.wire.trailer import Trailer
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SIZE_MAX = 1_000_000
@@ -177,7 +177,7 @@ def _in_process(size: int) -> dict[str, float]:
 
 
 def _measure_process(size: int) -> dict[str, float]:
-    """The memory of a real binder: subscribed with from one socket for every 256 instances."""
+    """The memory of a real binder."""
     with ExitStack() as stack:
         binder = parse_peer(start_binder(stack).address)
         pid = pid_at(binder)
@@ -185,8 +185,7 @@ def _measure_process(size: int) -> dict[str, float]:
             raise Trouble("the binder's process is not to be found under /proc")
         before = resident_kib([pid])
         began = time.perf_counter()
-        for start in range(0, size, 256):
-            _subscribe_all(binder, range(min(256, size - start)))
+        _subscribe_all(binder, size)
         took = time.perf_counter() - began
         after = resident_kib([pid])
     if before is None or after is None:
@@ -200,14 +199,15 @@ def _measure_process(size: int) -> dict[str, float]:
     }
 
 
-def _subscribe_all(binder: Address, types: range) -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as server:
-        server.settimeout(5.0)
-        server.connect(binder)
-        start = server.getsockname()[1]  # one process gives them all: none is doubted
-        for type_ in types:
-            server.send(encode(Subscribe(type_, trailer=Trailer(start=start))))
-            server.recv(64)
+def _subscribe_all(binder: Address, count: int) -> None:
+    """Each from an address of its own, and the next one once it is confirmed."""
+    with socket.socket(type=socket.SOCK_DGRAM) as servers:
+        servers.settimeout(5.0)
+        servers.bind(("0.0.0.0", 0))
+        for number in range(count):
+            ip = bytes((127, 64 + (number >> 16), number >> 8 & 255, number & 255))
+            send_from(servers, ip, encode(Subscribe(TYPE)), binder)
+            servers.recv(64)
 
 
 def _binder(identity: int, peer: Address) -> Binder:

@@ -165,6 +165,8 @@ class Node:
         for effect in effects:
             self._do(effect)
         self._alarm.set()
+        if not self._vitals.is_ready:
+            self._see_if_ready()
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -191,8 +193,6 @@ class Node:
                 self._stopped.set(effect)
             case _:
                 assert_never(effect)
-        if not self._vitals.is_ready:
-            self._see_if_ready()
 
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next look-ups of a burst, as many as stand in a row, or one datagram."""

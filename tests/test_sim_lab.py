@@ -6,23 +6,26 @@ from dataclasses import replace
 import pytest
 
 from prr.core.client import Answered, NoService
+from prr.core.members import Members
+from prr.core.returning import Returning
+from prr.core.subscriptions import Subscriptions
+from prr.core.verdicts import Verdicts
 from prr.wire.address import Address, Instance, make_instance
 from prr.wire.codec import encode
 from prr.wire.frames import Added, Removed, Subscribe, Verify
 from tests.sim import adapter
 from tests.sim.cluster import SERVER_PORT, Cluster
-from tests.sim.faults import CALM
-from tests.sim.mixed import mixed_options
+from tests.sim.mixed import mixed_options, run_mixed
 from tests.sim.trace import Trace
 
 TYPE = 7
+BINDER = "10.0.0.1", 2222
 
 
 def stage(ours: int = 0, lab: int = 1, servers: int = 2, lab_servers: float = 1.0) -> Cluster:
     """Binders of ours and of 2016, all started and at rest; the servers are not started."""
     there = {"binders": ours, "lab_binders": lab, "servers": servers, "lab_servers": lab_servers}
-    in_order = replace(CALM, delay_mean=1e-7)
-    options = replace(mixed_options(0), drift=0.0, conditions=in_order, **there)
+    options = replace(mixed_options(0), drift=0.0, **there)
     cluster = Cluster(options, Trace())
     for index in range(ours):
         cluster.start_binder(index)
@@ -57,12 +60,12 @@ def tell(cluster: Cluster, frame, source: Address = ("10.0.2.1", 1024)) -> None:
 
 
 def test_a_binder_of_2016_appends_without_looking_and_its_removal_skips_the_neighbour():
-    cluster = stage()
+    cluster = stage(ours=1)
     (binder,) = cluster.lab_binders
     for index in (0, 0, 1, 1, 0):
-        tell(cluster, Added(instance(index)))
+        tell(cluster, Added(instance(index)), BINDER)
     assert binder.entries == [instance(index) for index in (0, 0, 1, 1, 0)]
-    tell(cluster, Removed(instance(0)))
+    tell(cluster, Removed(instance(0)), BINDER)
     assert binder.entries == [instance(index) for index in (0, 1, 1)]
     tell(cluster, Subscribe(TYPE), address(1))
     assert binder.entries.count(instance(1)) == 3
@@ -126,3 +129,62 @@ def test_a_server_of_ours_that_one_of_2016_confirmed_is_with_ours_once_that_come
     cluster.start_lab_binder(0)
     pass_time(cluster, 30.0)
     assert cluster.lab_binders[0].entries == [instance(0)]
+
+
+SEEDS = range(12)
+MANY_SEEDS = range(100, 400)
+"""Long mixed runs: half a second each."""
+
+
+def failures(seeds) -> list[str]:
+    """What went wrong in them."""
+    results = [run_mixed(mixed_options(seed)) for seed in seeds]
+    return [f"seed {result.seed}: {result.reason}" for result in results if result.reason]
+
+
+def test_after_long_mixed_runs_those_of_2016_hold_what_lives_once_and_nothing_else():
+    assert failures(SEEDS) == []
+
+
+@pytest.mark.slow
+def test_after_many_long_mixed_runs_too():
+    assert failures(MANY_SEEDS) == []
+
+
+def renewals_are_told(patch):
+    tell = Members.tell_added
+    patch.setattr(Members, "tell_added", lambda self, instance, is_news=True: tell(self, instance))
+
+
+def claims_are_forgotten(patch):
+    patch.setattr(Returning, "settle", lambda self, instance: False)
+
+
+def ghosts_are_kept(patch):
+    patch.setattr(Verdicts, "_evict", lambda self, verdict, now: [])
+
+
+def servers_of_2016_are_asked_first(patch):
+    """One whose address and type one of ours had: asked before it is confirmed."""
+    patch.setattr(
+        Subscriptions, "_take_back", lambda self, one, source, now: self._watch.readmit(one, now)
+    )
+
+
+OFF = [
+    (renewals_are_told, "times"),
+    (claims_are_forgotten, "times"),
+    (ghosts_are_kept, "dead"),
+    (servers_of_2016_are_asked_first, ""),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("switch_off", "complaint"), OFF, ids=[off.__name__ for off, _ in OFF])
+def test_a_rule_switched_off_is_noticed_in_mixed_runs(switch_off, complaint, monkeypatch):
+    switch_off(monkeypatch)
+    for seed in range(100):
+        reason = run_mixed(mixed_options(seed), budget=40.0).reason
+        if reason is not None and complaint in reason:
+            return
+    raise AssertionError("nobody noticed")

@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from prr.core.effects import Outcome, Probe
-from prr.core.verification import WAITS, WAITS_FOR_OPINIONS, Due, Finding, Verifications
+from prr.core.findings import Finding
+from prr.core.verification import WAITS, WAITS_FOR_OPINIONS, Due, Verifications
 from prr.wire.frames import Alive, Unknown, Verify
 from prr.wire.trailer import Trailer
 from prr.wire.versions import LEFT

@@ -54,10 +54,11 @@ class Doubts:
         if not self.verifications.has_room(instance, accuser):
             self.verify_later(instance, now)  # as soon as there is room
             return []
+        latest = self._members.registry.latest(instance)
+        known = latest.start if latest else 0
         if start is None:
-            latest = self._members.registry.latest(instance)
-            start = latest.start if latest else 0
-        with_nonce = bool(start) or self._is_ours_at(instance)
+            start = 0 if self._may_be_new(instance) else known
+        with_nonce = bool(known) or self._is_ours_at(instance)
         probe = self.verifications.begin(instance, start, with_nonce, now, accuser)
         return [Report(Event.ASKED, instance, "the first question"), probe]
 
@@ -70,7 +71,12 @@ class Doubts:
         """It is there, or was heard here lately, or is a server of 2016 that fell silent."""
         removal = self._table.removal(instance)
         was_silent = removal is not None and not removal.start
-        return instance in self._table or instance in self.leases or was_silent
+        is_there = instance in self._table or instance in self._members.returning
+        return is_there or instance in self.leases or was_silent
+
+    def _may_be_new(self, instance: Instance) -> bool:
+        """Whoever is there now need not be whose start is known: a bare answer will do."""
+        return self._members.is_back_unproven(instance) or instance in self._members.returning
 
     def _is_ours_at(self, instance: Instance) -> bool:
         """At the same address runs, or ran, a server of ours: it can be asked for its types."""

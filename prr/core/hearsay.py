@@ -11,7 +11,7 @@ from prr.core.registry import Added as Adding
 from prr.core.watch import Watch
 from prr.wire.address import Instance, describe_address
 from prr.wire.frames import Added, Removed, ServiceList
-from prr.wire.versions import Version, decode_removals, decode_versions
+from prr.wire.versions import LEFT, Version, decode_removals, decode_versions
 
 
 class Hearsay:
@@ -28,7 +28,7 @@ class Hearsay:
         effects: list[Effect] = []
         heard: list[News] = []
         for instance, version, is_there in _words(frame):
-            word, follows = self._take_over(instance, version, is_there, now)
+            word, follows = self._take_over(instance, version, is_there, peer, now)
             effects += follows
             heard.append(word)
         added, removed = heard.count(News.ADDED), heard.count(News.REMOVED)
@@ -40,16 +40,29 @@ class Hearsay:
 
     def added(self, frame: Added, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is there."""
-        news, effects = self._take_over(frame.instance, _version_of(frame), True, now)
+        news, effects = self._take_over(frame.instance, _version_of(frame), True, peer, now)
         if news is News.ADDED:
             effects.append(Report(Event.LEARNED, frame.instance, _says(peer)))
+        if _version_of(frame) is None and news is News.OLD:
+            effects += self._subscribed_there(frame.instance, now)
         return effects
+
+    def _subscribed_there(self, instance: Instance, now: float) -> list[Effect]:
+        """What is held here has subscribed with a binder of 2016: it may be a server of 2016 that
+        has taken the place of one of ours, whose start number it cannot repeat."""
+        version = self._registry.table.version(instance)
+        if version is None or not version.start or self._members.is_cared_for(version.home, now):
+            return []
+        if not self._members.is_back_unproven(instance):
+            self._members.add(instance, 0)
+        told = self._members.tell_added(instance, is_news=False)
+        return [*told, *self._watch.ask_anew(instance, now)]
 
     def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is gone."""
         instance = frame.instance
         held = instance in self._registry
-        news, effects = self._take_over(instance, _version_of(frame), False, now)
+        news, effects = self._take_over(instance, _version_of(frame), False, peer, now)
         if news is News.REMOVED:
             effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
         elif held and news is News.OLD and frame.trailer is not None:
@@ -58,17 +71,19 @@ class Hearsay:
         return effects
 
     def _take_over(
-        self, instance: Instance, version: Version | None, is_there: bool, now: float
+        self, instance: Instance, version: Version | None, is_there: bool, peer: Peer, now: float
     ) -> tuple[News, list[Effect]]:
         """Another binder's word about an instance, and what follows from it here."""
         if is_there and self._members.reach.excludes(instance):
             return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
         if version is None:
-            return self._take_over_bare(instance, is_there, now)
+            return self._take_over_bare(instance, is_there, peer, now)
         news = self._members.take_over(instance, version, is_there, now)
         effects: list[Effect] = []
         if news in (News.ADDED, News.CHANGED):
             self._watch.clear(instance)
+            if version.start == LEFT:
+                self._watch.distrust(instance)
             if version.home == self._members.identity:
                 self._watch.entrusted(instance, now)
             else:
@@ -80,13 +95,17 @@ class Hearsay:
         return news, effects
 
     def _take_over_bare(
-        self, instance: Instance, is_there: bool, now: float
+        self, instance: Instance, is_there: bool, peer: Peer, now: float
     ) -> tuple[News, list[Effect]]:
         """The word of a binder of 2016, which knows no versions: as if it had been said here."""
         version = self._registry.table.version(instance)
         if not is_there:
+            self._members.returning.settle(instance)
             if version is None:
                 return News.OLD, []
+            if self._members.is_cared_for(version.home, now):
+                # Its home hears the same word, and one refutation is enough.
+                return News.OLD, self._watch.accuse(instance, _says(peer), now, peer.address)
             self._registry.remove(
                 instance, self._members.next_version(instance, version.start), now
             )
@@ -94,8 +113,9 @@ class Hearsay:
         removal = self._registry.table.removal(instance)
         if version is not None:
             return News.OLD, []
-        if removal is not None and removal.start:
-            return News.OLD, self._watch.readmit(instance, now)
+        if removal is not None:
+            self._members.returning.add(instance)
+            return News.OLD, self._watch.returned(instance, now)
         if self._members.add(instance, 0, learned=True) is Adding.FULL:
             return News.REFUSED, []
         self._watch.spoke(instance, now)

@@ -8,10 +8,12 @@ from prr.core.peers import Kind, Peers
 from prr.core.reach import Reach
 from prr.core.registry import Added as Adding
 from prr.core.registry import Registry
+from prr.core.returning import Returning
 from prr.wire.address import Instance
 from prr.wire.frames import Added, Removed
 from prr.wire.trailer import Trailer
 from prr.wire.versions import (
+    LEFT,
     Version,
     counter_after,
     encode_version,
@@ -42,6 +44,7 @@ class Members:
         self.identity = identity
         self.registry = Registry(limits)
         self.reach = Reach(own_ips, peers)
+        self.returning = Returning()
         self._peers = peers
         self._counter = self._run = 0
 
@@ -52,22 +55,48 @@ class Members:
         return self.registry.add(instance, self.next_version(instance, start), learned)
 
     def remove(self, instance: Instance, start: int, now: float) -> list[Effect]:
-        """Decide that an instance is gone, and tell the others."""
+        """Decide that an instance is gone, and tell the others. Who reads no versions was not told
+        of one that never proved to be there."""
+        was_sure = not self.is_back_unproven(instance)
         version = self.next_version(instance, start)
+        self.returning.settle(instance)
         self.registry.remove(instance, version, now)
         return [
             Send(Removed(instance, trailer=self._trailer(peer.kind, version)), peer.address)
             for peer in self._peers.all()
+            if was_sure or peer.kind is Kind.OURS
         ]
 
-    def tell_added(self, instance: Instance) -> list[Effect]:
-        """Tell the others about an instance that is there."""
+    def tell_added(self, instance: Instance, is_news: bool = True) -> list[Effect]:
+        """Tell the others about an instance that is there.
+
+        Who reads no versions takes each word for one more server: it is told only that one is
+        there which was not (`is_news`), and not what it has said itself.
+        """
         version = self.registry.table.version(instance)
         assert version is not None
+        is_news = not self.returning.settle(instance) and is_news
         return [
             Send(Added(instance, trailer=self._trailer(peer.kind, version)), peer.address)
             for peer in self._peers.all()
+            if is_news or peer.kind is Kind.OURS
         ]
+
+    def deny(self, instance: Instance) -> list[Effect]:
+        """Tell those who read no versions that an instance is gone, if they say it is there."""
+        if not self.returning.settle(instance):
+            return []
+        bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
+        return [Send(Removed(instance), address) for address in bare]
+
+    def is_cared_for(self, home: int, now: float) -> bool:
+        """Another binder of ours is this home, and has been heard lately."""
+        return any(peer.identity == home for peer in self._peers.heard_lately(now))
+
+    def is_back_unproven(self, instance: Instance) -> bool:
+        """It is there again, after it had left, and has not answered yet."""
+        version = self.registry.table.version(instance)
+        return version is not None and version.start == LEFT
 
     def take_over(self, instance: Instance, version: Version, is_there: bool, now: float) -> News:
         """Hear another binder's word. The newest version wins, whoever says it, however often.
@@ -82,12 +111,14 @@ class Members:
                 return News.OLD
         if not is_there:
             self._has_seen(version)
+            self.returning.settle(instance)
             known = self.registry.remove(instance, version, now)
             return News.REMOVED if known else News.OLD
         adding = self.registry.add(instance, version, learned=True)
         if adding is Adding.FULL:
             return News.REFUSED
         self._has_seen(version)
+        self.returning.settle(instance)
         return News.ADDED if adding is Adding.NEW else News.CHANGED
 
     @property

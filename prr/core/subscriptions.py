@@ -43,8 +43,11 @@ class Subscriptions:
         start = (frame.trailer.start or 0) if frame.trailer else 0
         version = self._registry.table.version(instance)
         removal = self._registry.table.removal(instance)
-        if version is None and removal is not None and removal.start:
-            return self._watch.readmit(instance, now)
+        had_left = version is None and removal is not None and removal.start
+        if had_left or self._members.is_back_unproven(instance):
+            if start:
+                return self._watch.readmit(instance, now)
+            return self._take_back(instance, source, now)
         others = self._others_at(instance) if version is None or version.start != start else []
         if version is None and len(others) >= TYPES_MAX:
             why = f"its address has {TYPES_MAX} types already"
@@ -54,7 +57,7 @@ class Subscriptions:
             if self._members.add(instance, start) is Adding.FULL:
                 why = f"{len(self._registry)} instances are held, which is the limit"
                 return [Report(Event.REFUSED, instance, why)]
-            effects += self._members.tell_added(instance)
+            effects += self._members.tell_added(instance, is_news=version is None)
             if version is None:
                 effects.append(Report(Event.SUBSCRIBED, instance, "it said so itself"))
             effects += self._doubt(others, instance, start, now)
@@ -62,6 +65,17 @@ class Subscriptions:
         # An empty trailer is all that fits into what a stranger may get, and says enough.
         trailer = Trailer() if frame.trailer else None
         return [*effects, self._promise(Subscribed(trailer=trailer), instance, source)]
+
+    def _take_back(self, instance: Instance, source: Address, now: float) -> list[Effect]:
+        """One that had left subscribes like a new server, or that is a late copy: what it is shows
+        when it is asked. A server of 2016 answers only once it is confirmed. Until it answers it
+        serves only if its type has no other, and is gone when it does not."""
+        is_new = instance not in self._registry
+        if is_new and self._members.add(instance, LEFT) is Adding.FULL:
+            why = f"{len(self._registry)} instances are held, which is the limit"
+            return [Report(Event.REFUSED, instance, why)]
+        # Not once it is on disk: the question must not overtake this.
+        return [Send(Subscribed(), source), *self._watch.returned(instance, now)]
 
     def withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         """A server says that it is gone.

@@ -3,10 +3,10 @@
 from prr.core.brake import SHARE, SHARE_CONFIRMED, Brake
 from prr.core.doubts import Doubts
 from prr.core.effects import Effect, Event, Report
+from prr.core.findings import Finding, Verdict
 from prr.core.homes import Homes
 from prr.core.members import Members
 from prr.core.registry import Added as Adding
-from prr.core.verification import Finding, Verdict
 from prr.wire.versions import LEFT
 
 SECOND_CHANCE = 30.0
@@ -68,12 +68,15 @@ class Verdicts:
             effects.append(Report(Event.VERIFIED, instance, verdict.why))
         version = self._table.version(instance)
         assert version is not None
-        if version.home == self._members.identity:
-            self._doubts.leases.set(instance, now + self._lease)
-        elif self._homes.is_orphaning(version.home, now):
-            self._members.add(instance, version.start)
-            self._doubts.leases.set(instance, now + self._lease)
-            effects += self._members.tell_added(instance)
+        is_orphan = self._homes.is_orphaning(version.home, now)
+        if version.home != self._members.identity and not is_orphan:
+            return effects
+        self._doubts.leases.set(instance, now + self._lease)
+        is_back = self._members.is_back_unproven(instance)
+        if is_orphan or is_back:
+            self._members.add(instance, 0 if is_back else version.start)
+            effects += self._members.tell_added(instance, is_news=is_back)
+        if is_orphan:
             why = "the binder it had subscribed with is silent"
             effects.append(Report(Event.ADOPTED, instance, why))
         return effects
@@ -83,8 +86,10 @@ class Verdicts:
         instance = verdict.instance
         if verdict.finding is not Finding.ALIVE:
             self._doubts.leases.cancel(instance)
-            if verdict.finding is not Finding.REFUSED:
-                self._doubts.verify_later(instance, now + SECOND_CHANCE)
+            removal = self._table.removal(instance)
+            if verdict.finding is Finding.REFUSED or removal is None or removal.start:
+                return self._members.deny(instance)
+            self._doubts.verify_later(instance, now + SECOND_CHANCE)
             return []
         # Whoever had left may be a new process now, whose number is not known yet.
         start = 0 if verdict.start == LEFT else verdict.start

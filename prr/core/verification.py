@@ -7,11 +7,11 @@ third question. Bookkeeping only: what follows from a verdict is the binder's.
 """
 
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
+from prr.core.findings import Finding, Verdict
 from prr.core.shares import Shares
 from prr.wire.address import Address, Instance
 from prr.wire.frames import Verify
@@ -49,17 +49,6 @@ LAGGING = LATE / 4
 """Seconds of lateness from which a tick works through eight times as many: before it is LATE."""
 
 
-class Finding(Enum):
-    """What a verification found."""
-
-    ALIVE = auto()  # it answered, or another binder's question
-    REFUSED = auto()  # nobody listens there
-    SILENT = auto()  # nobody was answered, and another binder says the same
-    SILENT_ALONE = auto()  # nobody was answered, and there was no other binder to ask
-    MUTE = auto()  # nobody was answered, not even by the binders that were asked
-    UNSENT = auto()  # the question could not be sent
-
-
 @dataclass(slots=True)
 class _Row:
     serial: int
@@ -76,16 +65,6 @@ class _Row:
     opinions_awaited: dict[Address, None] = field(default_factory=dict)
     opinions_asked: int = 0
     opinions_silent: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The end of a verification."""
-
-    instance: Instance
-    finding: Finding
-    start: int  # the start number that the questions were about
-    why: str
 
 
 @dataclass(slots=True)
@@ -121,6 +100,11 @@ class Verifications:
     def under_way(self) -> list[Instance]:
         """The instances whose verification is not settled."""
         return [instance for instance, row in self._rows.items() if not row.is_over]
+
+    def asks_for(self, instance: Instance, start: int) -> bool:
+        """It is being verified, and this start number is what answers have to say."""
+        row = self._rows.get(instance)
+        return row is not None and not row.is_over and row.start == start
 
     def is_over(self, instance: Instance) -> bool:
         """It was cancelled, and only its question is still open."""

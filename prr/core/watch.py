@@ -58,6 +58,10 @@ class Watch:
         if instance not in self._leases:
             self._leases.set(instance, now + self._lease * self._rng.random())
 
+    def distrust(self, instance: Instance) -> None:
+        """Its home is asking whether it is there at all: it serves if there is no other."""
+        self._turns.suspect(instance)
+
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
         self._doubts.clear(instance)
@@ -115,8 +119,22 @@ class Watch:
         return self.said_to_be_gone(instance, now)
 
     def readmit(self, instance: Instance, now: float) -> list[Effect]:
-        """One that had left subscribes again: if that is no late copy, it will ask again."""
+        """One of ours that had left subscribes again: if that is no late copy, it will ask
+        again."""
         return self._doubts.verify(instance, now, start=LEFT)
+
+    def returned(self, instance: Instance, now: float) -> list[Effect]:
+        """One that was gone is there again, as somebody says without a start number: it may be a
+        program of 2016, and is asked so that one can answer."""
+        if instance in self._table:
+            self._turns.suspect(instance)  # it serves if there is no other
+        return self.ask_anew(instance, now)
+
+    def ask_anew(self, instance: Instance, now: float) -> list[Effect]:
+        """Ask an instance so that a program of 2016 can answer."""
+        if not self._verifications.asks_for(instance, 0):
+            self._verifications.cancel(instance)
+        return self._doubts.verify(instance, now, start=0)
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""

@@ -26,7 +26,8 @@ IDENTITY_MAX = 2**64 - 1
 START_MAX = 2**32 - 1
 
 LEFT = 1
-"""The `start` in the removal of an instance that took its leave before its start was known."""
+"""The `start` in the removal of an instance that took its leave before its start was known; and of
+one that subscribed again after a removal and has not answered yet."""
 
 _LAYOUT = struct.Struct("<QQI")
 VERSION_BYTES = _LAYOUT.size

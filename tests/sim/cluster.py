@@ -32,6 +32,10 @@ BINDER_PORT = 2222
 SERVER_PORT = 9000  # and up: server 3 listens on 9003
 CLIENT_HOSTS = 3
 
+ACQUAINTED = 10.0
+"""Seconds after which binders of ours know each other, however shy: before that two may each be
+home to a server, and a bare subscription of its successor is news to neither."""
+
 SUPERVISED = 1.0
 """Seconds after which a supervisor starts a server again that gave up."""
 
@@ -146,6 +150,9 @@ class Cluster:
         _, rng = self._identity()
         is_of_2016 = index < self.options.lab_servers * self.options.servers
         is_of_2016 = is_of_2016 and self.options.has_lab_servers
+        may_swap = self.options.swapped and self.world.now > ACQUAINTED
+        if may_swap and self._rng.random() < self.options.swapped:
+            is_of_2016 = not is_of_2016
         make = make_lab_server if is_of_2016 else adapter.make_server
         binders = self.binder_addresses + self.lab_binder_addresses
         core = make(type_, address, binders, rng)

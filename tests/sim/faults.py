@@ -92,6 +92,7 @@ class Options:
     disk: bool = False  # binders keep what they know; no seed says so, a test does
     hostile: float = 0.0  # of what a hostile peer says unasked; no seed says so, a test does
     lab_binders: int = 0  # binders of 2016 beside ours; no seed says so, a test does
+    swapped: float = 0.0  # of the servers started, those of the other make than usual; likewise
 
     @property
     def has_lab_servers(self) -> bool:

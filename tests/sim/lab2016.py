@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from prr.core.effects import Effect, Send, Stop
 from prr.core.server import Server
 from prr.wire.address import Address, Instance, address_of, describe, make_instance, type_of
+from prr.wire.codec import encode
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
     Added,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 """Seconds that a program of 2016 waits for anything."""
+
+SEND_TAKES = 0.00001  # seconds
 
 SIGNED_PORT_MAX = 32767
 """They take ports for signed numbers: beyond this one a service is filed where nobody is."""
@@ -94,8 +97,12 @@ class LabBinder(Process):
         super().__init__(cluster, host, clock)
         self.address = address
         self.entries: list[Instance] = []
-        self.own_doing: set[Instance] = set()  # it was subscribed twice with this binder itself
+        # Held too often or not at all, for what ours have no part in.
+        self.own_doing: set[Instance] = set()
+        # When it was removed here while word of it was waiting.
+        self._unread: dict[Instance, float] = {}
         self._peers = peers
+        self._sends_at = 0.0
         self._turns = dict.fromkeys(range(256), 0)
         self._socket = Socket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
@@ -117,31 +124,43 @@ class LabBinder(Process):
                 self._send(self._next(type_), source)
             case Complaint(instance=instance):
                 self._verify(instance)
-            case Added(instance=instance):
-                self._append(instance)
-            case Removed(instance=instance):
-                self._remove(instance)
             case ListRequest():
                 self._send(ServiceList(tuple(self.entries[:LIST_INSTANCES_MAX])), source)
-            case ServiceList(instances=instances):
-                for instance in instances[:LIST_INSTANCES_MAX]:
-                    self._append(instance)
             case _:
-                pass
+                self._take_over(frame, source)
+
+    def _take_over(self, frame: Frame, source: Address) -> None:
+        """What others say. It is believed, whoever they are."""
+        match frame:
+            case Added(instance=instance):
+                heard: tuple[Instance, ...] = (instance,)
+            case ServiceList(instances=instances):
+                heard = instances[:LIST_INSTANCES_MAX]
+            case Removed(instance=instance):
+                heard = ()
+                self._remove(instance)
+                if source not in self.cluster.binder_addresses:  # and ours cannot know of it
+                    self.own_doing.add(instance)
+            case _:
+                heard = ()
+        for instance in heard:
+            self._append(instance, by_ours=source in self.cluster.binder_addresses)
 
     def act(self, effects: list[Effect]) -> None:
         raise AssertionError("it has no core")
 
     def _subscribed(self, instance: Instance, source: Address) -> None:
-        if instance in self.entries:
-            self.own_doing.add(instance)
-        self._append(instance)
+        self._append(instance, by_ours=False)
         for peer in self._peers:
             self._send(Added(instance), peer)
         self._send(Subscribed(), source)
 
-    def _append(self, instance: Instance) -> None:
+    def _append(self, instance: Instance, by_ours: bool) -> None:
         """It does not look whether it has it already."""
+        if instance not in self.entries:
+            self.own_doing.discard(instance)
+        elif not by_ours or self.world.now - self._unread.get(instance, -1.0) < 1.0:
+            self.own_doing.add(instance)
         type_, (ip, port) = type_of(instance), address_of(instance)
         filed = instance if port <= SIGNED_PORT_MAX else make_instance(type_, (ip, 0))
         self.entries.append(filed)
@@ -153,8 +172,6 @@ class LabBinder(Process):
             if self.entries[at] == instance:
                 del self.entries[at]
             at += 1
-        if instance not in self.entries:
-            self.own_doing.discard(instance)
 
     def _next(self, type_: int) -> Frame:
         given = [instance for instance in self.entries if type_of(instance) == type_]
@@ -185,6 +202,9 @@ class LabBinder(Process):
         if asking in self.sockets and self.running:
             self.world.note(self.name, f"removes {describe(instance)}")
             self._remove(instance)
+            if self._socket.holds(encode(Added(instance))):
+                # Who said it hears of the removal, and says it again.
+                self._unread[instance] = self.world.now
             for peer in self._peers:
                 self._send(Removed(instance), peer)
             self._done(asking)
@@ -200,8 +220,10 @@ class LabBinder(Process):
             self._socket.drain()
 
     def _send(self, frame: Frame, target: Address) -> None:
+        """One after the other, so that they arrive in this order."""
         self.trace("->", frame, target)
-        self._socket.send(self.encode(frame), target)
+        self._sends_at = max(self.world.now, self._sends_at + SEND_TAKES)
+        self.world.at(self._sends_at, self._socket.send, self.encode(frame), target)
 
 
 class _Asking:

@@ -120,6 +120,11 @@ class Socket:
         else:
             self._refused()
 
+    def holds(self, data: bytes) -> bool:
+        """A datagram with this frame waits in it."""
+        waiting = (one[0] for one in self._queue if one is not None)
+        return any(one.startswith(data) for one in waiting)
+
     def drain(self) -> None:
         """The process goes on: take what has been waiting, one after the other."""
         while self._queue and not self.owner.paused:

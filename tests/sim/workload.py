@@ -59,7 +59,7 @@ class Workload:
         for index in range(options.binders):
             self._world.at(rng.uniform(0, 0.5), self._cluster.start_binder, index)
         for index in range(options.lab_binders):
-            self._world.at(rng.uniform(0, 0.5), self._cluster.start_lab_binder, index)
+            self._world.at(0.0, self._cluster.start_lab_binder, index)
         for index in range(options.servers):
             type_ = rng.choice(options.types)
             self._world.at(rng.uniform(0, STAGGER), self._cluster.start_server, index, type_)

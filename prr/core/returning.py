@@ -1,0 +1,31 @@
+"""Instances that binders of 2016 say are there, though they are gone here: to be asked before that
+is believed, and not to be told to them again, who take each word for one more server.
+
+What one of them says all of them have heard: it tells every peer.
+"""
+
+from prr.wire.address import Instance
+
+RETURNING_MAX = 4096
+"""Instances that are claimed: forty lists of 100. Beyond it the oldest claim is forgotten, and
+binders of 2016 may be told what they have: they hold it twice then."""
+
+
+class Returning:
+    """What is claimed, as long as it is not settled."""
+
+    def __init__(self) -> None:
+        self._instances: dict[Instance, None] = {}
+
+    def __contains__(self, instance: Instance) -> bool:
+        return instance in self._instances
+
+    def add(self, instance: Instance) -> None:
+        """It is said to be there, and is not there here."""
+        if instance not in self._instances and len(self._instances) >= RETURNING_MAX:
+            del self._instances[next(iter(self._instances))]
+        self._instances[instance] = None
+
+    def settle(self, instance: Instance) -> bool:
+        """It is there here, or nobody says so any more; whether it was claimed."""
+        return instance in self._instances and self._instances.pop(instance) is None

@@ -19,13 +19,22 @@ from tests.sim.trace import Trace
 
 
 def hostile_options(seed):
-    """What a seed stands for, with a hostile peer beside. Without servers of 2016: it may say of
-    one that it is of ours, and such a one never subscribes again. With room for verifications:
-    two binders that can ask one at a time wait for each other's opinion in vain, which takes longer
-    the more there is to be asked."""
+    """What a seed stands for, with a hostile peer beside.
+
+    Without servers of 2016: it may say of one that it is of ours, and such a one never subscribes
+    again. With room for verifications: two binders that can ask one at a time wait for each other's
+    opinion in vain, which takes longer the more there is to be asked. And a binder that is stopped
+    at each of so many questions hardly runs at all.
+    """
     rng = Random(f"{seed}/with a hostile peer")
-    hostile = rng.choice((3.0, 10.0, 40.0))
-    return replace(options_for(seed), hostile=hostile, lab_servers=0.0, tight=0, disk=seed % 2 == 0)
+    return replace(
+        options_for(seed),
+        hostile=rng.choice((3.0, 10.0, 40.0)),
+        lab_servers=0.0,
+        tight=0,
+        preempted=0.0,
+        disk=seed % 2 == 0,
+    )
 
 
 def judge(seed):

@@ -91,13 +91,14 @@ def reload() -> dict:
     text = path.read_text()
     log = Path("/run/prr-binder@one.log")
     pid = main_pid("prr-binder@one")
-    for changed, line in (
-        (text.replace(', "127.0.0.1:2224"]', "]"), "peer dropped 127.0.0.1:2224"),
-        ("[binder]\nlease = no", "settings not read again"),
-        (text, "peer added 127.0.0.1:2224"),
+    for changed, code, line in (
+        (text.replace(', "127.0.0.1:2224"]', "]"), 0, "peer dropped 127.0.0.1:2224"),
+        ("[binder]\nlease = no", 1, "prr: /etc/prr/one.toml"),
+        (text, 0, "peer added 127.0.0.1:2224"),
     ):
         path.write_text(changed)
-        subprocess.run(["systemctl", "reload", "prr-binder@one"], check=True)
+        done = subprocess.run(["systemctl", "reload", "prr-binder@one"], check=False)
+        assert done.returncode == code, line
         eventually(lambda line=line: line in log.read_text())
         eventually(lambda: is_active("prr-binder@one"))
     eventually(lambda: "2 of 2 peers heard" in show("prr-binder@one", "StatusText"))

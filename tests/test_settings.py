@@ -349,3 +349,34 @@ def test_the_help_tells_the_defaults(verb, default, capsys):
 def test_the_help_of_an_example_is_a_command_line_that_can_be_read():
     for verb, rest in main_module._EXAMPLES.items():
         main_module._parser("prr").parse_args([verb, *rest.split()])
+
+
+def test_settings_are_checked_by_what_reads_them_and_nothing_is_started(tmp_path, fails):
+    path = tmp_path / "prr.toml"
+    for role, sound, wrong, why in (
+        ("binder", "lease = 9", "lease = no", "TOML"),
+        ("binder", 'peers = ["10.0.0.1:2222"]', "wire = 7", "spec or lab2016"),
+        ("binder", "", 'peers = ["10.0.0.1:2222", "127.0.0.1:2222"]', "in one cluster"),
+        ("server", "type = 1", "type = 256", "256"),
+        ("server", "type = 1", 'type = 1\nbinders = ["nowhere.invalid:1"]', "cannot resolve"),
+    ):
+        path.write_text(f"[{role}]\n{sound}")
+        assert main([role, "--config", str(path), "--check"]) == 0
+        path.write_text(f"[{role}]\n{wrong}")
+        assert why in fails(role, "--config", str(path), "--check")
+
+
+def test_a_package_that_is_missing_is_named_with_how_to_install_it(fails, monkeypatch):
+    def lacking(name):
+        def run(*_):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        return run
+
+    monkeypatch.setattr("prr.cli.main._run", lacking("msgpack._cmsgpack"))
+    said = fails("lookup", "2")
+    assert "cannot load the package msgpack._cmsgpack" in said
+    assert "-m pip install --requirement" in said
+    monkeypatch.setattr("prr.cli.main._run", lacking("prr.core.nothing"))
+    with pytest.raises(ModuleNotFoundError):  # a mistake of ours is none of the installation
+        main(["lookup", "2"])

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from prr import __version__
@@ -18,6 +19,8 @@ from prr.cli.settings import (
 )
 from prr.cli.streams import OutputLost, give_up_output, open_standard_streams, say
 from prr.config import BadInput, BinderConfig, ClientConfig, ServerConfig
+
+REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 
 QUESTIONS = {
     "client": SETTINGS["client"],
@@ -85,6 +88,11 @@ def main(arguments: Sequence[str] | None = None, program: str = "prr") -> int:
     except BadInput as error:
         print(f"prr: {_in_one_line(str(error))}", file=sys.stderr)
         return USAGE
+    except ImportError as error:
+        if (error.name or "prr").partition(".")[0] == "prr":
+            raise  # a mistake of ours
+        print(f"prr: {_in_one_line(_missing(error))}", file=sys.stderr)
+        return USAGE
     except KeyboardInterrupt:
         return 128 + 2  # what a shell reports for SIGINT
     except OutputLost as error:
@@ -107,11 +115,13 @@ def _run(program: str, arguments: Sequence[str] | None) -> int:
 
 def _run_role(role: str, flags: dict[str, Any]) -> int:
     """Be what stays."""
-    from prr.cli.roles import run_binder, run_server
+    from prr.cli.roles import check_binder, check_server, run_binder, run_server
 
     if role == "binder":
-        return run_binder(lambda: BinderConfig(**gather(role, SETTINGS[role], flags)))
-    return run_server(lambda: _server_config(flags))
+        binder = check_binder if flags["check"] else run_binder
+        return binder(lambda: BinderConfig(**gather(role, SETTINGS[role], flags)))
+    server = check_server if flags["check"] else run_server
+    return server(lambda: _server_config(flags))
 
 
 def _server_config(flags: dict[str, Any]) -> ServerConfig:
@@ -144,6 +154,13 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
     return run_why(config, address, flags["output"])
 
 
+def _missing(error: ImportError) -> str:
+    """What to do about a package that cannot be imported."""
+    lacks = f"{sys.executable} cannot load the package {error.name} ({error})"
+    needed = f"--requirement {REQUIREMENTS}" if REQUIREMENTS.exists() else error.name
+    return f"{lacks}; install it: {sys.executable} -m pip install {needed}"
+
+
 def _in_one_line(text: str) -> str:
     """`text` with what would break the line, or a terminal, written out."""
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
@@ -173,6 +190,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
         added = _add_verb(verbs, verb, help_text)
         for setting in SETTINGS[verb]:
             _add_setting(added, setting, _CONFIGS.get(verb, ClientConfig))
+        if verb != "client":
+            checking = "read the settings, say what is wrong with them, and end"
+            added.add_argument("--check", action="store_true", help=checking)
     lookup = _add_verb(verbs, "lookup", "ask once: prints ip:port")
     lookup.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
     _add_question(lookup)

@@ -31,6 +31,9 @@ from prr.wire.frames import Role
 if TYPE_CHECKING:
     from prr.shell.state import State
 
+ANYWHERE: Address = ("0.0.0.0", 0)
+"""Where a node listens whose settings are only checked: no peer or binder is out of its reach."""
+
 _log = logging.getLogger("prr")
 
 
@@ -69,6 +72,15 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     gevent.spawn(follower.keep_resolving)
     search_seldom()
     node.run()
+    return YES
+
+
+def check_binder(read: Callable[[], BinderConfig]) -> int:
+    """Read a binder's settings as a running one would, and do nothing; the exit code.
+
+    Raises BadInput where that one would go on with those it had. Only it knows where it listens.
+    """
+    NamedPeers(read().peers, ANYWHERE)
     return YES
 
 
@@ -123,6 +135,12 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
         return YES
     print(f"prr: {stop.why}; {_hint(own)}", file=sys.stderr)
     return NO_BINDER
+
+
+def check_server(read: Callable[[], ServerConfig]) -> int:
+    """Read a server's settings as a running one would, and do nothing; see `check_binder`."""
+    binders_of(read(), ANYWHERE)
+    return YES
 
 
 def _hint(own: Address) -> str:

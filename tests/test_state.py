@@ -12,7 +12,7 @@ from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
 from prr.core.restoring import row_of
 from prr.shell.statedir import StateDirectory
-from prr.shell.statefile import Damaged, Failing
+from prr.shell.statemeta import Damaged, Failing, place_of
 from prr.wire.address import address_of
 from prr.wire.frames import Found, Lookup, Removed, Subscribe, Subscribed, Unknown
 from prr.wire.versions import RUN_BITS, Version
@@ -36,6 +36,14 @@ def opened():
     yield open_
     for directory in directories:
         directory.leave()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_place():
+    """Copies are taken for what is copied: most tests here make them for other reasons."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prr.shell.statedir.place_of", lambda _: b"anywhere")
+        yield
 
 
 def words(numbers, start=5, present=True):
@@ -388,6 +396,94 @@ def test_a_file_that_vanishes_or_is_replaced_under_the_binder_is_noticed(tmp_pat
             directory.commit(words(range(3)), 3, True)
     directory.begin_anew(5, 3, False)
     directory.commit(words(range(3)), 3, True)
+
+
+@pytest.mark.parametrize("change", ["replaced", "overwritten"])
+def test_a_file_that_is_changed_under_the_binder_is_noticed(change, tmp_path, opened):
+    other, _ = filled(tmp_path / "other", groups=1)
+    other.leave()
+    directory = opened(tmp_path)
+    directory.open(5)
+    directory.commit(words(range(3)), 3, True)
+    if change == "replaced":
+        os.replace(tmp_path / "other" / "binder.sqlite", tmp_path / "binder.sqlite")
+    else:
+        shutil.copyfile(tmp_path / "other" / "binder.sqlite", tmp_path / "binder.sqlite")
+    assert directory.is_in_place() == (change == "overwritten")
+    with pytest.raises(Damaged, match="another one is in its place"):
+        directory.commit(words(range(9)), 9, True)
+
+
+ODD = [f"binder.sqlite{ending}" for ending in ("", ".new", "-wal", "-shm", "-journal")]
+
+
+@pytest.mark.parametrize("name", [*ODD, "binder.sqlite.damaged-1", "witness", "lock"])
+@pytest.mark.parametrize("holds", [True, False], ids=["with a file", "without one"])
+def test_a_directory_in_the_way_keeps_nothing_from_being_kept(name, holds, tmp_path, opened):
+    if holds:
+        directory, _ = filled(tmp_path, groups=1)
+        directory.leave()
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name / "deep").mkdir(parents=True)
+    directory = StateDirectory(tmp_path)
+    directory.open(5)
+    directory.begin_anew(5, 3, False)  # as when a file is damaged
+    directory.commit(words(range(3)), 3, True)
+    directory.leave()
+    directory = opened(tmp_path)
+    directory.open(6)
+    assert len(rows_of(directory)[0]) == 3
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "closed"])
+@pytest.mark.parametrize("files", [True, False], ids=["files too", "the directory"])
+def test_what_may_only_be_read_is_read(killed, files, tmp_path, opened, monkeypatch):
+    directory, expected = filled(tmp_path / "state", groups=4)
+    path = copies(tmp_path / "state", tmp_path / "copy") if killed else tmp_path / "state"
+    directory.leave()
+    access = os.access
+    no_writing = {path, path / "binder.sqlite"} if files else {path}
+
+    def may(of, mode):  # root may do anything
+        return not (mode & os.W_OK and of in no_writing) and access(of, mode)
+
+    before = sorted(one.name for one in path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr("prr.shell.statedir.os.access", may)
+        again = opened(path)
+        meta, losses = again.open(1)
+        assert (meta.identity, losses) == (IDENTITY, [])
+        with pytest.raises(Failing, match="may only be read"):
+            again.commit({}, 5000, True)
+        assert rows_of(again) == (expected, None)
+        assert sorted(one.name for one in path.iterdir()) == before
+        assert again.is_in_place()
+    again.commit({at(2, "10.0.0.1", 3): None}, 5000, True)  # it may be written to now
+
+
+def test_a_copy_has_an_identity_of_its_own_and_the_original_keeps_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("prr.shell.statedir.place_of", place_of)
+    directory, expected = filled(tmp_path / "one", groups=2)
+    directory.leave()
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    for name, identity, told in (("two", 5, 1), ("two", 5, 0), ("one", IDENTITY, 0)):
+        directory = StateDirectory(tmp_path / name)
+        meta, losses = directory.open(5)
+        assert (meta.identity, len(losses)) == (identity, told)
+        directory.commit({}, 5000, True)
+        assert rows_of(directory)[0].keys() == expected.keys()
+        directory.leave()
+    assert "another host or in another directory" not in losses
+
+
+def test_a_file_that_does_not_say_where_it_was_written_is_at_home_anywhere(tmp_path, opened):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prr.shell.statedir.place_of", lambda _: b"")
+        directory, expected = filled(tmp_path, groups=1)
+        directory.leave()
+    again = opened(tmp_path)
+    meta, losses = again.open(1)
+    assert (meta.identity, losses, rows_of(again)) == (IDENTITY, [], (expected, None))
 
 
 def test_a_state_that_cannot_be_had_is_bad_input(tmp_path, opened):

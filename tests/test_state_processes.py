@@ -1,6 +1,7 @@
 """The state of real binders: kill -9, all of them at once, a second one, a disk that fails."""
 
 import errno
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
 from prr.shell import state as state_module
 from prr.shell.state import State
-from prr.shell.statefile import Failing
+from prr.shell.statedir import StateDirectory
+from prr.shell.statemeta import Failing
 from prr.wire.address import address_of
 from prr.wire.frames import Removed, Subscribe
 from tests.cores import at
@@ -252,6 +254,30 @@ def test_a_file_that_is_lost_under_way_is_written_anew_with_all_that_is_known(di
     again = disk()
     assert set(again.binder.registry.table.instances(b"", 9)[0]) == {ONE, TWO}
     assert again.binder.identity == one.binder.identity
+
+
+def test_whoever_is_confirmed_is_found_at_the_next_start_when_the_file_was_replaced(
+    disk, tmp_path, monkeypatch
+):
+    one = disk()
+    many = [at(number % 9, "10.0.0.1", number + 1) for number in range(20)]
+    for instance in many:
+        one.say(Subscribe(instance[0]), instance)
+    one.settle(lambda: len(one.confirmed) == 20)
+    for say in (many[0], TWO):  # a renewal, and one that is new
+        one.confirmed.clear()
+        (tmp_path / "binder.sqlite").replace(tmp_path / "elsewhere")
+        (tmp_path / "binder.sqlite").write_bytes((tmp_path / "elsewhere").read_bytes())
+        one.say(Subscribe(say[0]), say)
+        one.settle(lambda: one.confirmed)
+        copy = tmp_path.with_name(f"{tmp_path.name}-copy")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(tmp_path, copy)  # as a kill at this moment leaves it
+        directory = StateDirectory(copy)
+        directory.open(1)
+        found = {row[0][2:] for row in directory.read()}
+        directory.leave()
+        assert found == {*many, say}
 
 
 def test_more_changes_than_can_wait_for_a_disk_are_written_anew(disk, monkeypatch):

@@ -21,7 +21,7 @@ from gevent.hub import get_hub
 from prr.core.binder import Binder
 from prr.core.effects import Effect, Persist, Word
 from prr.shell.statedir import StateDirectory
-from prr.shell.statefile import Damaged, Failing
+from prr.shell.statemeta import Damaged, Failing
 from prr.wire.address import Instance
 from prr.wire.trailer import GROUPS
 from prr.wire.versions import next_run
@@ -67,6 +67,7 @@ class State:
         self._under_way: dict[Instance, Word | None] = {}
         self._waiting: dict[Instance, Callable[[], None]] = {}
         self._must_clear = False
+        self._anew: str | None = None  # why the file must be written anew
         self._is_whole = True  # what is on disk, with what is pending, is all that is known
         self._closing = False
         self._refill: Iterator[dict[Instance, Word | None]] | None = None
@@ -116,8 +117,12 @@ class State:
     def once_kept(self, instance: Instance, act: Callable[[], None]) -> None:
         """Do `act` once all that was said about `instance` so far is on disk: at once if it is."""
         if not self._is_unsaved(instance):
-            act()
-        elif len(self._waiting) < WAITING_MAX or instance in self._waiting:
+            if self._directory.is_in_place():
+                act()
+                return
+            self._is_whole = False  # what was committed is not where it will be looked for
+            self._wake.set()
+        if len(self._waiting) < WAITING_MAX or instance in self._waiting:
             self._waiting[instance] = act
         else:
             self.counts["confirmations dropped, the disk being slow"] += 1
@@ -176,11 +181,13 @@ class State:
 
     def _commit_next(self) -> None:
         """Commit one group, and let go whoever waited for it alone."""
+        if self._anew:
+            raise Damaged(self._anew)
         if self._must_clear:
             self._on_disk(self._directory.commit, {}, self._counter, False, True)
             self._must_clear, self._refill = False, self._everything()
             self._is_whole = False
-        if self._refill is not None and len(self._pending) < GROUP_MAX:
+        if self._refill is not None:
             self._refill_some(self._refill)
         self._under_way = dict(islice(self._pending.items(), GROUP_MAX))
         if not self._under_way and self._is_whole:
@@ -207,18 +214,21 @@ class State:
             gevent.spawn(_do_all, acts)  # the network may make them wait
 
     def _is_unsaved(self, instance: Instance) -> bool:
-        return self._must_clear or instance in self._pending or instance in self._under_way
+        if self._must_clear or not self._is_whole:
+            return True
+        return instance in self._pending or instance in self._under_way
 
     def _begin_anew(self, why: str) -> None:
         """The file cannot be believed: write all that the binder knows into another one."""
         if not self.failing:
             self._say(f"{why}; the file is set aside, and all that is known is written anew")
+        self._anew, self._is_whole = why, False
         try:
             self._on_disk(self._directory.begin_anew, self.identity, self._counter, False)
         except Failing as error:
             self._fails(str(error))
         else:
-            self._refill, self._is_whole = self._everything(), False
+            self._anew, self._refill = None, self._everything()
             self._wake.set()
 
     def _everything(self) -> Iterator[dict[Instance, Word | None]]:
@@ -231,11 +241,12 @@ class State:
                 yield {instance: (version, present) for instance, version, present in page}
 
     def _refill_some(self, words: Iterator[dict[Instance, Word | None]]) -> None:
-        some = next(words, None)
-        if some is None:
-            self._refill = None
-        else:
-            self._pending.update(some)
+        while self._refill is not None and len(self._pending) < GROUP_MAX:
+            some = next(words, None)
+            if some is None:
+                self._refill = None
+            else:
+                self._pending.update(some)
 
     def _fails(self, why: str) -> None:
         """Nobody is confirmed now: who asks again is confirmed when the disk is back."""

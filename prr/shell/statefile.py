@@ -9,14 +9,16 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
-from zlib import crc32
+from shutil import copyfile
+from tempfile import TemporaryDirectory, mkstemp
+from typing import TypeAlias
 
 from prr.config import Limits
 from prr.core.effects import Word
 from prr.core.restoring import Row, key_of, row_of
+from prr.shell.statemeta import FILE_BYTES, Damaged, Failing, Meta
 from prr.wire.address import Instance
 
 APPLICATION_ID = 0x70727231
@@ -48,70 +50,48 @@ _DAMAGE = {
 """SQLite's words for a file that is no good. What else it may say, a disk may recover from."""
 
 
+_REPLACED = "the file is gone, or another one is in its place"
+
+
 _Execute: TypeAlias = Callable[..., sqlite3.Cursor]
 
 
-class Damaged(Exception):
-    """The file cannot be believed. The text says why."""
-
-
-class Failing(Exception):
-    """The disk does not do what it should. The text says how."""
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """What a file says of itself. `whole`: it holds all that the binder had to keep."""
-
-    file: bytes
-    identity: int
-    counter: int
-    whole: bool
-    commits: int = 0
-    entries: int = 0
-    hashes: int = 0
-
-    def row(self) -> tuple[bytes | int, ...]:
-        """Its row; SQLite's integers are too short for two of the numbers."""
-        identity, counter = (n.to_bytes(8, "little") for n in (self.identity, self.counter))
-        counts = self.commits, self.entries, self.hashes
-        row = self.file, identity, counter, int(self.whole), *counts
-        return *row, crc32(repr(row).encode())
-
-    @staticmethod
-    def of(row: tuple[Any, ...]) -> "Meta":
-        """The meaning of a row that was read; Damaged if it does not agree with its check."""
-        *values, check = row
-        if crc32(repr(tuple(values)).encode()) != check:
-            raise Damaged("what it says of itself is damaged")
-        file, identity, counter, whole, commits, entries, hashes = values
-        identity, counter = (int.from_bytes(n, "little") for n in (identity, counter))
-        return Meta(file, identity, counter, bool(whole), commits, entries, hashes)
-
-
-def create(path: Path, identity: int, counter: int, whole: bool) -> None:
+def create(path: Path, identity: int, counter: int, whole: bool, place: bytes) -> None:
     """Put a new, empty state file in the place of whatever is at `path`.
 
-    It is made under another name first: who is killed meanwhile leaves nothing half done.
-    Raises Failing.
+    It is made under another name first: who is killed meanwhile leaves nothing half done. That name
+    is a new one: whatever else lies there may be no file, and not go away. Raises Failing.
     """
-    new = path.with_name(path.name + ".new")
-    for leftover in path.parent.glob(new.name + "*"):
-        leftover.unlink()
-    with _told(), closing(_connect(new, "rwc")) as connection:
+    with _told():
+        for leftover in path.parent.glob(f"{path.name}.new*"):
+            with suppress(OSError):
+                leftover.unlink()
+        descriptor, name = mkstemp(prefix=f"{path.name}.new-", dir=path.parent)
+        os.close(descriptor)
+    with _told(), closing(_connect(Path(name), "rw")) as connection:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
         for statement in sorted(_SCHEMA):
             connection.execute(statement.decode())
-        meta = Meta(os.urandom(8), identity, counter, whole)
+        meta = Meta(os.urandom(FILE_BYTES), identity, counter, whole, place=place)
         connection.execute(f"INSERT INTO meta VALUES {_places(1, 8)}", meta.row())
         connection.execute("PRAGMA journal_mode = WAL")
-    new.replace(path)
+    os.replace(name, path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def copied(path: Path) -> "StateFile":
+    """The file at `path`, and its log, opened from a copy that is gone once it is closed, since
+    neither can be written to. Raises Damaged or Failing."""
+    with _told(), TemporaryDirectory() as scratch:
+        for ending in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                copyfile(f"{path}{ending}", f"{scratch}/{path.name}{ending}")
+        return StateFile(Path(scratch, path.name))
 
 
 class StateFile:
@@ -121,12 +101,12 @@ class StateFile:
         """Raises Damaged or Failing."""
         self._path = path
         with _told():
-            self._inode = path.stat().st_ino
             self._connection = _connect(path, "rw")
             try:
                 self._prepare()
                 self._identify()
                 self.meta = self._read_meta()
+                self._stamp = self._look()
             except BaseException:
                 self._connection.close()
                 raise
@@ -157,8 +137,8 @@ class StateFile:
     ) -> None:
         """Put a group of changes on disk; with `clear` everything else goes. When this returns it
         is there. Raises Damaged, and Failing: then it may be there or not."""
-        if not self._is_in_place():
-            raise Damaged("the file is gone, or another one is in its place")
+        if self._look() != self._stamp:
+            raise Damaged(_REPLACED)
         rows = [row_of(instance, word) for instance, word in words.items() if word is not None]
         with _told(), self._transaction() as execute:
             meta = self._cleared(execute) if clear else self._without(execute, words)
@@ -175,7 +155,10 @@ class StateFile:
             )
             execute("DELETE FROM meta")
             execute(f"INSERT INTO meta VALUES {_places(1, 8)}", meta.row())
-        self.meta = meta
+        stamp = self._look()
+        if stamp is None or stamp[0] != self.inode:  # while this was written
+            raise Damaged(_REPLACED)
+        self.meta, self._stamp = meta, stamp
 
     def close(self) -> None:
         """Leave the file in good order, all in one piece, if the disk lets us."""
@@ -213,11 +196,19 @@ class StateFile:
             raise Damaged(f"it says that it holds {meta.entries} entries")
         return meta
 
-    def _is_in_place(self) -> bool:
+    @property
+    def inode(self) -> int | None:
+        """Which file of the file system it is."""
+        return self._stamp[0] if self._stamp else None
+
+    def _look(self) -> tuple[int, int, int] | None:
+        """What changes where somebody puts another file in its place, or writes into it; None if it
+        is gone. Nothing but a commit of ours writes into it."""
         try:
-            return self._path.stat().st_ino == self._inode
+            found = self._path.stat()
         except FileNotFoundError:
-            return False
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _cleared(self, execute: _Execute) -> Meta:
         """Take out all rows; what is left."""

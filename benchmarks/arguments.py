@@ -1,16 +1,26 @@
-"""What all benchmarks have in common: their flags, their errors and how they print."""
+"""What all benchmarks have in common: flags, errors, how they print, and what made a figure."""
 
 import argparse
 import json
+import os
+import platform
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.provenance import provenance
 from prr.cli.exits import NO_BINDER, USAGE, YES
 from prr.cli.settings import service_names
 from prr.config import BadInput
 from prr.text import parse_count, parse_seconds, parse_type
+
+ROOT = Path(__file__).parents[1]
+
+GIT_LIMIT = 10.0
+"""Seconds for each question to git."""
 
 SECONDS_MAX = 60.0
 """The longest measurement: overload is to be borne for half of that."""
@@ -35,7 +45,7 @@ def run(
     except Trouble as trouble:
         print(f"{parser.prog}: {trouble}", file=sys.stderr)
         return NO_BINDER
-    result["made_by"] = provenance(f"python -m benchmarks.{parser.prog}", arguments)
+    result["made_by"] = _provenance(f"python -m benchmarks.{parser.prog}", arguments)
     if parsed.json:
         print(json.dumps(result))
     else:
@@ -110,3 +120,47 @@ def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             lines.append(f"{indent}{name:<{32 - len(indent)}}{shown}")
     return lines
+
+
+def _provenance(command: str, arguments: Sequence[str]) -> dict[str, str]:
+    """Without which a figure cannot be had again: the command line, the commit ("+dirty" with
+    changes), and the versions of what it ran on."""
+    return {
+        "command": shlex.join([*command.split(), *arguments]),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "gevent": version("gevent"),
+        "msgpack": version("msgpack"),
+        "kernel": platform.release(),
+        "cpu": f"{os.cpu_count()} x {_cpu_model()}",
+    }
+
+
+def _commit() -> str:
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    if not commit:
+        return "unknown: no git repository"
+    return f"{commit}+dirty" if _git("status", "--porcelain") else commit
+
+
+def _git(*arguments: str) -> str:
+    """What git says; nothing where there is no git, or no repository."""
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=GIT_LIMIT,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip() if asked.returncode == 0 else ""
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())

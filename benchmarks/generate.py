@@ -14,10 +14,9 @@ from pathlib import Path
 import gevent
 from gevent.subprocess import PIPE, Popen
 
-from benchmarks.arguments import Trouble
+from benchmarks.arguments import ROOT, Trouble
 from benchmarks.background import Background
 from benchmarks.proc import cpu_seconds, on_core
-from benchmarks.provenance import ROOT
 from benchmarks.tally import Load, Tally
 
 COMPILE_LIMIT = 60.0

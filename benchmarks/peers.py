@@ -4,7 +4,8 @@
     python -m benchmarks.peers --only redis --only knotd --json
 
 Each server has one processor to itself, the generator another one; 64 questions are in flight. prr
-and each of the others take turns, since machines are noisy: trust the ratio, the median of theirs.
+and each of the others take turns, since machines are noisy: trust the ratio. Of the rounds that a
+system has, that is shown whose ratio is the median.
 """
 
 import sys
@@ -13,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -23,8 +23,7 @@ from benchmarks.generate import build, generate
 from benchmarks.load import figures_of, generator_core
 from benchmarks.systems import HERE, SYSTEMS, Stage, System
 from benchmarks.tally import Load
-
-NODE = Path(__file__).parents[1] / "node.py"
+from prr.cli.processes import PROGRAM
 
 SERVERS = 3
 """Instances of the one name: enough that they take turns, and what the others are given too."""
@@ -57,15 +56,16 @@ def measure(seconds: float, only: Sequence[str] = ()) -> dict[str, object]:
         for system in SYSTEMS:
             if not only or any(word.lower() in system.name.lower() for word in only):
                 rows[system.name] = _measure_system(system, folder, seconds, ask_own)
-    speeds = sorted(map(_speed, runs))
-    middle = {**_median(runs), "slowest": speeds[0], "fastest": speeds[-1], "runs": len(runs)}
+    runs.sort(key=_speed)
+    spread = {"slowest": _speed(runs[0]), "fastest": _speed(runs[-1]), "runs": len(runs)}
+    middle = {**runs[len(runs) // 2], **_sums(runs), **spread}
     return {"seconds": seconds, "rounds": ROUNDS, "prr": middle, **rows}
 
 
 def _measure_system(
     system: System, folder: Path, seconds: float, ask_own: Callable[[], dict]
 ) -> dict:
-    """Its median round, and how many times as fast prr is: the median of the rounds' ratios."""
+    """The round in the middle of those with prr, by how many times as fast prr is in it."""
     if missing := system.missing():
         return {"skipped": f"{missing} is not installed"}
     try:
@@ -75,19 +75,24 @@ def _measure_system(
             pairs = [(ask_own(), _measured(its_load)) for _ in range(ROUNDS)]
     except (Trouble, OSError) as trouble:
         return {"skipped": str(trouble)}
-    ratio = median(_speed(own) / max(1, _speed(its)) for own, its in pairs)
+    pairs.sort(key=lambda pair: _ratio(*pair))
+    own, its = pairs[len(pairs) // 2]  # one round's figures, so that they agree
     return {
-        **_median([its for _, its in pairs]),
-        "prr_beside": _speed(_median([own for own, _ in pairs])),
-        "prr_is_times_as_fast": round(ratio, 2),
+        **its,
+        **_sums([its for _, its in pairs]),
+        "prr_beside": _speed(own),
+        "prr_is_times_as_fast": round(_ratio(own, its), 2),
         "more": system.more,
     }
 
 
-def _median(runs: list[dict]) -> dict:
-    """The run in the middle, and what was lost or wrong in any."""
-    middle = sorted(runs, key=_speed)[len(runs) // 2]
-    return {**middle, **{name: sum(one[name] for one in runs) for name in ("lost", "wrong")}}
+def _ratio(own: dict, its: dict) -> float:
+    return _speed(own) / max(1, _speed(its))
+
+
+def _sums(runs: list[dict]) -> dict:
+    """What was lost or wrong in any."""
+    return {name: sum(one[name] for one in runs) for name in ("lost", "wrong")}
 
 
 def _speed(run_: dict) -> int:
@@ -116,10 +121,10 @@ def _measured(load: Load) -> dict:
 def _start_prr(stage: Stage) -> Load:
     """A binder, and servers that it knows. The servers' own processes are not measured."""
     binder = f"{HERE}:{stage.port}"
-    stage.run(sys.executable, NODE, "binder", f"--listen={binder}")
+    stage.run(sys.executable, *PROGRAM, "binder", f"--listen={binder}")
     measured = list(stage.pids)
     for _ in range(SERVERS):
-        stage.run(sys.executable, NODE, "server", "--type=1", f"--binder={binder}")
+        stage.run(sys.executable, *PROGRAM, "server", "--type=1", f"--binder={binder}")
     stage.pids[:] = measured
     return stage.at_once("udp", b"\x02\x01", b"\x03\x7f\0\0\x01")
 

@@ -12,16 +12,16 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import charts
-from benchmarks.arguments import Trouble, parser_for, run
-from benchmarks.provenance import ROOT
+from benchmarks.arguments import ROOT, Trouble, parser_for, run
 
 HERE = Path(__file__).parent
 PROGRAM_LIMIT = 400.0
@@ -52,30 +52,77 @@ def programs(seconds: float) -> dict[str, list[str]]:
 def measure(seconds: float) -> dict[str, Any]:
     """The results of all benchmarks; what could not be measured says why under "trouble"."""
     results: dict[str, Any] = {}
-    for name, arguments in programs(seconds).items():
-        print(f"{name} {' '.join(arguments)} ...", file=sys.stderr)
+    all_programs = programs(seconds)
+    progress = Progress({name: _weight(name, seconds) for name in all_programs})
+    for name, arguments in all_programs.items():
         began = time.monotonic()
-        results[name] = _result_of([sys.executable, "-m", f"benchmarks.{name}", *arguments])
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+        results[name] = _result_of(command, lambda name=name: progress.show(name))
         results[name]["took_seconds"] = round(time.monotonic() - began)
+        progress.end(name)
     return results
 
 
-def _result_of(command: list[str]) -> dict[str, Any]:
-    try:
-        ended = subprocess.run(
-            [*command, "--json"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PROGRAM_LIMIT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return {"trouble": f"it did not end within {PROGRAM_LIMIT:g} s"}
-    if ended.returncode:
-        last = ended.stderr.strip().splitlines()[-1:] or [f"exit code {ended.returncode}"]
+def _weight(name: str, seconds: float) -> float:
+    """The seconds that a benchmark takes, roughly: what it measures, and its start and end."""
+    is_short = seconds < 1
+    return {
+        "load": seconds + 2,
+        "limit": 12 * seconds + 5,
+        "overload": 15 * seconds + 6,
+        "peers": 60 * seconds + 30,
+        "failover": 5 if is_short else 130,
+        "scale": 5 if is_short else 130,
+    }.get(name, seconds)
+
+
+class Progress:
+    """A line on a terminal: which benchmark runs, how far all are, how long they may still take."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        """`weights` are the seconds that each takes, roughly: only their proportions count."""
+        self._weights = dict(weights)
+        self._all = sum(weights.values())
+        self._step_at = time.monotonic()
+
+    def show(self, name: str) -> None:
+        """Write the line anew; nothing where stderr is no terminal."""
+        if not sys.stderr.isatty():
+            return
+        now = time.monotonic()
+        waiting = sum(self._weights.values()) - self._weights[name]
+        running = max(0.0, self._weights[name] - (now - self._step_at))
+        done = 1 - (waiting + running) / self._all
+        left = f"some {waiting + running:.0f} s left"
+        print(f"\r\x1b[K{name}: {done:.0%}, {left}", end="", file=sys.stderr, flush=True)
+
+    def end(self, name: str) -> None:
+        """That one is over."""
+        del self._weights[name]
+        self._step_at = time.monotonic()
+        if not self._weights and sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _result_of(command: list[str], wait: Callable[[], None]) -> dict[str, Any]:
+    """What a benchmark finds; `wait` is called every second until it has."""
+    ends_at = time.monotonic() + PROGRAM_LIMIT
+    with subprocess.Popen(
+        [*command, "--json"], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True
+    ) as program:
+        while True:
+            wait()
+            try:
+                told, errors = program.communicate(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > ends_at:
+                    program.kill()
+                    return {"trouble": f"it did not end within {PROGRAM_LIMIT:g} s"}
+    if program.returncode:
+        last = errors.strip().splitlines()[-1:] or [f"exit code {program.returncode}"]
         return {"trouble": f"{shlex.join(command[1:])}: {last[0]}"}
-    return json.loads(ended.stdout)
+    return json.loads(told)
 
 
 def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None:
@@ -121,7 +168,7 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
             f"{row['lookups_per_second']:,}",
             row["cpu_us"],
             row["busy"],
-            row.get("prr_is_times_as_fast", ""),
+            *_beside(row),
             row["lost"] + row["wrong"],
             row.get("more", ""),
         ]
@@ -132,7 +179,7 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
         "look-ups/s",
         "CPU us each",
         "core used",
-        "prr is times as fast",
+        *BESIDE,
         "lost or wrong",
         "what it does",
     ]
@@ -142,7 +189,22 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
         if isinstance(row, dict) and "skipped" in row
     ]
     picture = _picture("peers", "charts")
-    return f"{picture}{_table(head, rows)}\n{_verdict(figures)}\n{''.join(skipped)}"
+    return f"{picture}{_table(head, rows)}\n{COUNTED}\n\n{_verdict(figures)}\n{''.join(skipped)}"
+
+
+BESIDE = ("prr in the same round", "prr is times as fast")
+COUNTED = (
+    "prr and each of the others take turns. Each row is the round whose ratio is the median, and "
+    "\"times as fast\" is the rate of prr in that round divided by the other's, not its CPU. prr's "
+    "own row is the median of all its rounds: the ratios are not taken from it."
+)
+
+
+def _beside(row: Mapping[str, Any]) -> list[str]:
+    """The columns of BESIDE."""
+    if "prr_is_times_as_fast" not in row:
+        return ["", ""]
+    return [f"{row['prr_beside']:,}", row["prr_is_times_as_fast"]]
 
 
 PEERS_TITLES = ("One core each, the same generator, 64 questions in flight", "look-ups a second")
@@ -268,15 +330,15 @@ def _write_readme(readme: Path, peers: Mapping[str, Any]) -> None:
     if not found or not closed:
         raise Trouble(f"{readme.name} has no {BEGIN} and {END} to write between")
     rows = [
-        [name, f"{row['lookups_per_second']:,}", row["cpu_us"], row.get("prr_is_times_as_fast", "")]
+        [name, f"{row['lookups_per_second']:,}", row["cpu_us"], *_beside(row)]
         for name, row in _asked(peers)
     ]
     made_by = peers["made_by"]
-    table = _table(["", "look-ups/s", "CPU us each", "prr is times as fast"], rows)
+    table = _table(["", "look-ups/s", "CPU us each", *BESIDE], rows)
     made = f"`{made_by['command']}`, commit {made_by['commit']}, Python {made_by['python']}, "
     made += f"Linux {made_by['kernel']}, {made_by['cpu']}."
     picture = _picture("peers", "benchmarks/charts")
-    text = f"{BEGIN}\n\n{picture}{table}\n{made}\n\n{END}"
+    text = f"{BEGIN}\n\n{picture}{table}\n{COUNTED}\n\n{made}\n\n{END}"
     readme.write_text(before + text + after)
 
 

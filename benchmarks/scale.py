@@ -22,11 +22,10 @@ from random import Random
 if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.arguments import Trouble, parser_for, run, said_well
+from benchmarks.arguments import ROOT, Trouble, parser_for, run, said_well
 from benchmarks.background import send_from
 from benchmarks.nodes import start_binder
 from benchmarks.proc import pid_at, resident_kib
-from benchmarks.provenance import ROOT
 from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.effects import Effect, Send

@@ -188,7 +188,10 @@ MADE_BY = {"command": "python -m it", "commit": "abc", "python": "3", "kernel": 
 
 def asked(speed, ratio=None):
     row = {"lookups_per_second": speed, "cpu_us": 5.0, "busy": 0.9, "lost": 0, "wrong": 0}
-    return row if ratio is None else {**row, "prr_is_times_as_fast": ratio, "more": "all of them"}
+    if ratio is None:
+        return row
+    beside = {"prr_beside": round(ratio * speed), "prr_is_times_as_fast": ratio}
+    return {**row, **beside, "more": "all of them"}
 
 
 RESULTS = {
@@ -223,8 +226,8 @@ def test_the_report_tells_what_was_found(tmp_path):
     readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     report.write(RESULTS, tmp_path, readme)
     text = (tmp_path / "RESULTS.md").read_text()
-    assert "| knotd SRV | 125,000 | 5.0 | 0.9 | 0.8 | 0 | all of them |" in text
-    assert "| CPU us each | core used | prr is times as fast |" in text
+    assert "| knotd SRV | 125,000 | 5.0 | 0.9 | 100,000 | 0.8 | 0 | all of them |" in text
+    assert "| CPU us each | core used | prr in the same round | prr is times as fast |" in text
     assert "Ahead of prr: knotd SRV." in text
     assert "Level with it (within 15%): memcached UDP." in text
     assert "Behind it: redis GET." in text
@@ -237,7 +240,7 @@ def test_the_report_tells_what_was_found(tmp_path):
     assert "`python -m it`" in text and "commit abc" in text
     told = readme.read_text()
     assert told.startswith("before\n") and told.endswith("after\n") and "old" not in told
-    assert "| redis GET | 50,000 | 5.0 | 2.0 |" in told
+    assert "| redis GET | 50,000 | 5.0 | 100,000 | 2.0 |" in told
 
 
 @pytest.mark.skipif(not charts.have_charts(), reason="matplotlib is not installed")
@@ -250,6 +253,29 @@ def test_the_same_figures_make_the_same_charts(tmp_path):
         assert [file.name for file in files] == ["failover.svg", "peers.svg", "scale.svg"]
         drawn.append([file.read_bytes() for file in files])
     assert drawn[0] == drawn[1]
+
+
+def test_the_peers_row_is_one_round_whose_ratio_is_the_median(monkeypatch, tmp_path):
+    speeds = iter([0, 300, 100, 500, 200, 360, 300, 0])  # prr's first, then by turns; prr's first
+    system = SYSTEMS[0]
+    monkeypatch.setattr(peers, "_on_stage", lambda stage, start, seconds: None)
+    monkeypatch.setattr(peers, "_measured", lambda load: asked(next(speeds)))
+    monkeypatch.setattr(type(system), "missing", lambda self: None)
+    monkeypatch.setattr(peers, "build", lambda name: None)
+    row = peers.measure(1.0, [system.name])[system.name]
+    told = (row["lookups_per_second"], row["prr_beside"], row["prr_is_times_as_fast"])
+    assert told == (200, 500, 2.5)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_report_says_on_a_terminal_how_far_it_is(monkeypatch, capsys, is_terminal):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    progress = report.Progress({"load": 10.0, "scale": 30.0})
+    progress.end("load")
+    progress.show("scale")
+    told = capsys.readouterr().err
+    assert ("scale: 25%, some 30 s left" in told) is is_terminal
+    assert bool(told) is is_terminal
 
 
 def test_readme_has_room_for_the_report():

@@ -223,7 +223,9 @@ def test_both_generators_see_the_same(fake_binder, monkeypatch, answer):
     in_python = generate(load)
     instances = load.instances
     for tally in (in_c, in_python):
-        assert tally.asked == tally.answered == pytest.approx(30, abs=1)
+        assert (
+            tally.asked == tally.answered == pytest.approx(30, abs=10)
+        )  # less, if it loses its core
         assert tally.lost == tally.unasked == tally.odd == 0
         assert tally.wrong(instances) in (0, tally.answered)
         assert 0 < tally.wait_ms(0.5) < 300 and 0.2 < tally.elapsed < 1

@@ -8,8 +8,8 @@ import pytest
 from prr.core.client import Answered, NoService
 from prr.core.members import Members
 from prr.core.returning import Returning
-from prr.core.subscriptions import Subscriptions
 from prr.core.verdicts import Verdicts
+from prr.core.watch import Watch
 from prr.wire.address import Address, Instance, make_instance
 from prr.wire.codec import encode
 from prr.wire.frames import Added, Removed, Subscribe, Verify
@@ -164,18 +164,16 @@ def ghosts_are_kept(patch):
     patch.setattr(Verdicts, "_evict", lambda self, verdict, now: [])
 
 
-def servers_of_2016_are_asked_first(patch):
-    """One whose address and type one of ours had: asked before it is confirmed."""
-    patch.setattr(
-        Subscriptions, "_take_back", lambda self, one, source, now: self._watch.readmit(one, now)
-    )
+def successors_are_asked_as_ours_are(patch):
+    """A server of 2016 on an address and type that one of ours had cannot answer that."""
+    patch.setattr(Watch, "ask_anew", lambda self, one, now: self.readmit(one, now))
 
 
 OFF = [
     (renewals_are_told, "times"),
     (claims_are_forgotten, "times"),
     (ghosts_are_kept, "dead"),
-    (servers_of_2016_are_asked_first, ""),
+    (successors_are_asked_as_ours_are, ""),
 ]
 
 

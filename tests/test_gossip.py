@@ -8,7 +8,7 @@ import pytest
 from prr.config import Limits, WireForm
 from prr.core import gossip
 from prr.core.binder import Binder
-from prr.core.effects import Event
+from prr.core.effects import Event, Report
 from prr.core.gossip import PAGE_WORDS
 from prr.core.peers import HELLO_PAUSE, Kind
 from prr.core.replication import ROUND_PAUSE, ROUND_PAUSE_FULL, SYNC_TALK
@@ -16,7 +16,7 @@ from prr.core.table import bucket_of
 from prr.wire.codec import DATAGRAM_BYTES_MAX, encode
 from prr.wire.frames import Added, ListRequest, Removed, ServiceList, Subscribe
 from prr.wire.trailer import GROUPS, Trailer
-from prr.wire.versions import Version
+from prr.wire.versions import Version, encode_removals, encode_versions
 from tests.cores import Net, at, rising, say, sent
 
 A, B, C = (("10.0.0.1", 2222), ("10.0.0.2", 2222), ("10.0.0.3", 2222))
@@ -372,3 +372,24 @@ def test_a_round_with_pages_that_never_end_ends(same, monkeypatch):
     assert not net.reports(Event.SYNCED)
     net.run(SYNC_TALK + 1.0)
     assert net.reports(Event.SYNCED)
+
+
+def test_what_a_page_removes_is_reported_by_name_and_what_has_no_room_once():
+    binder = made(A, (A, B), limits=Limits(instances=10))
+    give(binder, MANY[:2])
+    gone = encode_removals([(one, Version(5, 9, 0)) for one in MANY[:2]])
+    trailer = Trailer(binder=2, group=0, nonce=1, removals=gone)
+    said = reports(binder.handle(ServiceList((), trailer=trailer), B, 1.0))
+    assert [report.of for report in said if report.event is Event.REMOVED] == MANY[:2]
+    there = tuple(MANY[10:40])
+    versions = encode_versions([Version(6, 9, 0)] * len(there))
+    trailer = Trailer(binder=2, group=0, nonce=1, versions=versions)
+    said = reports(binder.handle(ServiceList(there, trailer=trailer), B, 1.0))
+    (refused,) = [report for report in said if report.event is Event.REFUSED]
+    assert refused.of == "20 instances"
+    assert refused.why == "no room for what peers say, here peer 10.0.0.2:2222"
+
+
+def reports(effects):
+    """The Reports among effects."""
+    return [effect for effect in effects if isinstance(effect, Report)]

@@ -111,6 +111,8 @@ def test_a_damaged_file_is_set_aside_and_the_peers_fill_the_new_one(cluster, pee
         one = cluster.start(*lines[0])
         one.wait_for(pattern)
         assert client.ask(b"\x02\x02", one.address) == answer, name
+        health = run("health", "--binder", one.name).stdout
+        assert ("the state on disk was damaged: " in health) == (name == "1")
         one.wait_for("synced this binder")
         one.terminate()
 
@@ -230,7 +232,8 @@ def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_ne
     assert one.binder.handle(Subscribe(2), address_of(ONE), 0.0)[-1].instance == ONE
     one.say(Subscribe(2), ONE)  # nothing new: confirmed
     assert one.confirmed == [ONE, ONE]
-    assert one.state.status() == {"unsaved": 1, "failing": "database or disk is full"}
+    failing = {"unsaved": 1, "failing": "database or disk is full", "damaged": None}
+    assert one.state.status() == failing
     gevent.sleep(0.03)  # several attempts
     one.trouble = None
     one.settle(lambda: one.state.failing is None)

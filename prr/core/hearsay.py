@@ -29,20 +29,26 @@ class Hearsay:
         heard: list[News] = []
         for instance, version, is_there in _words(frame):
             word, follows = self._take_over(instance, version, is_there, peer, now)
+            if word is News.REMOVED:  # by name: a removal is never told as a number only
+                effects.append(Report(Event.REMOVED, instance, _says(peer)))
             effects += follows
             heard.append(word)
         added, removed = heard.count(News.ADDED), heard.count(News.REMOVED)
         if added or removed:
             subject = f"{added} instances, and {removed} that are gone"
             effects.append(Report(Event.LEARNED, subject, _says(peer)))
-        news = added + removed + heard.count(News.CHANGED)
-        return news, heard.count(News.REFUSED), effects
+        refused = heard.count(News.REFUSED)
+        if refused:
+            effects.append(_refused(f"{refused} instances", peer))
+        return added + removed + heard.count(News.CHANGED), refused, effects
 
     def added(self, frame: Added, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is there."""
         news, effects = self._take_over(frame.instance, _version_of(frame), True, peer, now)
         if news is News.ADDED:
             effects.append(Report(Event.LEARNED, frame.instance, _says(peer)))
+        elif news is News.REFUSED:
+            effects.append(_refused(frame.instance, peer))
         if _version_of(frame) is None and news is News.OLD:
             effects += self._subscribed_there(frame.instance, now)
         return effects
@@ -90,8 +96,6 @@ class Hearsay:
                 self._watch.release(instance)
         elif news is News.REMOVED:
             effects += self._watch.said_to_be_gone(instance, now)
-        elif news is News.REFUSED:
-            effects.append(Report(Event.REFUSED, instance, "no room for what peers say"))
         return news, effects
 
     def _take_over_bare(
@@ -139,6 +143,11 @@ def _version_of(frame: Added | Removed) -> Version | None:
     if trailer is None or not trailer.versions:
         return None
     return decode_versions(trailer.versions)[0]
+
+
+def _refused(what: Instance | str, peer: Peer) -> Report:
+    why = f"no room for what peers say, here peer {describe_address(peer.address)}"
+    return Report(Event.REFUSED, what, why)
 
 
 def _says(peer: Peer) -> str:

@@ -20,6 +20,7 @@ from gevent.hub import get_hub
 
 from prr.core.binder import Binder
 from prr.core.effects import Effect, Persist, Word
+from prr.shell.losses import Losses
 from prr.shell.statedir import StateDirectory
 from prr.shell.statemeta import Damaged, Failing
 from prr.wire.address import Instance
@@ -62,6 +63,7 @@ class State:
         self._losses: list[str] = []
         self._open_failed: str | None = None
         self.failing: str | None = None
+        self._lately_lost = Losses()
         self.counts: Counter[str] = Counter()
         self._pending: dict[Instance, Word | None] = {}
         self._under_way: dict[Instance, Word | None] = {}
@@ -82,8 +84,10 @@ class State:
         return len(self._pending) + len(self._under_way)
 
     def status(self) -> dict[str, Any]:
-        """Changes that are not on disk yet, and why the disk fails, if it does."""
-        return {"unsaved": self.unsaved, "failing": self.failing}
+        """Changes that are not on disk yet; why the disk fails, if it does; and what was lost on
+        it lately."""
+        damaged = self._lately_lost.lately()
+        return {"unsaved": self.unsaved, "failing": self.failing, "damaged": damaged}
 
     def attach(self, binder: Binder) -> None:
         """Keep this binder, whose identity is `identity`; before it hears its first frame."""
@@ -94,7 +98,7 @@ class State:
         """Give back to the binder what was kept, a chunk at a time, while it serves; then start
         it, and keep what it has to say from now on."""
         for loss in self._losses:
-            self._say(loss)
+            self._lost(loss)
         if self._open_failed:
             self._fails(self._open_failed)
         damage = self._read_all()
@@ -162,7 +166,11 @@ class State:
         except (Damaged, Failing) as error:
             why = str(error)
         took = time.monotonic() - began_at
-        self._say(f"{sound} of {self._restorable} entries restored in {took:.3f} s")
+        restored = f"{sound} of {self._restorable} entries restored in {took:.3f} s"
+        if sound or self._lately_lost.lately() is None:
+            self._say(restored)
+        else:
+            self._say(f"{restored}: started empty", logging.WARNING)
         return f"{damaged} entries are damaged" if damaged else why
 
     # Writing.
@@ -221,7 +229,7 @@ class State:
     def _begin_anew(self, why: str) -> None:
         """The file cannot be believed: write all that the binder knows into another one."""
         if not self.failing:
-            self._say(f"{why}; the file is set aside, and all that is known is written anew")
+            self._lost(f"{why}; the file is set aside, and all that is known is written anew")
         self._anew, self._is_whole = why, False
         try:
             self._on_disk(self._directory.begin_anew, self.identity, self._counter, False)
@@ -251,7 +259,8 @@ class State:
     def _fails(self, why: str) -> None:
         """Nobody is confirmed now: who asks again is confirmed when the disk is back."""
         if not self.failing:
-            self._say(f"cannot be written to ({why}); new subscriptions are not confirmed")
+            what = f"cannot be written to ({why}); new subscriptions are not confirmed"
+            self._say(what, logging.ERROR)
         self.failing = why
         self.counts["confirmations dropped, the disk failing"] += len(self._waiting)
         self._waiting.clear()
@@ -261,8 +270,13 @@ class State:
             self._say("can be written to again")
         self.failing = None
 
-    def _say(self, what: str) -> None:
-        _log.info("state in %s: %s", self._directory.path, what)
+    def _lost(self, what: str) -> None:
+        """Some of what was kept is not there any more."""
+        self._lately_lost.note(what)
+        self._say(what, logging.WARNING)
+
+    def _say(self, what: str, level: int = logging.INFO) -> None:
+        _log.log(level, "state in %s: %s", self._directory.path, what)
 
     def _on_disk(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Have a thread make a call that waits for the disk, while the others run."""

@@ -13,7 +13,7 @@ from gevent.pool import Group
 from benchmarks.tally import Load
 from prr.wire.address import Address, Instance, make_instance, type_of
 from prr.wire.codec import encode
-from prr.wire.frames import Complaint, Subscribe
+from prr.wire.frames import Alive, Complaint, Subscribe, Verify
 
 PAUSE = 0.005
 """Seconds by which a complaint follows its subscription, since the binder takes complaints last."""
@@ -30,15 +30,20 @@ WARM_UP = 2 * CYCLE
 RESERVE = 10.0
 """Seconds beyond those of the load for which there are subscribers: it takes a while to start."""
 
+ANSWERS_MAX = 3
+"""Datagrams that are read at each subscription: the confirmation, the question, and one more."""
+
 _IP_PKTINFO = 8  # linux/in.h
 
 
 class Background:
     """Subscriptions at a rate, and a number of verifications under way, until it is closed.
 
-    The subscribers are new ones each time and are never asked. The silent ones subscribe, are
-    complained about, never answer, and subscribe again once that is found. Nothing is ever read
-    here: it is the same work for the sender whether there is a binder or a sink.
+    The subscribers are new ones each time, and answer the one question that a new one is asked. The
+    silent ones subscribe, are complained about, never answer, and subscribe again once that is
+    found. But for that question nothing is read here: it is nearly the same work for the sender
+    whether there is a binder or a sink. Each has an address of its own, and so has who complains: a
+    binder has bounds for what comes from one.
     """
 
     def __init__(self, load: Load) -> None:
@@ -46,12 +51,13 @@ class Background:
         self._target = load.sink or load.targets[0]
         self._types = load.types
         self._tasks = Group()
-        self._subscribers = _open("0.0.0.0")
+        self._complaints = count()
+        self._subscribers = open_any()
         rate = load.subscriptions_per_second
         most = math.ceil(rate * (load.seconds + RESERVE))
         self._new = [self._subscriber(number) for number in range(most)]
         silent = math.ceil(load.verifications * CYCLE / VERIFICATION)
-        self._silent = [_open("127.0.0.1") for _ in range(silent)]
+        self._silent = [_open(f"127.32.{number >> 8}.{number & 255}") for number in range(silent)]
         if rate:
             self._tasks.spawn(self._pace, rate, self._subscribe_new)
         if silent:
@@ -83,6 +89,11 @@ class Background:
         return make_instance(self._types[number % len(self._types)], (ip, port))
 
     def _subscribe_new(self, number: int) -> None:
+        for _ in range(ANSWERS_MAX):
+            try:
+                answer_one(self._subscribers, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
         if number >= len(self._new):
             return
         one = self._new[number]
@@ -101,13 +112,30 @@ class Background:
         silent.sendto(encode(Subscribe(type_of(one))), self._target)
         self.subscribed.add(one)
         gevent.sleep(PAUSE)
-        self._subscribers.sendto(encode(Complaint(one)), self._target)
+        ip = bytes((127, 33, 0, 1 + next(self._complaints) % 100))
+        send_from(self._subscribers, ip, encode(Complaint(one)), self._target)
 
 
 def send_from(sending: socket.socket, ip: bytes, data: bytes, target: Address) -> None:
     """Send as if from `ip`, 4 bytes, one of this host; the socket is bound to all of them."""
     source = struct.pack("=i4s4x", 0, ip)  # struct in_pktinfo
     sending.sendmsg([data], [(socket.IPPROTO_IP, _IP_PKTINFO, source)], 0, target)
+
+
+def open_any() -> socket.socket:
+    """A socket from which `send_from` and `answer_one` can act for all addresses of this host."""
+    opened = _open("0.0.0.0")
+    opened.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    return opened
+
+
+def answer_one(listening: socket.socket, flags: int = 0) -> bytes:
+    """Receive a datagram, and say from the address that was asked that one is there, if that is
+    the question; the datagram."""
+    data, ((*_, asked),), _, source = listening.recvmsg(64, 64, flags)
+    if data[:1] == encode(Verify()):
+        send_from(listening, asked[8:12], encode(Alive()), source)
+    return data
 
 
 def _open(ip: str) -> socket.socket:

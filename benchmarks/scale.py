@@ -10,7 +10,6 @@ Each size has a process of its own. A real binder's memory is measured beside.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ if not __package__:  # run as a file: prr is beside its folder, not in it
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.arguments import ROOT, Trouble, parser_for, run, said_well
-from benchmarks.background import send_from
+from benchmarks.background import answer_one, open_any, send_from
 from benchmarks.nodes import start_binder
 from benchmarks.proc import pid_at, resident_kib
 from prr.config import Limits
@@ -33,12 +32,13 @@ from prr.shell.garbage import search_seldom
 from prr.text import parse_count, parse_peer
 from prr.wire.address import Address, make_instance
 from prr.wire.codec import decode, encode
-from prr.wire.frames import Removed, Role, Subscribe
+from prr.wire.frames import Removed, Role, Subscribe, Subscribed
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SIZE_MAX = 1_000_000
-LIMITS = Limits(instances=1 << 21)
-"""Twice the default, of which peers' words may fill 94%: the second binder learns all by them."""
+LIMITS = Limits(instances=1 << 21, newcomers=1 << 21)
+"""Twice the default, of which peers' words may fill 94%: the second binder learns all by them. They
+subscribe in no time, and none is ever asked."""
 
 CHUNK = 500
 """Operations between two looks at the clock, so that the clock is not what is measured."""
@@ -200,13 +200,14 @@ def _measure_process(size: int) -> dict[str, float]:
 
 def _subscribe_all(binder: Address, count: int) -> None:
     """Each from an address of its own, and the next one once it is confirmed."""
-    with socket.socket(type=socket.SOCK_DGRAM) as servers:
+    confirmed = encode(Subscribed())
+    with open_any() as servers:
         servers.settimeout(5.0)
-        servers.bind(("0.0.0.0", 0))
         for number in range(count):
             ip = bytes((127, 64 + (number >> 16), number >> 8 & 255, number & 255))
             send_from(servers, ip, encode(Subscribe(TYPE)), binder)
-            servers.recv(64)
+            while answer_one(servers) != confirmed:
+                pass
 
 
 def _binder(identity: int, peer: Address) -> Binder:

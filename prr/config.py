@@ -38,6 +38,10 @@ class Limits:
     removal_age: float = 3600.0
     """Seconds a removal is remembered, for the same purpose."""
 
+    newcomers: int = 1 << 16
+    """Instances that have subscribed and not answered yet: twenty thousand a second from forged
+    sources are too many, a thousand hosts that start at once are not."""
+
     verifications: int = 512
     """Verifications at once: each holds a socket, and a process has 1,024 unless told otherwise."""
 

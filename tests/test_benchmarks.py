@@ -117,7 +117,7 @@ def test_load_keeps_a_rate(generator, run_one):
 def test_load_has_the_binder_verify_and_subscribe_meanwhile(run_one):
     work = ("--verifications", "10", "--subscriptions-per-second", "50")
     result = run_one(load, "--seconds", "0.3", *work)
-    assert result["being_verified"] == pytest.approx(10, abs=3)
+    assert 7 <= result["being_verified"] <= 13 + 50 / 2  # with those that have just subscribed
     assert result["subscribed_meanwhile"] > 50
     assert (result["lost"], result["wrong"]) == (0, 0)
 

@@ -1,13 +1,19 @@
 """What strangers may cost a binder, and each other: work, places for verifications, datagrams."""
 
+from dataclasses import replace
 from random import Random
 
+from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome
+from prr.core.quotas import CREDIT, REPAYMENT
+from prr.core.server import Server
 from prr.core.subscriptions import DOUBTED_MAX, TYPES_MAX
 from prr.wire.address import address_of
-from prr.wire.frames import Complaint, Subscribe, Subscribed
-from tests.cores import at, events, probes, sent
+from prr.wire.codec import encode
+from prr.wire.frames import TABLE, Complaint, Subscribe, Subscribed, Verify
+from prr.wire.trailer import Trailer
+from tests.cores import at, events, probes, random_frame, sent
 
 PORTS = range(4000, 4040)
 STRANGER = "10.0.9.1"
@@ -142,3 +148,151 @@ def test_an_accusation_that_finds_no_room_is_not_forgotten():
     binder.refusing = set(crowd)
     binder.run(6.0)
     assert {one for _, one in binder.asked} >= set(crowd)
+
+
+# Forged sources
+
+VICTIM = "10.0.8.8"
+PER_SUBSCRIPTION = 5
+
+
+def told(binder, ips=(VICTIM,)):
+    """What a binder sent, answers and questions, to the addresses of some hosts."""
+    answers = [to for _, to in sent(binder.done)]
+    questions = [address_of(probe.instance) for probe in probes(binder.done)]
+    return [to for to in answers + questions if to[0] in ips]
+
+
+class Recording(Answering):
+    """Remembers all it did."""
+
+    def __init__(self, **known):
+        super().__init__(**known)
+        self.done = []
+
+    def act(self, effects):
+        self.done += effects
+        return super().act(effects)
+
+
+def test_a_forged_subscription_brings_its_source_five_small_datagrams_and_then_nothing():
+    binder = Recording()
+    forged = [(VICTIM, port) for port in range(1, 201)]
+    for source in forged:
+        binder.say(Subscribe(7), source)
+    binder.run(70.0)
+    assert len(told(binder)) == PER_SUBSCRIPTION * len(forged)
+    assert all(told(binder).count(source) == PER_SUBSCRIPTION for source in forged)
+    assert len(binder.core.registry) == 0
+    binder.done.clear()
+    binder.run(4000.0)
+    assert told(binder) == []
+
+
+def test_so_it_does_whoever_complains_renews_and_leaves_in_its_name_meanwhile():
+    binder, source = Recording(), (VICTIM, 1)
+    forged = at(7, *source)
+    binder.say(Subscribe(7), source)
+    for tenth in range(1, 300):
+        binder.run(tenth / 10)
+        binder.say(Complaint(forged), CLIENT)
+    assert len(told(binder)) <= PER_SUBSCRIPTION
+    renewals = 0
+    for tenth in range(300, 350):
+        binder.run(tenth / 10)
+        binder.say(Subscribe(7, trailer=Trailer(start=9)), source)
+        renewals += 1
+    assert len(told(binder)) <= PER_SUBSCRIPTION * 2 + renewals
+
+
+def test_what_one_address_gets_has_a_bound_for_each_second_however_much_is_forged():
+    binder = Recording()
+    for number in range(60_000):
+        now = number / 1000
+        if number % 10 == 0:
+            binder.run(now)
+        binder.say(Subscribe(number % 7), (VICTIM, 1 + number % 60_000))
+    burst, lasting = told(binder), 60 * REPAYMENT
+    assert len(burst) <= PER_SUBSCRIPTION * (CREDIT + lasting)
+    binder.done.clear()
+    binder.run(4000.0)
+    assert len(told(binder)) <= PER_SUBSCRIPTION * CREDIT
+    binder.done.clear()
+    binder.run(8000.0)
+    assert told(binder) == []
+
+
+def test_a_host_that_starts_a_thousand_services_is_confirmed_all_of_them_and_keeps_them():
+    crowd = [at(7, "10.0.1.9", port) for port in range(1, 1501)]
+    binder = Recording(alive=crowd)
+    for number, one in enumerate(crowd):
+        binder.run(number / 1000)
+        assert Subscribed() in [f for f, _ in sent(binder.say(Subscribe(7), address_of(one)))]
+    binder.run(20.0)
+    assert len(binder.core.registry) == len(crowd)
+    more = [at(8, "10.0.1.9", port) for port in range(2000, 3500)]  # they have answered: again
+    binder.alive |= set(more)
+    for one in more:
+        assert Subscribed() in [f for f, _ in sent(binder.say(Subscribe(8), address_of(one)))]
+
+
+def test_a_server_of_2016_that_was_cut_off_when_it_started_is_found_by_a_late_question():
+    binder = Answering()
+    binder.say(Subscribe(7), SERVER)
+    binder.run(10.0)
+    assert len(binder.core.registry) == 0
+    binder.alive = {at(7, *SERVER)}
+    binder.run(40.0)
+    assert len(binder.core.registry) == 1
+
+
+def test_a_flood_of_forged_sources_leaves_room_for_leases_and_accusations():
+    living = [at(7, "10.0.1.9", port) for port in range(1, 101)]
+    binder = Answering(alive=living)
+    for one in living:
+        binder.say(Subscribe(7), address_of(one))
+    binder.run(11.0)
+    for number in range(6_000):
+        if number % 100 == 0:
+            binder.run(11.0 + number / 1000)
+        source = (f"10.{number >> 8 & 255}.{number & 255}.77", 4000)
+        binder.say(Subscribe(9), source)
+    assert {one for when, one in binder.asked if when > 11.0} >= set(living)
+    binder.refusing = {living[0]}
+    binder.alive.discard(living[0])
+    began = binder.now
+    binder.say(Complaint(living[0]), CLIENT)
+    binder.run(began + 0.06)
+    assert living[0] not in binder.core.registry
+
+
+# Answers: every sentence about strangers
+
+
+def test_a_binder_answers_a_stranger_with_one_datagram_of_8_bytes_at_most():
+    strangers = [CLIENT, SERVER, (VICTIM, 9)]
+    frames = [random_frame(Random(seed), form) for form in TABLE for seed in range(4)]
+    for wire in WireForm:
+        for source in strangers:
+            for frame in frames:
+                binder = Binder(frozenset(), (), 1, Random(1), wire)
+                binder.start(0.0)
+                binder.handle(Subscribe(1), SERVER, 0.0)
+                for asked in (frame, replace(frame, trailer=None)):
+                    answers = sent(binder.handle(asked, source, 0.0))
+                    back = [len(encode(answer)) for answer, _ in answers]
+                    assert len(back) <= 1
+                    assert sum(back) <= 8
+
+
+def test_a_server_answers_as_much_as_it_is_asked_and_says_who_it_is_in_ten_bytes_more():
+    frames = [random_frame(Random(seed), form) for form in TABLE for seed in range(4)]
+    nonces = [Verify(trailer=Trailer(nonce=nonce)) for nonce in (0, 1, 2**32, 2**64 - 1)]
+    for frame in [*frames, *nonces]:
+        server = Server(7, {CLIENT: SERVER}, Random(1))
+        server.start(0.0)
+        server.handle(Subscribed(), CLIENT, 0.1)
+        back = [len(encode(answer)) for answer, _ in sent(server.handle(frame, (VICTIM, 9), 0.2))]
+        assert len(back) <= 1
+        has_nonce = isinstance(frame, Verify) and frame.trailer and frame.trailer.nonce is not None
+        assert sum(back) <= len(encode(frame)) + (10 if has_nonce else 0)

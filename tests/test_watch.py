@@ -42,11 +42,13 @@ def cluster(count, seed=0, **options):
 
 
 def subscribe(net, binder, *instances, start=None):
-    """Instances that live subscribe with a binder, and all the others hear of it."""
+    """Instances that live subscribe with a binder, where they have answered once, and all the
+    others hear of it."""
     net.alive |= set(instances)
     for one in instances:
         trailer = Trailer(start=start) if start else None
         net.say(binder, Subscribe(one[0], trailer=trailer), address_of(one))
+        net.binders[binder]._watch._newcomers.answered(one, net.now)
     net.run(net.now + 0.1)
 
 

@@ -9,6 +9,7 @@ from prr.config import Limits
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Report
 from prr.core.members import Members
+from prr.core.newcomers import Newcomers
 from prr.core.peers import Peers
 from prr.core.verification import WAITS, Verifications
 from prr.core.witness import Witness
@@ -27,14 +28,17 @@ class Doubts:
         self.leases: Deadlines[Instance] = Deadlines()
         self.rechecks: Deadlines[Instance] = Deadlines()
         self.verifications = Verifications(limits.verifications, rng)
+        self.newcomers = Newcomers(limits.newcomers, rng)
         self.witness = Witness(members.identity, peers, rng)
+        self._places = limits.verifications
         self._members = members
         self._table = members.registry.table
         self._turns = members.registry.turns
 
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
-        self.verifications.cancel(instance)
+        if instance not in self.newcomers:  # who have to answer, whoever speaks for them
+            self.verifications.cancel(instance)
         self.witness.forget(instance)
         self.rechecks.cancel(instance)
         self._turns.trust(instance)
@@ -45,11 +49,17 @@ class Doubts:
         now: float,
         start: int | None = None,
         accuser: Address | None = None,
+        questions: int = len(WAITS),
     ) -> list[Effect]:
-        """Ask an instance, there or gone, whether it lives; later, if there is no room now."""
+        """Ask an instance, there or gone, whether it lives; later, if there is no room now. One
+        that has not answered yet is asked no more than it may be."""
+        if instance in self.newcomers:
+            questions = min(questions, self.newcomers.left(instance, instance in self._table))
         if instance in self.verifications:
             if self.verifications.is_over(instance):
                 self.verify_later(instance, now + WAITS[-1])
+            return []
+        if questions <= 0:
             return []
         if not self.verifications.has_room(instance, accuser):
             self.verify_later(instance, now)  # as soon as there is room
@@ -59,8 +69,14 @@ class Doubts:
         if start is None:
             start = 0 if self._may_be_new(instance) else known
         with_nonce = bool(known) or self._is_ours_at(instance)
-        probe = self.verifications.begin(instance, start, with_nonce, now, accuser)
+        probe = self.verifications.begin(instance, start, with_nonce, now, accuser, questions)
+        self.newcomers.count(instance, 1)
         return [Report(Event.ASKED, instance, "the first question"), probe]
+
+    @property
+    def may_prove(self) -> bool:
+        """Newcomers leave half of the places to others."""
+        return len(self.verifications) <= self._places // 2 and not self.verifications.busy
 
     def verify_later(self, instance: Instance, when: float) -> None:
         """Only what is known here: a stranger must not fill the memory with what is not."""

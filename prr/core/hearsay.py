@@ -88,12 +88,12 @@ class Hearsay:
         effects: list[Effect] = []
         if news in (News.ADDED, News.CHANGED):
             self._watch.clear(instance)
+            if news is News.ADDED or version.home != self._members.identity:
+                self._watch.release(instance)
             if version.start == LEFT:
                 self._watch.distrust(instance)
             if version.home == self._members.identity:
                 self._watch.entrusted(instance, now)
-            else:
-                self._watch.release(instance)
         elif news is News.REMOVED:
             effects += self._watch.said_to_be_gone(instance, now)
         return news, effects
@@ -122,6 +122,7 @@ class Hearsay:
             return News.OLD, self._watch.returned(instance, now)
         if self._members.add(instance, 0, learned=True) is Adding.FULL:
             return News.REFUSED, []
+        self._watch.release(instance)
         self._watch.spoke(instance, now)
         return News.ADDED, []
 

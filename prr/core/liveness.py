@@ -14,9 +14,10 @@ from prr.wire.address import Address, describe_address
 GRAIN = 0.01
 """Seconds after its patience has ended that a peer is looked at: then it is over in any clock."""
 
-LATE = 1.0
+LATE = 0.1
 """Seconds after which a look is so late that this binder itself was stopped: what its peers said
-meanwhile lies in its queue, and has to be read first."""
+meanwhile lies in its queue, and has to be read first. No longer, since that takes a moment only: a
+peer that is heard seldom may have spoken in just that moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,10 @@ class Peers:
         """
         return all(now - (peer.heard_at or 0.0) > GONE_AFTER for peer in self.ours())
 
+    def none_is_heard(self, now: float) -> bool:
+        """There are others of ours, as far as is known, and this binder hears none of them."""
+        return bool(self.ours()) and not self.heard_lately(now) and not self.are_gone(now)
+
     def next(self, now: float) -> Peer | None:
         """The peer whose turn it is to be compared with; None if there is none to compare with.
 

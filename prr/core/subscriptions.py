@@ -43,6 +43,10 @@ class Subscriptions:
         start = (frame.trailer.start or 0) if frame.trailer else 0
         version = self._registry.table.version(instance)
         removal = self._registry.table.removal(instance)
+        is_at_home = version is not None and version.home == self._members.identity
+        if not self._watch.admits(instance, is_at_home, now):
+            why = "too many from its host, or in all, have not answered yet"
+            return [Report(Event.OVER_QUOTA, instance, why)]
         had_left = version is None and removal is not None and removal.start
         if had_left or self._members.is_back_unproven(instance):
             if start:

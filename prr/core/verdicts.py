@@ -6,7 +6,9 @@ from prr.core.effects import Effect, Event, Report
 from prr.core.findings import Finding, Verdict
 from prr.core.homes import Homes
 from prr.core.members import Members
+from prr.core.peers import Peers
 from prr.core.registry import Added as Adding
+from prr.wire.address import Instance
 from prr.wire.versions import LEFT
 
 SECOND_CHANCE = 30.0
@@ -20,8 +22,11 @@ RECHECK = 2.0
 class Verdicts:
     """Acts on the verdicts of one binder."""
 
-    def __init__(self, members: Members, doubts: Doubts, homes: Homes, lease: float) -> None:
+    def __init__(
+        self, members: Members, peers: Peers, doubts: Doubts, homes: Homes, lease: float
+    ) -> None:
         """`lease` is in seconds."""
+        self._peers = peers
         self._members = members
         self._table = members.registry.table
         self._turns = members.registry.turns
@@ -38,6 +43,8 @@ class Verdicts:
             self._doubts.witness.forget(instance)
         else:
             effects += self._doubts.witness.answer(instance, verdict.finding is Finding.ALIVE)
+        if verdict.finding is Finding.ALIVE:
+            self._doubts.newcomers.answered(instance, now)
         if instance not in self._table:
             return effects + self._judge_gone(verdict, now)
         match verdict.finding:
@@ -45,6 +52,8 @@ class Verdicts:
                 return effects + self._cleared(verdict, now)
             case Finding.UNSENT | Finding.MUTE:
                 return effects + self._keep(verdict, now)
+            case Finding.SILENT | Finding.SILENT_ALONE if instance in self._doubts.newcomers:
+                return effects + self._judge_newcomer(verdict, now)
             case Finding.SILENT_ALONE if was_asked:
                 # The one who asked decides; should it not, we ask again on our own account.
                 self._doubts.rechecks.set(instance, now + RECHECK)
@@ -54,6 +63,25 @@ class Verdicts:
                 return [*effects, braked, *self._keep(verdict, now)]
             case Finding.REFUSED | Finding.SILENT | Finding.SILENT_ALONE:
                 return effects + self._evict(verdict, now)
+
+    def _judge_newcomer(self, verdict: Verdict, now: float) -> list[Effect]:
+        """One that has never answered did not answer again."""
+        instance = verdict.instance
+        if self._doubts.newcomers.left(instance, is_there=True) > 0:
+            self._turns.suspect(instance)
+            self._doubts.newcomers.ask_again(instance, now)
+            return []
+        return self.give_up(instance, verdict.why, now)
+
+    def give_up(self, instance: Instance, why: str, now: float) -> list[Effect]:
+        """A newcomer has been asked all that it is asked. It goes without anybody else's word, and
+        the brake does not keep it: nothing shows that it was ever there. A binder that hears none
+        of its peers waits until it does, and asks nothing meanwhile."""
+        self._turns.suspect(instance)
+        if self._peers.none_is_heard(now):
+            self._doubts.newcomers.ask_again(instance, now)
+            return []
+        return self._evict(Verdict(instance, Finding.SILENT_ALONE, 0, why), now)
 
     def _brake_allows(self, verdict: Verdict, now: float) -> bool:
         share = SHARE_CONFIRMED if verdict.finding is Finding.SILENT else SHARE
@@ -86,8 +114,10 @@ class Verdicts:
         instance = verdict.instance
         if verdict.finding is not Finding.ALIVE:
             self._doubts.leases.cancel(instance)
+            is_new = instance in self._doubts.newcomers
+            self._doubts.newcomers.forget(instance)
             removal = self._table.removal(instance)
-            if verdict.finding is Finding.REFUSED or removal is None or removal.start:
+            if verdict.finding is Finding.REFUSED or is_new or removal is None or removal.start:
                 return self._members.deny(instance)
             self._doubts.verify_later(instance, now + SECOND_CHANCE)
             return []
@@ -113,6 +143,12 @@ class Verdicts:
         self._doubts.leases.cancel(instance)
         self._doubts.rechecks.cancel(instance)
         effects = self._members.remove(instance, version.start, now)
-        if verdict.finding is not Finding.REFUSED:
+        newcomers = self._doubts.newcomers
+        if instance in newcomers:
+            if version.start or verdict.finding is Finding.REFUSED:
+                newcomers.forget(instance)
+            else:
+                newcomers.ask_late(instance, now)
+        elif verdict.finding is not Finding.REFUSED:
             self._doubts.verify_later(instance, now + SECOND_CHANCE)
         return [*effects, Report(Event.EVICTED, instance, verdict.why)]

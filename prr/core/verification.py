@@ -57,6 +57,7 @@ class _Row:
     with_nonce: bool
     began_at: float
     accuser: Address | None
+    questions: int
     asked: int = 0
     refused: int = 0
     refused_at: float | None = None
@@ -133,17 +134,19 @@ class Verifications:
         with_nonce: bool,
         now: float,
         accuser: Address | None = None,
+        questions: int = len(WAITS),
     ) -> Probe:
         """Start to verify an instance that is not being verified; there must be room.
 
         `start` is what Probe says; `with_nonce`: ask as one of ours is asked; `accuser` is who has
-        put it in doubt, None if a deadline has.
+        put it in doubt, None if a deadline has. With less than three `questions` silence is all
+        the same, and one more follows a refusal.
         """
         assert instance not in self._rows
         assert not self.full
         self._serial += 1
         nonce = self._rng.getrandbits(64)
-        self._rows[instance] = _Row(self._serial, nonce, start, with_nonce, now, accuser)
+        self._rows[instance] = _Row(self._serial, nonce, start, with_nonce, now, accuser, questions)
         self._shares.take(instance, accuser)
         return self._ask(instance, now)
 
@@ -231,7 +234,7 @@ class Verifications:
                 due.probes.append(self._ask(instance, now))
                 if row.asked == len(WAITS):
                     due.wants_opinions.append(instance)
-            elif row.asked < len(WAITS):
+            elif row.asked < min(len(WAITS), row.questions + row.refused):
                 due.probes.append(self._ask(instance, now))
                 if row.asked == len(WAITS):
                     due.wants_opinions.append(instance)
@@ -252,7 +255,7 @@ class Verifications:
 
     def _ask(self, instance: Instance, now: float) -> Probe:
         row = self._rows[instance]
-        wait = _ALL_WAITS[row.asked]
+        wait = _ALL_WAITS[row.asked] if row.questions > 1 else WAITS[-1]
         row.asked += 1
         self._deadlines.set(instance, now + wait)
         trailer = Trailer(nonce=row.nonce) if row.with_nonce else None

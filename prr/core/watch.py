@@ -35,13 +35,21 @@ class Watch:
         self._doubts = Doubts(members, peers, limits, rng)
         self._leases, self._rechecks = self._doubts.leases, self._doubts.rechecks
         self._verifications, self._witness = self._doubts.verifications, self._doubts.witness
+        self._newcomers = self._doubts.newcomers
         self._homes = Homes(members, peers, lease)
-        self._verdicts = Verdicts(members, self._doubts, self._homes, lease)
+        self._verdicts = Verdicts(members, peers, self._doubts, self._homes, lease)
         self._backlog = Backlog(lease)
 
     def under_way(self) -> list[Instance]:
         """The instances that are being verified."""
         return self._verifications.under_way()
+
+    def admits(self, instance: Instance, is_at_home: bool, now: float) -> bool:
+        """An instance that subscribes may do so. One that is at home here and has answered may
+        always."""
+        if is_at_home and instance not in self._newcomers:
+            return True
+        return self._newcomers.admit(instance, instance in self._table, now)
 
     def spoke(self, instance: Instance, now: float) -> None:
         """An instance that is there has just spoken for itself, here."""
@@ -68,6 +76,9 @@ class Watch:
 
     def release(self, instance: Instance) -> None:
         """Another binder is its home now."""
+        if instance in self._newcomers:  # one question alone, which is open, proves nothing
+            self._newcomers.forget(instance)
+            self._verifications.cancel(instance)
         self._leases.cancel(instance)
 
     def is_asking(self, instance: Instance) -> bool:
@@ -138,6 +149,8 @@ class Watch:
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
+        if outcome is Outcome.UNSENT:
+            self._newcomers.count(probe.instance, -1)
         verdict = self._verifications.probed(probe, outcome, now)
         return self._verdicts.judge(verdict, now) if verdict else []
 
@@ -153,6 +166,8 @@ class Watch:
         pending.append(self._homes.deadline(has_room))
         if has_room:  # else they wait until there is
             pending += [self._leases.first(), self._rechecks.first()]
+        if self._doubts.may_prove:
+            pending.append(self._newcomers.deadline())
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
@@ -172,17 +187,37 @@ class Watch:
                 break
             if self._doubts.may_live(instance):
                 effects += self._doubts.verify(instance, now)
-        return effects + self._scan(now)
+        return effects + self._prove_some(now) + self._scan(now)
+
+    def _prove_some(self, now: float) -> list[Effect]:
+        """See to the newcomers that are due, as far as there is room."""
+        effects: list[Effect] = []
+        for _ in range(TICK_MAX):
+            if not self._doubts.may_prove or (new := self._newcomers.pop_due(now)) is None:
+                break
+            effects += self._prove(new, now)
+        return effects
+
+    def _prove(self, instance: Instance, now: float) -> list[Effect]:
+        """It is time for a newcomer to answer a question, or to be given up."""
+        is_there = instance in self._table
+        may_be_asked = self._newcomers.left(instance, is_there) > 0
+        if may_be_asked and (is_there or self._doubts.may_live(instance)):
+            return self._doubts.verify(instance, now, questions=1)
+        if instance in self._verifications:
+            return []
+        if is_there:
+            return self._verdicts.give_up(instance, "it never answered a question", now)
+        self._newcomers.forget(instance)
+        return []
 
     def _act_on(self, due: Due, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        for probe in due.probes:  # one question was not answered: out of turn until one is
-            if probe.instance in self._table:
-                self._turns.suspect(probe.instance)
-            effects += [Report(Event.ASKED, probe.instance, "another question"), probe]
+        for probe in due.probes:
+            effects += self._ask_again(probe)
         for instance in due.wants_opinions:
             asked = [] if self._witness.is_asked(instance) else self._witness.choose(now)
-            if asked and instance in self._table:
+            if asked and instance in self._table and instance not in self._newcomers:
                 nonce = self._verifications.await_opinions(instance, asked)
                 effects += self._witness.ask(instance, asked, nonce)
         for instance, binders, nonce in due.reminders:
@@ -195,6 +230,18 @@ class Watch:
         for verdict in due.verdicts:
             effects += self._verdicts.judge(verdict, now)
         return effects
+
+    def _ask_again(self, probe: Probe) -> list[Effect]:
+        """One question was not answered: out of turn until one is. Of a newcomer's that is over
+        its number nothing is sent."""
+        instance, is_there = probe.instance, probe.instance in self._table
+        if is_there:
+            self._turns.suspect(instance)
+        if instance in self._newcomers:
+            if self._newcomers.left(instance, is_there) <= 0:
+                return []
+            self._newcomers.count(instance, 1)
+        return [Report(Event.ASKED, instance, "another question"), probe]
 
     def _scan(self, now: float) -> list[Effect]:
         """Verify the instances whose home has been silent for a lease, a number at a time."""

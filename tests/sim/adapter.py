@@ -61,6 +61,11 @@ def holds(binder: Binder, instance: Instance) -> bool:
     return instance in binder.registry
 
 
+def is_newcomer(binder: Binder, instance: Instance) -> bool:
+    """It has subscribed with a binder and has not answered it yet."""
+    return instance in binder._watch._newcomers
+
+
 def digest(binder: Binder) -> bytes:
     """What is equal on binders that agree."""
     return binder.registry.table.digest()

@@ -83,6 +83,7 @@ class Question:
     moment: float  # when it was asked, in the world's time
     asked_at: float
     ends_at: float
+    to_newcomer: bool  # who has not answered this binder yet, and goes if it never does
     answered: bool = False  # the answer reached the binder's host in time
     waited: bool = False  # there it waited, because the binder was paused
     refused: bool = False
@@ -153,9 +154,11 @@ class Ledger:
                 f"{self._name}: asks {describe(probe.instance)}, which never subscribed"
             )
         now = self._binder.now
-        question = Question(probe.serial, self._binder.world.now, now, now + probe.wait)
+        is_newcomer = adapter.is_newcomer(self._binder.core, probe.instance)
+        ends_at = now + probe.wait
+        question = Question(probe.serial, self._binder.world.now, now, ends_at, is_newcomer)
         asked = self._questions.setdefault(describe(probe.instance), [])
-        if asked and asked[-1].serial != probe.serial:
+        if asked and asked[-1].serial != probe.serial and not is_newcomer:
             asked.clear()
         asked.append(question)
         return question
@@ -257,7 +260,7 @@ class Ledger:
         late = self._binder.now - last.ends_at
         if last.answered and not (last.waited and late <= LAG_ALLOWED):
             raise Violation(f"{self._name}: evicts {name}, which lives and has answered it")
-        if not any(question.refused for question in questions):
+        if not last.to_newcomer and not any(question.refused for question in questions):
             self._check_silenced(name)
             self._check_second_opinion(name, server)
 

@@ -41,6 +41,7 @@ class Process:
         self.changed_at = self.world.now  # when it was started, paused or resumed last
         self.sockets: list[Socket] = []
         self._alarm_at: float | None = None
+        self._steps: list[Callable[[], object]] = []  # those of its loop that it was stopped in
         self._late: list[Callable[[], object]] = []  # timers that rang while it was stopped
 
     @property
@@ -71,7 +72,8 @@ class Process:
             self.world.note(self.name, "is paused")
 
     def resume(self) -> None:
-        """SIGCONT: late timers and waiting datagrams, whichever the event loop takes first."""
+        """SIGCONT: late timers and waiting datagrams, whichever the event loop takes first. Stopped
+        again between the two, it goes on with the other."""
         if not self.paused:
             return
         self.paused, self.changed_at = False, self.world.now
@@ -79,9 +81,9 @@ class Process:
         steps = [self._ring_late, self._drain]
         if self.cluster.dice.random() < 0.5:
             steps.reverse()
-        for step in steps:
-            if not self.paused:
-                step()
+        self._steps = [*self._steps[:1], *steps]
+        while self._steps and not self.paused:
+            self._steps.pop(0)()
 
     def receive(self, data: bytes, source: Address) -> None:
         """Take one datagram from the process's own socket."""

@@ -163,8 +163,10 @@ class BinderProcess(Process):
         self._may_be_preempted()
 
     def _give_up(self, asking: Socket, question: Question) -> None:
-        """Time is up, unless another question has gone out from the same socket meanwhile."""
+        """Time is up, unless another question has gone out from the same socket meanwhile. Were we
+        late, the answer lies there all the same."""
         if asking.question is question:
+            asking.drain()
             self._stop_listening(asking)
 
     def _may_be_preempted(self) -> None:

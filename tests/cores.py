@@ -99,6 +99,7 @@ RANDOM_KEYS = {
     "question": lambda rng: rng.randint(1, 2),
     "offset": lambda rng: rng.getrandbits(32),
     "text": lambda rng: rng.randbytes(rng.randrange(20)),
+    "cause": lambda rng: 1,
 }
 
 

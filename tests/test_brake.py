@@ -2,13 +2,16 @@
 
 import pytest
 
-from prr.core.brake import FLOOR, SHARE, WINDOW, Brake
+from prr.core.brake import FLOOR, HELD, SETTLE, SHARE, WINDOW, Brake
+from tests.cores import at
+
+ONE, OTHER = at(2, "10.0.0.1", 1), at(2, "10.0.0.2", 2)
 
 
 def evict(brake, held, now=0.0):
     """Evict, one after another, until the brake holds: how many went."""
     gone = 0
-    while held and brake.allows(held, now):
+    while held and brake.allows(ONE, held, now):
         held -= 1
         gone += 1
     return gone
@@ -36,22 +39,53 @@ def test_what_is_refused_does_not_count_and_a_window_later_as_many_may_go():
     brake = Brake()
     assert evict(brake, 100) == 15
     for now in (0.0, 1.0, WINDOW - 0.001):
-        assert not brake.allows(85, now)
+        assert not brake.allows(ONE, 85, now)
     assert evict(brake, 85, WINDOW) == 12
 
 
 def test_evictions_leave_the_window_one_by_one():
     brake = Brake()
     for second in range(FLOOR):
-        assert brake.allows(20, float(second))
-    assert not brake.allows(12, WINDOW - 0.5)
+        assert brake.allows(ONE, 20, float(second))
+    assert not brake.allows(ONE, 12, WINDOW - 0.5)
     for second in range(FLOOR):
-        assert brake.allows(12, WINDOW + second)
-        assert not brake.allows(12, WINDOW + second + 0.5)
+        assert brake.allows(ONE, 12, WINDOW + second)
+        assert not brake.allows(ONE, 12, WINDOW + second + 0.5)
 
 
-def test_it_remembers_no_more_than_it_allows():
+def test_it_counts_in_a_bounded_number_of_steps():
     brake = Brake()
     for number in range(10_000):
-        brake.allows(100, number * 0.01)
-    assert len(brake._evictions) <= 20
+        brake.allows(ONE, 100, number * 0.01)
+    assert len(brake._evictions) <= 2 * WINDOW + 1
+
+
+def test_peers_evictions_count_and_beyond_its_part_a_binder_leaves_time_to_hear_of_them():
+    brake = Brake()
+    assert all(brake.allows(ONE, 100 - gone, 0.0, 0.5, binders=2) for gone in range(25))
+    assert not brake.allows(ONE, 75, SETTLE / 2, 0.5, binders=2)
+    assert brake.allows(ONE, 75, SETTLE, 0.5, binders=2)
+    for _ in range(24):
+        brake.gone(SETTLE)
+    assert not brake.allows(ONE, 50, 1.0, 0.5, binders=2)
+
+
+def test_it_says_once_that_it_holds_and_once_that_it_does_not():
+    brake = Brake()
+    assert evict(brake, 100) == 15
+    assert brake.deadline() is None
+    assert "15 of 100 instances were evicted" in brake.tick(85, 0.0)
+    assert brake.tick(85, 0.0) is None
+    assert not brake.allows(OTHER, 85, 1.0)
+    assert brake.status(85, 2.0) == {
+        "since_s": 2.0,
+        "evicted": 15,
+        "of": 100,
+        "limit": 15,
+        "held_back": 2,
+    }
+    brake.release(ONE)
+    assert brake.deadline() == 1.0 + HELD
+    assert "let go after 7 s: it held back 2 at most" in brake.tick(85, 1.0 + HELD)
+    assert brake.status(85, 8.0) is None
+    assert brake.deadline() is None

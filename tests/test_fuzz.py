@@ -221,7 +221,7 @@ class BinderUnderFire(Target):
         assert len(watch._leases) <= known
         assert all(peer in PEERS for askers in watch._witness._askers.values() for peer in askers)
         assert len(watch._witness._askers) <= known
-        assert len(watch._verdicts._brake._evictions) <= INSTANCES_MAX
+        assert len(watch._verdicts._brake._held) <= INSTANCES_MAX
         gossip = core._replication._gossip
         assert set(gossip._rounds) <= set(PEERS)
         assert all(len(talk.open) <= 65 for talk in gossip._rounds.values())

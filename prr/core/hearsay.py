@@ -11,6 +11,7 @@ from prr.core.registry import Added as Adding
 from prr.core.watch import Watch
 from prr.wire.address import Instance, describe_address
 from prr.wire.frames import Added, Removed, ServiceList
+from prr.wire.trailer import Cause
 from prr.wire.versions import LEFT, Version, decode_removals, decode_versions
 
 
@@ -70,6 +71,8 @@ class Hearsay:
         held = instance in self._registry
         news, effects = self._take_over(instance, _version_of(frame), False, peer, now)
         if news is News.REMOVED:
+            if frame.trailer is not None and frame.trailer.cause == Cause.SILENCE:
+                self._watch.peer_evicted(now)
             effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
         elif held and news is News.OLD and frame.trailer is not None:
             # It knew less than we do, but it may know why it says so.

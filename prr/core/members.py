@@ -11,7 +11,7 @@ from prr.core.registry import Registry
 from prr.core.returning import Returning
 from prr.wire.address import Instance
 from prr.wire.frames import Added, Removed
-from prr.wire.trailer import Trailer
+from prr.wire.trailer import Cause, Trailer
 from prr.wire.versions import (
     LEFT,
     Version,
@@ -54,15 +54,20 @@ class Members:
             return Adding.EXCLUDED
         return self.registry.add(instance, self.next_version(instance, start), learned)
 
-    def remove(self, instance: Instance, start: int, now: float) -> list[Effect]:
-        """Decide that an instance is gone, and tell the others. Who reads no versions was not told
-        of one that never proved to be there."""
+    def remove(
+        self, instance: Instance, start: int, now: float, is_silent: bool = False
+    ) -> list[Effect]:
+        """Decide that an instance is gone, and tell the others; `is_silent`: for its silence. Who
+        reads no versions was not told of one that never proved to be there."""
         was_sure = not self.is_back_unproven(instance)
         version = self.next_version(instance, start)
         self.returning.settle(instance)
         self.registry.remove(instance, version, now)
         return [
-            Send(Removed(instance, trailer=self._trailer(peer.kind, version)), peer.address)
+            Send(
+                Removed(instance, trailer=self._trailer(peer.kind, version, is_silent)),
+                peer.address,
+            )
             for peer in self._peers.all()
             if was_sure or peer.kind is Kind.OURS
         ]
@@ -145,8 +150,9 @@ class Members:
         if is_later(version.counter, self._counter):
             self._counter = version.counter
 
-    def _trailer(self, kind: Kind, version: Version) -> Trailer | None:
+    def _trailer(self, kind: Kind, version: Version, is_silent: bool = False) -> Trailer | None:
         """Versions are for those who have shown that they read trailers."""
         if kind is not Kind.OURS:
             return None
-        return Trailer(binder=self.identity, versions=encode_version(version))
+        cause = Cause.SILENCE if is_silent else None
+        return Trailer(binder=self.identity, versions=encode_version(version), cause=cause)

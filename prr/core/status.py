@@ -27,6 +27,7 @@ def status_of(
         "digest": members.registry.table.digest().hex(),
         "synced": is_synced,
         "isolated": _isolated(peers, now),
+        "brake": watch.brake_status(now),
         "types": types,
         "peers": [_peer_row(peer, peers, now) for peer in peers.all()],
     }

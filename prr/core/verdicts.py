@@ -1,5 +1,7 @@
 """What follows when a verification ends: an instance is cleared, kept, evicted, adopted or back."""
 
+from typing import Any
+
 from prr.core.brake import SHARE, SHARE_CONFIRMED, Brake
 from prr.core.doubts import Doubts
 from prr.core.effects import Effect, Event, Report
@@ -36,15 +38,13 @@ class Verdicts:
         self._brake = Brake()
 
     def judge(self, verdict: Verdict, now: float) -> list[Effect]:
+        """Do what follows from a verdict."""
         instance = verdict.instance
         was_asked = self._doubts.witness.is_asked(instance)
-        effects: list[Effect] = []
-        if verdict.finding is Finding.UNSENT:
-            self._doubts.witness.forget(instance)
-        else:
-            effects += self._doubts.witness.answer(instance, verdict.finding is Finding.ALIVE)
+        effects = self._tell_who_asked(verdict)
         if verdict.finding is Finding.ALIVE:
             self._doubts.newcomers.answered(instance, now)
+            self._brake.release(instance)
         if instance not in self._table:
             return effects + self._judge_gone(verdict, now)
         match verdict.finding:
@@ -59,10 +59,17 @@ class Verdicts:
                 self._doubts.rechecks.set(instance, now + RECHECK)
                 return effects
             case Finding.SILENT | Finding.SILENT_ALONE if not self._brake_allows(verdict, now):
-                braked = Report(Event.BRAKE, "this binder", "too many fell silent: is it me?")
-                return [*effects, braked, *self._keep(verdict, now)]
+                return [*effects, *self._keep(verdict, now), *self.tick(now)]
             case Finding.REFUSED | Finding.SILENT | Finding.SILENT_ALONE:
                 return effects + self._evict(verdict, now)
+
+    def _tell_who_asked(self, verdict: Verdict) -> list[Effect]:
+        """The peers that asked for an opinion have it, unless there is none."""
+        if verdict.finding is Finding.UNSENT:
+            self._doubts.witness.forget(verdict.instance)
+            return []
+        is_alive = verdict.finding is Finding.ALIVE
+        return self._doubts.witness.answer(verdict.instance, is_alive)
 
     def _judge_newcomer(self, verdict: Verdict, now: float) -> list[Effect]:
         """One that has never answered did not answer again."""
@@ -83,9 +90,27 @@ class Verdicts:
             return []
         return self._evict(Verdict(instance, Finding.SILENT_ALONE, 0, why), now)
 
+    def peer_evicted(self, now: float) -> None:
+        """A peer has evicted an instance for its silence: that counts for all."""
+        self._brake.gone(now)
+
+    def brake_status(self, now: float) -> dict[str, Any] | None:
+        """How the brake holds, as plain data; None if it does not."""
+        return self._brake.status(len(self._table), now)
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do; None if nothing is pending."""
+        return self._brake.deadline()
+
+    def tick(self, now: float) -> list[Effect]:
+        """Say what the brake does, once it does something else. Safe to call too often."""
+        said = self._brake.tick(len(self._table), now)
+        return [] if said is None else [Report(Event.BRAKE, "this binder", said)]
+
     def _brake_allows(self, verdict: Verdict, now: float) -> bool:
         share = SHARE_CONFIRMED if verdict.finding is Finding.SILENT else SHARE
-        return self._brake.allows(len(self._table), now, share)
+        binders = 1 + len(self._peers.heard_lately(now))
+        return self._brake.allows(verdict.instance, len(self._table), now, share, binders)
 
     def _cleared(self, verdict: Verdict, now: float) -> list[Effect]:
         instance = verdict.instance
@@ -142,13 +167,15 @@ class Verdicts:
         assert version is not None
         self._doubts.leases.cancel(instance)
         self._doubts.rechecks.cancel(instance)
-        effects = self._members.remove(instance, version.start, now)
+        self._brake.release(instance)
+        is_silent = verdict.finding is not Finding.REFUSED
+        effects = self._members.remove(instance, version.start, now, is_silent)
         newcomers = self._doubts.newcomers
         if instance in newcomers:
-            if version.start or verdict.finding is Finding.REFUSED:
+            if version.start or not is_silent:
                 newcomers.forget(instance)
             else:
                 newcomers.ask_late(instance, now)
-        elif verdict.finding is not Finding.REFUSED:
+        elif is_silent:
             self._doubts.verify_later(instance, now + SECOND_CHANCE)
         return [*effects, Report(Event.EVICTED, instance, verdict.why)]

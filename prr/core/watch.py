@@ -7,6 +7,7 @@ service.
 """
 
 from random import Random  # noqa: TID251 the type only: the dice come in as an argument
+from typing import Any
 
 from prr.config import Limits
 from prr.core.backlog import Backlog
@@ -50,6 +51,14 @@ class Watch:
         if is_at_home and instance not in self._newcomers:
             return True
         return self._newcomers.admit(instance, instance in self._table, now)
+
+    def peer_evicted(self, now: float) -> None:
+        """A peer has evicted an instance for its silence."""
+        self._verdicts.peer_evicted(now)
+
+    def brake_status(self, now: float) -> dict[str, Any] | None:
+        """How the brake on evictions holds, as plain data; None if it does not."""
+        return self._verdicts.brake_status(now)
 
     def spoke(self, instance: Instance, now: float) -> None:
         """An instance that is there has just spoken for itself, here."""
@@ -162,7 +171,8 @@ class Watch:
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
         has_room = not self._verifications.busy
-        pending = [self._verifications.deadline(), self._backlog.deadline()]
+        parts = (self._verifications, self._backlog, self._verdicts)
+        pending = [part.deadline() for part in parts]
         pending.append(self._homes.deadline(has_room))
         if has_room:  # else they wait until there is
             pending += [self._leases.first(), self._rechecks.first()]
@@ -172,7 +182,7 @@ class Watch:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`, or some of it: `deadline` tells. Safe to call too often."""
-        effects = self._act_on(self._verifications.tick(now), now)
+        effects = self._act_on(self._verifications.tick(now), now) + self._verdicts.tick(now)
         for restored in self._backlog.due(now):
             if restored not in self._leases:  # else it has spoken since
                 self._leases.set(restored, now + self._rng.random())

@@ -44,6 +44,13 @@ class Trailer:
     question: int | None = None
     offset: int | None = None
     text: bytes | None = None
+    cause: int | None = None
+
+
+class Cause(IntEnum):
+    """Why an instance was taken out, where the others have to know."""
+
+    SILENCE = 1
 
 
 class Question(IntEnum):
@@ -184,6 +191,13 @@ KEYS = (
         f"bytes, at most {TEXT_BYTES_MAX}",
         lambda value: type(value) is bytes and len(value) <= TEXT_BYTES_MAX,
         "a part of the answer to `question`: JSON; the lowest 16 bits of its nonce number the part",
+    ),
+    Key(
+        14,
+        "cause",
+        "integer, 1",
+        _is_number(Cause.SILENCE, Cause.SILENCE),
+        "why a binder has taken out an instance: 1 it did not answer",
     ),
 )
 

@@ -25,7 +25,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
 
-from tests.nodes import PATIENCE, ROOT, Node
+from tests.nodes import NODE, PATIENCE, ROOT, Node
 
 CLONE_NEWNET = 0x40000000
 PORT = 2222
@@ -124,7 +124,7 @@ class Host(Namespace):
     def start(self, *arguments: str) -> Node:
         """Start `node.py` with `arguments` here."""
         with self.entered():
-            node = Node(*arguments)
+            node = Node(*arguments, program=NODE)
         self.nodes.append(node)
         return node
 

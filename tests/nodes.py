@@ -1,6 +1,5 @@
 """Real nodes for tests: processes of node.py on loopback, watched through their logs."""
 
-import os
 import re
 import signal
 import socket
@@ -8,27 +7,33 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prr.cli.ports import free_port
+from prr.cli.processes import plain_environment
+from tests.forks import ROOT, Forked, fork
 
-ROOT = Path(__file__).parents[1]
+NODE = (str(ROOT / "node.py"),)
 PATIENCE = 10.0  # seconds any awaited event may take on a busy machine
 
 
 class Node:
     """One process. Its stderr is read as it comes, so that it can be waited for."""
 
-    def __init__(
-        self, *arguments: str, program: tuple[str, ...] = (str(ROOT / "node.py"),)
-    ) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, *program, *arguments],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={k: v for k, v in os.environ.items() if not k.startswith("PRR_")},
+    def __init__(self, *arguments: str, program: tuple[str, ...] | None = None) -> None:
+        """`program` is what an interpreter of its own is to run, NODE say; None: forked."""
+        self.process: subprocess.Popen | Forked = (
+            fork(arguments, plain_environment(), ROOT)
+            if program is None
+            else subprocess.Popen(
+                [sys.executable, *program, *arguments],
+                cwd=ROOT,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=plain_environment(),
+            )
         )
         self.lines: list[str] = []
         self._changed = threading.Condition()
@@ -138,15 +143,18 @@ def binder_arguments(port: int, ports: list[int]) -> list[str]:
     return ["binder", "--listen", f"127.0.0.1:{port}", *peers]
 
 
-def run(*arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess:
-    """Run `node.py` with `arguments` to its end."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "node.py"), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PRR_")},
-    )
+def run(*arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    """Run a node with `arguments` to its end."""
+    process = fork(arguments, plain_environment(), Path.cwd())
+    with process.stdout, process.stderr, ThreadPoolExecutor(2) as pool:
+        outputs = [pool.submit(pipe.read) for pipe in (process.stdout, process.stderr)]
+        try:
+            process.wait(timeout)
+        finally:
+            process.kill()  # ends its outputs too, so that nobody waits for them
+            code = process.wait(PATIENCE)
+    stdout, stderr = (output.result() for output in outputs)
+    return subprocess.CompletedProcess(arguments, code, stdout, stderr)
 
 
 class Peer:

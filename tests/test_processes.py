@@ -4,6 +4,7 @@ Row 2, that a crashed node is started again at once, is systemd's: see test_unit
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from prr.cli.ports import free_port
 from prr.core.client import BINDER_LIMIT
-from tests.nodes import ROOT, Node, binder_arguments, eventually, run, wire
+from tests.nodes import NODE, Node, binder_arguments, eventually, run, wire
 
 LOOKUP_2 = b"\x02\x02"
 UNKNOWN = b"\x04"
@@ -263,22 +264,26 @@ def test_a_port_that_is_taken_is_one_line_and_exit_2(cluster):
 
 
 def test_a_log_that_nobody_reads_holds_up_nothing(peers):
+    reading, writing = os.pipe()
     port = free_port()
     binder = subprocess.Popen(
-        [sys.executable, str(ROOT / "node.py"), "binder", "--listen", f"127.0.0.1:{port}"],
-        stderr=subprocess.PIPE,  # a pipe holds 64 kB; nobody empties this one
+        [sys.executable, *NODE, "binder", "--listen", f"127.0.0.1:{port}"], stderr=writing
     )
     try:
         client = peers()
         eventually(lambda: client.ask(LOOKUP_2, ("127.0.0.1", port)) == UNKNOWN)
-        for _ in range(40):  # a line each: 100 kB of them
-            service = peers()
-            for type_ in range(32):
-                assert service.ask(bytes([5, type_]), ("127.0.0.1", port)) == b"\x06"
+        os.set_blocking(writing, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(writing, bytes(1000))
+        os.set_blocking(writing, True)  # for the binder too
+        for type_ in range(2, 60):  # a line each
+            assert peers().ask(bytes([5, type_]), ("127.0.0.1", port)) == b"\x06"
         assert client.ask(LOOKUP_2, ("127.0.0.1", port)) != UNKNOWN
         binder.terminate()
         assert binder.wait(5) == 0
     finally:
         binder.kill()
         binder.wait()
-        binder.stderr.close()
+        os.close(reading)
+        os.close(writing)

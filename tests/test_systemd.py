@@ -18,7 +18,7 @@ from prr.shell.datagrams import Datagrams
 from prr.shell.lanes import LANES, LANES_BEFORE, open_lanes, take_lanes
 from prr.shell.reader import Reader
 from prr.shell.vitals import Vitals
-from tests.nodes import PATIENCE, ROOT, Node, eventually
+from tests.nodes import NODE, PATIENCE, ROOT, Node, eventually
 
 HAND_OVER = """
 import os, sys
@@ -83,7 +83,7 @@ class HandedOver(Node):
             **rest,
         )
         try:
-            super().__init__(*arguments)
+            super().__init__(*arguments, program=NODE)
         finally:
             subprocess.Popen = self._popen
 

@@ -6,6 +6,7 @@ thread exists before the fork. When the tests end, however they do, the socket c
 process and all its nodes are gone.
 """
 
+import atexit
 import importlib
 import json
 import os
@@ -100,6 +101,7 @@ class _Server:
                 start_new_session=True,  # a terminal's Ctrl-C is for the tests, who end the nodes
             )
         self._lock = threading.Lock()
+        atexit.register(self._close)
 
     def fork(self, request: _Request) -> Forked:
         """Start a node."""
@@ -113,6 +115,10 @@ class _Server:
             for number in theirs:
                 os.close(number)
         return Forked(pid, ended[0], stdout[0], stderr[0])
+
+    def _close(self) -> None:
+        self._channel.close()
+        self._process.wait()
 
 
 _server = cache(_Server)

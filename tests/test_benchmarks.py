@@ -20,6 +20,8 @@ from prr.wire.frames import Role, ServiceList
 from prr.wire.trailer import Trailer
 from tests.nodes import Peer, wire
 
+pytestmark = pytest.mark.smoke
+
 HERE = ("127.0.0.1", 4242)
 ELSEWHERE = ("127.0.0.1", 4343)
 

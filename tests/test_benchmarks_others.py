@@ -15,6 +15,8 @@ from benchmarks.systems import SYSTEMS
 from benchmarks.tally import Load
 from tests.nodes import ROOT
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def run(capsys):

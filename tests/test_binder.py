@@ -253,7 +253,8 @@ def test_a_full_binder_confirms_no_new_subscription_tells_nobody_and_says_so():
         binder.handle(word, PEER, 0.0)
         assert THREE not in binder.registry
     assert sent(binder.handle(Subscribe(7), SERVICES[0], 0.0)) == [(Subscribed(), SERVICES[0])]
-    binder.handle(Removed(TWO), PEER, 0.0)
+    (probe,) = probes(binder.handle(Removed(TWO), PEER, 0.0))
+    binder.probed(probe, Outcome.REFUSED, 0.0)
     assert (Subscribed(), SERVICES[2]) in sent(binder.handle(Subscribe(7), SERVICES[2], 0.0))
 
 

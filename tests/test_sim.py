@@ -207,6 +207,10 @@ def digests_are_not_exchanged(patch):
     patch.setattr(Gossip, "begin", lambda self, peer, now: [])
 
 
+def removals_are_carried_out(patch):
+    patch.setattr(Watch, "vouches_for", lambda self, instance: False)
+
+
 def nothing_is_refuted(patch):
     """Who is said to be gone is gone, whoever says it."""
 
@@ -215,6 +219,7 @@ def nothing_is_refuted(patch):
         self._verifications.cancel(instance)
         return []
 
+    removals_are_carried_out(patch)
     patch.setattr(Watch, "said_to_be_gone", believe)
     patch.setattr(verdicts, "SECOND_CHANCE", 1e9)
 
@@ -259,6 +264,7 @@ OFF = [
     (lengths_are_not_checked, "decode raised"),
     (versions_are_not_compared, "changed the registry"),
     (digests_are_not_exchanged, "digests differ"),
+    (removals_are_carried_out, "on another's word"),
     (nothing_is_refuted, "misses"),
     (no_brake, "instead of doubting itself"),
     (nobody_else_is_asked, "which each of its peers can reach"),

@@ -207,21 +207,123 @@ def test_two_binders_that_doubt_one_instance_at_the_same_moment_evict_it():
 
 
 @pytest.mark.parametrize("lives", [True, False])
-def test_a_removal_of_what_was_heard_here_is_answered_by_asking_it_and_outbidding(lives):
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_removal_of_what_was_heard_here_is_disputed_until_it_has_been_asked(lives, refuses):
     net = cluster(2)
     subscribe(net, A, ONE)
     if not lives:
         net.alive.clear()
-        net.refusing = {ONE}
+        net.refusing = {ONE} if refuses else set()
     removal = say(Removed, ONE, Version(LATER, 2, 0), binder=2)
+    began = net.now
     effects = net.say(A, removal, B)
-    assert ONE not in net.binders[A].registry  # out at once, in any case
+    net.say(B, removal, A)  # whoever says so has it removed
+    assert knowing(net, ONE) == {A}
+    assert net.binders[A].registry.turns.count(7) == (0, 1)  # out of turn, unless it is the last
     assert [probe.instance for probe in probes(effects)] == [ONE]
     assert net.say(A, removal, B) == []
-    net.run(net.now + 2.0)
+    net.run(net.now + (0.01 if lives or refuses else 1.01))  # no opinions, no second refusal
     assert knowing(net, ONE) == ({A, B} if lives else set())
+    assert not any(isinstance(e.frame, Complaint) for _, e in net.sent(began))
     if lives:
         assert is_newer(net.binders[B].registry.table.version(ONE), Version(LATER, 2, 0))
+        assert net.binders[A].registry.turns.count(7) == (1, 0)
+    else:
+        assert net.binders[A].registry.latest(ONE) == Version(LATER, 2, 0)  # no word of its own
+    net.run(net.now + 2 * LEASE)
+    assert knowing(net, ONE) == ({A, B} if lives else set())
+
+
+def test_a_removal_that_comes_in_a_page_is_disputed_too_and_makes_no_difference_that_runs_hot():
+    net = cluster(2)
+    subscribe(net, A, *CROWD)
+    net.alive.clear()
+    for number, one in enumerate(CROWD):
+        net.binders[B].registry.remove(one, Version(LATER + number, 2, 0), net.now)
+    began = net.now
+    net.run(began + 0.9)
+    assert knowing(net, ONE) == {A}
+    assert len(net.sent(began)) < 60  # a round each, and pages
+    net.run(net.now + 1.5)
+    assert (knowing(net, ONE), net.agree()) == (set(), True)
+
+
+def disputed(start=0, **options):
+    """Two binders, and an instance at home with the first that the other says is gone."""
+    net = cluster(2, **options)
+    subscribe(net, A, ONE, start=start)
+    net.alive.clear()
+    net.say(A, say(Removed, ONE, Version(LATER, 2, start), binder=2), B)
+    return net, net.binders[A].registry
+
+
+def test_the_newest_of_several_removals_is_the_one_that_is_refuted():
+    net, registry = disputed()
+    assert net.say(A, say(Removed, ONE, Version(LATER + 20, 2, 0), binder=2), B) != []
+    assert net.say(A, say(Removed, ONE, Version(LATER + 10, 3, 0), binder=3), B) == []
+    assert len(asked(net, ONE)) == 1
+    net.alive = {ONE}
+    net.run(net.now + 0.5)
+    assert is_newer(registry.table.version(ONE), Version(LATER + 20, 2, 0))
+
+
+@pytest.mark.parametrize("counter", [LATER - 1, LATER + 1])
+def test_of_a_word_that_it_is_there_and_a_disputed_removal_the_newer_one_wins(counter):
+    net, registry = disputed()
+    there = say(Added, ONE, Version(counter, 2, 0), binder=2)
+    net.say(A, there, B)
+    assert registry.is_disputed(ONE) is (counter < LATER)
+    assert registry.turns.is_suspect(ONE) is (counter < LATER)
+    net.run(net.now + 1.1)
+    assert (ONE in registry) is (counter > LATER)
+
+
+def test_one_that_leaves_by_itself_while_its_removal_is_disputed_is_gone():
+    net, registry = disputed(start=9)
+    assert Removed(ONE) in [f for f, _ in sent(net.say(A, Removed(ONE), address_of(ONE)))]
+    assert ONE not in registry
+    assert is_newer(registry.latest(ONE), Version(LATER, 2, 9))
+    net.run(net.now + 2.0)
+    assert knowing(net, ONE) == set()
+
+
+@pytest.mark.parametrize("start", [9, 0])
+def test_one_of_ours_that_renews_meanwhile_has_to_answer_first_and_one_of_2016_is_there(start):
+    net, registry = disputed(start=start)
+    frame = Subscribe(7, trailer=Trailer(start=start) if start else None)
+    effects = net.say(A, frame, address_of(ONE))
+    assert registry.is_disputed(ONE) is bool(start)
+    assert any(isinstance(f, Subscribed) for f, _ in sent(effects)) is not bool(start)
+    net.run(net.now + 1.1)
+    assert (ONE in registry) is not bool(start)
+
+
+def test_with_no_room_for_questions_a_disputed_one_waits_out_of_turn_and_is_asked():
+    net = cluster(2, limits=Limits(verifications=1))
+    subscribe(net, A, ONE, TWO)
+    net.alive.discard(ONE)
+    complain(net, A)
+    assert probes(net.say(A, say(Removed, TWO, Version(LATER, 2, 0), binder=2), B)) == []
+    assert net.binders[A].registry.turns.count(7) == (0, 2)
+    net.run(net.now + 6.0)
+    assert knowing(net, TWO) == {A, B}
+    assert net.binders[A].registry.turns.is_suspect(TWO) is False
+
+
+def test_one_that_was_silent_here_too_is_not_vouched_for():
+    net = cluster(3)
+    subscribe(net, A, ONE)
+    net.alive.clear()
+    complain(net, B)
+    net.run(net.now + 2.1)
+    assert knowing(net, ONE) == set()  # its home was asked for an opinion, and gave it
+
+
+def test_a_bare_removal_is_disputed_once():
+    net, registry = disputed()
+    version = registry.latest(ONE)
+    assert net.say(A, Removed(ONE), B) == []
+    assert registry.latest(ONE) == version
 
 
 def test_what_a_peer_says_is_at_home_here_is_asked_here():

@@ -11,22 +11,56 @@ from prr.core.effects import Effect, Event, Report
 from prr.core.members import Members
 from prr.core.newcomers import Newcomers
 from prr.core.peers import Peers
-from prr.core.verification import WAITS, Verifications
+from prr.core.verification import TICK_MAX, WAITS, Verifications
 from prr.core.witness import Witness
 from prr.wire.address import Address, Instance
+
+
+class Leases(Deadlines[Instance]):
+    """When each instance that is watched here is to be asked again, and whether it was ever heard
+    here: a binder vouches for no more than that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unheard: set[Instance] = set()  # some of the rows
+
+    def vouches_for(self, instance: Instance) -> bool:
+        """It was heard here."""
+        return instance in self and instance not in self._unheard
+
+    def set(self, key: Instance, when: float) -> None:
+        """It was heard just now, and is due at `when` (seconds)."""
+        self._unheard.discard(key)
+        super().set(key, when)
+
+    def entrust(self, instance: Instance, when: float) -> None:
+        """It was not heard, but nobody else asks it: it is due at `when` (seconds)."""
+        self._unheard.add(instance)
+        super().set(instance, when)
+
+    def put_off(self, instance: Instance, when: float) -> None:
+        """It was due, and is again at `when` (seconds)."""
+        super().set(instance, when)
+
+    def cancel(self, key: Instance) -> None:
+        """It is not watched here. No error if it was not."""
+        self._unheard.discard(key)
+        super().cancel(key)
 
 
 class Doubts:
     """The instances of one binder that are to be asked, now or at a deadline.
 
-    `leases` has a row for each instance that was heard here, due when it is to be asked again;
-    `rechecks` one for each that could be neither cleared nor evicted. Both are as large as the
+    `leases` has a row for each instance that is at home here, as long as it answers; `rechecks` one
+    for each that could be neither cleared nor evicted. In `urgent` stand those whose removal is
+    disputed, with the peer that said it, until there is room to ask them. All are as large as the
     table at most.
     """
 
     def __init__(self, members: Members, peers: Peers, limits: Limits, rng: Random) -> None:
-        self.leases: Deadlines[Instance] = Deadlines()
+        self.leases = Leases()
         self.rechecks: Deadlines[Instance] = Deadlines()
+        self.urgent: dict[Instance, Address] = {}
         self.verifications = Verifications(limits.verifications, rng)
         self.newcomers = Newcomers(limits.newcomers, rng)
         self.witness = Witness(members.identity, peers, rng)
@@ -41,6 +75,7 @@ class Doubts:
             self.verifications.cancel(instance)
         self.witness.forget(instance)
         self.rechecks.cancel(instance)
+        self.urgent.pop(instance, None)
         self._turns.trust(instance)
 
     def verify(
@@ -64,7 +99,7 @@ class Doubts:
         if not self.verifications.has_room(instance, accuser):
             self.verify_later(instance, now)  # as soon as there is room
             return []
-        latest = self._members.registry.latest(instance)
+        latest = self._table.latest(instance)  # not what is disputed
         known = latest.start if latest else 0
         if start is None:
             start = 0 if self._may_be_new(instance) else known
@@ -77,6 +112,24 @@ class Doubts:
     def may_prove(self) -> bool:
         """Newcomers leave half of the places to others."""
         return len(self.verifications) <= self._places // 2 and not self.verifications.busy
+
+    @property
+    def has_room_for_urgent(self) -> bool:
+        """The first of the disputed can be asked now."""
+        first = next(iter(self.urgent.items()), None)
+        return first is not None and self.verifications.has_room(*first)
+
+    def verify_urgent(self, now: float) -> list[Effect]:
+        """Ask some of the disputed, if there is room."""
+        effects: list[Effect] = []
+        for _ in range(TICK_MAX):
+            if not self.has_room_for_urgent:
+                break
+            instance = next(iter(self.urgent))
+            peer = self.urgent.pop(instance)
+            if self._members.registry.is_disputed(instance):
+                effects += self.verify(instance, now, accuser=peer)
+        return effects
 
     def verify_later(self, instance: Instance, when: float) -> None:
         """Only what is known here: a stranger must not fill the memory with what is not."""

@@ -17,6 +17,7 @@ class Event(StrEnum):
     LEARNED = "learned"
     WITHDRAWN = "withdrawn"
     REMOVED = "removed"
+    DISPUTED = "disputed"
     EVICTED = "evicted"
     COMPLAINT = "complaint"
     VERIFIED = "verified"
@@ -43,9 +44,17 @@ class Event(StrEnum):
 
 
 SILENT_EVENTS = frozenset(
-    {Event.OUT_OF_PLACE, Event.NOT_HELD, Event.OVER_QUOTA, Event.ASKED, Event.EXCLUDED}
+    {
+        Event.OUT_OF_PLACE,
+        Event.NOT_HELD,
+        Event.OVER_QUOTA,
+        Event.ASKED,
+        Event.EXCLUDED,
+        Event.DISPUTED,
+    }
 )
-"""Counted, never written to the log: a stranger must not be able to fill it."""
+"""Counted, never written to the log: a stranger must not be able to fill it, and of what is
+disputed the end is said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ class Hearsay:
             if frame.trailer is not None and frame.trailer.cause == Cause.SILENCE:
                 self._watch.peer_evicted(now)
             effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
+        elif news is News.DISPUTED:
+            effects += self._watch.ask_disputed(now)
         elif held and news is News.OLD and frame.trailer is not None:
             # It knew less than we do, but it may know why it says so.
             effects += self._watch.recheck(instance, now)
@@ -87,7 +89,8 @@ class Hearsay:
             return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
         if version is None:
             return self._take_over_bare(instance, is_there, peer, now)
-        news = self._members.take_over(instance, version, is_there, now)
+        vouched = not is_there and self._watch.vouches_for(instance)
+        news = self._members.take_over(instance, version, is_there, now, vouched)
         effects: list[Effect] = []
         if news in (News.ADDED, News.CHANGED):
             self._watch.clear(instance)
@@ -99,6 +102,8 @@ class Hearsay:
                 self._watch.entrusted(instance, now)
         elif news is News.REMOVED:
             effects += self._watch.said_to_be_gone(instance, now)
+        elif news is News.DISPUTED:
+            effects += self._watch.dispute(instance, peer.address)
         return news, effects
 
     def _take_over_bare(
@@ -108,14 +113,16 @@ class Hearsay:
         version = self._registry.table.version(instance)
         if not is_there:
             self._members.returning.settle(instance)
-            if version is None:
+            if version is None or self._registry.is_disputed(instance):
                 return News.OLD, []
             if self._members.is_cared_for(version.home, now):
                 # Its home hears the same word, and one refutation is enough.
                 return News.OLD, self._watch.accuse(instance, _says(peer), now, peer.address)
-            self._registry.remove(
-                instance, self._members.next_version(instance, version.start), now
-            )
+            gone = self._members.next_version(instance, version.start)
+            if self._watch.vouches_for(instance):
+                self._registry.dispute(instance, gone)
+                return News.DISPUTED, self._watch.dispute(instance, peer.address)
+            self._registry.remove(instance, gone, now)
             return News.REMOVED, self._watch.said_to_be_gone(instance, now)
         removal = self._registry.table.removal(instance)
         if version is not None:
@@ -126,7 +133,7 @@ class Hearsay:
         if self._members.add(instance, 0, learned=True) is Adding.FULL:
             return News.REFUSED, []
         self._watch.release(instance)
-        self._watch.spoke(instance, now)
+        self._watch.learned(instance, now)
         return News.ADDED, []
 
 

@@ -49,7 +49,12 @@ class Homes:
         return self._review_at
 
     def is_orphaning(self, home: int, now: float) -> bool:
-        """A home has been silent for a lease."""
+        """A home has been silent for a lease, and has not been heard since."""
+        if any(peer.identity == home for peer in self._peers.heard_lately(now)):
+            return False
+        return self._is_over(home, now)
+
+    def _is_over(self, home: int, now: float) -> bool:
         since = self._silent_since.get(home)
         return since is not None and now - since > self._lease
 
@@ -76,5 +81,5 @@ class Homes:
         }
         rank = sum(other is not None and other < self._identity for other in heard)
         turn = now - rank * RANK_PAUSE
-        homes = (home for home in self._silent_since if self.is_orphaning(home, turn))
+        homes = (home for home in self._silent_since if self._is_over(home, turn))
         self._orphaning = set(map(encode_home, homes))

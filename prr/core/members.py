@@ -30,6 +30,7 @@ class News(Enum):
     ADDED = auto()  # an instance that was not there
     CHANGED = auto()  # a newer word about one that is
     REMOVED = auto()
+    DISPUTED = auto()  # said to be gone, which has to be seen first
     OLD = auto()  # we knew as much, or better
     REFUSED = auto()  # no room
     EXCLUDED = auto()  # a loopback address: see `reach`
@@ -103,20 +104,31 @@ class Members:
         version = self.registry.table.version(instance)
         return version is not None and version.start == LEFT
 
-    def take_over(self, instance: Instance, version: Version, is_there: bool, now: float) -> News:
+    def take_over(
+        self,
+        instance: Instance,
+        version: Version,
+        is_there: bool,
+        now: float,
+        is_vouched_for: bool = False,
+    ) -> News:
         """Hear another binder's word. The newest version wins, whoever says it, however often.
 
-        Of two words with one version, which no sound binder says, "it is gone" wins: who holds it
-        asks it, and decides anew.
+        A removal of what `is_vouched_for` here is not carried out but disputed. Of two words with
+        one version, which no sound binder says, "it is gone" wins: who holds it asks it, and
+        decides anew.
         """
         latest = self.registry.latest(instance)
         if latest is not None and not is_newer(version, latest):
             denies = version == latest and not is_there and instance in self.registry
-            if not denies:
+            if not denies or self.registry.is_disputed(instance):
                 return News.OLD
         if not is_there:
             self._has_seen(version)
             self.returning.settle(instance)
+            if is_vouched_for:
+                self.registry.dispute(instance, version)
+                return News.DISPUTED
             known = self.registry.remove(instance, version, now)
             return News.REMOVED if known else News.OLD
         adding = self.registry.add(instance, version, learned=True)

@@ -1,4 +1,8 @@
-"""What one binder knows: the table that binders agree on, and whose turn it is, kept in step."""
+"""What one binder knows: the table that binders agree on, and whose turn it is, kept in step.
+
+Beside them the removals that are disputed: a peer says that an instance is gone, which this binder
+knows better, or soon will. Such an instance is still there, and out of turn.
+"""
 
 from enum import Enum, auto
 
@@ -25,6 +29,7 @@ class Registry:
         self._limits = limits or Limits()
         self.table = Table(self._limits)
         self.turns = Turns()
+        self._disputed: dict[Instance, Version] = {}
 
     def __len__(self) -> int:
         return len(self.table)
@@ -33,8 +38,32 @@ class Registry:
         return instance in self.table
 
     def latest(self, instance: Instance) -> Version | None:
-        """The version of the last word about an instance, present or gone."""
-        return self.table.latest(instance)
+        """The version of the last word about an instance, present, gone or disputed."""
+        return self._disputed.get(instance) or self.table.latest(instance)
+
+    def removal(self, instance: Instance) -> Version | None:
+        """The version of an instance's removal, remembered or disputed."""
+        return self._disputed.get(instance) or self.table.removal(instance)
+
+    def is_disputed(self, instance: Instance) -> bool:
+        """It is there, though a newer word says that it is gone."""
+        return instance in self._disputed
+
+    def dispute(self, instance: Instance, removal: Version) -> None:
+        """`instance`, which is there, is said to be gone, at `removal`, the highest version so far.
+        It stays, out of turn, until a higher word is put in or `concede` says that it is true."""
+        assert instance in self.table
+        latest = self.latest(instance)
+        assert latest is None or removal == latest or is_newer(removal, latest)
+        self._disputed[instance] = removal  # one for an instance that is there at most
+        self.turns.suspect(instance)
+
+    def concede(self, instance: Instance, now: float) -> None:
+        """A disputed removal was right: `instance` is gone, at the version that was said. Which may
+        not be newer than the one it is there at: versions can go round in a circle."""
+        removal = self._disputed.pop(instance)
+        self.turns.remove(instance)
+        self.table.remove(instance, removal, now)
 
     def add(self, instance: Instance, version: Version, learned: bool = False) -> Added:
         """`instance` is there, at `version`, which is newer than the latest word about it.
@@ -47,6 +76,7 @@ class Registry:
         share = self._limits.learned_share if learned else 1
         if not known and len(self.table) >= share * self._limits.instances:
             return Added.FULL
+        self._disputed.pop(instance, None)
         self.table.put(instance, version)
         if known:
             return Added.KNOWN
@@ -60,6 +90,7 @@ class Registry:
         known = instance in self.table
         assert latest is None or is_newer(version, latest) or (known and version == latest)
         if known:
+            self._disputed.pop(instance, None)
             self.turns.remove(instance)
         self.table.remove(instance, version, now)
         return known

@@ -42,14 +42,14 @@ class Subscriptions:
             return [Report(Event.REFUSED, instance, EXCLUDED)]
         start = (frame.trailer.start or 0) if frame.trailer else 0
         version = self._registry.table.version(instance)
-        removal = self._registry.table.removal(instance)
+        removal = self._registry.removal(instance)
         is_at_home = version is not None and version.home == self._members.identity
         if not self._watch.admits(instance, is_at_home, now):
             why = "too many from its host, or in all, have not answered yet"
             return [Report(Event.OVER_QUOTA, instance, why)]
-        had_left = version is None and removal is not None and removal.start
+        had_left = removal is not None and removal.start
         if had_left or self._members.is_back_unproven(instance):
-            if start:
+            if start or self._registry.is_disputed(instance):
                 return self._watch.readmit(instance, now)
             return self._take_back(instance, source, now)
         others = self._others_at(instance) if version is None or version.start != start else []
@@ -57,7 +57,8 @@ class Subscriptions:
             why = f"its address has {TYPES_MAX} types already"
             return [Report(Event.OVER_QUOTA, instance, why)]
         effects: list[Effect] = []
-        if version is None or (version.home, version.start) != (self._members.identity, start):
+        known = (version.home, version.start) if version and not removal else None
+        if known != (self._members.identity, start):
             if self._members.add(instance, start) is Adding.FULL:
                 why = f"{len(self._registry)} instances are held, which is the limit"
                 return [Report(Event.REFUSED, instance, why)]

@@ -47,6 +47,8 @@ class Verdicts:
             self._brake.release(instance)
         if instance not in self._table:
             return effects + self._judge_gone(verdict, now)
+        if self._members.registry.is_disputed(instance):
+            return effects + self._settle(verdict, now)
         match verdict.finding:
             case Finding.ALIVE:
                 return effects + self._cleared(verdict, now)
@@ -56,6 +58,7 @@ class Verdicts:
                 return effects + self._judge_newcomer(verdict, now)
             case Finding.SILENT_ALONE if was_asked:
                 # The one who asked decides; should it not, we ask again on our own account.
+                self._doubts.leases.cancel(instance)
                 self._doubts.rechecks.set(instance, now + RECHECK)
                 return effects
             case Finding.SILENT | Finding.SILENT_ALONE if not self._brake_allows(verdict, now):
@@ -155,10 +158,28 @@ class Verdicts:
         report = Report(Event.VERIFIED, instance, why)
         return [*self._members.tell_added(instance), report]
 
+    def _settle(self, verdict: Verdict, now: float) -> list[Effect]:
+        """The verdict about an instance that a peer says is gone: that is refuted, or was right."""
+        instance = verdict.instance
+        if verdict.finding is not Finding.ALIVE:
+            self._doubts.rechecks.cancel(instance)
+            self._members.registry.concede(instance, now)
+            report = Report(Event.REMOVED, instance, f"a peer said so, and {verdict.why}")
+            return [report, *self._judge_gone(verdict, now)]
+        version = self._table.version(instance)
+        assert version is not None
+        self._members.add(instance, version.start)
+        self._doubts.clear(instance)
+        self._doubts.leases.set(instance, now + self._lease)
+        report = Report(Event.VERIFIED, instance, f"a peer said it was gone, but {verdict.why}")
+        return [*self._members.tell_added(instance), report]
+
     def _keep(self, verdict: Verdict, now: float) -> list[Effect]:
         self._doubts.rechecks.set(verdict.instance, now + RECHECK)
         if verdict.finding is Finding.UNSENT:
             self._turns.trust(verdict.instance)  # that says nothing about the instance
+        else:
+            self._doubts.leases.cancel(verdict.instance)
         return [Report(Event.KEPT, verdict.instance, verdict.why)]
 
     def _evict(self, verdict: Verdict, now: float) -> list[Effect]:

@@ -163,11 +163,11 @@ class Verifications:
         if (row := self._rows.get(instance)) is not None and row.began_at < now:
             row.is_over = True
 
-    def probed(self, probe: Probe, outcome: Outcome, now: float) -> Verdict | None:
-        """Hear what became of a question; the verdict, if that settles it.
-
-        A word about a verification that is over changes nothing.
-        """
+    def probed(
+        self, probe: Probe, outcome: Outcome, now: float, refusals: int = REFUSALS
+    ) -> Verdict | None:
+        """Hear what became of a question; the verdict, if that settles it, as so many `refusals`
+        do. A word about a verification that is over changes nothing."""
         instance = probe.instance
         row = self._rows.get(instance)
         if row is None or row.serial != probe.serial or row.is_over:
@@ -186,8 +186,10 @@ class Verifications:
                     return None  # of a question that was under way at the same time
                 row.refused_at = now
                 row.refused += 1
-                if row.refused == REFUSALS:
-                    why = f"refused {REFUSALS} questions from two source ports"
+                if row.refused >= refusals:
+                    why = "it refused a question"
+                    if row.refused > 1:
+                        why = f"refused {row.refused} questions from two source ports"
                     return self._end(instance, Finding.REFUSED, why)
                 self._deadlines.set(instance, now + REFUSAL_PAUSE)
                 return None

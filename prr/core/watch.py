@@ -1,11 +1,11 @@
 """What puts an instance in doubt, and when it is asked.
 
-An instance is in doubt when somebody complains, when its lease runs out at the binder that is its
-home, when its home itself has fallen silent, or when a peer says that it is gone although it was
-heard here lately. Doubt always ends by asking the instance: the truth about a service is the
-service.
+An instance is in doubt when somebody complains, its lease runs out at its home, its home falls
+silent, or a peer says that it is gone although it was heard here lately. Doubt always ends by
+asking the instance: the truth about a service is the service.
 """
 
+from math import inf
 from random import Random  # noqa: TID251 the type only: the dice come in as an argument
 from typing import Any
 
@@ -17,7 +17,7 @@ from prr.core.homes import Homes
 from prr.core.members import Members
 from prr.core.peers import Peers
 from prr.core.verdicts import Verdicts
-from prr.core.verification import TICK_MAX, Due
+from prr.core.verification import REFUSALS, TICK_MAX, Due
 from prr.wire.address import Address, Instance
 from prr.wire.versions import LEFT
 
@@ -73,7 +73,12 @@ class Watch:
         """A peer says that this binder is home to an instance: it forgot, or that is a lie. Unless
         it was heard here it is asked within a lease, since no other binder will."""
         if instance not in self._leases:
-            self._leases.set(instance, now + self._lease * self._rng.random())
+            self._leases.entrust(instance, now + self._lease * self._rng.random())
+
+    def learned(self, instance: Instance, now: float) -> None:
+        """A binder of 2016, which does not watch it, says that an instance is there."""
+        self.clear(instance)
+        self._leases.entrust(instance, now + self._lease)
 
     def distrust(self, instance: Instance) -> None:
         """Its home is asking whether it is there at all: it serves if there is no other."""
@@ -119,9 +124,25 @@ class Watch:
         self._witness.remember(instance, peer, nonce)
         return self._doubts.verify(instance, now, accuser=peer)
 
+    def vouches_for(self, instance: Instance) -> bool:
+        """It is there, was heard here within a lease, and has left no question open since: a peer
+        that says it is gone has to be right before it is believed."""
+        is_heard = self._leases.vouches_for(instance) and instance not in self._newcomers
+        return is_heard and instance in self._table
+
+    def dispute(self, instance: Instance, peer: Address) -> list[Effect]:
+        """A peer says that an instance is gone that is vouched for here: it is asked next."""
+        self._doubts.urgent[instance] = peer
+        return [Report(Event.DISPUTED, instance, "a peer says that it is gone: is it?")]
+
+    def ask_disputed(self, now: float) -> list[Effect]:
+        """Ask those at once, or some of them."""
+        return self._doubts.verify_urgent(now)
+
     def said_to_be_gone(self, instance: Instance, now: float) -> list[Effect]:
         """An instance was taken out on another's word: if it was heard here lately, ask it."""
         self._rechecks.cancel(instance)
+        self._doubts.urgent.pop(instance, None)
         if instance not in self._leases:
             self._verifications.cancel(instance)
             self._witness.forget(instance)
@@ -139,8 +160,8 @@ class Watch:
         return self.said_to_be_gone(instance, now)
 
     def readmit(self, instance: Instance, now: float) -> list[Effect]:
-        """One of ours that had left subscribes again: if that is no late copy, it will ask
-        again."""
+        """One of ours that had left, or is said to, subscribes again: if that is no late copy, it
+        will ask again."""
         return self._doubts.verify(instance, now, start=LEFT)
 
     def returned(self, instance: Instance, now: float) -> list[Effect]:
@@ -160,7 +181,9 @@ class Watch:
         """Hear what became of a Probe."""
         if outcome is Outcome.UNSENT:
             self._newcomers.count(probe.instance, -1)
-        verdict = self._verifications.probed(probe, outcome, now)
+        is_disputed = self._members.registry.is_disputed(probe.instance)
+        refusals = 1 if is_disputed else REFUSALS  # the peer that evicted it has seen the others
+        verdict = self._verifications.probed(probe, outcome, now, refusals)
         return self._verdicts.judge(verdict, now) if verdict else []
 
     def opinion(self, peer: Address, nonce: int, is_alive: bool, now: float) -> list[Effect]:
@@ -174,6 +197,8 @@ class Watch:
         parts = (self._verifications, self._backlog, self._verdicts)
         pending = [part.deadline() for part in parts]
         pending.append(self._homes.deadline(has_room))
+        if self._doubts.has_room_for_urgent:
+            pending.append(-inf)
         if has_room:  # else they wait until there is
             pending += [self._leases.first(), self._rechecks.first()]
         if self._doubts.may_prove:
@@ -185,12 +210,15 @@ class Watch:
         effects = self._act_on(self._verifications.tick(now), now) + self._verdicts.tick(now)
         for restored in self._backlog.due(now):
             if restored not in self._leases:  # else it has spoken since
-                self._leases.set(restored, now + self._rng.random())
+                self._leases.entrust(restored, now + self._rng.random())
+        effects += self._doubts.verify_urgent(now)
         for _ in range(TICK_MAX):
             if self._verifications.busy or (instance := self._leases.pop_due(now)) is None:
                 break
-            if instance in self._table:
-                self._leases.set(instance, now + self._lease)
+            if instance not in self._table:
+                self._leases.cancel(instance)
+            else:
+                self._leases.put_off(instance, now + self._lease)
                 effects += self._doubts.verify(instance, now)
         for _ in range(TICK_MAX):
             if self._verifications.busy or (instance := self._rechecks.pop_due(now)) is None:
@@ -226,8 +254,8 @@ class Watch:
         for probe in due.probes:
             effects += self._ask_again(probe)
         for instance in due.wants_opinions:
-            asked = [] if self._witness.is_asked(instance) else self._witness.choose(now)
-            if asked and instance in self._table and instance not in self._newcomers:
+            asked = self._whom_to_ask(instance, now)
+            if asked:
                 nonce = self._verifications.await_opinions(instance, asked)
                 effects += self._witness.ask(instance, asked, nonce)
         for instance, binders, nonce in due.reminders:
@@ -252,6 +280,16 @@ class Watch:
                 return []
             self._newcomers.count(instance, 1)
         return [Report(Event.ASKED, instance, "another question"), probe]
+
+    def _whom_to_ask(self, instance: Instance, now: float) -> list[Address]:
+        """The binders whose opinion is wanted before silence counts: none where one waits for
+        ours, or has said already that the instance is gone."""
+        registry = self._members.registry
+        if instance not in registry or registry.is_disputed(instance):
+            return []
+        if instance in self._newcomers:
+            return []
+        return [] if self._witness.is_asked(instance) else self._witness.choose(now)
 
     def _scan(self, now: float) -> list[Effect]:
         """Verify the instances whose home has been silent for a lease, a number at a time."""

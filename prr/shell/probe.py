@@ -25,6 +25,12 @@ JUNK_MAX = 8
 """Datagrams that are no answer after which nobody listens any more: one who floods its socket
 must not keep the processor from everybody else."""
 
+LAGGING = 0.02
+"""Seconds that a first question may wait for its turn of the loop: the time for its answer runs."""
+
+LAGGING_MAX = 8
+"""First questions that leave in one turn once they wait for longer."""
+
 LINGER = 0.1
 """Seconds a socket stays open beyond its time: the next question is to leave from it as well."""
 
@@ -85,7 +91,8 @@ class Prober:
         self._lines: dict[_Key, _Line] = {}
         self._ends: Deadlines[_Key] = Deadlines()
         self._sweeps = get_hub().loop.timer(SWEEP_PAUSE, SWEEP_PAUSE)
-        self._first_questions: deque[Probe] = deque()  # no more than verifications are under way
+        # Since when they wait; no more than verifications are under way.
+        self._first_questions: deque[tuple[float, Probe]] = deque()
         self._soon = get_hub().loop.timer(0)
 
     def ask(self, probe: Probe) -> None:
@@ -97,12 +104,16 @@ class Prober:
         if (probe.instance, probe.serial) in self._lines:
             self._ask(probe)
             return
-        self._first_questions.append(probe)
+        self._first_questions.append((time.monotonic(), probe))
         if len(self._first_questions) == 1:
             self._soon.start(self._ask_next)
 
     def _ask_next(self) -> None:
-        self._ask(self._first_questions.popleft())
+        waited = time.monotonic() - self._first_questions[0][0]
+        for _ in range(1 if waited < LAGGING else LAGGING_MAX):
+            self._ask(self._first_questions.popleft()[1])
+            if not self._first_questions:
+                break
         if self._first_questions:
             self._soon.start(self._ask_next)
 

@@ -10,6 +10,7 @@ from prr.core.binder import Binder
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Word
 from prr.core.peers import PEERS_MAX, Peers
+from prr.core.registry import Registry
 from prr.core.ring import Ring
 from prr.core.server import Server
 from prr.core.table import Table
@@ -66,6 +67,12 @@ def is_newcomer(binder: Binder, instance: Instance) -> bool:
     return instance in binder._watch._newcomers
 
 
+def is_home(binder: Binder, instance: Instance) -> bool:
+    """A binder holds an instance, and is its home."""
+    version = binder.registry.table.version(instance)
+    return version is not None and version.home == binder.identity
+
+
 def digest(binder: Binder) -> bytes:
     """What is equal on binders that agree."""
     return binder.registry.table.digest()
@@ -81,6 +88,7 @@ _LIMITS: dict[type, Callable[[Any], tuple[int, int]]] = {
     Verifications: lambda table: (len(table), table._rows_max),
     Deadlines: lambda table: (len(table._heap), 2 * len(table._due) + 64 + 1),
     Ring: lambda ring: (len(ring._queue), 2 * len(ring) + 64 + 1),
+    Registry: lambda table: (len(table._disputed), len(table)),
     Peers: lambda peers: (len(peers), PEERS_MAX),
 }
 """For each kind of table the size of one, and its limit."""

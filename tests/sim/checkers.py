@@ -10,6 +10,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from prr.core.binder import LEASE
 from prr.core.effects import Event, Probe, Report
 from prr.wire.address import (
     Address,
@@ -20,7 +21,16 @@ from prr.wire.address import (
     make_instance,
     type_of,
 )
-from prr.wire.frames import Found, FoundInstance, Frame, Lookup, Removed, ServiceList, Unknown
+from prr.wire.frames import (
+    Found,
+    FoundInstance,
+    Frame,
+    Lookup,
+    Removed,
+    ServiceList,
+    Subscribed,
+    Unknown,
+)
 from tests.sim import adapter
 from tests.sim.trace import one_line
 from tests.sim.world import Violation
@@ -110,6 +120,8 @@ class Ledger:
         self._peer_heard: dict[str, float] = {}  # by address
         self._peers_of_ours: set[str] = set()
         self._peers_lost: set[str] = set()
+        # When those last spoke here that have not fallen silent since.
+        self._heard: dict[Instance, float] = {}
         self._silenced: deque[float] = deque()  # when living instances were evicted for silence
 
     # What happens.
@@ -144,7 +156,11 @@ class Ledger:
             self._check_found(frame.instance)
         elif isinstance(frame, Unknown) and frame.trailer is None:  # else it is an opinion
             self._check_unknown(self._answered(target))
+        elif isinstance(frame, Subscribed):
+            for instance in (i for i in self._truth.up if address_of(i) == target):
+                self._heard[instance] = self._binder.now
         elif isinstance(frame, Removed) and target == address_of(frame.instance):
+            self._heard.pop(frame.instance, None)
             self._left[frame.instance] = self._truth.up.get(frame.instance)
 
     def asked(self, probe: Probe) -> Question:
@@ -161,11 +177,14 @@ class Ledger:
         if asked and asked[-1].serial != probe.serial and not is_newcomer:
             asked.clear()
         asked.append(question)
+        if len(asked) > 1 and not any(one.answered for one in asked):
+            self._heard.pop(probe.instance, None)  # it is not vouched for any more
         return question
 
     def reported(self, report: Report) -> None:
         """The core reports something."""
         if report.event is Event.EVICTED:
+            self._heard.pop(report.instance, None)
             self._check_evicted(report.subject)
         elif report.event is Event.VERIFIED:
             self._questions.pop(report.subject, None)
@@ -180,6 +199,34 @@ class Ledger:
         server = self._truth.up.get(instance)
         if server is not None and not (server.leaving and self._left.get(instance) is server):
             self._left.pop(instance, None)
+
+    def vouched_for(self) -> list[Instance]:
+        """Those at home here that live, have answered, and were heard here within a lease."""
+        since, up = self._binder.now - LEASE, self._truth.up
+        return [
+            instance
+            for instance, heard_at in self._heard.items()
+            if heard_at > since
+            and up[instance].running
+            and not up[instance].leaving
+            and adapter.is_home(self._binder.core, instance)
+            and not adapter.is_newcomer(self._binder.core, instance)
+        ]
+
+    def compare_vouched(self, vouched: list[Instance], source: Address) -> None:
+        """What `source` said has been handled: no word of another takes one of `vouched` away.
+
+        But for a hostile peer's, which says in one page that another binder is its home and that it
+        is gone: the instance's next renewal brings it back.
+        """
+        if self._binder.cluster.options.hostile:
+            return
+        for instance in vouched:
+            by_itself = source == address_of(instance)
+            if not by_itself and not adapter.holds(self._binder.core, instance):
+                raise Violation(
+                    f"{self._name}: drops {describe(instance)}, heard here, on another's word"
+                )
 
     def compare(self, before: object, what: str) -> None:
         """A frame was handled twice in a row; `before` is what was held after the first time. Of

@@ -99,7 +99,9 @@ class BinderProcess(Process):
     def _handle(self, frame: Frame, source: Address, data: bytes) -> None:
         self.trace("<-", frame, source)
         self.ledger.received(frame, source, data)
+        vouched = self.ledger.vouched_for()
         self.act(self.decide(self.core.handle, frame, source, self.now))
+        self.ledger.compare_vouched(vouched, source)
 
     def act(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -17,6 +17,7 @@ from prr.core.effects import Answer, Outcome
 from prr.core.gossip import Gossip
 from prr.core.liveness import Liveness
 from prr.core.members import Members, News
+from prr.core.newcomers import Newcomers
 from prr.core.peers import Peers
 from prr.core.subscriptions import Subscriptions
 from prr.core.turns import Turns
@@ -250,7 +251,13 @@ def lengths_are_not_checked(patch):
     patch.setattr(fields, "_take", lambda data, start, size: (data[start : start + size], size))
 
 
+def newcomers_are_asked_like_others(patch):
+    """Whoever subscribes is taken for one that has answered."""
+    patch.setattr(Newcomers, "admit", lambda self, instance, is_there, now: True)
+
+
 OFF = [
+    (newcomers_are_asked_like_others, "in whose name others speak"),
     (one_refusal_evicts, "after too few questions"),
     (answers_are_not_heard, "lives and has answered it"),
     (lateness_is_no_excuse, ""),

@@ -8,7 +8,8 @@ from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome
 from prr.core.quotas import CREDIT, REPAYMENT
 from prr.core.server import Server
-from prr.core.subscriptions import DOUBTED_MAX, TYPES_MAX
+from prr.core.subscriptions import TYPES_MAX
+from prr.core.watch import DOUBTED_MAX
 from prr.wire.address import address_of
 from prr.wire.codec import encode
 from prr.wire.frames import TABLE, Complaint, Subscribe, Subscribed, Verify

@@ -95,6 +95,7 @@ class Doubts:
                 self.verify_later(instance, now + WAITS[-1])
             return []
         if questions <= 0:
+            self.newcomers.ask_again(instance, now)
             return []
         if not self.verifications.has_room(instance, accuser):
             self.verify_later(instance, now)  # as soon as there is room

@@ -100,6 +100,8 @@ class Hearsay:
                 self._watch.distrust(instance)
             if version.home == self._members.identity:
                 self._watch.entrusted(instance, now)
+            elif news is News.ADDED:
+                effects += self._watch.doubt_others_at(instance, version.start, now)
         elif news is News.REMOVED:
             effects += self._watch.said_to_be_gone(instance, now)
         elif news is News.DISPUTED:

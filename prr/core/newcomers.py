@@ -69,8 +69,9 @@ class Newcomers:
             self._asked[instance] += questions
 
     def ask_again(self, instance: Instance, now: float) -> None:
-        """It has not answered a question, and may be asked another one in time."""
-        self._due.set(instance, now + PAUSES[min(self._asked[instance], QUESTIONS - 1)])
+        """It has not answered a question, and may be asked another one, or given up, in time."""
+        if instance not in self._due:
+            self._due.set(instance, now + PAUSES[min(self._asked[instance], QUESTIONS - 1)])
 
     def ask_late(self, instance: Instance, now: float) -> None:
         """It is gone, and may be asked once more."""

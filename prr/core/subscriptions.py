@@ -4,7 +4,7 @@ from prr.core.effects import Confirm, Effect, Event, Report, Send
 from prr.core.members import Members
 from prr.core.registry import Added as Adding
 from prr.core.watch import Watch
-from prr.wire.address import Address, Instance, address_of, make_instance, type_of
+from prr.wire.address import Address, Instance, make_instance
 from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
 from prr.wire.trailer import Trailer
 from prr.wire.versions import LEFT
@@ -18,11 +18,6 @@ EXCLUDED = (
 TYPES_MAX = 32
 """Types that one address may give: a process of the spec gives one, a busy one a handful; and a
 stranger who names all of them in turn gets no further."""
-
-DOUBTED_MAX = 2
-"""Others at an address that one subscription puts in doubt. Where a process with many types made
-room for another one, the leases and the clients find the rest: without this bound each new type
-would cost as much as there are others."""
 
 
 class Subscriptions:
@@ -43,6 +38,9 @@ class Subscriptions:
         start = (frame.trailer.start or 0) if frame.trailer else 0
         version = self._registry.table.version(instance)
         removal = self._registry.removal(instance)
+        if version is None and len(self._registry.table.at_address(instance)) >= TYPES_MAX:
+            why = f"its address has {TYPES_MAX} types already"
+            return [Report(Event.OVER_QUOTA, instance, why)]
         is_at_home = version is not None and version.home == self._members.identity
         if not self._watch.admits(instance, is_at_home, now):
             why = "too many from its host, or in all, have not answered yet"
@@ -52,10 +50,6 @@ class Subscriptions:
             if start or self._registry.is_disputed(instance):
                 return self._watch.readmit(instance, now)
             return self._take_back(instance, source, now)
-        others = self._others_at(instance) if version is None or version.start != start else []
-        if version is None and len(others) >= TYPES_MAX:
-            why = f"its address has {TYPES_MAX} types already"
-            return [Report(Event.OVER_QUOTA, instance, why)]
         effects: list[Effect] = []
         known = (version.home, version.start) if version and not removal else None
         if known != (self._members.identity, start):
@@ -65,7 +59,8 @@ class Subscriptions:
             effects += self._members.tell_added(instance, is_news=version is None)
             if version is None:
                 effects.append(Report(Event.SUBSCRIBED, instance, "it said so itself"))
-            effects += self._doubt(others, instance, start, now)
+            if version is None or version.start != start:
+                effects += self._watch.doubt_others_at(instance, start, now)
         self._watch.spoke(instance, now)
         # An empty trailer is all that fits into what a stranger may get, and says enough.
         trailer = Trailer() if frame.trailer else None
@@ -109,28 +104,6 @@ class Subscriptions:
             self._watch.release(instance)
             effects += self._members.remove(instance, version.start, now)
             effects.append(Report(Event.REMOVED, instance, EXCLUDED))
-        return effects
-
-    def _others_at(self, instance: Instance) -> list[Instance]:
-        """The other types at the address of `instance`."""
-        return [other for other in self._registry.table.at_address(instance) if other != instance]
-
-    def _doubt(
-        self, others: list[Instance], instance: Instance, start: int, now: float
-    ) -> list[Effect]:
-        """Another type at the same address may be what ran there before."""
-        effects: list[Effect] = []
-        doubted = 0
-        for other in others:
-            version = self._registry.table.version(other)
-            same_process = bool(start) and version is not None and version.start == start
-            if same_process or self._watch.is_asking(other):
-                continue
-            why = f"type {type_of(instance)} subscribed from its address"
-            effects += self._watch.accuse(other, why, now, address_of(instance))
-            doubted += 1
-            if doubted == DOUBTED_MAX:
-                break
         return effects
 
     def _promise(self, frame: Frame, instance: Instance, source: Address) -> Effect:

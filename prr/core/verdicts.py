@@ -20,6 +20,8 @@ again by itself, and may only have been cut off."""
 RECHECK = 2.0
 """Seconds before an instance that could be neither cleared nor evicted is asked again."""
 
+_SILENCE = (Finding.SILENT, Finding.SILENT_ALONE, Finding.MUTE)
+
 
 class Verdicts:
     """Acts on the verdicts of one binder."""
@@ -52,10 +54,10 @@ class Verdicts:
         match verdict.finding:
             case Finding.ALIVE:
                 return effects + self._cleared(verdict, now)
+            case _ if verdict.finding in _SILENCE and instance in self._doubts.newcomers:
+                return effects + self._judge_newcomer(verdict, now)
             case Finding.UNSENT | Finding.MUTE:
                 return effects + self._keep(verdict, now)
-            case Finding.SILENT | Finding.SILENT_ALONE if instance in self._doubts.newcomers:
-                return effects + self._judge_newcomer(verdict, now)
             case Finding.SILENT_ALONE if was_asked:
                 # The one who asked decides; should it not, we ask again on our own account.
                 self._doubts.leases.cancel(instance)

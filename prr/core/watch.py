@@ -18,8 +18,13 @@ from prr.core.members import Members
 from prr.core.peers import Peers
 from prr.core.verdicts import Verdicts
 from prr.core.verification import REFUSALS, TICK_MAX, Due
-from prr.wire.address import Address, Instance
+from prr.wire.address import Address, Instance, address_of, type_of
 from prr.wire.versions import LEFT
+
+DOUBTED_MAX = 2
+"""Others at an address that one subscription puts in doubt. Where a process with many types made
+room for another one, the leases and the clients find the rest: without this bound each new type
+would cost as much as there are others."""
 
 
 class Watch:
@@ -114,6 +119,25 @@ class Watch:
         self._turns.suspect(instance)
         report = Report(Event.COMPLAINT, instance, why)
         return [report, *self._doubts.verify(instance, now, accuser=by)]
+
+    def doubt_others_at(self, instance: Instance, start: int, now: float) -> list[Effect]:
+        """`instance` has subscribed, here or elsewhere: what is at home here at the same address
+        may be what ran there before. What is at home elsewhere is its home's to ask, so that an
+        address is not asked by all binders."""
+        effects: list[Effect] = []
+        doubted = 0
+        for other in self._table.at_address(instance):
+            version = self._table.version(other)
+            assert version is not None
+            is_same = other == instance or (bool(start) and version.start == start)
+            if is_same or version.home != self._members.identity or other in self._verifications:
+                continue
+            why = f"type {type_of(instance)} subscribed from its address"
+            effects += self.accuse(other, why, now, address_of(instance))
+            doubted += 1
+            if doubted == DOUBTED_MAX:
+                break
+        return effects
 
     def ask_for_peer(
         self, instance: Instance, peer: Address, nonce: int, now: float
@@ -243,6 +267,7 @@ class Watch:
         if may_be_asked and (is_there or self._doubts.may_live(instance)):
             return self._doubts.verify(instance, now, questions=1)
         if instance in self._verifications:
+            self._newcomers.ask_again(instance, now)  # should that come to nothing
             return []
         if is_there:
             return self._verdicts.give_up(instance, "it never answered a question", now)

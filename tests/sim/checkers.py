@@ -22,12 +22,14 @@ from prr.wire.address import (
     type_of,
 )
 from prr.wire.frames import (
+    Complaint,
     Found,
     FoundInstance,
     Frame,
     Lookup,
     Removed,
     ServiceList,
+    Subscribe,
     Subscribed,
     Unknown,
 )
@@ -40,6 +42,13 @@ if TYPE_CHECKING:
 
 STRANGER_BYTES = 8
 """Bytes a node that is no peer gets at most, in one datagram for each one it sent."""
+
+VICTIMS = "10.0.7."
+"""Hosts in whose name others speak, and which never say a word."""
+
+PER_SUBSCRIPTION = 5
+"""Datagrams that a subscription brings to an address that never answers; and so many from each
+binder for a complaint, which each of them may be asked about."""
 
 WITHDRAWAL_GRACE = 10.0
 """Seconds after which no binder hands out what has taken its leave, where nothing is lost."""
@@ -82,6 +91,8 @@ class Truth:
 
     up: dict[Instance, ServerProcess] = field(default_factory=dict)
     subscribed: set[Instance] = field(default_factory=set)  # ever
+    forged: Counter[Address] = field(default_factory=Counter)
+    """Datagrams that victims may get for what was said in their name, less those they got."""
     left_at: dict[Instance, float] = field(default_factory=dict)  # acknowledged, not come back
 
 
@@ -128,6 +139,7 @@ class Ledger:
 
     def received(self, frame: Frame, source: Address, data: bytes) -> None:
         """A datagram is about to be handled."""
+        self._allow_for(frame, source)
         self._source = source
         self._lookup = frame if isinstance(frame, Lookup) else None
         if isinstance(frame, Lookup):
@@ -148,6 +160,7 @@ class Ledger:
 
     def sent(self, frame: Frame, target: Address, data: bytes) -> None:
         """A datagram is about to be sent from the binder's own socket."""
+        self._check_victim(target)
         if target not in self._peers:
             self._check_stranger(frame, target, data)
         if isinstance(frame, Found):
@@ -165,6 +178,7 @@ class Ledger:
 
     def asked(self, probe: Probe) -> Question:
         """A question is about to be sent."""
+        self._check_victim(address_of(probe.instance))
         if probe.instance not in self._truth.subscribed and not self._forged:
             raise Violation(
                 f"{self._name}: asks {describe(probe.instance)}, which never subscribed"
@@ -249,6 +263,21 @@ class Ledger:
                 raise Violation(f"{self._name}: {name} has {size} entries of {limit}")
 
     # The rules.
+
+    def _allow_for(self, frame: Frame, source: Address) -> None:
+        """What is said in a victim's name, or about it, may bring it something."""
+        forged = self._truth.forged
+        if source[0].startswith(VICTIMS):
+            forged[source] += PER_SUBSCRIPTION if isinstance(frame, Subscribe) else 1
+        elif isinstance(frame, Complaint) and frame.trailer is None:
+            forged[address_of(frame.instance)] += PER_SUBSCRIPTION * (1 + len(self._peers))
+
+    def _check_victim(self, target: Address) -> None:
+        if not target[0].startswith(VICTIMS):
+            return
+        self._truth.forged[target] -= 1
+        if self._truth.forged[target] < 0 and self._binder.cluster.options.binders_go_on:
+            raise Violation(f"{self._name}: floods {target}, in whose name others speak")
 
     def _check_stranger(self, frame: Frame, target: Address, data: bytes) -> None:
         self._credit[target] -= 1

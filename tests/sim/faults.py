@@ -89,6 +89,7 @@ class Options:
     tight: int  # room for verifications at once; 0: as much as usual
     quiet: bool  # after the faults nobody calls, so the binders notice alone
     lab_servers: float  # share of the servers that are of 2016, where nothing would lose them
+    forged: float = 0.0  # what somebody says in the name of hosts that never say a word
     disk: bool = False  # binders keep what they know; no seed says so, a test does
     hostile: float = 0.0  # of what a hostile peer says unasked; no seed says so, a test does
     lab_binders: int = 0  # binders of 2016 beside ours; no seed says so, a test does
@@ -108,6 +109,20 @@ class Options:
         cuts = (self.cuts, self.estranged, self.clogs)
         breaks = (self.binder_crashes, self.pauses, self.preempted)
         return not any((*damage, *cuts, *breaks)) and paths.delay_mean <= 0.01
+
+    @property
+    def binders_go_on(self) -> bool:
+        """Every binder runs all the time, and reaches every other."""
+        cuts = (self.cuts, self.estranged, self.clogs)
+        breaks = (
+            self.binder_crashes,
+            self.pauses,
+            self.preempted,
+            self.hostile,
+            self.lab_binders,
+            self.lab2016,
+        )
+        return not any((*cuts, *breaks))
 
     def lines(self) -> list[str]:
         """Every option, a line each."""
@@ -153,6 +168,7 @@ def options_for(seed: int) -> Options:
         tight=rng.choice((1, 2, 3)) if "tight" in there else 0,
         quiet=rng.random() < 0.5,
         lab_servers=rng.choice((0.0, 0.0, 0.5, 1.0)),
+        forged=rng.choice((0.0, 0.0, 0.0, 0.3, 3.0)),
     )
 
 

@@ -18,9 +18,11 @@ from prr.wire.frames import (
     Lookup,
     Removed,
     ServiceList,
+    Subscribe,
     Verify,
 )
 from prr.wire.trailer import Trailer
+from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
 from tests.sim.network import Cut
 from tests.sim.process import Process
@@ -72,6 +74,7 @@ class Workload:
             (options.false_complaints, self._complain),
             (options.estranged, self._estrange),
             (options.strangers, self._annoy),
+            (options.forged, self._forge),
         ):
             if rate:
                 self._world.after(rng.expovariate(rate), self._repeat, rate, action)
@@ -195,6 +198,20 @@ class Workload:
         junk = bytes((rng.randint(6, 255),)) + rng.randbytes(rng.randint(0, 40))  # 5: Subscribe
         target = rng.choice(self._cluster.binder_addresses)
         self._cluster.network.send(source, target, junk)
+
+    def _forge(self) -> None:
+        """Somebody sends what only a server may, in the name of a host that knows nothing of it;
+        and complains about what is not there."""
+        rng = self._rng
+        source = f"{VICTIMS}{rng.randint(1, 3)}", rng.randint(1, 3)
+        type_ = rng.choice(self._options.types)
+        instance = make_instance(type_, source)
+        self._cluster.truth.subscribed.add(instance)
+        renewal = Subscribe(type_, trailer=Trailer(start=rng.randint(2, 9)))
+        said = rng.choice((Subscribe(type_), Subscribe(type_), renewal, Removed(instance), None))
+        binder = rng.choice(self._cluster.binder_addresses)
+        frame = said or Complaint(instance)
+        self._cluster.network.send(source if said else self._client(), binder, encode(frame))
 
     def _client(self) -> Address:
         """A port of a client's that nobody listens on any more."""

@@ -1,15 +1,17 @@
 """A binder's queues: what the kernel puts into which, and what a flood of one does to others."""
 
+import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from prr.config import BadInput
 from prr.shell import lanes as opening
 from prr.shell.lanes import open_lanes, open_socket, sort_into
-from tests.nodes import Node, wire
+from tests.nodes import Node, run, wire
 
 NODES, LOOKUPS, LAST, FIRST = range(4)
 
@@ -145,3 +147,40 @@ def test_with_recvmmsg_it_says_nothing_of_it(cluster, peers):
     assert peers().ask(b"\x05\x02", binder.address) == b"\x06"
     binder.wait_for("subscribed")
     assert not binder.matching("one datagram|one queue")
+
+
+@pytest.mark.slow
+def test_ports_that_name_all_types_in_turn_keep_nobody_waiting(cluster, peers):
+    """2,634 subscriptions a second from 40 ports, and the processor is free for others."""
+    binder, server, client = cluster.binder(), peers(), peers()
+    assert server.ask(b"\x05\x02", binder.address) == b"\x06"
+    flooding = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(40)]
+    for one in flooding:
+        one.bind(("127.0.0.9", 0))
+    ticks, began_at, sent, waits = cpu_of(binder), time.monotonic(), 0, []
+    while (passed := time.monotonic() - began_at) < 4.0:
+        for _ in range(int(passed * 2634) - sent):
+            type_ = bytes((5, sent // 40 % 256))
+            flooding[sent % 40].sendto(type_, binder.address)
+            sent += 1
+        for asked, answer in ((b"\x02\x02", 3), (b"\x05\x02\xc1\x80", 6)):
+            asking = client if answer == 3 else server
+            asked_at = time.monotonic()
+            asking.send(asked, binder.address)
+            while asking.receive(b"\x0b")[0] != answer:
+                pass
+            waits.append(time.monotonic() - asked_at)
+        assert run("list", "--binder", binder.name).returncode == 0
+    for one in flooding:
+        one.close()
+    share = (cpu_of(binder) - ticks) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began_at)
+    print(f"{sent} subscriptions, CPU {share:.2f}, longest wait {1000 * max(waits):.0f} ms")
+    assert sent > 5000
+    assert share < 0.5
+    assert max(waits) < 0.2
+
+
+def cpu_of(node):
+    """Ticks of the processor that a node has used."""
+    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])

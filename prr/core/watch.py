@@ -16,6 +16,7 @@ from prr.core.effects import Effect, Event, Outcome, Probe, Report
 from prr.core.homes import Homes
 from prr.core.members import Members
 from prr.core.peers import Peers
+from prr.core.proving import Proving
 from prr.core.verdicts import Verdicts
 from prr.core.verification import REFUSALS, TICK_MAX, Due
 from prr.wire.address import Address, Instance, address_of, type_of
@@ -44,6 +45,7 @@ class Watch:
         self._newcomers = self._doubts.newcomers
         self._homes = Homes(members, peers, lease)
         self._verdicts = Verdicts(members, peers, self._doubts, self._homes, lease)
+        self._proving = Proving(self._doubts, self._verdicts, self._table)
         self._backlog = Backlog(lease)
 
     def under_way(self) -> list[Instance]:
@@ -99,10 +101,6 @@ class Watch:
             self._newcomers.forget(instance)
             self._verifications.cancel(instance)
         self._leases.cancel(instance)
-
-    def is_asking(self, instance: Instance) -> bool:
-        """It is being verified."""
-        return instance in self._verifications
 
     def accuse(self, instance: Instance, why: str, now: float, by: Address) -> list[Effect]:
         """`by` says that an instance that is there does not answer.
@@ -225,8 +223,7 @@ class Watch:
             pending.append(-inf)
         if has_room:  # else they wait until there is
             pending += [self._leases.first(), self._rechecks.first()]
-        if self._doubts.may_prove:
-            pending.append(self._newcomers.deadline())
+        pending.append(self._proving.deadline())
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
@@ -249,30 +246,7 @@ class Watch:
                 break
             if self._doubts.may_live(instance):
                 effects += self._doubts.verify(instance, now)
-        return effects + self._prove_some(now) + self._scan(now)
-
-    def _prove_some(self, now: float) -> list[Effect]:
-        """See to the newcomers that are due, as far as there is room."""
-        effects: list[Effect] = []
-        for _ in range(TICK_MAX):
-            if not self._doubts.may_prove or (new := self._newcomers.pop_due(now)) is None:
-                break
-            effects += self._prove(new, now)
-        return effects
-
-    def _prove(self, instance: Instance, now: float) -> list[Effect]:
-        """It is time for a newcomer to answer a question, or to be given up."""
-        is_there = instance in self._table
-        may_be_asked = self._newcomers.left(instance, is_there) > 0
-        if may_be_asked and (is_there or self._doubts.may_live(instance)):
-            return self._doubts.verify(instance, now, questions=1)
-        if instance in self._verifications:
-            self._newcomers.ask_again(instance, now)  # should that come to nothing
-            return []
-        if is_there:
-            return self._verdicts.give_up(instance, "it never answered a question", now)
-        self._newcomers.forget(instance)
-        return []
+        return effects + self._proving.tick(now) + self._scan(now)
 
     def _act_on(self, due: Due, now: float) -> list[Effect]:
         effects: list[Effect] = []

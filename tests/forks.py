@@ -85,6 +85,7 @@ class _Request(NamedTuple):
     arguments: list[str]
     environment: dict[str, str]
     directory: str
+    limits: dict[str, float]
 
 
 class _Server:
@@ -124,9 +125,15 @@ class _Server:
 _server = cache(_Server)
 
 
-def fork(arguments: tuple[str, ...], environment: dict[str, str], directory: Path) -> Forked:
-    """Start a node."""
-    return _server().fork(_Request(list(arguments), environment, str(directory)))
+def fork(
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    directory: Path,
+    limits: dict[str, float] | None = None,
+) -> Forked:
+    """Start a node. `limits` are constants of its modules, by their full names, that are to be
+    others in it: what is to be seen after a time limit is seen sooner then."""
+    return _server().fork(_Request(list(arguments), environment, str(directory), limits or {}))
 
 
 # In the process that forks.
@@ -194,6 +201,10 @@ def _run(request: _Request) -> int:
     os.environ.clear()
     os.environ.update(request.environment)
     sys.argv = ["node.py", *request.arguments]
+    for name, value in request.limits.items():
+        module, _, constant = name.rpartition(".")
+        assert hasattr(sys.modules[module], constant), name
+        setattr(sys.modules[module], constant, value)
     return main(program="node.py")
 
 

@@ -143,9 +143,11 @@ def binder_arguments(port: int, ports: list[int]) -> list[str]:
     return ["binder", "--listen", f"127.0.0.1:{port}", *peers]
 
 
-def run(*arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
-    """Run a node with `arguments` to its end."""
-    process = fork(arguments, plain_environment(), Path.cwd())
+def run(
+    *arguments: str, timeout: float = PATIENCE, limits: dict[str, float] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a node with `arguments` to its end; `limits` as in `fork`."""
+    process = fork(arguments, plain_environment(), Path.cwd(), limits)
     with process.stdout, process.stderr, ThreadPoolExecutor(2) as pool:
         outputs = [pool.submit(pipe.read) for pipe in (process.stdout, process.stderr)]
         try:

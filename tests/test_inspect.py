@@ -9,7 +9,12 @@ import sys
 
 import pytest
 
+from prr.cli import inspect
+from prr.shell import listing
 from tests.nodes import ROOT, eventually, run, wire
+
+SOON = {f"{listing.__name__}.PAGE_LIMIT": 0.3, f"{inspect.__name__}.AGAIN": 0.1}
+"""Seconds until a silent binder is given up, and until those that differ are asked once more."""
 
 
 def status(binder):
@@ -82,7 +87,7 @@ def test_why_says_no_record_of_what_was_never_heard_and_prints_no_table(cluster,
     assert done.returncode == 1
     assert done.stdout == f"no record of type 2 (time) at 127.0.0.1:9 on binder {binder.name}\n"
     for arguments in (["why", "2", "127.0.0.1:9"], ["status"]):
-        done = run(*arguments, "--binder", silent.name)
+        done = run(*arguments, "--binder", silent.name, limits=SOON)
         assert done.returncode == 3
         assert "is a binder running there?" in done.stderr
 
@@ -95,7 +100,7 @@ def test_health_is_one_line_and_one_code_and_nothing_heard_is_not_well(cluster, 
     both = [word for binder in (first, second) for word in ("--binder", binder.name)]
     done = run("health", *both)
     assert (done.returncode, done.stdout) == (0, f"OK: {first.name}, {second.name}\n")
-    done = run("health", *both, "--binder", silent.name)
+    done = run("health", *both, "--binder", silent.name, limits=SOON)
     assert (done.returncode, done.stdout) == (1, f"DEGRADED: {silent.name}: no answer\n")
     assert run("health", "--binder", silent.name).returncode == 3
     lonely = cluster.binder("--peer", silent.name)
@@ -127,18 +132,18 @@ def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, pe
     first, second, silent = cluster.binder(), cluster.binder(), peers()
     server = cluster.server(2, first)
     all_of_them = [w for one in (silent, first, second) for w in ("--binder", one.name)]
-    done = run("status", *all_of_them)
+    done = run("status", *all_of_them, limits=SOON)
     assert done.returncode == 6
     assert done.stdout.startswith(f"DEGRADED: {silent.name}: no answer\n")
     rows = {line.split()[0]: line for line in done.stdout.splitlines()[2:]}
     assert "no answer" in rows[silent.name]
     assert rows[first.name].endswith("yes")
     assert rows[second.name].endswith("DIFFERS")
-    done = run("list", *all_of_them)
+    done = run("list", *all_of_them, limits=SOON)
     assert done.returncode == 0
     assert f"no list from {silent.name}" in done.stderr
     assert done.stdout.splitlines()[1].split() == ["2", "time", server.name, second.name]
-    (row,) = json.loads(run("list", *all_of_them, "--output", "json").stdout)
+    (row,) = json.loads(run("list", *all_of_them, "--output", "json", limits=SOON).stdout)
     assert row == {"type": 2, "name": "time", "address": server.name, "not_at": [second.name]}
     looked_up = run("lookup", "2", "--binder", first.name, "--output", "json")
     assert json.loads(looked_up.stdout) == {"type": 2, "name": "time", "address": server.name}

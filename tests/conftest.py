@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.ahead import Ahead
 from tests.nodes import Cluster, Peer
 
 
@@ -25,3 +26,17 @@ def peers():
     yield make
     for peer in made:
         peer.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ahead(request):
+    """What is computed for tests that come later."""
+    begun = Ahead(request.session.items)
+    yield begun
+    begun.close()
+
+
+@pytest.fixture
+def ahead(_ahead, request):
+    """What the test's mark `ahead` names."""
+    return _ahead.results(request.node)

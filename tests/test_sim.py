@@ -3,7 +3,6 @@
 And the simulator is judged: with a rule switched off, it has to find that out.
 """
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -54,32 +53,22 @@ def judged(results: list[Result], is_violation: bool) -> str:
     return "\n".join([f"{len(failed)} of {len(results)} seeds failed", *lines]) if failed else ""
 
 
-def run_all(seeds: list[int]) -> list[Result]:
-    """The verdicts on all seeds, by as many processes as there are processors."""
-    with multiprocessing.get_context("spawn").Pool() as pool:
-        return pool.map(run, seeds, chunksize=10)
-
-
-@pytest.fixture(scope="module")
-def results():
-    """The verdicts on the default seeds."""
-    return run_all([*SEEDS, *KNOWN_SEEDS])
-
-
-def test_safety(results):
-    failures = judged(results, is_violation=True)
+@pytest.mark.ahead(run, [*SEEDS, *KNOWN_SEEDS])
+def test_safety(ahead):
+    failures = judged(ahead, is_violation=True)
     assert not failures, failures
 
 
-def test_liveness(results):
-    failures = judged(results, is_violation=False)
+@pytest.mark.ahead(run, [*SEEDS, *KNOWN_SEEDS])
+def test_liveness(ahead):
+    failures = judged(ahead, is_violation=False)
     assert not failures, failures
 
 
 @pytest.mark.slow
-def test_many_seeds():
-    results = run_all(list(MANY_SEEDS))
-    failures = judged(results, is_violation=True) + judged(results, is_violation=False)
+@pytest.mark.ahead(run, MANY_SEEDS)
+def test_many_seeds(ahead):
+    failures = judged(ahead, is_violation=True) + judged(ahead, is_violation=False)
     assert not failures, failures
 
 

@@ -31,6 +31,7 @@ class Event(StrEnum):
     LATE = "late"
     SYNCED = "synced"
     PEER_SILENT = "peer silent"
+    TWIN = "same identity"
     PEER_LOST = "peer lost"
     PEER_BACK = "peer back"
     ISOLATED = "isolated"

@@ -18,6 +18,8 @@ def degraded(status: dict[str, Any]) -> list[str]:
     reasons: list[str] = []
     if brake := status.get("brake"):
         reasons.append(_brake(brake))
+    if twins := _twins(status):
+        reasons.append(f"{twins} has this binder's identity: see its log")
     if state := status.get("state"):
         reasons += _state(state)
     if overload := status.get("overload"):
@@ -41,6 +43,13 @@ def _brake(brake: dict[str, Any]) -> str:
         f"eviction brake on for {brake['since_s']:.0f} s: {brake['held_back']} silent instances "
         f"kept, {brake['evicted']} of {brake['of']} evicted (limit {brake['limit']})"
     )
+
+
+def _twins(status: dict[str, Any]) -> str:
+    """The peers with the binder's own identity, which no two may have."""
+    own, peers = status.get("identity"), status.get("peers", [])
+    twins = [peer["address"] for peer in peers if own and peer["identity"] == own]
+    return ", ".join(twins[:PEERS_NAMED_MAX])
 
 
 def _state(state: dict[str, Any]) -> list[str]:

@@ -92,7 +92,13 @@ class Replication:
         peer.heard_at = now
         if frame.trailer is not None and frame.trailer.binder is not None:
             peer.kind, peer.answered_bare_at = Kind.OURS, None
-            peer.identity = frame.trailer.binder
+            was, peer.identity = peer.identity, frame.trailer.binder
+            if was != peer.identity == self._members.identity:
+                why = (
+                    "it has this binder's identity: one of the two runs with a copy of the other's "
+                )
+                why += "state, or it is this binder itself; stop one, and remove its directory"
+                effects.append(Report(Event.TWIN, describe_address(peer.address), why))
             if not isinstance(frame, ListRequest):
                 self._answered(peer.address)
         return effects

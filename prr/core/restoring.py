@@ -14,7 +14,7 @@ from prr.core.members import Members
 from prr.core.table import Entry, bucket_of, hash_of
 from prr.core.watch import Watch
 from prr.wire.address import INSTANCE_BYTES, Instance
-from prr.wire.versions import HOME, VERSION_BYTES, decode_version, encode_home, encode_version
+from prr.wire.versions import VERSION_BYTES, decode_version, encode_version
 
 Row: TypeAlias = tuple[bytes, bytes, int, int]
 
@@ -75,7 +75,7 @@ class Restoring:
         self._members.registry.remove(instance, gone, now)
 
     def _fill_in(self, there: list[Entry], now: float) -> None:
-        registry, own = self._members.registry, encode_home(self._members.identity)
+        registry = self._members.registry
         heard = registry.table.fill_in(there)
         if heard:
             # It has heard of these while it was reading, though not always the newest.
@@ -83,8 +83,9 @@ class Restoring:
             there = [entry for entry in there if entry[0] not in known]
             for instance, version, _, _ in heard:
                 self._members.take_over(instance, decode_version(version), True, now)
-        registry.turns.add_all([entry[0] for entry in there])
-        self._watch.restored([entry[0] for entry in there if entry[1][HOME] == own], now)
+        restored = [entry[0] for entry in there]
+        registry.turns.add_unheard(restored)
+        self._watch.restored(restored, now)
 
 
 def _entry_of(key: bytes, data: bytes, present: int, check: int) -> Entry | None:

@@ -18,12 +18,15 @@ NOBODY = Instance(b"")
 
 
 class Turns:
-    """The instances of each type in turn, the suspects apart. As large as the table beside it."""
+    """The instances of each type in turn; those that were not heard since they were restored come
+    after those that were, and suspects last. As large as the table beside it."""
 
     def __init__(self) -> None:
         self._ahead: list[Iterator[Instance]] = [iter(())] * TYPES
         self._in_turn: dict[int, Ring] = {}
+        self._unheard_turns: dict[int, Ring] = {}
         self._suspect_turns: dict[int, Ring] = {}
+        self._unheard: set[Instance] = set()
         self._suspects: set[Instance] = set()
 
     def add(self, instance: Instance) -> None:
@@ -31,39 +34,47 @@ class Turns:
         self._take_back(type_of(instance))
         self._ring(instance).add(instance)
 
-    def add_all(self, instances: Collection[Instance]) -> None:
-        """Put in many that are not in, nor suspects, in their order."""
+    def add_unheard(self, instances: Collection[Instance]) -> None:
+        """Put in many that are not in, in their order, after those that were heard."""
         rings: dict[int, Ring] = {}
         for type_ in set(map(type_of, instances)):
             self._take_back(type_)
-            rings[type_] = self._in_turn.setdefault(type_, Ring())
+            rings[type_] = self._unheard_turns.setdefault(type_, Ring())
         for instance in instances:
             rings[type_of(instance)].add(instance)
+        self._unheard.update(instances)
 
     def remove(self, instance: Instance) -> None:
         """Take out an instance that is in."""
         self._take_back(type_of(instance))
         self._ring(instance).remove(instance)
         self._suspects.discard(instance)
+        self._unheard.discard(instance)
 
     def is_suspect(self, instance: Instance) -> bool:
         """It is out of turn."""
         return instance in self._suspects
+
+    def is_unheard(self, instance: Instance) -> bool:
+        """It was restored, and neither heard nor suspected since."""
+        return instance in self._unheard
 
     def suspect(self, instance: Instance) -> None:
         """Take an instance out of turn."""
         if instance not in self._suspects:
             self._take_back(type_of(instance))
             self._ring(instance).remove(instance)
+            self._unheard.discard(instance)
             self._suspects.add(instance)
             self._ring(instance).add(instance)
 
     def trust(self, instance: Instance) -> None:
         """Put an instance back in turn."""
-        if instance in self._suspects:
+        if instance in self._suspects or instance in self._unheard:
             self._take_back(type_of(instance))
             self._ring(instance).remove(instance)
-            self._suspects.remove(instance)
+            self._suspects.discard(instance)
+            self._unheard.discard(instance)
             self._ring(instance).add(instance)
 
     def next(self, types: Sequence[int], denies: bool = False) -> list[Instance]:
@@ -83,13 +94,14 @@ class Turns:
 
     def types(self) -> list[int]:
         """The types of which there is at least one, in turn or suspect."""
-        rings = {**self._in_turn, **self._suspect_turns}
+        rings = {**self._in_turn, **self._unheard_turns, **self._suspect_turns}
         return sorted(type_ for type_ in rings if any(self.count(type_)))
 
     def count(self, type_: int) -> tuple[int, int]:
-        """How many of a type are in turn, and how many suspect."""
-        in_turn, suspect = self._in_turn.get(type_), self._suspect_turns.get(type_)
-        return len(in_turn or ()), len(suspect or ())
+        """How many of a type are in turn, heard or not, and how many suspect."""
+        rings = (self._in_turn, self._unheard_turns, self._suspect_turns)
+        heard, unheard, suspect = (len(ring.get(type_, ())) for ring in rings)
+        return heard + unheard, suspect
 
     def _look_ahead(self, type_: int, denies: bool) -> bool:
         """Lay the next turns of a type ready; False if it has none and that must not be said."""
@@ -110,12 +122,16 @@ class Turns:
 
     def _turning(self, type_: int) -> Ring | None:
         """The ring that gives the turns of a type; None if it has no instance."""
-        for rings in (self._in_turn, self._suspect_turns):
+        for rings in (self._in_turn, self._unheard_turns, self._suspect_turns):
             if ring := rings.get(type_):
                 return ring
         return None
 
     def _ring(self, instance: Instance) -> Ring:
         """The ring an instance's state puts it in."""
-        rings = self._suspect_turns if instance in self._suspects else self._in_turn
+        rings = self._in_turn
+        if instance in self._suspects:
+            rings = self._suspect_turns
+        elif instance in self._unheard:
+            rings = self._unheard_turns
         return rings.setdefault(type_of(instance), Ring())

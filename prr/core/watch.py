@@ -46,7 +46,7 @@ class Watch:
         self._homes = Homes(members, peers, lease)
         self._verdicts = Verdicts(members, peers, self._doubts, self._homes, lease)
         self._proving = Proving(self._doubts, self._verdicts, self._table)
-        self._backlog = Backlog(lease)
+        self._backlog = Backlog(members, peers)
 
     def under_way(self) -> list[Instance]:
         """The instances that are being verified."""
@@ -73,7 +73,7 @@ class Watch:
         self._leases.set(instance, now + self._lease)
 
     def restored(self, instances: list[Instance], now: float) -> None:
-        """These, which are at home here, were read from the disk: ask them as time permits."""
+        """These were read from the disk, and may be long gone: ask them as soon as possible."""
         self._backlog.put(instances, now)
 
     def entrusted(self, instance: Instance, now: float) -> None:
@@ -229,9 +229,8 @@ class Watch:
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`, or some of it: `deadline` tells. Safe to call too often."""
         effects = self._act_on(self._verifications.tick(now), now) + self._verdicts.tick(now)
-        for restored in self._backlog.due(now):
-            if restored not in self._leases:  # else it has spoken since
-                self._leases.entrust(restored, now + self._rng.random())
+        for restored in self._backlog.due(len(self._verifications), now):
+            effects += self._doubts.verify(restored, now)
         effects += self._doubts.verify_urgent(now)
         for _ in range(TICK_MAX):
             if self._verifications.busy or (instance := self._leases.pop_due(now)) is None:

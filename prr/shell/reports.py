@@ -18,6 +18,7 @@ GRAVE = frozenset(
     {
         *(Event.EVICTED, Event.REFUSED, Event.UNVERIFIED, Event.BRAKE, Event.LATE),
         *(Event.PEER_SILENT, Event.PEER_LOST, Event.ISOLATED, Event.NO_CONFIRMATION),
+        Event.TWIN,
     }
 )
 """What an operator may have to do something about: WARNING, all else is INFO."""

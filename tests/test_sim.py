@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from prr.core import binder, brake, liveness, replication, verdicts, verification
+from prr.core import binder, brake, liveness, replication, verdicts, verification, watch
 from prr.core.effects import Answer, Outcome
 from prr.core.gossip import Gossip
 from prr.core.liveness import Liveness
@@ -113,7 +113,7 @@ FEW = 2500
 
 
 def one_refusal_evicts(patch):
-    patch.setattr(verification, "REFUSALS", 1)
+    patch.setattr(watch, "REFUSALS", 1)
 
 
 def answers_are_not_heard(patch):

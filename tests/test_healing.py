@@ -60,7 +60,7 @@ class Parted:
         return len({adapter.digest(binder.core) for binder in self.stage.live_binders()}) == 1
 
     def part(self):
-        """A minute apart."""
+        """Be parted for PARTED seconds, and heal."""
         world, network = self.stage.world, self.stage.network
         ends_at = world.now + PARTED
         while world.now < ends_at:

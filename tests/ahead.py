@@ -1,18 +1,15 @@
-"""What is computed while other tests wait: simulated runs, by processes that take what is left.
+"""What other processes compute while the tests wait: simulated runs, and tests that only compute.
 
-A test says what it needs with a mark, and gets it from the fixture `ahead`:
-
-    @pytest.mark.ahead(run, range(300))
-    def test_it(ahead):
-        results = ahead  # run(0), run(1), ...
-
-All of it is begun with the session, for the tests that were selected.
+The marks `ahead` and `elsewhere` say what. All of it is begun with the session, for the tests that
+were selected, in as many processes as there are processors, which take only the time that is left.
 """
 
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable
+import pickle
+import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -28,25 +25,32 @@ class Ahead:
     """The processes, and what they were asked to compute."""
 
     def __init__(self, items: list[pytest.Item]) -> None:
-        """Begin with what the marks of `items` name; where it is little, that takes long, and
-        comes first."""
-        marks = [mark for item in items for mark in item.iter_markers("ahead")]
+        """Begin: with whole tests in their order, then with what others need. Of that, what has
+        few arguments comes first, as each takes long."""
         self._pool: Any = None
-        self._results: dict[tuple[Callable[[Any], Any], Any], Any] = {}
-        if marks:
-            self._pool = multiprocessing.get_context("spawn").Pool(initializer=_stand_back)
-        for mark in sorted(marks, key=lambda mark: len(mark.args[1])):
-            function, arguments = mark.args
+        self._results: dict[tuple[Any, ...], Any] = {}
+        for item in items:
+            if is_elsewhere(item):
+                self._begin(item.nodeid, item.obj, _parameters(item))
+        marks = [mark for item in items for mark in item.iter_markers("ahead")]
+        for function, arguments in sorted((mark.args for mark in marks), key=_length):
             for argument in arguments:
-                if (function, argument) not in self._results:
-                    result = self._pool.apply_async(function, (argument,))
-                    self._results[function, argument] = result
+                self._begin((function, argument), function, {"seed": argument})
 
     def results(self, item: pytest.Item) -> list[Any]:
-        """What the mark of a test names, in order. Raises what a function raised."""
+        """What the mark `ahead` of a test names, in order. Raises what a function raised."""
         (mark,) = item.iter_markers("ahead")
         function, arguments = mark.args
         return [self._results[function, argument].get() for argument in arguments]
+
+    def finish(self, item: pytest.Item) -> None:
+        """See to the end of a test that runs elsewhere. If it failed, it is run here too, since
+        pytest explains only what fails here."""
+        try:
+            self._results[item.nodeid].get()
+        except Exception:
+            item.obj(**_parameters(item))
+            raise
 
     def close(self) -> None:
         """End them."""
@@ -54,7 +58,46 @@ class Ahead:
             self._pool.terminate()
             self._pool.join()
 
+    def _begin(self, key: Any, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        if key in self._results:
+            return
+        if self._pool is None:
+            self._pool = multiprocessing.get_context("spawn").Pool(initializer=_stand_back)
+        self._results[key] = self._pool.apply_async(function, kwds=arguments)
+
+
+def is_elsewhere(item: pytest.Item) -> bool:
+    """A test that is marked so, and needs nothing of this process: no fixture, no function that
+    has no name."""
+    if item.get_closest_marker("elsewhere") is None:
+        return False
+    needs = set(item.fixturenames) - {"_ahead", "request"}  # what every test has
+    return needs <= set(_parameters(item)) and _can_travel(_parameters(item))
+
+
+def is_late(item: pytest.Item) -> bool:
+    """A test that is to be waited for last."""
+    return is_elsewhere(item) or item.get_closest_marker("ahead") is not None
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec else {}
+
+
+def _can_travel(parameters: dict[str, Any]) -> bool:
+    try:
+        pickle.dumps(parameters)
+    except (AttributeError, TypeError, pickle.PicklingError):
+        return False
+    return True
+
+
+def _length(arguments: tuple[Callable[..., Any], Iterable[Any]]) -> int:
+    return len(list(arguments[1]))
+
 
 def _stand_back() -> None:
     os.nice(NICENESS)
     gc.set_threshold(YOUNG_OBJECTS)
+    warnings.simplefilter("error")  # as pytest has it

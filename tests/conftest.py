@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ahead import Ahead
+from tests.ahead import Ahead, is_elsewhere, is_late
 from tests.nodes import Cluster, Peer
 
 
@@ -26,6 +26,19 @@ def peers():
     yield make
     for peer in made:
         peer.close()
+
+
+def pytest_collection_modifyitems(items):
+    """What other processes compute is waited for last."""
+    items.sort(key=is_late)
+
+
+def pytest_pyfunc_call(pyfuncitem):
+    """A test that runs elsewhere is over when it is over there."""
+    if not is_elsewhere(pyfuncitem):
+        return None
+    pyfuncitem._request.getfixturevalue("_ahead").finish(pyfuncitem)
+    return True
 
 
 @pytest.fixture(scope="session", autouse=True)

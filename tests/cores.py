@@ -180,8 +180,8 @@ class Net:
 
     def run(self, until: float) -> None:
         """Let time pass."""
+        dues = {address: core.deadline() for address, core in self.binders.items()}
         for _ in range(1_000_000):
-            dues = {address: core.deadline() for address, core in self.binders.items()}
             wakes = [(max(when, self.now), a) for a, when in dues.items() if when is not None]
             first = min(wakes, default=(until + 1, None))
             if self._post and self._post[0][0] <= first[0]:
@@ -196,6 +196,7 @@ class Net:
             else:
                 self.now, address = first
                 self.act(address, self.binders[address].tick(self.now))
+            dues[address] = self.binders[address].deadline()
         else:
             raise AssertionError("they never come to rest")
         self.now = until

@@ -14,6 +14,8 @@ from tests.sim.faults import CALM, options_for
 from tests.sim.trace import Trace
 from tests.test_watch import A, cluster, knowing, subscribe
 
+pytestmark = pytest.mark.elsewhere
+
 COUNT = 200
 
 

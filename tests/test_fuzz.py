@@ -34,6 +34,8 @@ from prr.wire.trailer import Trailer
 from prr.wire.versions import encode_removals, encode_version, encode_versions
 from tests.cores import at, forms_for, random_frame, random_version, sent
 
+pytestmark = pytest.mark.elsewhere
+
 DATAGRAMS = 1_000_000
 GROWTH_MAX = 20_000_000  # bytes by which the second half may swell the process
 INSTANCES_MAX, REMOVALS_MAX, VERIFICATIONS_MAX = 50, 20, 8  # few: every table is full, mostly

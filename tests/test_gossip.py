@@ -19,6 +19,8 @@ from prr.wire.trailer import GROUPS, Trailer
 from prr.wire.versions import Version, encode_removals, encode_versions
 from tests.cores import Net, at, rising, say, sent
 
+pytestmark = pytest.mark.elsewhere
+
 A, B, C = (("10.0.0.1", 2222), ("10.0.0.2", 2222), ("10.0.0.3", 2222))
 ONE, TWO = at(7, "10.0.1.1", 4000), at(7, "10.0.1.2", 4000)
 MANY = [at(number % 256, f"10.1.{number // 250}.1", number % 250 + 1) for number in range(10_000)]

@@ -26,6 +26,8 @@ from prr.wire.versions import (
 )
 from tests.cores import at, events, random_version, say, sent
 
+pytestmark = pytest.mark.elsewhere
+
 ONE, TWO, *POOL = [at(7, "10.0.1.1", port) for port in range(1, 41)]
 OWN = 5
 FIRST = 1 << RUN_BITS

@@ -210,6 +210,7 @@ def test_a_server_asks_the_next_binder_and_stops_only_when_none_confirms(cluster
     server = cluster.start("server", "--type", "2", "--binder", silent.name)
     assert [silent.receive() for _ in range(4)] == [b"\x05\x02"] * 4
     assert server.process.wait(5) == 3
+    server.wait_for(r"\(end\)")
     assert server.lines[-2].startswith("prr: no binder confirmed the subscription")
     assert len(server.matching("no binder confirmed")) == 1
     # From either binder of the list it ends up with the one that answers.

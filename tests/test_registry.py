@@ -13,6 +13,8 @@ from prr.wire.address import Instance, type_of
 from prr.wire.versions import Version
 from tests.cores import at, rising
 
+pytestmark = pytest.mark.elsewhere
+
 POOL = [at(number % 2, "10.0.0.1", number) for number in range(12)]
 LIMIT = 9  # smaller than POOL, so that the registry is full now and then
 

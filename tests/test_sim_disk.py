@@ -12,6 +12,8 @@ from prr.core.table import Table
 from tests.sim.faults import options_for
 from tests.sim.run import run_options
 
+pytestmark = pytest.mark.elsewhere
+
 CRASHING = [seed for seed in range(400) if options_for(seed).binder_crashes]
 
 

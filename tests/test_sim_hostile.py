@@ -17,6 +17,8 @@ from tests.sim.hostile import BUDGET
 from tests.sim.run import come_to_rest, run_options
 from tests.sim.trace import Trace
 
+pytestmark = pytest.mark.elsewhere
+
 
 def hostile_options(seed):
     """What a seed stands for, with a hostile peer beside.

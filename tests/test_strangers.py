@@ -3,6 +3,8 @@
 from dataclasses import replace
 from random import Random
 
+import pytest
+
 from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome
@@ -15,6 +17,8 @@ from prr.wire.codec import encode
 from prr.wire.frames import TABLE, Complaint, Subscribe, Subscribed, Verify
 from prr.wire.trailer import Trailer
 from tests.cores import at, events, probes, random_frame, sent
+
+pytestmark = pytest.mark.elsewhere
 
 PORTS = range(4000, 4040)
 STRANGER = "10.0.9.1"

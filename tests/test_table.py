@@ -12,6 +12,8 @@ from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.versions import Version, encode_home
 from tests.cores import at, rising
 
+pytestmark = pytest.mark.elsewhere
+
 POOL = [at(number % 2, "10.0.0.1", number) for number in range(12)]
 
 

@@ -16,6 +16,8 @@ from prr.wire.trailer import Trailer
 from prr.wire.versions import Version, is_newer
 from tests.cores import Net, at, events, probes, say, sent
 
+pytestmark = pytest.mark.elsewhere
+
 A, B, C = ADDRESSES = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
 CLIENT = ("10.0.2.1", 5000)
 ONE, TWO, THREE, *REST = CROWD = [at(7, f"10.0.1.{number}", 4000) for number in range(1, 41)]

@@ -25,6 +25,8 @@ from prr.wire.versions import (
 )
 from tests.cores import RANDOM_KEYS, at, random_frame, random_instance, random_version
 
+pytestmark = pytest.mark.elsewhere
+
 VECTORS = Path(__file__).parent / "vectors" / "wire.txt"
 WORDS = {**vars(frames), "Trailer": Trailer, "at": at}
 SIZES = (0, 1, 6, 7, 8, 9, 19, 20, 21, 26, 27, 28, 40, 54, 255, 256, 511, 512, 513, 1201)

@@ -20,6 +20,9 @@ NICENESS = 19
 YOUNG_OBJECTS = 50_000
 """Objects after which Python searches for garbage: a run makes few circles, and ends soon."""
 
+LIMIT = 600.0
+"""Seconds to wait for one result: a process that was killed never gives its own."""
+
 
 class Ahead:
     """The processes, and what they were asked to compute."""
@@ -41,13 +44,13 @@ class Ahead:
         """What the mark `ahead` of a test names, in order. Raises what a function raised."""
         (mark,) = item.iter_markers("ahead")
         function, arguments = mark.args
-        return [self._results[function, argument].get() for argument in arguments]
+        return [self._results[function, argument].get(LIMIT) for argument in arguments]
 
     def finish(self, item: pytest.Item) -> None:
         """See to the end of a test that runs elsewhere. If it failed, it is run here too, since
         pytest explains only what fails here."""
         try:
-            self._results[item.nodeid].get()
+            self._results[item.nodeid].get(LIMIT)
         except Exception:
             item.obj(**_parameters(item))
             raise

@@ -11,9 +11,9 @@ import gevent
 from gevent.pool import Group
 
 from benchmarks.tally import Load
-from prr.wire.address import Address, Instance, make_instance, type_of
 from prr.wire.codec import encode
 from prr.wire.frames import Alive, Complaint, Subscribe, Verify
+from prr.wire.instance import Address, Instance, make_instance, type_of
 
 PAUSE = 0.005
 """Seconds by which a complaint follows its subscription, since the binder takes complaints last."""

@@ -1,4 +1,4 @@
-"""What plain Python does: look-ups answered one at a time by a blocking loop, and nothing else.
+"""What plain Python does: lookups answered one at a time by a blocking loop, and nothing else.
 
 python benchmarks/bare.py FILE: as responder.c, with which `limit.py` compares it.
 """
@@ -21,7 +21,7 @@ def main(path: str) -> None:
     by_type: dict[int, list[bytes]] = {}
     for row in rows:
         by_type.setdefault(row[0], []).append(b"\x03" + row[1:])
-    turns = {b"\x02" + bytes((type_,)): cycle(found) for type_, found in by_type.items()}
+    rotation = {b"\x02" + bytes((type_,)): cycle(found) for type_, found in by_type.items()}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as serving:
         serving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         serving.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, SILENCE)
@@ -30,8 +30,8 @@ def main(path: str) -> None:
         try:
             while True:
                 question, source = serving.recvfrom(2048)
-                if question in turns:
-                    serving.sendto(next(turns[question]), source)
+                if question in rotation:
+                    serving.sendto(next(rotation[question]), source)
         except BlockingIOError:  # silence
             return
 

@@ -26,12 +26,12 @@ import gevent.socket
 from benchmarks import lab
 from benchmarks.arguments import Trouble, parser_for, run, said_well
 from benchmarks.proc import pid_at
-from prr.cli.ports import free_port
-from prr.cli.processes import Process
-from prr.core.brake import FLOOR
-from prr.shell.library import Client, PrrError
+from prr.client.api import Client, PrrError
+from prr.core.liveness.eviction_limiter import FLOOR
+from prr.demo.ports import free_port
+from prr.demo.processes import Process
 from prr.text import parse_count, parse_peer
-from prr.wire.address import Address, make_instance
+from prr.wire.instance import Address, make_instance
 
 SERVERS = 3
 CALLERS = 4
@@ -39,7 +39,7 @@ CALL_PAUSE = 0.01
 """Seconds between two calls of a client: some 300 calls a second in all."""
 
 ASK_PAUSE = 0.001
-"""Seconds between two look-ups at each binder: a moment is known to some 3 ms with 3 servers."""
+"""Seconds between two lookups at each binder: a moment is known to some 3 ms with 3 servers."""
 
 LIMIT = 20.0
 """Seconds for nodes to be ready, and for every binder to take a server out."""

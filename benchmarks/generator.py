@@ -1,6 +1,6 @@
-"""The load in Python, for where there is no C compiler: as `generator.c`, but look-ups by UDP only.
+"""The load in Python, for where there is no C compiler: as `generator.c`, but lookups by UDP only.
 
-A bare look-up has no number, so its answer is known by its place. A socket asks its share at once,
+A bare lookup has no number, so its answer is known by its place. A socket asks its share at once,
 and again when all of it is answered: the answers come in the order of the questions. One that falls
 silent has lost what is missing, and is exchanged, so that what still comes is not taken for the
 next answers.
@@ -14,8 +14,8 @@ import time
 from contextlib import suppress
 
 from benchmarks.tally import BATCH, ROW_BYTES, Right, Tally
-from prr.shell.mmsg import received_by
-from prr.wire.address import Address
+from prr.shell.udp.mmsg import received_by
+from prr.wire.instance import Address
 
 ANSWER_LIMIT = 1.0
 """Seconds of silence after which what is under way on a socket is lost."""
@@ -32,11 +32,11 @@ _SOL_UDP, _UDP_SEGMENT = 17, 103
 
 
 class Line:
-    """One socket, and the burst of look-ups that is under way on it."""
+    """One socket, and the burst of lookups that is under way on it."""
 
     def __init__(self, target: Address, wanted: int) -> None:
         self.target = target
-        self.wanted = wanted  # look-ups at once
+        self.wanted = wanted  # lookups at once
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.socket.connect(target)
@@ -103,7 +103,7 @@ class Generator:
         self._targets = targets
         self._right = right
         self._questions = list(enumerate(questions)) * (1 + BATCH // len(questions) + 1)
-        self._turns = len(questions)
+        self._rotation = len(questions)
         self._turn = 0
         self._tally = Tally()
         self._poller = select.epoll()
@@ -157,7 +157,7 @@ class Generator:
 
     def _ask(self, line: Line, count: int, when: float) -> None:
         line.ask(self._questions[self._turn : self._turn + count], when)
-        self._turn = (self._turn + count) % self._turns
+        self._turn = (self._turn + count) % self._rotation
         self._tally.asked += count
 
     def _hear(self, wait: float) -> list[Line]:
@@ -210,7 +210,7 @@ def main(arguments: list[str]) -> None:
         [bytes.fromhex(question) for question in questions.split(",")],
         {(row[0], row[2 : 2 + row[1]]) for row in rows},
     )
-    gc.freeze()  # no search for garbage: there is none, and the answers wait
+    gc.freeze()  # no garbage collection: there is none, and the answers wait
     gc.disable()
     tally = generator.run(float(seconds), int(sockets), int(in_flight), float(rate))
     print("\n".join(tally.lines()))

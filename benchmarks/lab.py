@@ -3,7 +3,7 @@
 A binder, services and clients on loopback, in one process. The client waits 2 s for a service; then
 it complains, and the binder asks the service, waits 2 s for it, and serves nobody meanwhile. A
 port that refuses tells neither of them anything. Kind to them: a complaint about what is gone
-costs nothing, and a client whose look-up is not answered waits on without harm.
+costs nothing, and a client whose lookup is not answered waits on without harm.
 """
 
 import time
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 import gevent
 import gevent.socket
 
-from prr.wire.address import Address, make_instance
 from prr.wire.codec import encode
 from prr.wire.frames import Complaint
+from prr.wire.instance import Address, make_instance
 
 CLIENT_WAIT = 2.0
 BINDER_WAIT = 2.0
 SERVERS = 3
 CALLERS = 4
 CALL_PAUSE = 0.01  # seconds between two calls of a client
-ASK_PAUSE = 0.005  # between the look-ups of one who only looks up
+ASK_PAUSE = 0.005  # between the lookups of one who only looks up
 TYPE = 1
 BYTES = 1024
 
@@ -32,7 +32,7 @@ class Seen:
 
     last_named: float = 0.0  # seconds from the kill to the last answer that named the dead one
     failed_calls: int = 0
-    unserved: float = 0.0  # the longest a look-up waited, in seconds
+    unserved: float = 0.0  # the longest a lookup waited, in seconds
 
 
 @dataclass(slots=True)

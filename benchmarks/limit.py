@@ -8,9 +8,9 @@ A ratio is the median of the rounds' ratios. Where there is no `cc` there is no 
 
 "no" is the binder asked for types that nobody provides.
 
-Subscriptions and verifications are sent in every turn, by the generator that sends the look-ups:
+Subscriptions and verifications are sent in every turn, by the generator that sends the lookups:
 to the binder in its turn, else to a sink. "quiet" is the binder while they go to the sink: what
-they cost the look-ups.
+they cost the lookups.
 """
 
 import argparse
@@ -47,12 +47,12 @@ from benchmarks.load import measure as measure_load
 from benchmarks.nodes import READY_LIMIT, make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
 from benchmarks.tally import Load
-from prr.wire.address import Address, Instance
+from prr.wire.instance import Address, Instance
 
 BARE = Path(__file__).with_name("bare.py")
 
 SOCKETS = 64
-"""So many clients, unless told: few send more than a look-up or two at a time."""
+"""So many clients, unless told: few send more than a lookup or two at a time."""
 
 FLAGS = (
     Flag("--rounds", 5, 50, "each of which measures all of them"),

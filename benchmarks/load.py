@@ -1,10 +1,10 @@
-"""How many look-ups a binder answers, how fast, at what CPU, and whether the answers are right.
+"""How many lookups a binder answers, how fast, at what CPU, and whether the answers are right.
 
     python -m benchmarks.load --seconds 5
     python -m benchmarks.load --rate 20000
     python -m benchmarks.load --binder 127.0.0.1:2222 --type 2 --json
 
-A closed loop with so many look-ups in flight, or with `--rate` an open loop, where each look-up has
+A closed loop with so many lookups in flight, or with `--rate` an open loop, where each lookup has
 its moment whether or not others were answered, and its wait counts from there.
 """
 
@@ -31,11 +31,11 @@ from benchmarks.generate import generate
 from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import cores, pid_at, pin, resident_kib
 from benchmarks.tally import BATCH, Load, Tally
+from prr.addresses import resolve
+from prr.client.control import fetch_list
 from prr.config import BadInput
-from prr.shell.addresses import resolve
-from prr.shell.listing import fetch_list
 from prr.text import parse_peer
-from prr.wire.address import Address, Instance, describe_address, type_of
+from prr.wire.instance import Address, Instance, describe_address, type_of
 
 INSTANCES = 1000
 
@@ -43,7 +43,7 @@ INSTANCES_MAX = 900_000
 """Peers' words may fill 94% of a table of 1,048,576."""
 
 ASKING = (
-    Flag("--in-flight", 64, 512, "look-ups at a time"),
+    Flag("--in-flight", 64, 512, "lookups at a time"),
     Flag("--sockets", 8, 256, "that they come from: each stands for a client"),
 )
 
@@ -56,7 +56,7 @@ WORK = (
 STARTED = (
     Flag("--binders", None, 8, "binders to start (1)"),
     Flag("--instances", None, INSTANCES_MAX, f"registered where one is started ({INSTANCES})"),
-    Flag("--rate", None, 2_000_000, "look-ups a second, answered or not; no core sends more"),
+    Flag("--rate", None, 2_000_000, "lookups a second, answered or not; no core sends more"),
 )
 
 DROPPED = "datagrams dropped by the kernel, the queue being full"
@@ -129,7 +129,7 @@ def check_in_flight(in_flight: int, sockets: int) -> None:
     """Raises BadInput where a socket would have to ask for more at once than it can."""
     if in_flight > BATCH * sockets:
         raise BadInput(
-            f"{in_flight} look-ups in flight from {sockets} sockets; one has {BATCH} at most, "
+            f"{in_flight} lookups in flight from {sockets} sockets; one has {BATCH} at most, "
             f"write --sockets {-(-in_flight // BATCH)} or more"
         )
 

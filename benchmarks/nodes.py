@@ -13,13 +13,13 @@ import gevent
 from gevent.subprocess import DEVNULL, Popen
 
 from benchmarks.arguments import Trouble
-from prr.cli.processes import PROGRAM, die_with_parent, plain_environment
-from prr.shell.listing import fetch_text
+from prr.client.control import fetch_text
+from prr.demo.processes import PROGRAM, die_with_parent, plain_environment
 from prr.text import parse_peer
-from prr.wire.address import Address, Instance, describe_address, make_instance
 from prr.wire.codec import encode
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import ServiceList
+from prr.wire.instance import Address, Instance, describe_address, make_instance
 from prr.wire.trailer import Question
 
 READY_LIMIT = 10.0

@@ -36,20 +36,20 @@ from benchmarks.load import measure as measure_load
 from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import on_core, pid_at, pin, resident_kib
 from benchmarks.tally import Load
-from prr.cli.processes import die_with_parent
-from prr.wire.address import Address
+from prr.demo.processes import die_with_parent
 from prr.wire.codec import encode
 from prr.wire.frames import Subscribe
+from prr.wire.instance import Address
 
 INSTANCES = 1000
 TYPES = b"\1"
 OTHER_TYPE = 2
-"""Of the server that renews: the look-ups ask for another."""
+"""Of the server that renews: the lookups ask for another."""
 
 TIMES = Flag("--times", 5, 100, "as much as the peak is offered")
 
 IN_FLIGHT = 256
-"""Look-ups at a time where the peak is found: so many that the binder's bursts are full."""
+"""Lookups at a time where the peak is found: so many that the binder's bursts are full."""
 
 PEAK_SECONDS = 5.0
 """The longest that the peak is looked for, before and after."""
@@ -61,7 +61,7 @@ TRIAL = 0.3
 """Seconds in which it is found out how much can be offered."""
 
 AS_MUCH_AS_CAN_BE = 1e9
-"""Look-ups a second, more than any core sends."""
+"""Lookups a second, more than any core sends."""
 
 REST = 2.0
 """Seconds between the flood and the look whether all is as before."""
@@ -75,7 +75,7 @@ _SO_TIMESTAMPNS = 35
 
 
 @dataclass(slots=True)
-class Witness:
+class SecondOpinions:
     """What else becomes of the binder during the flood."""
 
     binder: Address
@@ -84,7 +84,7 @@ class Witness:
     waits: list[float] = field(default_factory=list)  # seconds, of those that were confirmed
     resident_kib: int = 0  # at most
 
-    def watch(self) -> None:
+    def detector(self) -> None:
         """Renew a subscription, and look at the memory, until this greenlet is killed."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.connect(self.binder)
@@ -174,9 +174,9 @@ def _flood(load: Load) -> dict[str, Any]:
     the binder does not say how it is.
     """
     (binder,), (pid,) = load.targets, load.pids
-    witness = Witness(binder, pid)
+    witness = SecondOpinions(binder, pid)
     memory_before, counted_before = resident_kib([pid]), _counters(binder)
-    watching = gevent.spawn(witness.watch)
+    watching = gevent.spawn(witness.detector)
     try:
         tally = generate(load)
     finally:

@@ -1,4 +1,4 @@
-"""How many look-ups a second prr answers, and how many the others, asked alike in one run.
+"""How many lookups a second prr answers, and how many the others, asked alike in one run.
 
     python -m benchmarks.peers --seconds 1
     python -m benchmarks.peers --only redis --only knotd --json
@@ -23,7 +23,7 @@ from benchmarks.generate import build, generate
 from benchmarks.load import figures_of, generator_core
 from benchmarks.systems import HERE, SYSTEMS, Stage, System
 from benchmarks.tally import Load
-from prr.cli.processes import PROGRAM
+from prr.demo.processes import PROGRAM
 
 SERVERS = 3
 """Instances of the one name: enough that they take turns, and what the others are given too."""

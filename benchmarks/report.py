@@ -176,7 +176,7 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
     ]
     head = [
         "",
-        "look-ups/s",
+        "lookups/s",
         "CPU us each",
         "core used",
         *BESIDE,
@@ -207,7 +207,7 @@ def _beside(row: Mapping[str, Any]) -> list[str]:
     return [f"{row['prr_beside']:,}", row["prr_is_times_as_fast"]]
 
 
-PEERS_TITLES = ("One core each, the same generator, 64 questions in flight", "look-ups a second")
+PEERS_TITLES = ("One core each, the same generator, 64 questions in flight", "lookups a second")
 
 
 def _asked(figures: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -253,12 +253,12 @@ def _failover(figures: Mapping[str, Any], folder: Path) -> str:
     keys = list(next(iter(figures.values())))
     rows = [[name, *(row.get(key, "") for key in keys)] for name, row in figures.items()]
     unserved = [
-        f"- {name}: for {row['nobody_served_ms']:,.0f} ms a look-up was answered by nobody.\n"
+        f"- {name}: for {row['nobody_served_ms']:,.0f} ms a lookup was answered by nobody.\n"
         for name, row in figures.items()
         if "nobody_served_ms" in row
     ]
     note = (
-        "Named: the last look-up's answer, from any binder, that gave the dead one. A killed "
+        "Named: the last lookup's answer, from any binder, that gave the dead one. A killed "
         "server is noticed by the first client whose datagram is refused; one that is stopped says "
         "nothing, so the client waits its 2 s before it complains, as that of 2016 did. The "
         "timing of 2016 is played (`lab.py`), not those programs.\n"
@@ -286,7 +286,7 @@ def _scale(figures: Mapping[str, Any], folder: Path) -> str:
     )
     note = (
         "An operation whose price did not follow the number of instances would have 1.0 in the "
-        "last column. A look-up after a change lays 64 turns ready and rebuilds nothing else.\n"
+        "last column. A lookup after a change lays 64 turns ready and rebuilds nothing else.\n"
     )
     picture = _picture("scale", "charts")
     return f"{picture}{_table(['instances', *sizes, 'last / first'], rows)}\n{note}\n{rest}"
@@ -334,7 +334,7 @@ def _write_readme(readme: Path, peers: Mapping[str, Any]) -> None:
         for name, row in _asked(peers)
     ]
     made_by = peers["made_by"]
-    table = _table(["", "look-ups/s", "CPU us each", *BESIDE], rows)
+    table = _table(["", "lookups/s", "CPU us each", *BESIDE], rows)
     made = f"`{made_by['command']}`, commit {made_by['commit']}, Python {made_by['python']}, "
     made += f"Linux {made_by['kernel']}, {made_by['cpu']}."
     picture = _picture("peers", "benchmarks/charts")

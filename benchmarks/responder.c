@@ -1,7 +1,7 @@
-/* The limit: look-ups answered by C, up to 64 for each system call.
+/* The limit: lookups answered by C, up to 64 for each system call.
 
    responder FILE: instances of 7 bytes (type, ip, port). Prints the port it has on 127.0.0.1, then
-   answers each 2-byte look-up with code 3 and an address of its type, in turn. The answers to one
+   answers each 2-byte lookup with code 3 and an address of its type, in turn. The answers to one
    sender that stand in a row leave as one send, which the kernel cuts (UDP_SEGMENT), as a binder's
    do. Ends when nobody has asked for a minute. */
 #define _GNU_SOURCE

@@ -28,11 +28,11 @@ from benchmarks.proc import pid_at, resident_kib
 from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.effects import Effect, Send
-from prr.shell.garbage import search_seldom
+from prr.shell.garbage_collection import collect_seldom
 from prr.text import parse_count, parse_peer
-from prr.wire.address import Address, make_instance
 from prr.wire.codec import decode, encode
 from prr.wire.frames import Removed, Role, Subscribe, Subscribed
+from prr.wire.instance import Address, make_instance
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SIZE_MAX = 1_000_000
@@ -44,7 +44,7 @@ CHUNK = 500
 """Operations between two looks at the clock, so that the clock is not what is measured."""
 
 SAMPLE = 2_000
-"""Look-ups, and changes with a look-up after each: enough for a mean to 1%."""
+"""Lookups, and changes with a lookup after each: enough for a mean to 1%."""
 
 REMOVED_MAX = 100_000
 """Removals: of a million instances so many, of fewer all."""
@@ -112,14 +112,14 @@ class Pair:
 
 def measure_size(size: int) -> dict[str, float]:
     """Microseconds for each operation, and bytes an instance, with so many of them."""
-    search_seldom()  # as a node does
+    collect_seldom()  # as a node does
     before = _resident_bytes()
     pair = Pair()
     for start in range(0, size, CHUNK):
         numbers = range(start, min(start + CHUNK, size))
         pair.change([(Subscribe(TYPE), _address(number)) for number in numbers], "register")
-    if len(pair.second.registry) != size:
-        raise Trouble(f"the second binder knows {len(pair.second.registry)} instances of {size}")
+    if len(pair.second.directory) != size:
+        raise Trouble(f"the second binder knows {len(pair.second.directory)} instances of {size}")
     held = (_resident_bytes() - before) / 2 / size
     pair.look_up("look_up", SAMPLE)
     leaving = min(SAMPLE, size // 4)
@@ -130,7 +130,7 @@ def measure_size(size: int) -> dict[str, float]:
     for start in range(leaving, last, CHUNK):
         numbers = range(start, min(start + CHUNK, last))
         pair.change([(_removal(number), _address(number)) for number in numbers], "remove")
-    if len(pair.first.registry) != size - last or len(pair.second.registry) != size - last:
+    if len(pair.first.directory) != size - last or len(pair.second.directory) != size - last:
         raise Trouble("not all that left are gone")
     figures = {name: sum(took) / len(took) for name, took in pair.took.items()}
     del figures["change"], figures["replicate_change"]

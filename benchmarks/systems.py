@@ -1,4 +1,4 @@
-"""The other systems: how each is started on loopback, and the question nearest to a look-up.
+"""The other systems: how each is started on loopback, and the question nearest to a lookup.
 
 Each has one name with three instances, and runs as its makers would have it on one core.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.arguments import Trouble
 from benchmarks.proc import pin
 from benchmarks.tally import Load
-from prr.cli.ports import free_port
+from prr.demo.ports import free_port
 
 READY_LIMIT = 20.0
 """Seconds for a server to take its first connection: a Java machine on a busy host needs some."""

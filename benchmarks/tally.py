@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from prr.wire.address import Address, Instance, describe_address, type_of
 from prr.wire.codec import encode
+from prr.wire.found import encode_found_instance_run, encode_found_run
 from prr.wire.frames import Lookup, Unknown
-from prr.wire.runs import encode_found_instance_run, encode_found_run
+from prr.wire.instance import Address, Instance, describe_address, type_of
 
 Right = set[tuple[int, bytes]]
 
@@ -33,7 +33,7 @@ TALLY = ("asked", "lost", "unasked", "odd", "elapsed", "asking", "asked_by_first
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to ask whom: look-ups of `types` in turn, or one `question` of another system.
+    """What to ask whom: lookups of `types` in turn, or one `question` of another system.
 
     `instances` may be named, and nobody provides the `denied` types, where the right answer is
     "no". `in_flight` questions at all times, or `rate` questions a second, from so many `sockets`.
@@ -53,7 +53,7 @@ class Load:
     pids: list[int] = field(default_factory=list)  # whose CPU is measured
     core: int | None = None  # where the generator runs
     how: str = "udp"  # or tcp, or h2; flood: over UDP, answered or not
-    question: bytes = b""  # instead of look-ups
+    question: bytes = b""  # instead of lookups
     expected: bytes = b""  # the answer to it has this in it
     hello: bytes = b""  # what a connection has to begin with
     inside: tuple[str, ...] = ()  # a command that enters where the target is, if it has to

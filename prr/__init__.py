@@ -6,7 +6,7 @@ They are loaded when they are asked for: a node, which is to be back at once, ne
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prr.shell.library import (
+    from prr.client.api import (
         Client,
         NoBinderAnswered,
         NoSuchService,
@@ -22,6 +22,6 @@ __all__ = ["Client", "NoBinderAnswered", "NoSuchService", "PrrError", "ServiceDi
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from prr.shell import library
+    from prr.client import api
 
-    return getattr(library, name)
+    return getattr(api, name)

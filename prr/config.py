@@ -14,7 +14,7 @@ DEFAULT_BINDER: HostPort = ("127.0.0.1", 2222)
 
 
 class WireForm(StrEnum):
-    """How a binder answers a look-up: the spec's 7 bytes, or the 8 of the programs of 2016."""
+    """How a binder answers a lookup: the spec's 7 bytes, or the 8 of the programs of 2016."""
 
     SPEC = "spec"
     LAB2016 = "lab2016"
@@ -28,7 +28,7 @@ class Limits:
     """Instances held: about 500 bytes each, so a flood of subscriptions ends at half a GB."""
 
     learned_share: float = 0.94
-    """Share of `instances` that peers' words may fill: a peer gone mad leaves room for those who
+    """Share of `instances` that peers' words may fill: a peer faulty leaves room for those who
     subscribe here."""
 
     removals: int = 1 << 16

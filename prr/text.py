@@ -76,7 +76,7 @@ def parse_type(text: str, names: dict[str, int]) -> int:
 
 
 def parse_wire(text: str) -> WireForm:
-    """The form of a look-up's answer. Raises ValueError."""
+    """The form of a lookup's answer. Raises ValueError."""
     try:
         return WireForm(text)
     except ValueError as error:

@@ -7,11 +7,11 @@ from random import Random
 
 from prr.core.binder import Binder
 from prr.core.effects import Answer, Effect, Event, Outcome, Probe, Report, Send
-from prr.wire.address import Address, Instance, make_instance
 from prr.wire.codec import decode, encode
 from prr.wire.frames import TABLE, Added, Form, Frame, Removed, Role
+from prr.wire.instance import Address, Instance, make_instance
 from prr.wire.trailer import GROUPS, Trailer
-from prr.wire.versions import Version, encode_removals, encode_version, encode_versions
+from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 
 
 def at(type_: int, ip: str, port: int) -> Instance:
@@ -215,7 +215,7 @@ class Net:
 
     def agree(self) -> bool:
         """All of them know the same."""
-        return len({core.registry.table.digest() for core in self.binders.values()}) == 1
+        return len({core.directory.table.digest() for core in self.binders.values()}) == 1
 
     def _later(self, address: Address, letter: tuple[object, ...]) -> None:
         self._order += 1

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import gevent
 
 import prr
-from prr.cli.processes import die_with_parent
+from prr.demo.processes import die_with_parent
 
 ROOT = Path(__file__).parents[1]
 

@@ -69,13 +69,13 @@ class Namespace:
     """A network namespace."""
 
     def __init__(self) -> None:
-        home = _own_namespace()
+        owner = _own_namespace()
         try:
             _checked(_libc.unshare(CLONE_NEWNET))
             self.descriptor = _own_namespace()
-            _checked(_libc.setns(home, CLONE_NEWNET))
+            _checked(_libc.setns(owner, CLONE_NEWNET))
         finally:
-            os.close(home)
+            os.close(owner)
 
     @property
     def path(self) -> str:
@@ -85,15 +85,15 @@ class Namespace:
     @contextmanager
     def entered(self):
         """This thread is in it: so are the sockets that it makes, and the processes it starts."""
-        home = _own_namespace()
+        owner = _own_namespace()
         try:
             _checked(_libc.setns(self.descriptor, CLONE_NEWNET))
             try:
                 yield
             finally:
-                _checked(_libc.setns(home, CLONE_NEWNET))
+                _checked(_libc.setns(owner, CLONE_NEWNET))
         finally:
-            os.close(home)
+            os.close(owner)
 
     def run(self, *command: str, script: str = "") -> str:
         """Run a tool in it, to its end; what it prints."""

@@ -10,8 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from prr.cli.ports import free_port
-from prr.cli.processes import plain_environment
+from prr.demo.ports import free_port
+from prr.demo.processes import plain_environment
 from tests.forks import ROOT, Forked, fork
 
 NODE = (str(ROOT / "node.py"),)

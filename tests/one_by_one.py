@@ -2,7 +2,7 @@
 
 import sys
 
-from prr.shell import mmsg
+from prr.shell.udp import mmsg
 
 mmsg.has_mmsg = lambda: False
 

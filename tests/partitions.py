@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from prr.shell.listing import fetch_list
+from prr.client.control import fetch_list
 from prr.wire.codec import decode, encode
 from prr.wire.frames import ListRequest, Role
 from prr.wire.trailer import PART_BITS, Question, Trailer
@@ -108,7 +108,7 @@ class Parted:
         print("lacking before healing:", self.lacking())
         self.network.heal()
 
-    def watch(self) -> float:
+    def detector(self) -> float:
         """Seconds from now until all are equal and nothing is lacking, for good."""
         began, right_at, worst = time.monotonic(), None, 0
         last = None
@@ -158,7 +158,7 @@ def main() -> None:
                 subprocess.Popen([sys.executable, "-c", BURNER]) for _ in range(options.burners)
             ]
             play.part(options.seconds)
-            play.watch()
+            play.detector()
             for number, node in enumerate(play.nodes, 1):
                 words = ("evicted", "removed", "brake", "late ", "kept", "verified", "adopted")
                 counts = {word: len(node.matching(f" {word}")) for word in words}

@@ -11,8 +11,8 @@ import threading
 import time
 
 from prr import Client, PrrError
-from prr.shell.listing import fetch_list
-from prr.wire.address import make_instance
+from prr.client.control import fetch_list
+from prr.wire.instance import make_instance
 from tests.inside import (
     BINDERS,
     ECHO,
@@ -30,7 +30,7 @@ from tests.inside import (
 
 
 def lookups() -> dict:
-    """3,000 look-ups at 1,000/s over one restart and two kill -9."""
+    """3,000 lookups at 1,000/s over one restart and two kill -9."""
     settle(3)
     pid = main_pid("prr-binder@one")
     restart = subprocess.Popen(["true"])

@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
+from prr import addresses
+from prr.addresses import interfaces, listening_towards, own_ips, resolve_listen
 from prr.cli.reload import NamedPeers, binders_of
 from prr.config import BadInput, ServerConfig
-from prr.shell import addresses
-from prr.shell.addresses import interfaces, listening_towards, own_ips, resolve_listen
 
 OWN = ("10.0.0.1", 2222)
 EVERYWHERE = ("0.0.0.0", 2222)

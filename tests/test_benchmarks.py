@@ -14,9 +14,9 @@ from benchmarks.generate import generate
 from benchmarks.generator import ANSWER_LIMIT, Line
 from benchmarks.tally import Load, Tally, right_answers
 from prr.text import parse_peer
-from prr.wire.address import make_instance
 from prr.wire.codec import decode, encode
 from prr.wire.frames import Role, ServiceList
+from prr.wire.instance import make_instance
 from prr.wire.trailer import Trailer
 from tests.nodes import Peer, wire
 
@@ -27,7 +27,7 @@ ELSEWHERE = ("127.0.0.1", 4343)
 
 
 class FakeBinder:
-    """Lists one instance of type 1, and answers every look-up with `answers` (none: not at all)."""
+    """Lists one instance of type 1, and answers every lookup with `answers` (none: not at all)."""
 
     def __init__(self, *answers):
         self.peer = Peer()

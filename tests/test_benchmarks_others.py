@@ -237,7 +237,7 @@ def test_the_report_tells_what_was_found(tmp_path):
     assert "Not measured: it did not end within 400 s" in text
     assert "| p50 ms | 1.5 | 1.2 |" in text
     assert "| offered times | 5.0 |" in text and "| renewals | 20 |" in text
-    assert "for 2,000 ms a look-up was answered by nobody" in text
+    assert "for 2,000 ms a lookup was answered by nobody" in text
     assert "| register | " not in text and "| register us | 10.0 | 11.0 | 1.1 |" in text
     assert "`python -m it`" in text and "commit abc" in text
     told = readme.read_text()

@@ -6,9 +6,8 @@ import pytest
 
 from prr.core.binder import Binder
 from prr.core.effects import Outcome
-from prr.core.peers import Kind
+from prr.core.replication.peers import Kind
 from prr.core.returning import RETURNING_MAX, Returning
-from prr.wire.address import Instance, address_of
 from prr.wire.frames import (
     Added,
     Alive,
@@ -20,8 +19,9 @@ from prr.wire.frames import (
     Subscribe,
     Subscribed,
 )
+from prr.wire.instance import Instance, address_of
 from prr.wire.trailer import Trailer
-from prr.wire.versions import Version
+from prr.wire.version import Version
 from tests.cores import at, effects_of, probes, run, say, sent
 
 OURS, LAB, LAB_2 = PEERS = (("10.0.0.2", 2222), ("10.0.0.3", 2222), ("10.0.0.4", 2222))
@@ -59,7 +59,7 @@ def left(binder, start=99) -> None:
     binder.handle(Subscribe(7, trailer=Trailer(start=start)), address_of(ONE), 0.0)
     binder.handle(Removed(ONE), address_of(ONE), 1.0)
     answer(binder, ONE, Outcome.REFUSED, 1.0)
-    assert ONE not in binder.registry
+    assert ONE not in binder.directory
 
 
 def evicted(binder) -> None:
@@ -67,13 +67,13 @@ def evicted(binder) -> None:
     binder.handle(Subscribe(7), address_of(ONE), 0.0)
     (probe,) = probes(binder.handle(Complaint(ONE), CLIENT, 1.0))
     answer(binder, ONE, Outcome.REFUSED, 1.0, probe)
-    assert ONE not in binder.registry
+    assert ONE not in binder.directory
 
 
 def answer(binder, instance: Instance, outcome: Outcome, now: float, probe=None) -> list:
     """What comes of a question: all that were put get the same answer."""
     effects = []
-    rows = binder._watch._verifications._rows
+    rows = binder._detector._verifications._rows
     if probe is None:
         probe = _probe_of(binder, instance, rows)
     for moment in (now + 0.01, now + 0.1):
@@ -83,7 +83,7 @@ def answer(binder, instance: Instance, outcome: Outcome, now: float, probe=None)
 
 
 def _probe_of(binder, instance, rows):
-    row, asking = rows[instance], binder._watch._verifications
+    row, asking = rows[instance], binder._detector._verifications
     probe = asking._ask(instance, row.began_at)
     row.asked -= 1
     return probe
@@ -116,7 +116,7 @@ def test_one_of_2016_is_not_told_of_an_adoption():
         done += effects
         for probe in probes(effects):
             done += binder.probed(probe, Outcome.ALIVE, when)
-    assert binder.registry.table.version(ONE).home == binder.identity
+    assert binder.directory.table.version(ONE).owner == binder.identity
     assert told(done, Added) == [OURS]
 
 
@@ -139,7 +139,7 @@ def test_what_is_gone_and_one_of_2016_says_is_there_is_asked_first(gone, word):
     binder = beside()
     gone(binder)
     (probe,) = probes(binder.handle(word, LAB, 5.0))
-    assert ONE not in binder.registry
+    assert ONE not in binder.directory
     assert given_out(binder) == set()
     assert probe.is_answer(Alive())  # it may be a server of 2016 now
     binder.probed(probe, Outcome.ALIVE, 5.1)
@@ -154,7 +154,7 @@ def test_if_it_refuses_it_stays_gone_and_those_of_2016_are_told(gone):
     effects = answer(binder, ONE, Outcome.REFUSED, 5.0, probe)
     assert told(effects, Removed) == [LAB, LAB_2]
     assert given_out(binder) == set()
-    assert ONE not in binder._members.returning
+    assert ONE not in binder._versioned.returning
 
 
 def test_a_server_of_2016_takes_over_the_address_and_type_of_one_of_ours_that_left():
@@ -196,8 +196,8 @@ def test_a_late_copy_of_the_subscription_of_one_that_left_brings_it_back_for_nob
         assert given_out(binder) == {address_of(TWO)}
         effects = answer(binder, ONE, Outcome.REFUSED, now, probe)
         assert told(effects, Removed) == [OURS]  # which may have had it from a comparison
-        assert ONE not in binder.registry
-        assert binder.registry.table.removal(ONE).start  # and so the next copy is asked too
+        assert ONE not in binder.directory
+        assert binder.directory.table.removal(ONE).start  # and so the next copy is asked too
     assert [p for p in probes(effects_of(run(binder, 100.0))) if p.instance == ONE] == []
 
 
@@ -207,9 +207,9 @@ def test_a_late_copy_of_a_renewal_proves_nothing():
     (probe,) = probes(binder.handle(Subscribe(7), address_of(ONE), 5.0))
     late = Subscribe(7, trailer=Trailer(start=99))
     assert sent(binder.handle(late, address_of(ONE), 5.0)) == []
-    assert binder.registry.turns.is_suspect(ONE)
+    assert binder.directory.rotation.is_suspect(ONE)
     answer(binder, ONE, Outcome.REFUSED, 5.0, probe)
-    assert ONE not in binder.registry
+    assert ONE not in binder.directory
 
 
 def test_a_peer_of_ours_hands_out_no_sooner_what_has_not_answered_its_home():
@@ -229,10 +229,10 @@ def test_what_is_at_home_with_another_of_ours_is_asked_when_one_of_2016_says_it_
     binder = beside()
     binder.handle(say(Added, ONE, Version(5, OTHER, 99), OTHER), OURS, 1.0)
     (probe,) = probes(binder.handle(Removed(ONE), LAB, 2.0))
-    assert ONE in binder.registry
+    assert ONE in binder.directory
     effects = binder.probed(probe, Outcome.ALIVE, 2.1)
     assert told(effects, Added) == []
-    assert binder.registry.table.version(ONE).home == OTHER
+    assert binder.directory.table.version(ONE).owner == OTHER
 
 
 def test_claims_are_bounded():
@@ -254,5 +254,5 @@ def test_one_that_subscribes_with_one_of_2016_may_be_the_successor_of_one_of_our
     (probe,) = probes(effects)
     assert probe.is_answer(Alive())
     assert given_out(binder) == {address_of(ONE)}
-    assert binder.registry.table.version(ONE).start == 0
+    assert binder.directory.table.version(ONE).start == 0
     assert probes(binder.handle(ServiceList((ONE,)), LAB, 6.0)) == []

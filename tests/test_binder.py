@@ -10,8 +10,7 @@ from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.effects import SILENT_EVENTS, Event, Outcome, Stop
 from prr.core.lookups import WAITING_MAX
-from prr.core.peers import Kind
-from prr.wire.address import address_of, type_of
+from prr.core.replication.peers import Kind
 from prr.wire.codec import decode, encode
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
@@ -30,8 +29,9 @@ from prr.wire.frames import (
     Subscribed,
     Unknown,
 )
+from prr.wire.instance import address_of, type_of
 from prr.wire.trailer import Trailer
-from prr.wire.versions import LEFT, Version
+from prr.wire.version import LEFT, Version
 from tests.cores import (
     at,
     effects_of,
@@ -86,7 +86,7 @@ def synced(*instances, **options) -> Binder:
 
 
 def answers(binder, type_=7, count=1, source=CLIENT):
-    """What `count` look-ups are answered, each with one frame or with None."""
+    """What `count` lookups are answered, each with one frame or with None."""
     given = []
     for _ in range(count):
         replies = sent(binder.handle(Lookup(type_), source, 0.0))
@@ -109,15 +109,15 @@ def accuse(binder, instance=ONE, source=CLIENT, now=0.0):
 
 def doubts(binder):
     """The instances that are being verified."""
-    return sorted(binder._watch._verifications._rows)
+    return sorted(binder._detector._verifications._rows)
 
 
 def state(binder):
     """All that later answers depend on."""
-    table, turns = binder.registry.table, deepcopy(binder.registry.turns)
+    table, rotation = binder.directory.table, deepcopy(binder.directory.rotation)
     held, _ = table.instances(b"", 10_000)
-    in_turn = {type_: turns.next([type_] * len(held)) for type_ in map(type_of, held)}
-    doubted = [(one, binder._watch._verifications._rows[one].is_over) for one in doubts(binder)]
+    in_turn = {type_: rotation.next([type_] * len(held)) for type_ in map(type_of, held)}
+    doubted = [(one, binder._detector._verifications._rows[one].is_over) for one in doubts(binder)]
     return table.digest(), set(held), in_turn, doubted
 
 
@@ -177,7 +177,7 @@ def test_all_that_peers_answer_is_merged_however_late():
     assert given_out(binder) == set(SERVICES[:2])
     binder.handle(ServiceList((TWO, THREE)), PEER_2, 30.0)
     assert given_out(binder) == set(SERVICES)
-    assert len(binder.registry) == 3
+    assert len(binder.directory) == 3
 
 
 def test_a_peer_whose_name_is_resolved_late_is_asked_then_and_only_once():
@@ -188,7 +188,7 @@ def test_a_peer_whose_name_is_resolved_late_is_asked_then_and_only_once():
     assert given_out(binder) == {SERVICES[0]}
 
 
-# Look-ups and subscriptions
+# Lookups and subscriptions
 
 
 def test_instances_have_their_turn_strictly():
@@ -212,7 +212,7 @@ def test_a_subscription_is_told_to_every_peer_and_then_confirmed():
     told = [(Added(ONE), peer) for peer in PEERS]
     for expected in ([*told, (Subscribed(), SERVICES[0])], [(Subscribed(), SERVICES[0])]):
         assert sent(binder.handle(Subscribe(7), SERVICES[0], 0.0)) == expected
-    assert len(binder.registry) == 1
+    assert len(binder.directory) == 1
     assert given_out(binder) == {SERVICES[0]}
 
 
@@ -222,11 +222,11 @@ def test_a_server_that_asks_what_it_is_subscribes_by_that():
     for _ in range(2):
         confirmed = sent(binder.handle(asks, address_of(ONE), 0.0))
         assert confirmed == [(Subscribed(trailer=Trailer()), address_of(ONE))]
-    assert binder.registry.table.version(ONE).start == 99
+    assert binder.directory.table.version(ONE).start == 99
     for trailer in (None, Trailer(nonce=1, types=b"\7", start=99), Trailer(types=b"\7")):
         assert sent(binder.handle(Alive(trailer=trailer), address_of(TWO), 0.0)) == []
     assert sent(binder.handle(asks, ("10.0.1.9", 0), 0.0)) == []
-    assert len(binder.registry) == 1
+    assert len(binder.directory) == 1
 
 
 def test_one_address_may_give_several_types():
@@ -234,13 +234,13 @@ def test_one_address_may_give_several_types():
     for type_ in (0, 7, 200, 255):
         assert (Subscribed(), SERVICES[0]) in sent(binder.handle(Subscribe(type_), SERVICES[0], 0))
         assert answers(binder, type_=type_) == [Found(SERVICES[0])]
-    assert len(binder.registry) == 4
+    assert len(binder.directory) == 4
 
 
 def test_nobody_subscribes_from_port_0():
     binder = synced()
     assert events(binder.handle(Subscribe(7), ("10.0.1.1", 0), 0.0)) == [Event.OUT_OF_PLACE]
-    assert len(binder.registry) == 0
+    assert len(binder.directory) == 0
 
 
 def test_a_full_binder_confirms_no_new_subscription_tells_nobody_and_says_so():
@@ -251,7 +251,7 @@ def test_a_full_binder_confirms_no_new_subscription_tells_nobody_and_says_so():
     assert (sent(effects), events(effects)) == ([], [Event.REFUSED])
     for word in (Added(THREE), say(Added, THREE, Version(9, 9, 0))):
         binder.handle(word, PEER, 0.0)
-        assert THREE not in binder.registry
+        assert THREE not in binder.directory
     assert sent(binder.handle(Subscribe(7), SERVICES[0], 0.0)) == [(Subscribed(), SERVICES[0])]
     (probe,) = probes(binder.handle(Removed(TWO), PEER, 0.0))
     binder.probed(probe, Outcome.REFUSED, 0.0)
@@ -304,7 +304,7 @@ def test_two_refusals_evict_it_and_every_peer_is_told():
     assert given_out(binder) == set(SERVICES[1:])
     for late in (first, second):
         assert binder.probed(late, Outcome.ALIVE, 0.2) == []
-    assert ONE not in binder.registry
+    assert ONE not in binder.directory
 
 
 def test_three_silences_evict_it_after_about_a_second_and_every_peer_is_told():
@@ -364,7 +364,7 @@ def test_an_instance_that_a_peer_says_is_gone_meanwhile_stays_gone_unless_it_ans
         assert sent(binder.handle(Removed(ONE), PEER, 0.1)) == []
         assert given_out(binder) == set(SERVICES[1:])
         binder.probed(probe, outcome, 0.15)
-        assert (ONE in binder.registry) is is_back
+        assert (ONE in binder.directory) is is_back
 
 
 # What peers and leaving servers say
@@ -406,8 +406,8 @@ def test_a_leave_of_what_never_was_leaves_nothing_but_its_acknowledgement():
         source = ("10.0.9.1", port)
         effects = binder.handle(Removed(at(7, *source)), source, 0.0)
         assert (sent(effects), events(effects)) == ([(Removed(at(7, *source)), source)], [])
-        assert binder.registry.latest(at(7, *source)) is None
-    assert binder.registry.table.removal(ONE).start == LEFT
+        assert binder.directory.latest(at(7, *source)) is None
+    assert binder.directory.table.removal(ONE).start == LEFT
 
 
 def test_a_binder_that_has_not_heard_its_peers_does_not_acknowledge_a_leave_of_what_it_lacks():
@@ -539,7 +539,7 @@ def test_a_stranger_gets_one_datagram_of_8_bytes_at_most_and_nobody_else_hears_o
         assert {to for _, to in sent(effects)} <= {source, *PEERS}
         ticked = binder.tick(now)
         assert {to for _, to in sent(ticked)} <= set(PEERS)
-        known = (binder.registry.latest(probe.instance) for probe in probes(effects + ticked))
+        known = (binder.directory.latest(probe.instance) for probe in probes(effects + ticked))
         assert all(known)
 
 
@@ -572,7 +572,7 @@ def test_a_peer_that_is_removed_is_a_stranger_and_is_asked_nothing_more():
     binder.remove_peer(PEER)
     binder.remove_peer(PEER)
     assert PEER not in binder.peers
-    assert len(binder.registry) == len(HELD)
+    assert len(binder.directory) == len(HELD)
     assert events(binder.handle(ServiceList((FOREIGN,)), PEER, 1.0)) == [Event.OUT_OF_PLACE]
     told = {to for _, to in sent(binder.handle(Subscribe(9), SERVICES[0], 1.0))}
     assert told == {PEER_2, SERVICES[0]}

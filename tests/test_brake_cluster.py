@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from prr.core.binder import LEASE
-from prr.core.brake import SHARE_CONFIRMED, WINDOW, Brake
 from prr.core.effects import Event, Report
+from prr.core.liveness.eviction_limiter import SHARE_CONFIRMED, WINDOW, EvictionLimiter
 from tests.cores import at
 from tests.sim import adapter
 from tests.sim.cluster import Cluster
 from tests.sim.faults import CALM, options_for
 from tests.sim.trace import Trace
-from tests.test_watch import A, cluster, knowing, subscribe
+from tests.test_detector import A, cluster, knowing, subscribe
 
 pytestmark = pytest.mark.elsewhere
 
@@ -97,7 +97,9 @@ def test_half_of_what_is_stopped_at_once_may_go_in_the_simulator_too():
 
 
 def test_a_cluster_whose_binders_count_their_own_only_is_noticed(monkeypatch):
-    monkeypatch.setattr(Brake, "gone", lambda self, now: None)
-    count = Brake._count
-    monkeypatch.setattr(Brake, "_count", lambda self, counts, now: count(self, self._own, now))
+    monkeypatch.setattr(EvictionLimiter, "gone", lambda self, now: None)
+    count = EvictionLimiter._count
+    monkeypatch.setattr(
+        EvictionLimiter, "_count", lambda self, counts, now: count(self, self._own, now)
+    )
     assert frozen_and_gone() > 60 * SHARE_CONFIRMED + 3

@@ -9,16 +9,16 @@ import pytest
 
 from prr.config import WireForm
 from prr.core.binder import Binder
+from prr.core.directory.rotation import NOBODY
 from prr.core.effects import Answer
-from prr.core.turns import NOBODY
-from prr.shell.crew import Crew
-from prr.shell.datagrams import Datagrams
-from prr.shell.headers import BURST_MAX
-from prr.shell.mmsg import RECEIVE_BYTES, Burst, OneByOne
 from prr.shell.node import Node
-from prr.shell.reader import Reader
-from prr.wire.address import address_of, make_instance
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.udp.headers import BURST_MAX
+from prr.shell.udp.mmsg import RECEIVE_BYTES, Burst, OneByOne
+from prr.shell.udp.reader import Reader
+from prr.shell.worker_pool import WorkerPool
 from prr.wire.codec import encode
+from prr.wire.found import AnswerRun, encode_found_instance_run, encode_found_run
 from prr.wire.frames import (
     Added,
     Found,
@@ -29,7 +29,7 @@ from prr.wire.frames import (
     Subscribe,
     Unknown,
 )
-from prr.wire.runs import AnswerRun, encode_found_instance_run, encode_found_run
+from prr.wire.instance import address_of, make_instance
 from tests.cores import random_instance
 
 PEER = ("127.0.0.1", 9)
@@ -50,7 +50,7 @@ def received(request):
 
 
 def take(burst):
-    """Everything that is there: the runs of look-ups, and each datagram with its sender."""
+    """Everything that is there: the runs of lookups, and each datagram with its sender."""
     runs, datagrams = [], []
     while count := burst.receive():
         runs.append([burst.types_asked(at) for at in range(count)])
@@ -78,7 +78,7 @@ def test_each_datagram_comes_whole_with_its_sender_and_the_runs_are_right(receiv
     for _ in range(rng.randrange(1, 2 * BURST_MAX)):
         sender = rng.choice(senders)
         lengths = (0, 1, 2, 3, 258, 514, 1400, RECEIVE_BYTES)
-        data = b"\x02" + rng.randbytes(1)  # a look-up, or what differs from one in one respect
+        data = b"\x02" + rng.randbytes(1)  # a lookup, or what differs from one in one respect
         if rng.random() < 0.3:
             data = bytes([rng.choice((2, 5))]) + rng.randbytes(rng.choice(lengths))
         sender.send(data := data[:RECEIVE_BYTES])
@@ -238,11 +238,11 @@ def test_who_waits_to_send_holds_up_nobody_and_keeps_its_own_answers(room, error
     assert [target[1] for _, target in answers] == [101 + at for at in range(room, 4)]
     ports = [data[5] for data, _ in answers]
     assert ports == list(range(room, 4))  # in turn, each what was decided for it
-    node._alarm.close()  # what this node would report later is no other test's
+    node._timer.close()  # what this node would report later is no other test's
 
 
 def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
-    served, gate, crew = [], gevent.event.Event(), Crew()
+    served, gate, workers = [], gevent.event.Event(), WorkerPool()
 
     class Three:
         burst = None
@@ -265,7 +265,7 @@ def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
             gate.wait()
         served.append((at, id(gevent.getcurrent())))
 
-    reader = Reader(Three(), crew, serve)
+    reader = Reader(Three(), workers, serve)
     reader.start()
     for _ in range(5):
         gevent.sleep(0)

@@ -9,9 +9,9 @@ import pytest
 from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.effects import Answer, Probe, Send
-from prr.wire.address import address_of, make_instance
 from prr.wire.codec import decode, encode
 from prr.wire.frames import ListRequest, Role, ServiceList, Subscribe, Verify
+from prr.wire.instance import address_of, make_instance
 from prr.wire.trailer import Trailer
 from tests.cores import sent
 
@@ -90,7 +90,7 @@ def test_a_binder_that_receives_what_theirs_did_sends_what_theirs_did(name, peer
             source = address(datagram, "source")
             outbox.put(binder.handle(frame, source, now))
             if isinstance(frame, Subscribe):  # theirs asks nobody who has just subscribed
-                binder._watch._newcomers.answered(make_instance(frame.type, source), now)
+                binder._detector._newcomers.answered(make_instance(frame.type, source), now)
     assert outbox.hellos <= 1
     theirs = [one for one in DATAGRAMS if one["source"].startswith(name)]
     theirs = [(address(one, "target"), payload(one)) for one in theirs]

@@ -9,11 +9,11 @@ from typing import ClassVar, get_args
 import pytest
 
 from prr.config import Limits
-from prr.core import client, deadlines, ring
+from prr.core import client, deadlines
 from prr.core.binder import Binder
+from prr.core.directory import ring
 from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop
 from prr.core.server import Server
-from prr.wire.address import address_of, type_of
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import (
@@ -30,8 +30,9 @@ from prr.wire.frames import (
     Subscribe,
     Unknown,
 )
+from prr.wire.instance import address_of, type_of
 from prr.wire.trailer import Trailer
-from prr.wire.versions import encode_removals, encode_version, encode_versions
+from prr.wire.version import encode_removals, encode_version, encode_versions
 from tests.cores import at, forms_for, random_frame, random_version, sent
 
 pytestmark = pytest.mark.elsewhere
@@ -201,40 +202,42 @@ class BinderUnderFire(Target):
         del self._questions[:-20]
 
     def more(self) -> list[bytes]:
-        held, _ = self._core.registry.table.instances(b"", 10 * INSTANCES_MAX)
+        held, _ = self._core.directory.table.instances(b"", 10 * INSTANCES_MAX)
         strange = [encode(Removed(one)) for one in held if one not in POOL]
         opinions = [encode(Alive()), encode(Unknown())] * 20
         return strange + [encode(Complaint(one)) for one in held] + opinions + self._told
 
     def check(self) -> None:
-        core, registry = self._core, self._core.registry
-        held, cursor = registry.table.instances(b"", 10 * INSTANCES_MAX)
-        assert len(held) == len(registry) <= INSTANCES_MAX
+        core, directory = self._core, self._core.directory
+        held, cursor = directory.table.instances(b"", 10 * INSTANCES_MAX)
+        assert len(held) == len(directory) <= INSTANCES_MAX
         assert cursor is None
-        check_turns(registry.turns, held)
-        assert sum(map(len, registry.table._removed)) <= len(registry.table._removals)
-        assert len(registry.table._removals) <= REMOVALS_MAX
-        assert 0 <= core._members.counter < 2**64
-        watch = core._watch
-        rows = watch._verifications._rows
+        check_turns(directory.rotation, held)
+        assert sum(map(len, directory.table._removed)) <= len(directory.table._removals)
+        assert len(directory.table._removals) <= REMOVALS_MAX
+        assert 0 <= core._versioned.counter < 2**64
+        detector = core._detector
+        rows = detector._verifications._rows
         assert len(rows) <= VERIFICATIONS_MAX
         known = INSTANCES_MAX + REMOVALS_MAX + VERIFICATIONS_MAX
-        assert len(watch._leases) <= known
-        assert all(peer in PEERS for askers in watch._witness._askers.values() for peer in askers)
-        assert len(watch._witness._askers) <= known
-        assert len(watch._verdicts._brake._held) <= INSTANCES_MAX
-        gossip = core._replication._gossip
-        assert set(gossip._rounds) <= set(PEERS)
-        assert all(len(talk.open) <= 65 for talk in gossip._rounds.values())
-        assert len(watch._verifications._deadlines._heap) <= limit_of_heap(VERIFICATIONS_MAX)
-        assert len(watch._leases._heap) <= limit_of_heap(known)
-        assert len(gossip._deadlines._heap) <= limit_of_heap(65 * len(PEERS))
+        assert len(detector._leases) <= known
+        assert all(
+            peer in PEERS for askers in detector._opinions._askers.values() for peer in askers
+        )
+        assert len(detector._opinions._askers) <= known
+        assert len(detector._verdicts._limiter._held) <= INSTANCES_MAX
+        anti_entropy = core._sync._anti_entropy
+        assert set(anti_entropy._rounds) <= set(PEERS)
+        assert all(len(talk.open) <= 65 for talk in anti_entropy._rounds.values())
+        assert len(detector._verifications._deadlines._heap) <= limit_of_heap(VERIFICATIONS_MAX)
+        assert len(detector._leases._heap) <= limit_of_heap(known)
+        assert len(anti_entropy._deadlines._heap) <= limit_of_heap(65 * len(PEERS))
 
 
-def check_turns(turns, held) -> None:
+def check_turns(rotation, held) -> None:
     """Everybody has one turn, and the rings are not much longer than that."""
-    assert turns._suspects <= set(held)
-    rings = [*turns._in_turn.values(), *turns._suspect_turns.values()]
+    assert rotation._suspects <= set(held)
+    rings = [*rotation._in_turn.values(), *rotation._suspect_turns.values()]
     assert sum(map(len, rings)) == len(held)
     for one in rings:
         assert len(one._queue) <= 2 * len(one) + ring._GONE_MIN

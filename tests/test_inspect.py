@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from prr.cli import inspect
-from prr.shell import listing
+from prr.client import control as listing
 from tests.nodes import ROOT, eventually, run, wire
 
 SOON = {f"{listing.__name__}.PAGE_LIMIT": 0.3, f"{inspect.__name__}.AGAIN": 0.1}

@@ -2,8 +2,8 @@
 
 from prr.core.effects import Report
 from prr.core.health import degraded
-from prr.core.liveness import GRAIN, LATE, Liveness, isolation
-from prr.core.peers import GONE_AFTER, SILENT_AFTER, Kind, Peers, State
+from prr.core.replication.peer_liveness import GRAIN, LATE, Liveness, isolation
+from prr.core.replication.peers import GONE_AFTER, SILENT_AFTER, Kind, Peers, State
 from tests.cores import effects_of, run
 
 A, B, C = ((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
@@ -141,8 +141,8 @@ def test_a_binder_is_well_only_if_nothing_is_wrong():
         "the disk fails (disk full): nobody is confirmed",
         "the state on disk was damaged: 1 entry is damaged",
     ]
-    brake = {"since_s": 4.0, "evicted": 100, "of": 200, "limit": 100, "held_back": 50}
-    (reason, *_) = degraded(well | {"brake": brake, "synced": False})
+    eviction_limiter = {"since_s": 4.0, "evicted": 100, "of": 200, "limit": 100, "held_back": 50}
+    (reason, *_) = degraded(well | {"brake": eviction_limiter, "synced": False})
     assert reason == (
         "eviction brake on for 4 s: 50 silent instances kept, 100 of 200 evicted (limit 100)"
     )

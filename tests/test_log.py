@@ -8,8 +8,8 @@ import time
 import gevent
 import pytest
 
-from prr.shell.log import GATHER, LossyHandler, iso_time
-from prr.shell.throttle import BURST, PAUSE, Throttle
+from prr.shell.log.handler import GATHER, LossyHandler, iso_time
+from prr.shell.log.throttle import BURST, PAUSE, Throttle
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def answer(host, binder, question=LOOKUP):
 
 
 def found(address):
-    """The answer to a look-up."""
+    """The answer to a lookup."""
     return b"\x03" + wire(0, address)[1:]
 
 

@@ -15,10 +15,10 @@ from functools import partial
 
 import pytest
 
-from prr.shell.listing import fetch_list
-from prr.wire.address import address_of, make_instance
+from prr.client.control import fetch_list
 from prr.wire.codec import decode, encode
 from prr.wire.frames import Alive, Removed, Role, Subscribe
+from prr.wire.instance import address_of, make_instance
 from prr.wire.trailer import Trailer
 from tests.netns import Network, why_not
 from tests.nodes import eventually
@@ -430,7 +430,7 @@ PARTED = 20  # seconds
 
 
 def live_apart(play, kind, sides, crowds):
-    """Subscriptions, withdrawals, deaths and look-ups on both sides; who is alive at the end."""
+    """Subscriptions, withdrawals, deaths and lookups on both sides; who is alive at the end."""
     alive = [[], []]
     askers = [play.askers[0], play.askers[-1]]
     began = time.monotonic()
@@ -536,7 +536,7 @@ def test_a_binder_that_starts_again_has_them_all_soon_and_says_nothing_false(
     false = said.count(b"\x04")
     print(f"\n{services} filled in {filling:.1f} s; delay {delay}: synced {synced:.2f} s after")
     print(f"  the first line, {missing} missing, complete {late:.2f} s later; {len(said)} of")
-    print(f"  {len(answers)} look-ups of rare types answered, {false} falsely;", *why)
+    print(f"  {len(answers)} lookups of rare types answered, {false} falsely;", *why)
     assert not false
     assert synced + late < limit
 

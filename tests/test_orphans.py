@@ -1,4 +1,4 @@
-"""What a peer made up and then was gone: how fast it is cleared, and what look-ups feel of it."""
+"""What a peer made up and then was gone: how fast it is cleared, and what lookups feel of it."""
 
 import re
 import socket
@@ -10,31 +10,31 @@ from random import Random
 import pytest
 
 from prr.core.binder import Binder
-from prr.wire.address import make_instance
 from prr.wire.codec import encode
 from prr.wire.frames import Added, Lookup
-from prr.wire.versions import Version
+from prr.wire.instance import make_instance
+from prr.wire.version import Version
 from tests.cores import Net, say
 from tests.nodes import Cluster
 
 A, B = ("10.0.0.1", 2222), ("10.0.0.2", 2222)
 GONE = ("10.0.0.9", 2222)
-HOME = 9
+OWNER = 9
 LEASE = 5.0
 
 
 def made_up(count, ips="10.9"):
     """What was never there, at ports where nobody listens, and the peer's words."""
     fakes = [make_instance(7, (f"{ips}.{n // 250}.1", 20_000 + n % 250)) for n in range(count)]
-    words = [say(Added, one, Version(n, HOME, 0), binder=HOME) for n, one in enumerate(fakes)]
+    words = [say(Added, one, Version(n, OWNER, 0), binder=OWNER) for n, one in enumerate(fakes)]
     return fakes, words
 
 
 def cleared_at(net, core, share):
     """When so much is left of what a binder holds."""
     until = net.now + 60.0
-    held = len(core.registry)
-    while len(core.registry) > share * held and net.now < until:
+    held = len(core.directory)
+    while len(core.directory) > share * held and net.now < until:
         net.run(net.now + 0.05)
     return net.now
 
@@ -54,7 +54,7 @@ def test_thousands_a_second_are_cleared_when_their_home_is_gone(binders):
     for word in words:
         net.say(A, word, GONE)
     core = net.binders[A]
-    assert len(core.registry) == 4000
+    assert len(core.directory) == 4000
     began_at = cleared_at(net, core, 0.95)
     ended_at = cleared_at(net, core, 0.05)
     assert 0.85 * 4000 / (ended_at - began_at) > 2000
@@ -62,7 +62,7 @@ def test_thousands_a_second_are_cleared_when_their_home_is_gone(binders):
 
 @pytest.mark.slow
 def test_fifteen_thousand_are_cleared_in_seconds_by_a_real_binder(capsys):
-    """Beside 400 look-ups a second for what nobody gives; it writes the rate, and their p99."""
+    """Beside 400 lookups a second for what nobody gives; it writes the rate, and their p99."""
     cluster = Cluster()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))
@@ -86,7 +86,7 @@ def test_fifteen_thousand_are_cleared_in_seconds_by_a_real_binder(capsys):
 
 
 def latencies(binder, seconds, until=0):
-    """The p99 in ms of look-ups for so long, or until so many are left; those gone a second."""
+    """The p99 in ms of lookups for so long, or until so many are left; those gone a second."""
     times, began_at, before = [], time.monotonic(), held(binder)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect(binder.address)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prr.core.peers import HELLO_PAUSE, PEERS_MAX, SILENT_AFTER, Kind, Peers
+from prr.core.replication.peers import HELLO_PAUSE, PEERS_MAX, SILENT_AFTER, Kind, Peers
 
 ADDRESSES = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
 
@@ -34,9 +34,9 @@ def test_no_more_than_the_limit_can_be_added():
 
 def test_those_of_ours_have_their_turn_one_after_another_and_nobody_else():
     peers = made(Kind.OURS, Kind.LAB, Kind.OURS)
-    turns = [peers.next(0.0).address for _ in range(4)]
-    assert turns[:2] == turns[2:]
-    assert set(turns) == {ADDRESSES[0], ADDRESSES[2]}
+    rotation = [peers.next(0.0).address for _ in range(4)]
+    assert rotation[:2] == rotation[2:]
+    assert set(rotation) == {ADDRESSES[0], ADDRESSES[2]}
 
 
 def test_one_that_answered_bare_has_its_turn_after_a_pause():

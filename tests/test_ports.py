@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from prr.cli import ports
-from prr.cli.ports import BELOW, BLOCK, LOWEST, free_port
+from prr.demo import ports
+from prr.demo.ports import BELOW, BLOCK, LOWEST, free_port
 from tests.nodes import ROOT
 
 CHOOSE = """
 import json, sys
-from prr.cli.ports import free_port
+from prr.demo.ports import free_port
 print(json.dumps([free_port() for _ in range(120)]), flush=True)
 sys.stdin.read()
 """

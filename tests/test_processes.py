@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from prr.cli.ports import free_port
 from prr.core.client import BINDER_LIMIT
+from prr.demo.ports import free_port
 from tests.nodes import NODE, Node, binder_arguments, eventually, run, wire
 
 LOOKUP_2 = b"\x02\x02"
@@ -30,7 +30,7 @@ def known(binder: Node) -> list[str]:
 
 
 def found(address: tuple[str, int]) -> bytes:
-    """The spec's answer to a look-up."""
+    """The spec's answer to a lookup."""
     return b"\x03" + wire(0, address)[1:]
 
 
@@ -138,8 +138,8 @@ def test_row_8_services_of_one_type_are_handed_out_in_turn_exactly(cluster, peer
     for service in services:
         assert service.ask(b"\x05\x02", binder.address) == b"\x06"
         assert service.ask(b"\x05\x02", binder.address) == b"\x06"  # twice is one entry
-    turns = [client.ask(LOOKUP_2, binder.address) for _ in range(20)]
-    assert turns == [found(service.address) for service in services] * 4
+    rotation = [client.ask(LOOKUP_2, binder.address) for _ in range(20)]
+    assert rotation == [found(service.address) for service in services] * 4
 
 
 def test_row_9_two_reports_of_one_dead_service_make_one_verification(cluster, peers):

@@ -6,12 +6,12 @@ import pytest
 
 from prr.core.binder import Binder
 from prr.core.effects import Event, Persist, Report
-from prr.core.peers import Kind
+from prr.core.replication.peers import Kind
 from prr.core.restoring import row_of
-from prr.wire.address import describe
 from prr.wire.frames import Added, Found, Lookup, ServiceList, Subscribe, Subscribed, Unknown
+from prr.wire.instance import describe
 from prr.wire.trailer import Trailer
-from prr.wire.versions import Version, encode_version, encode_versions
+from prr.wire.version import Version, encode_version, encode_versions
 from tests.cores import Net, at, events, run, sent
 
 HERE, ELSEWHERE = "10.0.0.1", "10.0.0.2"
@@ -57,7 +57,7 @@ def test_a_binder_that_other_hosts_ask_refuses_a_server_on_loopback_and_says_why
     effects = core.handle(Subscribe(7), SERVER, 1.0)
     assert sent(effects) == []
     assert "a loopback address means nothing to other hosts" in said(effects)[0]
-    assert ON_LOOPBACK not in core.registry
+    assert ON_LOOPBACK not in core.directory
 
 
 @pytest.mark.parametrize(("own_ips", "peers"), NARROW)
@@ -93,10 +93,10 @@ WORDS = (a_list_of_2016, a_page, an_addition, an_addition_of_2016)
 @pytest.mark.parametrize(("own_ips", "peers"), [one for one in WIDE if one.values[1]])
 def test_a_peer_s_word_of_a_loopback_address_is_counted_and_not_taken(own_ips, peers, word):
     core = binder(own_ips, *peers)
-    before = core.registry.table.digest()
+    before = core.directory.table.digest()
     effects = core.handle(word(), peers[0], 1.0)
     assert events(effects).count(Event.EXCLUDED) == 1
-    assert core.registry.table.digest() == before
+    assert core.directory.table.digest() == before
     assert sent(core.handle(Lookup(7), CLIENT, 1.0)) == [(Unknown(), CLIENT)]
 
 
@@ -105,7 +105,7 @@ def test_a_peer_s_word_of_a_loopback_address_is_counted_and_not_taken(own_ips, p
 def test_on_one_host_it_is_taken(own_ips, peers, word):
     core = binder(own_ips, *peers)
     core.handle(word(), peers[0], 1.0)
-    assert ON_LOOPBACK in core.registry
+    assert ON_LOOPBACK in core.directory
 
 
 def test_one_that_gets_its_first_peer_elsewhere_takes_out_what_it_has_on_loopback():
@@ -117,7 +117,7 @@ def test_one_that_gets_its_first_peer_elsewhere_takes_out_what_it_has_on_loopbac
     assert sent(core.handle(Lookup(7), CLIENT, 2.0)) == [(Found((HERE, 4000)), CLIENT)]
     assert sent(core.handle(Lookup(7), CLIENT, 2.0)) == [(Found((HERE, 4000)), CLIENT)]
     run(core, until=100.0)
-    assert ON_LOOPBACK not in core.registry
+    assert ON_LOOPBACK not in core.directory
 
 
 def test_a_binder_that_forgets_its_last_peer_elsewhere_takes_it_again():
@@ -130,8 +130,8 @@ def test_what_was_kept_of_loopback_is_not_given_back_where_others_may_be_told():
     core = Binder(frozenset({HERE}), (REMOTE,), 1, Random(1), keeps=True)
     rows = [row_of(one, (Version(3, 1, 9), True)) for one in (ON_LOOPBACK, at(7, HERE, 4000))]
     assert core.restoring(4).take(rows, 0.0) == 0
-    assert ON_LOOPBACK not in core.registry
-    assert len(core.registry) == 1
+    assert ON_LOOPBACK not in core.directory
+    assert len(core.directory) == 1
     (kept,) = [effect for effect in core.start(0.0) if isinstance(effect, Persist)]
     assert [(describe(one), word[1]) for one, word in kept.words.items()] == [
         ("type 7 at 127.0.0.1:4000", False)
@@ -156,6 +156,6 @@ def test_binders_of_two_hosts_stay_equal_and_quiet_while_servers_on_loopback_kee
             net.say(binder_there, Subscribe(7, trailer=Trailer(start=9)), SERVER)
     net.run(40.0)
     assert net.agree()
-    assert all(len(core.registry) == 1 for core in net.binders.values())
+    assert all(len(core.directory) == 1 for core in net.binders.values())
     # At rest: a question and an answer of digests each second and binder, and nothing else.
     assert len(net.sent(30.0)) <= 2 * 2 * 11

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prr.cli.ports import free_port
+from prr.demo.ports import free_port
 from tests.nodes import Peer
 
 CAPTURE = json.loads((Path(__file__).parent / "lab2016" / "capture.json").read_text())

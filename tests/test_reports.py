@@ -7,11 +7,11 @@ import gevent
 import pytest
 
 from prr.core.effects import Event, Report
-from prr.shell import reports, roll
-from prr.shell.log import LINE_BYTES_MAX, LossyHandler
-from prr.shell.reports import LINES_MAX, ReportLog
-from prr.shell.throttle import BURST, PAUSE
-from prr.wire.address import address_of, describe, describe_address, make_instance
+from prr.shell.log import reports, roll
+from prr.shell.log.handler import LINE_BYTES_MAX, LossyHandler
+from prr.shell.log.reports import LINES_MAX, ReportLog
+from prr.shell.log.throttle import BURST, PAUSE
+from prr.wire.instance import address_of, describe, describe_address, make_instance
 
 
 class Listener(logging.Handler):

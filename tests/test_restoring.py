@@ -2,14 +2,14 @@
 
 from random import Random
 
-from prr.core.backlog import ASKED_MAX, PAUSE, UNDER_WAY_MAX
 from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome
 from prr.core.health import degraded
+from prr.core.liveness.recheck_queue import ASKED_MAX, PAUSE, UNDER_WAY_MAX
 from prr.core.restoring import row_of
-from prr.wire.address import Instance, address_of
 from prr.wire.frames import Added, Subscribe
-from prr.wire.versions import Version
+from prr.wire.instance import Instance, address_of
+from prr.wire.version import Version
 from tests.cores import Net, at, effects_of, events, probes, run, say
 
 OWN, OTHER = 77, 88
@@ -17,10 +17,10 @@ BINDER, PEER = ("10.0.0.1", 2222), ("10.0.0.2", 2222)
 TWO = [at(2, "10.0.1.1", number) for number in range(1, 9)]
 
 
-def restored(instances, home=OWN, peers=()):
+def restored(instances, owner=OWN, peers=()):
     """A binder that was given these back, and has started."""
     binder = Binder(frozenset(), peers, OWN, Random(1), keeps=True)
-    rows = [row_of(instance, (Version(9, home, 5), True)) for instance in instances]
+    rows = [row_of(instance, (Version(9, owner, 5), True)) for instance in instances]
     assert binder.restoring(40).take(rows, 0.0) == 0
     binder.start(0.0)
     return binder
@@ -28,7 +28,7 @@ def restored(instances, home=OWN, peers=()):
 
 def found(binder, count=100) -> set[Instance]:
     """Which servers of type 2 are handed out."""
-    return set(binder.registry.turns.next(bytes([2]) * count))
+    return set(binder.directory.rotation.next(bytes([2]) * count))
 
 
 def test_those_heard_since_have_their_turn_first_and_where_none_was_all_have():
@@ -44,15 +44,15 @@ def test_those_heard_since_have_their_turn_first_and_where_none_was_all_have():
 
 def test_one_that_was_not_heard_comes_before_a_suspect():
     binder = restored(TWO[:2])
-    binder.registry.turns.suspect(TWO[0])
+    binder.directory.rotation.suspect(TWO[0])
     assert found(binder) == {TWO[1]}
-    binder.registry.turns.remove(TWO[1])
+    binder.directory.rotation.remove(TWO[1])
     assert found(binder) == {TWO[0]}
 
 
 def test_what_an_old_copy_brought_back_is_gone_as_soon_as_it_was_asked():
-    for home in (OWN, OTHER):
-        net = Net({BINDER: restored(TWO, home)})
+    for owner in (OWN, OTHER):
+        net = Net({BINDER: restored(TWO, owner)})
         net.alive, net.refusing = set(TWO[:4]), set(TWO[4:])
         net.run(0.5)
         assert len(net.reports(Event.EVICTED)) == 4
@@ -78,7 +78,7 @@ def test_many_are_asked_at_a_pace_that_leaves_room_for_others():
         asked.append(len(probes(binder.tick(look * PAUSE))))
     first = [ASKED_MAX] * (UNDER_WAY_MAX // ASKED_MAX)
     assert asked[: len(first)] == first
-    assert len(binder._watch.under_way()) <= UNDER_WAY_MAX
+    assert len(binder._detector.under_way()) <= UNDER_WAY_MAX
 
 
 def test_a_restart_of_all_is_quiet():

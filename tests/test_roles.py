@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from prr.cli.ports import free_port
-from prr.shell.listing import fetch_list
+from prr.client.control import fetch_list
+from prr.demo.ports import free_port
 
 
 def own_ip() -> str:

@@ -19,7 +19,7 @@ from prr.wire.frames import (
     Verify,
 )
 from prr.wire.trailer import Trailer
-from prr.wire.versions import START_MAX
+from prr.wire.version import START_MAX
 from tests.cores import at, effects_of, events, forms_for, random_frame, run, sent
 
 BINDERS = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))

@@ -11,17 +11,21 @@ from random import Random
 
 import pytest
 
-from prr.core import binder, brake, liveness, replication, verdicts, verification, watch
+from prr.core import binder
+from prr.core.directory.rotation import Rotation
 from prr.core.effects import Answer, Outcome
-from prr.core.gossip import Gossip
-from prr.core.liveness import Liveness
-from prr.core.members import Members, News
-from prr.core.newcomers import Newcomers
-from prr.core.peers import Peers
+from prr.core.liveness import detector, eviction_limiter, verdicts
+from prr.core.liveness import probes as verification
+from prr.core.liveness.detector import Detector
+from prr.core.liveness.newcomers import Newcomers
+from prr.core.liveness.probes import Verifications
+from prr.core.replication import peer_liveness as liveness
+from prr.core.replication import sync as replication
+from prr.core.replication.anti_entropy import AntiEntropy
+from prr.core.replication.peer_liveness import Liveness
+from prr.core.replication.peers import Peers
+from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.core.subscriptions import Subscriptions
-from prr.core.turns import Turns
-from prr.core.verification import Verifications
-from prr.core.watch import Watch
 from prr.wire import fields
 from prr.wire.codec import encode
 from prr.wire.frames import (
@@ -113,7 +117,7 @@ FEW = 2500
 
 
 def one_refusal_evicts(patch):
-    patch.setattr(watch, "REFUSALS", 1)
+    patch.setattr(detector, "REFUSALS", 1)
 
 
 def answers_are_not_heard(patch):
@@ -139,11 +143,11 @@ def denies_before_it_has_heard(patch):
 
 
 def suspects_are_never_handed_out(patch):
-    patch.setattr(Turns, "_turning", lambda self, type_: self._in_turn.get(type_) or None)
+    patch.setattr(Rotation, "_turning", lambda self, type_: self._in_turn.get(type_) or None)
 
 
 def what_lies_ready_is_not_taken_back(patch):
-    patch.setattr(Turns, "_take_back", lambda self, type_: None)
+    patch.setattr(Rotation, "_take_back", lambda self, type_: None)
 
 
 def leaves_are_acknowledged_only(patch):
@@ -157,8 +161,8 @@ def strangers_are_believed(patch):
     handle = binder.Binder.handle
 
     def believe(self, frame, source, now):
-        if isinstance(frame, Added) and frame.instance not in self.registry:
-            self._members.add(frame.instance, 0)
+        if isinstance(frame, Added) and frame.instance not in self.directory:
+            self._versioned.add(frame.instance, 0)
         return handle(self, frame, source, now)
 
     patch.setattr(binder.Binder, "handle", believe)
@@ -169,7 +173,7 @@ def lists_for_everybody(patch):
 
     def generous(self, frame, source, now):
         if isinstance(frame, ListRequest):
-            instances, _ = self.registry.table.instances(b"", 9)
+            instances, _ = self.directory.table.instances(b"", 9)
             return [binder.Send(ServiceList(tuple(instances)), source)]
         return handle(self, frame, source, now)
 
@@ -180,25 +184,25 @@ def versions_are_not_compared(patch):
     """What is heard last is believed, as with the bare frames."""
 
     def believe(self, instance, version, is_there, now, is_vouched_for=False):
-        latest = self.registry.latest(instance)
+        latest = self.directory.latest(instance)
         if latest == version:
             return News.OLD
-        newest = self.next_version(instance, version.start)._replace(home=version.home)
+        newest = self.next_version(instance, version.start)._replace(owner=version.owner)
         if is_there:
-            known = instance in self.registry
-            self.registry.add(instance, newest)
+            known = instance in self.directory
+            self.directory.add(instance, newest)
             return News.CHANGED if known else News.ADDED
-        return News.REMOVED if self.registry.remove(instance, newest, now) else News.OLD
+        return News.REMOVED if self.directory.remove(instance, newest, now) else News.OLD
 
-    patch.setattr(Members, "take_over", believe)
+    patch.setattr(VersionedDirectory, "take_over", believe)
 
 
 def digests_are_not_exchanged(patch):
-    patch.setattr(Gossip, "begin", lambda self, peer, now: [])
+    patch.setattr(AntiEntropy, "begin", lambda self, peer, now: [])
 
 
 def removals_are_carried_out(patch):
-    patch.setattr(Watch, "vouches_for", lambda self, instance: False)
+    patch.setattr(Detector, "vouches_for", lambda self, instance: False)
 
 
 def nothing_is_refuted(patch):
@@ -210,12 +214,12 @@ def nothing_is_refuted(patch):
         return []
 
     removals_are_carried_out(patch)
-    patch.setattr(Watch, "said_to_be_gone", believe)
+    patch.setattr(Detector, "said_to_be_gone", believe)
     patch.setattr(verdicts, "SECOND_CHANCE", 1e9)
 
 
 def no_brake(patch):
-    patch.setattr(brake, "FLOOR", 10**9)
+    patch.setattr(eviction_limiter, "FLOOR", 10**9)
 
 
 def nobody_else_is_asked(patch):
@@ -224,7 +228,7 @@ def nobody_else_is_asked(patch):
 
 
 def leases_do_not_run_out(patch):
-    patch.setattr(Watch, "spoke", lambda self, instance, now: self.clear(instance))
+    patch.setattr(Detector, "spoke", lambda self, instance, now: self.clear(instance))
 
 
 def no_peer_is_called_lost(patch):
@@ -293,7 +297,7 @@ def test_a_rule_switched_off_leaves_a_binder_that_serves(switch_off, monkeypatch
 
 
 def test_a_binder_that_answers_nobody_is_not_taken_for_a_rule_switched_off(monkeypatch):
-    monkeypatch.setattr(Turns, "next", lambda self, types, denies=False: [])
+    monkeypatch.setattr(Rotation, "next", lambda self, types, denies=False: [])
     assert not serves_a_healthy_lookup()
 
 

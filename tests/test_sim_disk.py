@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from prr.core.table import Table
+from prr.core.directory.table import Table
 from tests.sim.faults import options_for
 from tests.sim.run import run_options
 

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from prr.core import members
-from prr.core.members import Members, News
-from prr.core.watch import Watch
-from prr.wire import versions
+from prr.core.liveness.detector import Detector
+from prr.core.replication import versioned_directory as versioned
+from prr.core.replication.versioned_directory import News, VersionedDirectory
+from prr.wire import version as versions
 from tests.sim import disk, world
 from tests.sim.cluster import Cluster
 from tests.sim.faults import CALM, options_for
@@ -60,20 +60,20 @@ def test_many_hostile_peers_that_are_gone_leave_nothing_behind(ahead):
 
 def counters_are_plain_numbers(patch):
     """The greater one wins; one that is far beyond the greatest seen here is refused."""
-    for module in (versions, members):
+    for module in (versions, versioned):
         patch.setattr(module, "is_later", lambda counter, other: counter > other)
-    take_over = Members.take_over
+    take_over = VersionedDirectory.take_over
 
     def bounded(self, instance, version, is_there, now):
         if version.counter > self._counter + (1 << 32):
             return News.REFUSED
         return take_over(self, instance, version, is_there, now)
 
-    patch.setattr(Members, "take_over", bounded)
+    patch.setattr(VersionedDirectory, "take_over", bounded)
 
 
 def nobody_asks_what_is_said_to_be_at_home_here(patch):
-    patch.setattr(Watch, "entrusted", lambda self, instance, now: None)
+    patch.setattr(Detector, "entrusted", lambda self, instance, now: None)
 
 
 @pytest.mark.slow

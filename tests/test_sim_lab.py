@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from prr.core.client import Answered, NoService
-from prr.core.members import Members
+from prr.core.liveness.detector import Detector
+from prr.core.liveness.verdicts import Verdicts
+from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.returning import Returning
-from prr.core.verdicts import Verdicts
-from prr.core.watch import Watch
-from prr.wire.address import Address, Instance, make_instance
 from prr.wire.codec import encode
 from prr.wire.frames import Added, Removed, Subscribe, Verify
+from prr.wire.instance import Address, Instance, make_instance
 from tests.sim import adapter
 from tests.sim.cluster import SERVER_PORT, Cluster
 from tests.sim.mixed import mixed_options, run_mixed
@@ -154,8 +154,10 @@ def test_after_many_long_mixed_runs_too(ahead):
 
 
 def renewals_are_told(patch):
-    tell = Members.tell_added
-    patch.setattr(Members, "tell_added", lambda self, instance, is_news=True: tell(self, instance))
+    tell = VersionedDirectory.tell_added
+    patch.setattr(
+        VersionedDirectory, "tell_added", lambda self, instance, is_news=True: tell(self, instance)
+    )
 
 
 def claims_are_forgotten(patch):
@@ -168,7 +170,7 @@ def ghosts_are_kept(patch):
 
 def successors_are_asked_as_ours_are(patch):
     """A server of 2016 on an address and type that one of ours had cannot answer that."""
-    patch.setattr(Watch, "ask_anew", lambda self, one, now: self.readmit(one, now))
+    patch.setattr(Detector, "ask_anew", lambda self, one, now: self.readmit(one, now))
 
 
 OFF = [

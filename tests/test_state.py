@@ -11,11 +11,11 @@ from prr.config import BadInput
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
 from prr.core.restoring import row_of
-from prr.shell.statedir import StateDirectory
-from prr.shell.statemeta import Damaged, Failing, place_of
-from prr.wire.address import address_of
+from prr.shell.storage.state_directory import StateDirectory
+from prr.shell.storage.state_meta import Damaged, Failing, place_of
 from prr.wire.frames import Found, Lookup, Removed, Subscribe, Subscribed, Unknown
-from prr.wire.versions import RUN_BITS, Version
+from prr.wire.instance import address_of
+from prr.wire.version import RUN_BITS, Version
 from tests.cores import at, sent
 
 IDENTITY = 77
@@ -42,7 +42,7 @@ def opened():
 def one_place():
     """Copies are taken for what is copied: most tests here make them for other reasons."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prr.shell.statedir.place_of", lambda _: b"anywhere")
+        patch.setattr("prr.shell.storage.state_directory.place_of", lambda _: b"anywhere")
         yield
 
 
@@ -63,7 +63,7 @@ def rows_of(directory):
             found |= {row[0][2:]: row for row in rows if isinstance(row[0], bytes)}
     except (Damaged, Failing) as error:
         why = str(error)
-    table = binder.registry.table
+    table = binder.directory.table
     kept = {}
     for instance in found:
         if isinstance(instance, bytes) and len(instance) == 7:
@@ -167,10 +167,10 @@ def test_a_newer_word_heard_while_reading_is_not_undone():
     instance = at(2, "10.0.0.1", 7)
     binder.handle(Subscribe(2), address_of(instance), 0.0)
     restoring.take([row_of(instance, (Version(9, IDENTITY, 5), False))], 0.0)
-    assert instance in binder.registry
+    assert instance in binder.directory
     binder.handle(Removed(instance), address_of(instance), 0.0)
     restoring.take([row_of(instance, (Version(9, IDENTITY, 5), True))], 0.0)
-    assert instance not in binder.registry
+    assert instance not in binder.directory
 
 
 def test_restored_tables_have_the_same_digest():
@@ -182,9 +182,9 @@ def test_restored_tables_have_the_same_digest():
             rows += [row_of(i, word) for i, word in effect.words.items()]
     given_back.restoring(0).take(rows, 0.0)
     assert not persisted(given_back.start(0.0))  # it is on disk already
-    assert given_back.registry.table.digest() == whole.registry.table.digest()
-    turns = {given_back.registry.turns.next((1,))[0] for _ in range(33)}
-    assert len(turns) == 33
+    assert given_back.directory.table.digest() == whole.directory.table.digest()
+    rotation = {given_back.directory.rotation.next((1,))[0] for _ in range(33)}
+    assert len(rotation) == 33
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_damaged_row_is_seen_and_left_out(damage, present):
     binder = kept_binder(restored=False)
     row = row_of(at(2, "10.0.0.1", 7), (Version(9, IDENTITY, 5), present))
     assert binder.restoring(0).take([damage(*row)], 0.0) == 1
-    assert len(binder.registry) == 0
+    assert len(binder.directory) == 0
     assert binder.restoring(0).take([row], 0.0) == 0
 
 
@@ -449,7 +449,7 @@ def test_what_may_only_be_read_is_read(killed, files, tmp_path, opened, monkeypa
 
     before = sorted(one.name for one in path.iterdir())
     with monkeypatch.context() as patch:
-        patch.setattr("prr.shell.statedir.os.access", may)
+        patch.setattr("prr.shell.storage.state_directory.os.access", may)
         again = opened(path)
         meta, losses = again.open(1)
         assert (meta.identity, losses) == (IDENTITY, [])
@@ -462,7 +462,7 @@ def test_what_may_only_be_read_is_read(killed, files, tmp_path, opened, monkeypa
 
 
 def test_a_copy_has_an_identity_of_its_own_and_the_original_keeps_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr("prr.shell.statedir.place_of", place_of)
+    monkeypatch.setattr("prr.shell.storage.state_directory.place_of", place_of)
     directory, expected = filled(tmp_path / "one", groups=2)
     directory.leave()
     shutil.copytree(tmp_path / "one", tmp_path / "two")
@@ -478,7 +478,7 @@ def test_a_copy_has_an_identity_of_its_own_and_the_original_keeps_its_own(tmp_pa
 
 def test_a_file_that_does_not_say_where_it_was_written_is_at_home_anywhere(tmp_path, opened):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prr.shell.statedir.place_of", lambda _: b"")
+        patch.setattr("prr.shell.storage.state_directory.place_of", lambda _: b"")
         directory, expected = filled(tmp_path, groups=1)
         directory.leave()
     again = opened(tmp_path)

@@ -12,15 +12,15 @@ from random import Random
 import gevent
 import pytest
 
-from prr.cli.ports import free_port
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
-from prr.shell import state as state_module
-from prr.shell.state import State
-from prr.shell.statedir import StateDirectory
-from prr.shell.statemeta import Failing
-from prr.wire.address import address_of
+from prr.demo.ports import free_port
+from prr.shell.storage import state as state_module
+from prr.shell.storage.state import State
+from prr.shell.storage.state_directory import StateDirectory
+from prr.shell.storage.state_meta import Failing
 from prr.wire.frames import Removed, Subscribe
+from prr.wire.instance import address_of
 from tests.cores import at
 from tests.nodes import binder_arguments, eventually, run, wire
 
@@ -243,7 +243,7 @@ def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_ne
     assert len([line for line in said if "cannot be written to (database" in line]) == 1
     assert len([line for line in said if "can be written to again" in line]) == 1
     one.close()
-    assert set(disk().binder.registry.table.instances(b"", 9)[0]) == {ONE, TWO}
+    assert set(disk().binder.directory.table.instances(b"", 9)[0]) == {ONE, TWO}
 
 
 def test_a_file_that_is_lost_under_way_is_written_anew_with_all_that_is_known(disk, tmp_path):
@@ -255,7 +255,7 @@ def test_a_file_that_is_lost_under_way_is_written_anew_with_all_that_is_known(di
     one.settle(lambda: TWO in one.confirmed and not one.state.unsaved and one.state._is_whole)
     one.close()
     again = disk()
-    assert set(again.binder.registry.table.instances(b"", 9)[0]) == {ONE, TWO}
+    assert set(again.binder.directory.table.instances(b"", 9)[0]) == {ONE, TWO}
     assert again.binder.identity == one.binder.identity
 
 
@@ -300,7 +300,7 @@ def test_more_changes_than_can_wait_for_a_disk_are_written_anew(disk, monkeypatc
     one.settle(lambda: not one.state.unsaved and one.state._is_whole)
     one.close()
     again = disk()
-    table = again.binder.registry.table
+    table = again.binder.directory.table
     assert set(table.instances(b"", 99)[0]) == set(many)
     assert table.removal(ONE)
 
@@ -311,7 +311,7 @@ def test_the_counter_rises_beyond_all_that_was_used_even_uncommitted(disk):
         one = disk()
         one.trouble = Failing("no")
         one.say(Subscribe(2), ONE)
-        counters.append(one.binder.registry.table.version(ONE).counter)
+        counters.append(one.binder.directory.table.version(ONE).counter)
         one.close()
     assert sorted(set(counters)) == counters
 
@@ -323,7 +323,7 @@ def test_a_disk_that_is_full_at_the_start_does_not_keep_the_binder_from_serving(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("prr.shell.statedir.create", full)
+        patch.setattr("prr.shell.storage.state_directory.create", full)
         one = Disk(tmp_path, monkeypatch)
         one.say(Subscribe(2), ONE)
         one.settle(lambda: one.state.counts["confirmations dropped, the disk failing"])
@@ -343,13 +343,13 @@ def test_a_disk_that_is_full_at_the_start_is_read_all_the_same(tmp_path, monkeyp
         raise Failing("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("prr.shell.statefile.StateFile.commit", full)
+        patch.setattr("prr.shell.storage.state_file.StateFile.commit", full)
         again = Disk(tmp_path, monkeypatch)
-        assert ONE in again.binder.registry
+        assert ONE in again.binder.directory
         again.say(Subscribe(2), TWO)
         again.settle(lambda: again.state.counts["confirmations dropped, the disk failing"])
     again.settle(lambda: not again.state.failing)
     again.close()
     third = Disk(tmp_path, monkeypatch)
-    assert set(third.binder.registry.table.instances(b"", 9)[0]) == {ONE, TWO}
+    assert set(third.binder.directory.table.instances(b"", 9)[0]) == {ONE, TWO}
     third.close()

@@ -13,11 +13,11 @@ from random import Random
 
 import pytest
 
-from prr.cli.ports import free_port
-from prr.shell.statedir import StateDirectory
-from prr.shell.statemeta import Damaged
-from prr.wire.address import make_instance
-from prr.wire.versions import Version
+from prr.demo.ports import free_port
+from prr.shell.storage.state_directory import StateDirectory
+from prr.shell.storage.state_meta import Damaged
+from prr.wire.instance import make_instance
+from prr.wire.version import Version
 from tests.nodes import binder_arguments, eventually, wire
 
 pytestmark = pytest.mark.slow

@@ -8,13 +8,13 @@ import pytest
 from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome
-from prr.core.quotas import CREDIT, REPAYMENT
+from prr.core.liveness.detector import DOUBTED_MAX
+from prr.core.liveness.quotas import CREDIT, REPAYMENT
 from prr.core.server import Server
 from prr.core.subscriptions import TYPES_MAX
-from prr.core.watch import DOUBTED_MAX
-from prr.wire.address import address_of
 from prr.wire.codec import encode
 from prr.wire.frames import TABLE, Complaint, Subscribe, Subscribed, Verify
+from prr.wire.instance import address_of
 from prr.wire.trailer import Trailer
 from tests.cores import at, events, probes, random_frame, sent
 
@@ -77,7 +77,7 @@ def test_ports_that_name_all_types_in_turn_cost_the_same_for_each_datagram_and_g
         most = max(most, len(effects))
         assert len(probes(effects)) <= DOUBTED_MAX
     assert most <= 2 + 2 * DOUBTED_MAX  # a report and a question each, a report, a confirmation
-    assert len(binder.registry) <= TYPES_MAX * len(PORTS)
+    assert len(binder.directory) <= TYPES_MAX * len(PORTS)
 
 
 def test_another_type_at_an_address_puts_those_before_it_in_doubt():
@@ -87,7 +87,7 @@ def test_another_type_at_an_address_puts_those_before_it_in_doubt():
     effects = binder.say(Subscribe(8), SERVER)
     assert [one.instance for one in probes(effects)] == [at(7, *SERVER)]
     binder.run(7.0)
-    assert binder.core.registry.table.instances(b"", 9)[0] == [at(8, *SERVER)]
+    assert binder.core.directory.table.instances(b"", 9)[0] == [at(8, *SERVER)]
 
 
 def test_an_address_gives_so_many_types_and_those_it_gives_it_renews():
@@ -127,7 +127,7 @@ def test_a_refusal_is_found_at_once_whoever_complains_about_his_own_silent_fakes
         began = binder.now
         binder.say(Complaint(DEAD), CLIENT)
         binder.run(began + 0.06)
-        assert DEAD not in binder.core.registry
+        assert DEAD not in binder.core.directory
 
 
 def test_the_programs_of_one_host_are_kept_apart_too():
@@ -137,7 +137,7 @@ def test_the_programs_of_one_host_are_kept_apart_too():
     began = binder.now
     binder.say(Complaint(dead), (STRANGER, 60001))
     binder.run(began + 0.06)
-    assert dead not in binder.core.registry
+    assert dead not in binder.core.directory
 
 
 def test_an_accusation_that_finds_no_room_is_not_forgotten():
@@ -188,7 +188,7 @@ def test_a_forged_subscription_brings_its_source_five_small_datagrams_and_then_n
     binder.run(70.0)
     assert len(told(binder)) == PER_SUBSCRIPTION * len(forged)
     assert all(told(binder).count(source) == PER_SUBSCRIPTION for source in forged)
-    assert len(binder.core.registry) == 0
+    assert len(binder.core.directory) == 0
     binder.done.clear()
     binder.run(4000.0)
     assert told(binder) == []
@@ -234,7 +234,7 @@ def test_a_host_that_starts_a_thousand_services_is_confirmed_all_of_them_and_kee
         binder.run(number / 1000)
         assert Subscribed() in [f for f, _ in sent(binder.say(Subscribe(7), address_of(one)))]
     binder.run(20.0)
-    assert len(binder.core.registry) == len(crowd)
+    assert len(binder.core.directory) == len(crowd)
     more = [at(8, "10.0.1.9", port) for port in range(2000, 3500)]  # they have answered: again
     binder.alive |= set(more)
     for one in more:
@@ -245,10 +245,10 @@ def test_a_server_of_2016_that_was_cut_off_when_it_started_is_found_by_a_late_qu
     binder = Answering()
     binder.say(Subscribe(7), SERVER)
     binder.run(10.0)
-    assert len(binder.core.registry) == 0
+    assert len(binder.core.directory) == 0
     binder.alive = {at(7, *SERVER)}
     binder.run(40.0)
-    assert len(binder.core.registry) == 1
+    assert len(binder.core.directory) == 1
 
 
 def test_a_flood_of_forged_sources_leaves_room_for_leases_and_accusations():
@@ -268,7 +268,7 @@ def test_a_flood_of_forged_sources_leaves_room_for_leases_and_accusations():
     began = binder.now
     binder.say(Complaint(living[0]), CLIENT)
     binder.run(began + 0.06)
-    assert living[0] not in binder.core.registry
+    assert living[0] not in binder.core.directory
 
 
 # Answers: every sentence about strangers

@@ -10,14 +10,14 @@ import time
 import gevent
 import pytest
 
-from prr.cli.ports import free_port
 from prr.config import BadInput
-from prr.shell import systemd
-from prr.shell.crew import Crew
-from prr.shell.datagrams import Datagrams
-from prr.shell.lanes import LANES, LANES_BEFORE, open_lanes, take_lanes
-from prr.shell.reader import Reader
-from prr.shell.vitals import Vitals
+from prr.demo.ports import free_port
+from prr.shell.systemd import protocol as systemd
+from prr.shell.systemd.notifier import Notifier
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.udp.reader import Reader
+from prr.shell.udp.steering import LANES, LANES_BEFORE, open_lanes, take_lanes
+from prr.shell.worker_pool import WorkerPool
 from tests.nodes import NODE, PATIENCE, ROOT, Node, eventually
 
 HAND_OVER = """
@@ -241,14 +241,14 @@ def vitals(listener, monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     bound.bind(("127.0.0.1", 0))
-    datagrams, crew, pause = Datagrams(bound), Crew(), [0.0]
+    datagrams, workers, pause = Datagrams(bound), WorkerPool(), [0.0]
 
     def serve_next(reader: Reader) -> None:
         reader.at += 1
         gevent.sleep(pause[0])
 
-    reader = Reader(datagrams, crew, serve_next)
-    vitals = Vitals([reader], crew, lambda seconds: "well")
+    reader = Reader(datagrams, workers, serve_next)
+    vitals = Notifier([reader], workers, lambda seconds: "well")
     reader.start()
     vitals.start()
     yield reader, pause, bound
@@ -299,6 +299,6 @@ def test_no_signs_of_life_while_what_has_come_is_not_taken(listener, vitals):
 
 
 def test_the_roles_that_stay_load_nothing_of_the_library():
-    code = "import sys, prr.cli.roles; print('prr.shell.library' in sys.modules)"
+    code = "import sys, prr.cli.roles; print('prr.client.api' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "False\n"

@@ -6,10 +6,10 @@ from random import Random
 import pytest
 
 from prr.config import Limits
-from prr.core import table
-from prr.core.table import START, Table, differing
+from prr.core.directory import table
+from prr.core.directory.table import START, Table, differing
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
-from prr.wire.versions import Version, encode_home
+from prr.wire.version import Version, encode_owner
 from tests.cores import at, rising
 
 pytestmark = pytest.mark.elsewhere
@@ -32,12 +32,12 @@ def fill(real, present, removed=()):
     return real
 
 
-def walk(table, homes, rng):
+def walk(table, owners, rng):
     """Everything at these homes, in steps of any size."""
     found, place = [], START
     while place is not None:
         size, looks = rng.randint(1, 5), rng.choice((1, 10, 10_000))
-        some, place = table.at_homes(set(map(encode_home, homes)), place, size, looks)
+        some, place = table.owned_by(set(map(encode_owner, owners)), place, size, looks)
         assert len(some) <= size
         found += some
     return found
@@ -88,10 +88,10 @@ def test_digests_are_equal_exactly_when_contents_are_whatever_happened_in_betwee
         assert xor(real.digests(group)) == own
     there = [(one, version, True) for one, version in model.items()]
     assert sorted(whole(real)) == sorted([*there, *((*row, False) for row in gone.items())])
-    assert sorted(real.homes()) == sorted({version.home for version in model.values()})
-    for homes in ({0}, {1, 2}, set(), {9}):
-        at_homes = {one for one, version in model.items() if version.home in homes}
-        assert sorted(walk(real, homes, rng)) == sorted(at_homes)
+    assert sorted(real.owners()) == sorted({version.owner for version in model.values()})
+    for owners in ({0}, {1, 2}, set(), {9}):
+        owned_by = {one for one, version in model.items() if version.owner in owners}
+        assert sorted(walk(real, owners, rng)) == sorted(owned_by)
     one = rng.choice(POOL)
     assert set(real.at_address(one)) == {other for other in model if other[1:] == one[1:]}
     if rows:
@@ -105,7 +105,7 @@ def test_an_empty_table_has_the_digest_of_nothing_and_is_empty_again_when_all_ha
     real = Table(Limits())
     assert real.digest() == bytes(DIGEST_BYTES)
     fill(real, [(one, Version(1, 1, 1)) for one in POOL], [(one, Version(2, 1, 1)) for one in POOL])
-    assert (real.digest(), len(real), real.homes()) == (bytes(DIGEST_BYTES), 0, [])
+    assert (real.digest(), len(real), real.owners()) == (bytes(DIGEST_BYTES), 0, [])
     assert real.digests(None) == bytes(GROUPS * DIGEST_BYTES)
 
 

@@ -7,15 +7,15 @@ from random import Random
 import msgpack
 import pytest
 
-from prr.core.gossip import PAGE_WORDS
+from prr.core.replication.anti_entropy import PAGE_WORDS
 from prr.wire import frames
-from prr.wire.address import Instance, address_of, make_instance, type_of
 from prr.wire.codec import DATAGRAM_BYTES_MAX, decode, encode
 from prr.wire.errors import MalformedFrame, OutOfPlace
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import TABLE, Response, Role, ServiceList, Unknown
+from prr.wire.instance import Instance, address_of, make_instance, type_of
 from prr.wire.trailer import KEYS, MARK, Trailer
-from prr.wire.versions import (
+from prr.wire.version import (
     Version,
     decode_removals,
     decode_versions,

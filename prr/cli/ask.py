@@ -6,23 +6,23 @@ import sys
 import time
 from typing import Any
 
+from prr.addresses import resolve_any
 from prr.cli.everyone import Said, ask_each, complain
 from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
+from prr.cli.output import say
 from prr.cli.settings import type_names
-from prr.cli.streams import say
 from prr.cli.table import as_table
-from prr.config import ClientConfig, HostPort
-from prr.shell.addresses import resolve_any
-from prr.shell.library import (
+from prr.client.api import (
     Client,
     NoBinderAnswered,
     NoSuchService,
     PrrError,
     ServiceDidNotAnswer,
 )
-from prr.shell.listing import fetch_list
-from prr.shell.log import log_to_stderr
-from prr.wire.address import Instance, address_of, describe_address, make_instance, type_of
+from prr.client.control import fetch_list
+from prr.config import ClientConfig, HostPort
+from prr.shell.log.handler import log_to_stderr
+from prr.wire.instance import Instance, address_of, describe_address, make_instance, type_of
 
 _EXIT_BY_ERROR = {NoSuchService: NO, NoBinderAnswered: NO_BINDER, ServiceDidNotAnswer: NO_SERVICE}
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Generic, TypeVar
 
+from prr.addresses import resolve
 from prr.config import BadInput, HostPort
-from prr.shell.addresses import resolve
-from prr.wire.address import Address, describe_address
+from prr.wire.instance import Address, describe_address
 
 T = TypeVar("T")
 

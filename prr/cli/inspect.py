@@ -7,13 +7,13 @@ from typing import Any
 
 from prr.cli.everyone import Said, ask_each, complain
 from prr.cli.exits import DEGRADED, NO, NO_BINDER, YES
+from prr.cli.output import say
 from prr.cli.settings import type_names
-from prr.cli.statustext import in_full, in_rows
-from prr.cli.streams import say
+from prr.cli.status_text import in_full, in_rows
 from prr.cli.table import as_table
+from prr.client.control import fetch_text
 from prr.config import ClientConfig, HostPort
-from prr.shell.listing import fetch_text
-from prr.wire.address import Address, describe_address, make_instance
+from prr.wire.instance import Address, describe_address, make_instance
 from prr.wire.trailer import Question
 
 AGAIN = 1.0

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from prr import __version__
 from prr.cli.exits import USAGE
+from prr.cli.output import OutputLost, give_up_output, open_standard_streams, say
 from prr.cli.settings import (
     ADDRESS_ARGUMENT,
     BINDERS,
@@ -17,7 +18,6 @@ from prr.cli.settings import (
     default_text,
     gather,
 )
-from prr.cli.streams import OutputLost, give_up_output, open_standard_streams, say
 from prr.config import BadInput, BinderConfig, ClientConfig, ServerConfig
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
@@ -101,12 +101,12 @@ def main(arguments: Sequence[str] | None = None, program: str = "prr") -> int:
 
 def _run(program: str, arguments: Sequence[str] | None) -> int:
     parsed = _parser(program).parse_args(arguments)
-    # Each verb imports what it needs and no more: a look-up need not wait for gevent to load.
+    # Each verb imports what it needs and no more: a lookup need not wait for gevent to load.
     match parsed.verb:
         case "binder" | "server":
             return _run_role(parsed.verb, vars(parsed))
         case "demo":
-            from prr.cli.demo import run_demo
+            from prr.demo.demo import run_demo
 
             return run_demo()
         case verb:

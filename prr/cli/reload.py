@@ -12,10 +12,7 @@ from typing import TypeVar
 import gevent
 import gevent.socket
 
-from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
-from prr.core.binder import Binder
-from prr.core.peers import PEERS_MAX
-from prr.shell.addresses import (
+from prr.addresses import (
     hosts_towards,
     is_ip,
     own_ips,
@@ -23,8 +20,11 @@ from prr.shell.addresses import (
     resolve_any,
     seen_from,
 )
+from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
+from prr.core.binder import Binder
+from prr.core.replication.peers import PEERS_MAX
 from prr.shell.node import Node
-from prr.wire.address import Address, describe_address, is_loopback
+from prr.wire.instance import Address, describe_address, is_loopback
 
 RESOLVE_PAUSE = 5.0
 """Seconds before a peer's name that could not be resolved is tried again."""
@@ -93,7 +93,7 @@ class NamedPeers:
                 self._known[peer] = address
 
     def _check_where(self, peers: list[Address]) -> None:
-        """A cluster lies on loopback altogether or not at all: see `prr.core.reach`."""
+        """A cluster lies on loopback altogether or not at all: see `prr.core.directory.reach`."""
         here = next((peer for peer in peers if is_loopback(peer[0])), None)
         away = next((peer for peer in peers if not is_loopback(peer[0])), None)
         if here and away:

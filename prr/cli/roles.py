@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 import gevent
 import gevent.socket
 
+from prr.addresses import listening_towards, own_ips, resolve_any, resolve_listen
 from prr.cli.exits import NO_BINDER, YES
 from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
 from prr.cli.settings import type_names
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
-from prr.core.peers import PEERS_MAX
+from prr.core.replication.peers import PEERS_MAX
 from prr.core.server import Server
-from prr.shell.addresses import listening_towards, own_ips, resolve_any, resolve_listen
-from prr.shell.datagrams import Datagrams
-from prr.shell.garbage import search_seldom
-from prr.shell.lanes import LANES, open_lanes, open_socket, take_lanes
-from prr.shell.log import log_to_stderr
+from prr.shell.garbage_collection import collect_seldom
+from prr.shell.log.handler import log_to_stderr
 from prr.shell.node import Node
-from prr.shell.systemd import handed_over
-from prr.wire.address import Address, describe_address, is_loopback
+from prr.shell.systemd.protocol import handed_over
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.udp.steering import LANES, open_lanes, open_socket, take_lanes
 from prr.wire.frames import Role
+from prr.wire.instance import Address, describe_address, is_loopback
 
 if TYPE_CHECKING:
-    from prr.shell.state import State
+    from prr.shell.storage.state import State
 
 ANYWHERE: Address = ("0.0.0.0", 0)
 """Where a node listens whose settings are only checked: no peer or binder is out of its reach."""
@@ -70,7 +70,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
     node.on_hangup(rereading(read, config, "peers", follower.change_to))
     gevent.spawn(follower.keep_resolving)
-    search_seldom()
+    collect_seldom()
     node.run()
     return YES
 
@@ -99,7 +99,7 @@ def _open_state(path: Path | None) -> "State | None":
     """What is kept in `path`; None if nothing is to be kept."""
     if path is None:
         return None
-    from prr.shell.state import State
+    from prr.shell.storage.state import State
 
     return State(path, random.getrandbits(64))
 

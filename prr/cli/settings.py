@@ -66,7 +66,7 @@ SERVER_LISTEN = replace(
 )
 PEERS = Setting("peers", "--peer", parse_peer, "HOST:PORT", "another binder; repeat it", many=True)
 WIRE = Setting(
-    "wire", "--wire", parse_wire, "spec|lab2016", "form of a look-up's answer: 7 bytes, or 8"
+    "wire", "--wire", parse_wire, "spec|lab2016", "form of a lookup's answer: 7 bytes, or 8"
 )
 LEASE = Setting(
     "lease", "--lease", parse_lease, "S", "seconds after which one not heard of is verified"

@@ -5,11 +5,12 @@ about other binders' words in `hearsay`, and how they are asked in `replication`
 them a frame goes to. Who may say what is a column of the frame table.
 """
 
-from random import Random  # noqa: TID251 the type only: the dice come in as an argument
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from typing import Any
 
 from prr.config import Limits, WireForm
 from prr.core.claims import sender_of
+from prr.core.directory.directory import Directory
 from prr.core.effects import (
     Effect,
     Event,
@@ -22,18 +23,17 @@ from prr.core.effects import (
     Tell,
     stray,
 )
-from prr.core.hearsay import Hearsay
+from prr.core.liveness.detector import Detector
 from prr.core.lookups import Lookups
-from prr.core.members import Members
-from prr.core.peers import PEERS_MAX, Peer, Peers
-from prr.core.registry import Registry
-from prr.core.replication import Replication
+from prr.core.replication.peer_updates import PeerUpdates
+from prr.core.replication.peers import PEERS_MAX, Peer, Peers
+from prr.core.replication.sync import Sync
+from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.restoring import Restoring
 from prr.core.status import status_of, summary_of
 from prr.core.subscriptions import Subscriptions
-from prr.core.watch import Watch
-from prr.wire.address import Address, Instance, describe_address
 from prr.wire.fields import LIST_INSTANCES_MAX
+from prr.wire.found import AnswerRun
 from prr.wire.frames import (
     Added,
     Alive,
@@ -47,7 +47,7 @@ from prr.wire.frames import (
     Subscribe,
     Unknown,
 )
-from prr.wire.runs import AnswerRun
+from prr.wire.instance import Address, Instance, describe_address
 from prr.wire.trailer import Question, Trailer
 
 LEASE = 15.0
@@ -88,19 +88,19 @@ class Binder:
         self._expects_peers = expects_peers
         self._is_started = not keeps
         self._peers = Peers(peers)
-        self._members = Members(identity, limits, self._peers, own_ips)
-        self._watch = Watch(self._members, self._peers, limits, lease, rng)
-        self._hearsay = Hearsay(self._members, self._watch)
-        self._lookups = Lookups(self._members.registry.turns, wire)
-        self._subscriptions = Subscriptions(self._members, self._watch, keeps)
-        self._replication = Replication(self._members, self._peers, wire)
+        self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips)
+        self._detector = Detector(self._versioned, self._peers, limits, lease, rng)
+        self._peer_updates = PeerUpdates(self._versioned, self._detector)
+        self._lookups = Lookups(self._versioned.directory.rotation, wire)
+        self._subscriptions = Subscriptions(self._versioned, self._detector, keeps)
+        self._sync = Sync(self._versioned, self._peers, wire)
         if keeps:
-            self.registry.table.note_changes()
+            self.directory.table.note_changes()
 
     @property
-    def registry(self) -> Registry:
+    def directory(self) -> Directory:
         """What it knows; to be read only."""
-        return self._members.registry
+        return self._versioned.directory
 
     @property
     def peers(self) -> Peers:
@@ -110,54 +110,54 @@ class Binder:
     @property
     def identity(self) -> int:
         """What tells it from all others."""
-        return self._members.identity
+        return self._versioned.identity
 
     @property
     def is_ready(self) -> bool:
         """It has heard its disk and its peers, or waited long enough for them."""
-        return self._is_started and self._replication.is_synced
+        return self._is_started and self._sync.is_synced
 
     def summary(self, now: float) -> str:
         """How it is, and whom it hears, in one line; see `status`."""
-        return summary_of(self._members, self._peers, self.is_ready, now)
+        return summary_of(self._versioned, self._peers, self.is_ready, now)
 
     def status(self, now: float) -> dict[str, Any]:
         """The same, as plain data."""
-        return status_of(self._members, self._watch, self._peers, self.is_ready, now)
+        return status_of(self._versioned, self._detector, self._peers, self.is_ready, now)
 
     def restoring(self, counter: int) -> Restoring:
         """Be given back what was kept on disk, by way of what this returns, before `start`.
         `counter` is no earlier than any that is known to have been used, and of a new run."""
-        self._members.resume(counter)
-        return Restoring(self._members, self._watch)
+        self._versioned.resume(counter)
+        return Restoring(self._versioned, self._detector)
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list, and answer who asked before, if there is none."""
         self._is_started = True
-        effects = self._replication.start(now, self._expects_peers)
+        effects = self._sync.start(now, self._expects_peers)
         return self._with_changes(effects + self._answer_waiting())
 
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
         """One more peer, which was named, or whose name could be resolved, only now."""
-        was_wide = self._members.reach.is_wide
-        effects = self._replication.add_peer(peer, now)
-        if self._members.reach.is_wide and not was_wide:
+        was_wide = self._versioned.reach.is_wide
+        effects = self._sync.add_peer(peer, now)
+        if self._versioned.reach.is_wide and not was_wide:
             effects += self._subscriptions.widened(now)
         return self._with_changes(effects)
 
     def remove_peer(self, peer: Address) -> None:
         """One peer less: a stranger from now on, whose words stay. No error if it was none."""
-        self._replication.remove_peer(peer)
+        self._sync.remove_peer(peer)
 
     def stop(self, now: float) -> list[Effect]:
         """Leave in good order. The other binders go on; nobody has to be told."""
         return [Stop(True, "by signal")]
 
     def look_up(self, types: bytes) -> AnswerRun:
-        """The answers to a run of bare look-ups.
+        """The answers to a run of bare lookups.
 
         The short way for a burst: the datagrams that `handle` would have sent, one behind the
-        other, without the frames. They end at the first look-up that has to wait, since the type
+        other, without the frames. They end at the first lookup that has to wait, since the type
         is not known yet: that one is for `handle`.
         """
         return self._lookups.answers(types, self.is_ready)
@@ -168,7 +168,7 @@ class Binder:
 
     def _handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         peer = self._peers.get(source)
-        heard = [] if peer is None else self._replication.heard(peer, frame, now)
+        heard = [] if peer is None else self._sync.heard(peer, frame, now)
         match sender_of(frame, source, peer is not None, self._own_ips):
             case Role.CLIENT:
                 return heard + self._handle_client(frame, source, now)
@@ -202,7 +202,7 @@ class Binder:
             case Subscribe() | Alive():
                 return [stray(frame, source)]
             case Removed(instance=instance):
-                if not self.is_ready and instance not in self.registry:
+                if not self.is_ready and instance not in self.directory:
                     return []  # it cannot say that this one is gone; another binder may
                 return self._subscriptions.withdrawn(instance, source, now)
             case _:
@@ -211,42 +211,42 @@ class Binder:
     def _handle_peer(self, frame: Frame, peer: Peer, now: float) -> list[Effect]:
         match frame:
             case ListRequest():
-                return self._replication.answer(frame, peer, now)
+                return self._sync.answer(frame, peer, now)
             case ServiceList():
                 return self._merge(frame, peer, now)
             case Added():
-                return self._hearsay.added(frame, peer, now)
+                return self._peer_updates.added(frame, peer, now)
             case Removed():
-                return self._hearsay.removed(frame, peer, now)
+                return self._peer_updates.removed(frame, peer, now)
             case Complaint(instance=instance, trailer=Trailer(nonce=int(nonce))):
-                if instance not in self.registry:
+                if instance not in self.directory:
                     return []  # it is no witness
-                return self._watch.ask_for_peer(instance, peer.address, nonce, now)
+                return self._detector.ask_for_peer(instance, peer.address, nonce, now)
             case Alive(trailer=Trailer(nonce=int(nonce))):
-                return self._watch.opinion(peer.address, nonce, True, now)
+                return self._detector.opinion(peer.address, nonce, True, now)
             case Unknown(trailer=Trailer(nonce=int(nonce))):
-                return self._watch.opinion(peer.address, nonce, False, now)
+                return self._detector.opinion(peer.address, nonce, False, now)
             case _:
                 raise AssertionError(f"no rule for {frame} of a binder")
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
-        return self._with_changes(self._watch.probed(probe, outcome, now))
+        return self._with_changes(self._detector.probed(probe, outcome, now))
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        pending = (self._watch.deadline(), self._replication.deadline())
+        pending = (self._detector.deadline(), self._sync.deadline())
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
-        effects = self._replication.tick(now) + self._answer_waiting() + self._watch.tick(now)
+        effects = self._sync.tick(now) + self._answer_waiting() + self._detector.tick(now)
         return self._with_changes(effects)
 
     def _with_changes(self, effects: list[Effect]) -> list[Effect]:
         """`effects`, and before them what has to be put on disk, if it is to be."""
-        words = self.registry.table.take_changes()
-        return [Persist(words, self._members.counter), *effects] if words else effects
+        words = self.directory.table.take_changes()
+        return [Persist(words, self._versioned.counter), *effects] if words else effects
 
     # The rules, in the order of the frame table.
 
@@ -255,10 +255,10 @@ class Binder:
         return self._lookups.answer_waiting() if self.is_ready else []
 
     def _complaint(self, instance: Instance, source: Address, now: float) -> list[Effect]:
-        if instance not in self.registry:
+        if instance not in self.directory:
             return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
         why = f"{describe_address(source)} could not reach it"
-        return self._watch.accuse(instance, why, now, source)
+        return self._detector.accuse(instance, why, now, source)
 
     def _list(self, frame: ListRequest, source: Address) -> list[Effect]:
         """A program on this host wants to know what there is, or how things are."""
@@ -268,11 +268,11 @@ class Binder:
             nonce, offset = asked.nonce or 0, asked.offset or 0
             return [Tell(Question(asked.question), source, nonce, offset, subject)]
         cursor = asked.cursor if asked else None
-        page, after = self.registry.table.instances(cursor or b"", LIST_INSTANCES_MAX)
+        page, after = self.directory.table.instances(cursor or b"", LIST_INSTANCES_MAX)
         trailer = Trailer(cursor=after, nonce=asked.nonce) if asked else None
         return [Send(ServiceList(tuple(page), trailer=trailer), source)]
 
     def _merge(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
-        news, refused, effects = self._hearsay.merge(frame, peer, now)
-        effects += self._replication.merged(frame, peer, news, refused, now)
+        news, refused, effects = self._peer_updates.merge(frame, peer, now)
+        effects += self._sync.merged(frame, peer, news, refused, now)
         return effects + self._answer_waiting()

@@ -2,8 +2,8 @@
 
 from typing import assert_never
 
-from prr.wire.address import Address, address_of, is_loopback
 from prr.wire.frames import TABLE, Claim, Frame, Removed, Role
+from prr.wire.instance import Address, address_of, is_loopback
 
 _ROUTES = {
     form.frame: [route for route in form.routes if route.receiver is Role.BINDER] for form in TABLE

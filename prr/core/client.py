@@ -1,12 +1,11 @@
-"""The client: one look-up and, if there is a message, one call of the service that was found."""
+"""The client: one lookup and, if there is a message, one call of the service that was found."""
 
 from dataclasses import dataclass
-from random import Random  # noqa: TID251 the type only: the dice come in as an argument
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from typing import TypeAlias
 
-from prr.core.asking import Asking
 from prr.core.effects import Effect, Event, Report, Send
-from prr.wire.address import Address, address_of, describe, describe_address, make_instance, type_of
+from prr.core.retry import Retry
 from prr.wire.frames import (
     Complaint,
     Found,
@@ -16,6 +15,14 @@ from prr.wire.frames import (
     Request,
     Response,
     Unknown,
+)
+from prr.wire.instance import (
+    Address,
+    address_of,
+    describe,
+    describe_address,
+    make_instance,
+    type_of,
 )
 
 BINDER_LIMIT = 4.5
@@ -33,7 +40,7 @@ SERVICE_LIMIT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class FoundService:
-    """The look-up's answer: the service listens at `address`."""
+    """The lookup's answer: the service listens at `address`."""
 
     address: Address
 
@@ -79,7 +86,7 @@ class Client:
     def __init__(
         self, type_: int, message: bytes | None, binders: tuple[Address, ...], rng: Random
     ) -> None:
-        """`message` of at most 255 bytes, or None for a look-up only; `type_` is 0 to 255."""
+        """`message` of at most 255 bytes, or None for a lookup only; `type_` is 0 to 255."""
         assert binders
         self._type = type_
         self._message = message
@@ -87,13 +94,13 @@ class Client:
         self._binder = self._binders[0]
         self._service: Address | None = None
         self._began_at = 0.0
-        self._asking: Asking | None = None
+        self._asking: Retry | None = None
         self.outcome: Outcome | None = None
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask the first binder."""
         self._began_at = now
-        self._asking = Asking(self._binders, BINDER_LIMIT, now, REFUSED_LIMIT)
+        self._asking = Retry(self._binders, BINDER_LIMIT, now, REFUSED_LIMIT)
         return self.tick(now)
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
@@ -153,7 +160,7 @@ class Client:
             return self._end(FoundService(address))
         self._binder = binder
         self._service = address
-        self._asking = Asking([address], SERVICE_LIMIT, now)
+        self._asking = Retry([address], SERVICE_LIMIT, now)
         name = describe(make_instance(self._type, address))
         why = f"binder {describe_address(binder)} says so"
         return [Report(Event.FOUND, name, why), *self.tick(now)]

@@ -1,7 +1,7 @@
 """Which row is due first. A heap in which a row's place is put right when it comes up.
 
 A deadline that is put off, as a lease is whenever a server renews, changes a number and nothing
-else. Plain numbers also because Python's search for garbage walks through tuples that a dict holds.
+else. Plain numbers also because Python's garbage collection walks through tuples that a dict holds.
 """
 
 from heapq import heapify, heappop, heappush, heapreplace

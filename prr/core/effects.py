@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from prr.wire.address import Address, Instance, describe, describe_address, type_of
 from prr.wire.frames import Alive, Frame, Verify
+from prr.wire.instance import Address, Instance, describe, describe_address, type_of
 from prr.wire.trailer import Question
-from prr.wire.versions import LEFT, Version
+from prr.wire.version import LEFT, Version
 
 
 class Event(StrEnum):

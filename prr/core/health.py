@@ -16,8 +16,8 @@ def degraded(status: dict[str, Any]) -> list[str]:
     and `unresolved`. What is missing there counts as well.
     """
     reasons: list[str] = []
-    if brake := status.get("brake"):
-        reasons.append(_brake(brake))
+    if eviction_limiter := status.get("brake"):
+        reasons.append(_limiter(eviction_limiter))
     if twins := _twins(status):
         reasons.append(f"{twins} has this binder's identity: see its log")
     if state := status.get("state"):
@@ -38,10 +38,11 @@ def degraded(status: dict[str, Any]) -> list[str]:
     return reasons
 
 
-def _brake(brake: dict[str, Any]) -> str:
+def _limiter(limiter: dict[str, Any]) -> str:
     return (
-        f"eviction brake on for {brake['since_s']:.0f} s: {brake['held_back']} silent instances "
-        f"kept, {brake['evicted']} of {brake['of']} evicted (limit {brake['limit']})"
+        f"eviction brake on for {limiter['since_s']:.0f} s: {limiter['held_back']} silent "
+        f"instances kept, {limiter['evicted']} of {limiter['of']} evicted "
+        f"(limit {limiter['limit']})"
     )
 
 

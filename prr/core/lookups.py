@@ -1,10 +1,10 @@
 """Lookups: the one path by which they are answered, alone or in runs, now or later."""
 
 from prr.config import WireForm
+from prr.core.directory.rotation import Rotation
 from prr.core.effects import Answer, Effect
-from prr.core.turns import Turns
-from prr.wire.address import Address
-from prr.wire.runs import AnswerRun, encode_found_instance_run, encode_found_run
+from prr.wire.found import AnswerRun, encode_found_instance_run, encode_found_run
+from prr.wire.instance import Address
 
 WAITING_MAX = 16384
 """Lookups kept that cannot be answered yet, some 3 MB: all that a queue of 8 MiB held while the
@@ -14,14 +14,14 @@ binder was down. Those beyond are asked again by their clients."""
 class Lookups:
     """Answers one binder's clients. Until it `denies` it does not know what does not exist."""
 
-    def __init__(self, turns: Turns, wire: WireForm) -> None:
-        self._turns = turns
+    def __init__(self, rotation: Rotation, wire: WireForm) -> None:
+        self._rotation = rotation
         self._encode = encode_found_run if wire is WireForm.SPEC else encode_found_instance_run
         self._waiting: list[tuple[int, Address]] = []
 
     def answers(self, types: bytes, denies: bool) -> AnswerRun:
         """The answers to a run of lookups, up to the first one that has to wait."""
-        return self._encode(self._turns.next(types, denies))
+        return self._encode(self._rotation.next(types, denies))
 
     def answer(self, type_: int, source: Address, denies: bool) -> list[Effect]:
         """The answer to one lookup, or, as long as it has to wait, none."""

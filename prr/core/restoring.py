@@ -9,12 +9,12 @@ are read back in a third less time than by instance, and those of each type from
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from prr.core.directory.table import Entry, bucket_of, hash_of
 from prr.core.effects import Word
-from prr.core.members import Members
-from prr.core.table import Entry, bucket_of, hash_of
-from prr.core.watch import Watch
-from prr.wire.address import INSTANCE_BYTES, Instance
-from prr.wire.versions import VERSION_BYTES, decode_version, encode_version
+from prr.core.liveness.detector import Detector
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.instance import INSTANCE_BYTES, Instance
+from prr.wire.version import VERSION_BYTES, decode_version, encode_version
 
 Row: TypeAlias = tuple[bytes, bytes, int, int]
 
@@ -42,9 +42,9 @@ def row_of(instance: Instance, word: Word) -> Row:
 class Restoring:
     """Takes rows over into what a binder knows, a chunk at a time, while it serves already."""
 
-    def __init__(self, members: Members, watch: Watch) -> None:
-        self._members = members
-        self._watch = watch
+    def __init__(self, versioned: VersionedDirectory, detector: Detector) -> None:
+        self._versioned = versioned
+        self._detector = detector
 
     def take(self, rows: Iterable[Row], now: float) -> int:
         """Take over what is newer than what is known; the number of rows that are damaged."""
@@ -55,7 +55,7 @@ class Restoring:
             entry = _entry_of(key, data, present, check)
             if entry is None:
                 damaged += 1
-            elif present and self._members.reach.excludes(entry[0]):
+            elif present and self._versioned.reach.excludes(entry[0]):
                 self._forget(entry, now)
             elif present:
                 there.append(entry)
@@ -63,29 +63,29 @@ class Restoring:
                 gone.append(entry)
         self._fill_in(there, now)
         for instance, version, _, _ in gone:
-            if not self._members.registry.table.fill_in_removal(instance, version, now):
-                self._members.take_over(instance, decode_version(version), False, now)
+            if not self._versioned.directory.table.fill_in_removal(instance, version, now):
+                self._versioned.take_over(instance, decode_version(version), False, now)
         return damaged
 
     def _forget(self, entry: Entry, now: float) -> None:
         """One on loopback, kept while only this host was told: it is gone, for its peers too."""
         instance, version = entry[0], decode_version(entry[1])
-        self._members.take_over(instance, version, True, now)
-        gone = self._members.next_version(instance, version.start)
-        self._members.registry.remove(instance, gone, now)
+        self._versioned.take_over(instance, version, True, now)
+        gone = self._versioned.next_version(instance, version.start)
+        self._versioned.directory.remove(instance, gone, now)
 
     def _fill_in(self, there: list[Entry], now: float) -> None:
-        registry = self._members.registry
-        heard = registry.table.fill_in(there)
+        directory = self._versioned.directory
+        heard = directory.table.fill_in(there)
         if heard:
             # It has heard of these while it was reading, though not always the newest.
             known = {entry[0] for entry in heard}
             there = [entry for entry in there if entry[0] not in known]
             for instance, version, _, _ in heard:
-                self._members.take_over(instance, decode_version(version), True, now)
+                self._versioned.take_over(instance, decode_version(version), True, now)
         restored = [entry[0] for entry in there]
-        registry.turns.add_unheard(restored)
-        self._watch.restored(restored, now)
+        directory.rotation.add_unheard(restored)
+        self._detector.restored(restored, now)
 
 
 def _entry_of(key: bytes, data: bytes, present: int, check: int) -> Entry | None:

@@ -4,7 +4,7 @@ is believed, and not to be told to them again, who take each word for one more s
 What one of them says all of them have heard: it tells every peer.
 """
 
-from prr.wire.address import Instance
+from prr.wire.instance import Instance
 
 RETURNING_MAX = 4096
 """Instances that are claimed: forty lists of 100. Beyond it the oldest claim is forgotten, and

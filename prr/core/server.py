@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from random import Random  # noqa: TID251 the type only: the dice come in as an argument
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
-from prr.core.asking import Asking
 from prr.core.effects import Effect, Event, Report, Send, Stop, stray
-from prr.wire.address import Address, Instance, describe, describe_address, make_instance
+from prr.core.retry import Retry
 from prr.wire.frames import (
     Alive,
     Frame,
@@ -17,8 +16,9 @@ from prr.wire.frames import (
     Subscribed,
     Verify,
 )
+from prr.wire.instance import Address, Instance, describe, describe_address, make_instance
 from prr.wire.trailer import Trailer
-from prr.wire.versions import START_MAX
+from prr.wire.version import START_MAX
 
 BINDER_WAIT = 1.0
 """Seconds a binder is given to confirm, or to acknowledge a leave, before the next one is asked:
@@ -55,7 +55,7 @@ class Server:
         self._seen_at = binders
         self._binders = rng.sample(list(binders), len(binders))  # all, in a random order
         self._left_to_ask: list[Address] = []
-        self._asking: Asking | None = None
+        self._asking: Retry | None = None
         self._renew_at: float | None = None
         self._ours: Address | None = None  # the binder that has shown to be ours, and answers
         self._is_searching = False
@@ -154,7 +154,7 @@ class Server:
         if not self._left_to_ask:
             return self._give_up(now)
         wait = SEARCH_WAIT if self._is_searching else BINDER_WAIT
-        self._asking = Asking([self._left_to_ask.pop(0)], wait, now)
+        self._asking = Retry([self._left_to_ask.pop(0)], wait, now)
         return self.tick(now)
 
     def _not_answered(self, binder: Address) -> list[Effect]:

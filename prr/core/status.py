@@ -3,41 +3,41 @@
 from collections import Counter
 from typing import Any
 
-from prr.core.liveness import isolation
-from prr.core.members import Members
-from prr.core.peers import Peer, Peers
-from prr.core.watch import Watch
-from prr.wire.address import describe_address, type_of
+from prr.core.liveness.detector import Detector
+from prr.core.replication.peer_liveness import isolation
+from prr.core.replication.peers import Peer, Peers
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.instance import describe_address, type_of
 
 
 def status_of(
-    members: Members, watch: Watch, peers: Peers, is_synced: bool, now: float
+    versioned: VersionedDirectory, detector: Detector, peers: Peers, is_synced: bool, now: float
 ) -> dict[str, Any]:
     """What the core knows of itself, as plain data. Times are seconds before `now`."""
-    turns = members.registry.turns
-    verified = Counter(type_of(instance) for instance in watch.under_way())
+    rotation = versioned.directory.rotation
+    verified = Counter(type_of(instance) for instance in detector.under_way())
     types = []
-    for type_ in turns.types():
-        up, suspect = turns.count(type_)
+    for type_ in rotation.types():
+        up, suspect = rotation.count(type_)
         row = {"type": type_, "up": up, "suspect": suspect, "being_verified": verified[type_]}
         types.append(row)
     return {
-        "identity": f"{members.identity:016x}",
-        "instances": len(members.registry),
-        "digest": members.registry.table.digest().hex(),
+        "identity": f"{versioned.identity:016x}",
+        "instances": len(versioned.directory),
+        "digest": versioned.directory.table.digest().hex(),
         "synced": is_synced,
         "isolated": _isolated(peers, now),
-        "brake": watch.brake_status(now),
+        "brake": detector.brake_status(now),
         "types": types,
         "peers": [_peer_row(peer, peers, now) for peer in peers.all()],
     }
 
 
-def summary_of(members: Members, peers: Peers, is_synced: bool, now: float) -> str:
+def summary_of(versioned: VersionedDirectory, peers: Peers, is_synced: bool, now: float) -> str:
     """What fits into one line of it."""
     heard = sum(not peers.is_silent(peer, now) for peer in peers.all())
     state = "synced" if is_synced else "asking its peers"
-    instances, types = len(members.registry), len(members.registry.turns.types())
+    instances, types = len(versioned.directory), len(versioned.directory.rotation.types())
     return f"{state}; {instances} instances in {types} types, {heard} of {len(peers)} peers heard"
 
 

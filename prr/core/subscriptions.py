@@ -1,13 +1,13 @@
 """What servers say of themselves: subscriptions, renewals and leaves, and what is answered."""
 
+from prr.core.directory.directory import Added as Adding
 from prr.core.effects import Confirm, Effect, Event, Report, Send
-from prr.core.members import Members
-from prr.core.registry import Added as Adding
-from prr.core.watch import Watch
-from prr.wire.address import Address, Instance, make_instance
+from prr.core.liveness.detector import Detector
+from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
+from prr.wire.instance import Address, Instance, make_instance
 from prr.wire.trailer import Trailer
-from prr.wire.versions import LEFT
+from prr.wire.version import LEFT
 
 EXCLUDED = (
     "a loopback address means nothing to other hosts, which may be told here; "
@@ -23,45 +23,45 @@ stranger who names all of them in turn gets no further."""
 class Subscriptions:
     """The rules of one binder for the servers that speak to it."""
 
-    def __init__(self, members: Members, watch: Watch, keeps: bool) -> None:
+    def __init__(self, versioned: VersionedDirectory, detector: Detector, keeps: bool) -> None:
         """`keeps`: an answer goes out once what it says is on disk."""
-        self._members = members
-        self._registry = members.registry
-        self._watch = watch
+        self._versioned = versioned
+        self._directory = versioned.directory
+        self._detector = detector
         self._keeps = keeps
 
     def subscribe(self, frame: Subscribe, source: Address, now: float) -> list[Effect]:
         """A server says that it is there."""
         instance = make_instance(frame.type, source)
-        if self._members.reach.excludes(instance):
+        if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
         start = (frame.trailer.start or 0) if frame.trailer else 0
-        version = self._registry.table.version(instance)
-        removal = self._registry.removal(instance)
-        if version is None and len(self._registry.table.at_address(instance)) >= TYPES_MAX:
+        version = self._directory.table.version(instance)
+        removal = self._directory.removal(instance)
+        if version is None and len(self._directory.table.at_address(instance)) >= TYPES_MAX:
             why = f"its address has {TYPES_MAX} types already"
             return [Report(Event.OVER_QUOTA, instance, why)]
-        is_at_home = version is not None and version.home == self._members.identity
-        if not self._watch.admits(instance, is_at_home, now):
+        is_at_home = version is not None and version.owner == self._versioned.identity
+        if not self._detector.admits(instance, is_at_home, now):
             why = "too many from its host, or in all, have not answered yet"
             return [Report(Event.OVER_QUOTA, instance, why)]
         had_left = removal is not None and removal.start
-        if had_left or self._members.is_back_unproven(instance):
-            if start or self._registry.is_disputed(instance):
-                return self._watch.readmit(instance, now)
+        if had_left or self._versioned.is_back_unproven(instance):
+            if start or self._directory.is_disputed(instance):
+                return self._detector.readmit(instance, now)
             return self._take_back(instance, source, now)
         effects: list[Effect] = []
-        known = (version.home, version.start) if version and not removal else None
-        if known != (self._members.identity, start):
-            if self._members.add(instance, start) is Adding.FULL:
-                why = f"{len(self._registry)} instances are held, which is the limit"
+        known = (version.owner, version.start) if version and not removal else None
+        if known != (self._versioned.identity, start):
+            if self._versioned.add(instance, start) is Adding.FULL:
+                why = f"{len(self._directory)} instances are held, which is the limit"
                 return [Report(Event.REFUSED, instance, why)]
-            effects += self._members.tell_added(instance, is_news=version is None)
+            effects += self._versioned.tell_added(instance, is_news=version is None)
             if version is None:
                 effects.append(Report(Event.SUBSCRIBED, instance, "it said so itself"))
             if version is None or version.start != start:
-                effects += self._watch.doubt_others_at(instance, start, now)
-        self._watch.spoke(instance, now)
+                effects += self._detector.doubt_others_at(instance, start, now)
+        self._detector.spoke(instance, now)
         # An empty trailer is all that fits into what a stranger may get, and says enough.
         trailer = Trailer() if frame.trailer else None
         return [*effects, self._promise(Subscribed(trailer=trailer), instance, source)]
@@ -70,12 +70,12 @@ class Subscriptions:
         """One that had left subscribes like a new server, or that is a late copy: what it is shows
         when it is asked. A server of 2016 answers only once it is confirmed. Until it answers it
         serves only if its type has no other, and is gone when it does not."""
-        is_new = instance not in self._registry
-        if is_new and self._members.add(instance, LEFT) is Adding.FULL:
-            why = f"{len(self._registry)} instances are held, which is the limit"
+        is_new = instance not in self._directory
+        if is_new and self._versioned.add(instance, LEFT) is Adding.FULL:
+            why = f"{len(self._directory)} instances are held, which is the limit"
             return [Report(Event.REFUSED, instance, why)]
         # Not once it is on disk: the question must not overtake this.
-        return [Send(Subscribed(), source), *self._watch.returned(instance, now)]
+        return [Send(Subscribed(), source), *self._detector.returned(instance, now)]
 
     def withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         """A server says that it is gone.
@@ -84,25 +84,25 @@ class Subscriptions:
         push the real removals out of memory. Who holds it asks it when its lease runs out.
         """
         effects: list[Effect] = []
-        version = self._registry.table.version(instance)
+        version = self._directory.table.version(instance)
         if version is not None:
-            effects += self._members.remove(instance, version.start or LEFT, now)
+            effects += self._versioned.remove(instance, version.start or LEFT, now)
             effects.append(Report(Event.WITHDRAWN, instance, "it said so itself"))
-        if self._registry.table.removal(instance) is not None:
-            effects += self._watch.left(instance, now)
+        if self._directory.table.removal(instance) is not None:
+            effects += self._detector.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.
         return [*effects, self._promise(Removed(instance), instance, source)]
 
     def widened(self, now: float) -> list[Effect]:
         """Other hosts may be told from now on: what is on loopback has to go."""
         effects: list[Effect] = []
-        held, _ = self._registry.table.instances(b"", len(self._registry))
-        for instance in filter(self._members.reach.excludes, held):
-            version = self._registry.table.version(instance)
+        held, _ = self._directory.table.instances(b"", len(self._directory))
+        for instance in filter(self._versioned.reach.excludes, held):
+            version = self._directory.table.version(instance)
             assert version is not None
-            self._watch.clear(instance)
-            self._watch.release(instance)
-            effects += self._members.remove(instance, version.start, now)
+            self._detector.clear(instance)
+            self._detector.release(instance)
+            effects += self._versioned.remove(instance, version.start, now)
             effects.append(Report(Event.REMOVED, instance, EXCLUDED))
         return effects
 

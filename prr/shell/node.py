@@ -1,6 +1,6 @@
 """A binder or a server, running: one core, its sockets, and a greenlet for each request.
 
-Look-ups are answered a run at a time, from answers that lie ready. For every other datagram the
+Lookups are answered a run at a time, from answers that lie ready. For every other datagram the
 core decides about a frame, and the node does what follows.
 """
 
@@ -31,27 +31,27 @@ from prr.core.effects import (
     Tell,
 )
 from prr.core.server import Server
-from prr.shell.alarm import Alarm
-from prr.shell.crew import Crew
-from prr.shell.datagrams import Datagrams
-from prr.shell.journal import Journal
-from prr.shell.log import close_log
-from prr.shell.mmsg import has_mmsg
-from prr.shell.outbox import Outbox
-from prr.shell.overload import Overload
-from prr.shell.probe import Prober
-from prr.shell.reader import Reader
-from prr.shell.reports import ReportLog
-from prr.shell.telling import Teller
-from prr.shell.vitals import Vitals
-from prr.wire.address import Address
+from prr.shell.control import ControlAnswers
+from prr.shell.core_timer import CoreTimer
+from prr.shell.event_history import EventHistory
+from prr.shell.log.handler import close_log
+from prr.shell.log.reports import ReportLog
+from prr.shell.prober import Prober
+from prr.shell.systemd.notifier import Notifier
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.udp.mmsg import has_mmsg
+from prr.shell.udp.outbox import Outbox
+from prr.shell.udp.overload import Overload
+from prr.shell.udp.reader import Reader
+from prr.shell.worker_pool import WorkerPool
 from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
+from prr.wire.found import AnswerRun
 from prr.wire.frames import Role
-from prr.wire.runs import AnswerRun
+from prr.wire.instance import Address
 
 if TYPE_CHECKING:  # it brings SQLite with it, which is for binders that keep a state
-    from prr.shell.state import State
+    from prr.shell.storage.state import State
 
 _log = logging.getLogger("prr")
 
@@ -79,21 +79,21 @@ class Node:
         self._first_line = first_line
         self._lanes = lanes
         self._state = state
-        self._crew = Crew()
-        self._readers = [Reader(lane, self._crew, self._serve_next) for lane in lanes]
+        self._workers = WorkerPool()
+        self._readers = [Reader(lane, self._workers, self._serve_next) for lane in lanes]
         self._prober = Prober(self._probed)
-        self._journal = Journal()
+        self._history = EventHistory()
         self._report_log = ReportLog(names or {})
-        self._alarm = Alarm(core.deadline, self._crew, self._tick)
+        self._timer = CoreTimer(core.deadline, self._workers, self._tick)
         self._counts: Counter[str] = Counter()
         self._outbox = Outbox(lanes[0], self._step_aside, self._counts)
         self._overload = Overload(lanes)
-        self._teller: Teller | None = None
+        self._control: ControlAnswers | None = None
         if self._binder is not None:
-            self._teller = Teller(self._binder, self._journal, self._overload)
+            self._control = ControlAnswers(self._binder, self._history, self._overload)
             self.tell("state", state.status if state else lambda: None)
             self.tell("counters", self._count_all)
-        self._vitals = Vitals(self._readers, self._crew, self._status)
+        self._notifier = Notifier(self._readers, self._workers, self._status)
         self._told_frames = 0
         self._reread: Callable[[], None] | None = None
         self._hung_up = gevent.event.Event()
@@ -102,8 +102,8 @@ class Node:
 
     def tell(self, key: str, ask: Callable[[], Any]) -> None:
         """Have a binder's `status` say under `key` what `ask` says then."""
-        assert self._teller is not None
-        self._teller.add(key, ask)
+        assert self._control is not None
+        self._control.add(key, ask)
 
     def on_hangup(self, reread: Callable[[], None]) -> None:
         """Have `reread` read the settings again, in a greenlet of its own, at every SIGHUP.
@@ -128,10 +128,10 @@ class Node:
         self._tell_what_it_lacks()
         for reader in self._readers:
             reader.start()
-        self._vitals.start()
+        self._notifier.start()
         self._overload.start()
         if self._state is not None:
-            self._crew.spawn(partial(self._state.restore, self.act))
+            self._workers.spawn(partial(self._state.restore, self.act))
         else:
             self.act(self._core.start(time.monotonic()))
         try:
@@ -139,9 +139,9 @@ class Node:
         finally:
             for handler in handlers:
                 handler.cancel()
-            self._alarm.close()
+            self._timer.close()
             self._prober.close()
-            self._vitals.close()
+            self._notifier.close()
             self._overload.close()
             if self._state is not None:
                 self._state.close()
@@ -164,8 +164,8 @@ class Node:
         """Do what the core has decided, then see when it wants to be asked again."""
         for effect in effects:
             self._do(effect)
-        self._alarm.set()
-        if not self._vitals.is_ready:
+        self._timer.set()
+        if not self._notifier.is_ready:
             self._see_if_ready()
 
     def _do(self, effect: Effect) -> None:
@@ -186,8 +186,8 @@ class Node:
             case Report():
                 self._report(effect)
             case Tell():
-                assert self._teller is not None
-                told = self._teller.answer(effect)
+                assert self._control is not None
+                told = self._control.answer(effect)
                 self._outbox.send(encode(told.frame), told.target)
             case Stop():
                 self._stopped.set(effect)
@@ -195,7 +195,7 @@ class Node:
                 assert_never(effect)
 
     def _serve_next(self, reader: Reader) -> None:
-        """Serve the next look-ups of a burst, as many as stand in a row, or one datagram."""
+        """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""
         burst, at = reader.datagrams.burst, reader.at
         if self._binder is not None and (types := burst.types_asked(at)):
             answers = self._binder.look_up(types)
@@ -236,7 +236,7 @@ class Node:
 
     def _probed(self, probe: Probe, outcome: Outcome) -> None:
         """Let a greenlet of its own tell the core: what follows may have to wait."""
-        self._crew.spawn(partial(self._judge, probe, outcome))
+        self._workers.spawn(partial(self._judge, probe, outcome))
 
     def _judge(self, probe: Probe, outcome: Outcome) -> None:
         assert self._binder is not None
@@ -244,30 +244,30 @@ class Node:
 
     def _report(self, report: Report) -> None:
         self._counts[str(report.event)] += 1
-        self._journal.note(report)
+        self._history.note(report)
         self._report_log.write(report)
 
     def _see_if_ready(self) -> None:
         """Any step may be the one that makes it ready, whether it reports anything or not."""
         if self._core.is_ready:
-            self._vitals.ready()
+            self._notifier.ready()
 
     def _read_again(self, reread: Callable[[], None]) -> None:
         """Signals that come meanwhile are one signal, and heeded afterwards."""
         while self._hung_up.wait():
             self._hung_up.clear()
-            if self._vitals.is_ready:
-                self._vitals.reloading()
+            if self._notifier.is_ready:
+                self._notifier.reloading()
             reread()
-            if self._vitals.is_ready:
-                self._vitals.ready()
+            if self._notifier.is_ready:
+                self._notifier.ready()
 
     def _status(self, seconds: float) -> str:
         """How it is, in one line, and how much it had to do in the last `seconds`."""
         frames = self._counts["frames received"]
         rate = (frames - self._told_frames) / max(seconds, 1.0)
         self._told_frames = frames
-        reasons = self._teller.status()["degraded"] if self._teller else []
+        reasons = self._control.status()["degraded"] if self._control else []
         health = f"DEGRADED: {'; '.join(reasons)}; " if reasons else ""
         return f"{health}{self._core.summary(time.monotonic())}, {rate:,.0f} frames/s"
 
@@ -287,5 +287,5 @@ class Node:
             self._stopped.set(Stop(True, "asked twice to stop: leaving at once"))
             return
         self._stopping = True
-        self._vitals.stopping()
+        self._notifier.stopping()
         self.act(self._core.stop(time.monotonic()))

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from prr.wire.address import (
+from prr.wire.errors import MalformedFrame
+from prr.wire.instance import (
     ADDRESS_BYTES,
     INSTANCE_BYTES,
     Instance,
     decode_address,
     encode_address,
 )
-from prr.wire.errors import MalformedFrame
 
 MESSAGE_BYTES_MAX = 255  # its length is one unsigned byte
 LIST_INSTANCES_MAX = 100  # a 2016 program reads the answer into 702 bytes and a signed count

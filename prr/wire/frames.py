@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from prr.wire.address import Address, Instance
 from prr.wire.fields import ADDRESS, INSTANCE, INSTANCES, MESSAGE, TYPE, Field
+from prr.wire.instance import Address, Instance
 from prr.wire.trailer import Trailer
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgpack
 
-from prr.wire.address import INSTANCE_BYTES
 from prr.wire.errors import MalformedFrame
-from prr.wire.versions import IDENTITY_MAX, REMOVAL_BYTES, START_MAX, VERSION_BYTES
+from prr.wire.instance import INSTANCE_BYTES
+from prr.wire.version import IDENTITY_MAX, REMOVAL_BYTES, START_MAX, VERSION_BYTES
 
 MARK = 0xC1
 

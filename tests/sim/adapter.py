@@ -8,14 +8,14 @@ from typing import Any
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.deadlines import Deadlines
+from prr.core.directory.directory import Directory
+from prr.core.directory.ring import Ring
+from prr.core.directory.table import Table
 from prr.core.effects import Word
-from prr.core.peers import PEERS_MAX, Peers
-from prr.core.registry import Registry
-from prr.core.ring import Ring
+from prr.core.liveness.probes import Verifications
+from prr.core.replication.peers import PEERS_MAX, Peers
 from prr.core.server import Server
-from prr.core.table import Table
-from prr.core.verification import Verifications
-from prr.wire.address import Address, Instance
+from prr.wire.instance import Address, Instance
 
 
 def make_binder(
@@ -46,12 +46,12 @@ def make_server(type_: int, address: Address, binders: tuple[Address, ...], rng:
 
 def instances(binder: Binder) -> list[Instance]:
     """All that a binder holds."""
-    return [instance for bucket in binder.registry.table._present if bucket for instance in bucket]
+    return [instance for bucket in binder.directory.table._present if bucket for instance in bucket]
 
 
 def words(binder: Binder) -> dict[Instance, Word]:
     """The last word about each instance that a binder knows or remembers."""
-    table = binder.registry.table
+    table = binder.directory.table
     there = {i: True for bucket in table._present if bucket for i in bucket}
     gone = {i: False for bucket in table._removed if bucket for i in bucket}
     return {i: (table.latest(i), is_there) for i, is_there in (gone | there).items()}
@@ -59,23 +59,23 @@ def words(binder: Binder) -> dict[Instance, Word]:
 
 def holds(binder: Binder, instance: Instance) -> bool:
     """A binder holds an instance, and may have to hand it out."""
-    return instance in binder.registry
+    return instance in binder.directory
 
 
 def is_newcomer(binder: Binder, instance: Instance) -> bool:
     """It has subscribed with a binder and has not answered it yet."""
-    return instance in binder._watch._newcomers
+    return instance in binder._detector._newcomers
 
 
 def is_home(binder: Binder, instance: Instance) -> bool:
     """A binder holds an instance, and is its home."""
-    version = binder.registry.table.version(instance)
-    return version is not None and version.home == binder.identity
+    version = binder.directory.table.version(instance)
+    return version is not None and version.owner == binder.identity
 
 
 def digest(binder: Binder) -> bytes:
     """What is equal on binders that agree."""
-    return binder.registry.table.digest()
+    return binder.directory.table.digest()
 
 
 def snapshot(binder: Binder) -> tuple[bytes, list[Instance]]:
@@ -88,7 +88,7 @@ _LIMITS: dict[type, Callable[[Any], tuple[int, int]]] = {
     Verifications: lambda table: (len(table), table._rows_max),
     Deadlines: lambda table: (len(table._heap), 2 * len(table._due) + 64 + 1),
     Ring: lambda ring: (len(ring._queue), 2 * len(ring) + 64 + 1),
-    Registry: lambda table: (len(table._disputed), len(table)),
+    Directory: lambda table: (len(table._disputed), len(table)),
     Peers: lambda peers: (len(peers), PEERS_MAX),
 }
 """For each kind of table the size of one, and its limit."""

@@ -12,15 +12,6 @@ from typing import TYPE_CHECKING
 
 from prr.core.binder import LEASE
 from prr.core.effects import Event, Probe, Report
-from prr.wire.address import (
-    Address,
-    Instance,
-    address_of,
-    describe,
-    describe_address,
-    make_instance,
-    type_of,
-)
 from prr.wire.frames import (
     Complaint,
     Found,
@@ -32,6 +23,15 @@ from prr.wire.frames import (
     Subscribe,
     Subscribed,
     Unknown,
+)
+from prr.wire.instance import (
+    Address,
+    Instance,
+    address_of,
+    describe,
+    describe_address,
+    make_instance,
+    type_of,
 )
 from tests.sim import adapter
 from tests.sim.trace import one_line
@@ -119,7 +119,7 @@ class Ledger:
         self._peers = frozenset(binder.cluster.peers_of(binder.address))
         self._started_at = binder.now
         self._lookup: Lookup | None = None
-        self._open: defaultdict[Address, list[int]] = defaultdict(list)  # look-ups not answered
+        self._open: defaultdict[Address, list[int]] = defaultdict(list)  # lookups not answered
         self._source: Address | None = None
         self._heard_peer = not self._peers
         self._credit: Counter[Address] = Counter()  # datagrams that may go to strangers
@@ -307,10 +307,10 @@ class Ledger:
                 raise Violation(f"{self._name}: hands out {name}, which left {ago:.1f} s ago")
 
     def _answered(self, target: Address) -> int:
-        """The type of the look-up that is answered: this one, or the first that had to wait."""
+        """The type of the lookup that is answered: this one, or the first that had to wait."""
         types = self._open[target]
         if not types:
-            raise Violation(f"{self._name}: answers a look-up that nobody made")
+            raise Violation(f"{self._name}: answers a lookup that nobody made")
         is_at_once = self._lookup is not None and target == self._source
         return types.pop(-1 if is_at_once else 0)
 
@@ -345,7 +345,7 @@ class Ledger:
         silenced.append(now)
         while silenced[0] < now - SILENCED_WINDOW:
             silenced.popleft()
-        held = len(self._binder.core.registry) + len(silenced)
+        held = len(self._binder.core.directory) + len(silenced)
         if len(silenced) >= SILENCED_MIN and len(silenced) > SILENCED_SHARE * held:
             what = f"{len(silenced)} of {held} that live, {name} the last"
             raise Violation(f"{self._name}: evicts {what}, instead of doubting itself")

@@ -15,7 +15,7 @@ from prr.core.client import (
     UnknownService,
 )
 from prr.core.effects import Stop
-from prr.wire.address import Address, Instance, describe, make_instance, type_of
+from prr.wire.instance import Address, Instance, describe, make_instance, type_of
 from tests.sim import adapter
 from tests.sim.checkers import Truth
 from tests.sim.disk import Disk

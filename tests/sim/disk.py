@@ -8,8 +8,8 @@ from random import Random
 from prr.core.binder import Binder
 from prr.core.effects import Persist, Word
 from prr.core.restoring import row_of
-from prr.wire.address import Instance, describe
-from prr.wire.versions import next_run
+from prr.wire.instance import Instance, describe
+from prr.wire.version import next_run
 from tests.sim import adapter
 from tests.sim.world import Violation
 
@@ -17,7 +17,7 @@ COMMIT_TAKES = (0.0005, 0.05)  # seconds
 
 
 class Disk:
-    """What prr.shell.state does for one binder, with commits that take a while or fail."""
+    """What prr.shell.storage.state does for one binder, with commits that take a while or fail."""
 
     def __init__(self, identity: int, rng: Random) -> None:
         self.identity = identity

@@ -85,7 +85,7 @@ class Options:
     calls: float
     false_complaints: float
     strangers: float
-    lab2016: bool  # binders answer look-ups in the form of 2016
+    lab2016: bool  # binders answer lookups in the form of 2016
     tight: int  # room for verifications at once; 0: as much as usual
     quiet: bool  # after the faults nobody calls, so the binders notice alone
     lab_servers: float  # share of the servers that are of 2016, where nothing would lose them

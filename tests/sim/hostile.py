@@ -1,4 +1,4 @@
-"""A peer gone mad: it speaks our trailer, is believed as a binder of ours, and says what it likes.
+"""A peer faulty: it speaks our trailer, is believed as a binder of ours, and says what it likes.
 
 Counters from all round the circle, in its own name and in others'; that the living are gone and
 that there is what never was; digests that nobody has, and pages that never end. Nothing it says
@@ -11,7 +11,6 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from prr.wire.address import Address, Instance, make_instance
 from prr.wire.frames import (
     Added,
     Alive,
@@ -23,8 +22,9 @@ from prr.wire.frames import (
     ServiceList,
     Unknown,
 )
+from prr.wire.instance import Address, Instance, make_instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS, Trailer
-from prr.wire.versions import LEFT, Version, decode_versions, encode_removals, encode_versions
+from prr.wire.version import LEFT, Version, decode_versions, encode_removals, encode_versions
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import Process
 from tests.sim.world import Clock
@@ -75,7 +75,7 @@ class Hostile(Process):
         trailer = frame.trailer
         if trailer is not None and trailer.binder is not None:
             for version in decode_versions(trailer.versions or b""):
-                self._heard[version.home] = version.counter
+                self._heard[version.owner] = version.counter
             self._heard.setdefault(trailer.binder, 0)
         match frame:
             case ListRequest():
@@ -154,11 +154,11 @@ class Hostile(Process):
 
     def _version(self) -> Version:
         rng = self._rng
-        home = rng.choice((*self._heard, self._identity, rng.getrandbits(64)))
+        owner = rng.choice((*self._heard, self._identity, rng.getrandbits(64)))
         seen = rng.choice(list(self._heard.values()))
         step = rng.choice((0, 1, -1, 1 << 16, HALF - 1, HALF, HALF + 1, rng.getrandbits(64)))
         counter = rng.choice((0, 1, 2**64 - 1, rng.getrandbits(64), (seen + step) % 2**64))
-        return Version(counter, home, rng.choice((0, LEFT, 2, rng.getrandbits(32))))
+        return Version(counter, owner, rng.choice((0, LEFT, 2, rng.getrandbits(32))))
 
     def _anybody(self) -> Instance:
         """One that lives, or died, or never was."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from prr.core.effects import Effect, Send, Stop
 from prr.core.server import Server
-from prr.wire.address import Address, Instance, address_of, describe, make_instance, type_of
 from prr.wire.codec import encode
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
@@ -32,6 +31,7 @@ from prr.wire.frames import (
     Unknown,
     Verify,
 )
+from prr.wire.instance import Address, Instance, address_of, describe, make_instance, type_of
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import Process
 from tests.sim.world import Clock
@@ -103,7 +103,7 @@ class LabBinder(Process):
         self._unread: dict[Instance, float] = {}
         self._peers = peers
         self._sends_at = 0.0
-        self._turns = dict.fromkeys(range(256), 0)
+        self._rotation = dict.fromkeys(range(256), 0)
         self._socket = Socket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
 
@@ -177,8 +177,8 @@ class LabBinder(Process):
         given = [instance for instance in self.entries if type_of(instance) == type_]
         if not given:
             return Unknown()
-        self._turns[type_] += 1
-        return FoundInstance(given[self._turns[type_] % len(given)])
+        self._rotation[type_] += 1
+        return FoundInstance(given[self._rotation[type_] % len(given)])
 
     def _verify(self, instance: Instance) -> None:
         """Ask from a second port, and do nothing else until it answers or 2 s are over."""

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from random import Random
 
-from prr.wire.address import describe
+from prr.wire.instance import describe
 from tests.sim.cluster import Cluster
 from tests.sim.faults import Conditions, Options, options_for
 from tests.sim.lab2016 import LabBinder

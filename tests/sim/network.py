@@ -12,10 +12,10 @@ from struct import unpack
 from typing import TYPE_CHECKING, Protocol
 
 from prr.core.effects import Probe
-from prr.wire.address import Address
 from prr.wire.codec import decode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Frame, Role
+from prr.wire.instance import Address
 from tests.sim.faults import CALM, Options
 from tests.sim.world import Violation, World
 

@@ -9,9 +9,9 @@ from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.effects import Effect
 from prr.core.server import Server
-from prr.wire.address import Address
 from prr.wire.codec import encode
 from prr.wire.frames import Frame, Role
+from prr.wire.instance import Address
 from tests.sim.network import Host, Socket, read
 from tests.sim.trace import one_line
 from tests.sim.world import Clock, Violation

@@ -1,6 +1,6 @@
 """The shells of the simulator: what a process does for its core, with virtual sockets and time.
 
-They stand where prr.shell.node, prr.shell.probe and prr.shell.exchange stand in reality, and do
+They stand where prr.shell.node, prr.shell.prober and prr.client.exchange stand in reality, and do
 as these do: effects in order, a question to an instance from a fresh connected socket, one alarm.
 """
 
@@ -14,9 +14,9 @@ from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.effects import Answer, Confirm, Effect, Outcome, Persist, Probe, Report, Send, Stop
 from prr.core.server import Server
-from prr.wire.address import Address, Instance, address_of, describe, make_instance
+from prr.wire.found import LOOKUP_BYTES, LOOKUP_CODE
 from prr.wire.frames import Frame, Removed, Role, Subscribe
-from prr.wire.runs import LOOKUP_BYTES, LOOKUP_CODE
+from prr.wire.instance import Address, Instance, address_of, describe, make_instance
 from tests.sim import adapter
 from tests.sim.checkers import Ledger, Question
 from tests.sim.disk import COMMIT_TAKES, Disk
@@ -76,7 +76,7 @@ class BinderProcess(Process):
                 self._receive_one(*burst.pop(0))
 
     def _answer(self, data: bytes, source: Address, answer: bytes) -> None:
-        """An answer to a look-up that no frame was made for."""
+        """An answer to a lookup that no frame was made for."""
         asked, said = read(data, self.role), read(answer, Role.CLIENT)
         if asked is None or said is None:
             raise Violation(f"{self.name}: answers {data.hex()} with {answer.hex()}")
@@ -147,7 +147,7 @@ class BinderProcess(Process):
             act()
 
     def _ask(self, probe: Probe) -> None:
-        """What prr.shell.probe does."""
+        """What prr.shell.prober does."""
         if self.cluster.cannot_send():
             self._outcome(probe, Outcome.UNSENT)
             return
@@ -294,7 +294,7 @@ class ServerProcess(Process):
 
 
 class ClientProcess(Process):
-    """One exchange of a client, as prr.shell.exchange runs it: a fresh socket for each target."""
+    """One exchange of a client, as prr.client.exchange runs it: a fresh socket for each target."""
 
     role = Role.CLIENT
     core: Client

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 
-from prr.wire.address import INSTANCE_BYTES, Instance, describe, describe_address
 from prr.wire.frames import Frame
+from prr.wire.instance import INSTANCE_BYTES, Instance, describe, describe_address
 
 WIDTH_MAX = 160  # of what happened; a list of a hundred instances is cut there
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from prr.wire.address import Address, Instance, make_instance
 from prr.wire.codec import encode
 from prr.wire.frames import (
     Added,
@@ -21,6 +20,7 @@ from prr.wire.frames import (
     Subscribe,
     Verify,
 )
+from prr.wire.instance import Address, Instance, make_instance
 from prr.wire.trailer import Trailer
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster

@@ -1,0 +1,1 @@
+"""The library: what programs import, and how the commands ask binders."""

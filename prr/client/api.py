@@ -1,0 +1,123 @@
+"""`prr.Client`: the binder's client for programs."""
+
+import random
+from collections.abc import Iterable
+
+from prr.addresses import resolve_any
+from prr.client.exchange import Exchange, sockets_here
+from prr.config import BadInput
+from prr.core import client as core
+from prr.text import parse_host_port
+from prr.wire.fields import MESSAGE_BYTES_MAX
+from prr.wire.instance import describe_address
+
+
+class PrrError(Exception):
+    """What went wrong between client, binder and service; the text says what and with whom."""
+
+
+class NoSuchService(PrrError):
+    """The binder knows no service of that type."""
+
+
+class NoBinderAnswered(PrrError):
+    """No binder of the list answered in time, or none has a name that can be resolved."""
+
+
+class ServiceDidNotAnswer(PrrError):
+    """The service refused, or did not answer within 2 s. The binder has been told."""
+
+
+class Client:
+    """Finds services, and calls them.
+
+    Safe to share between threads and between greenlets: it holds nothing but the list of binders,
+    and each call has a socket of its own. Inside a gevent program a call lets other greenlets
+    run, monkey-patched or not; elsewhere it blocks its own thread.
+
+        from prr import Client, ServiceDidNotAnswer
+
+        client = Client(["127.0.0.1:2222", "127.0.0.1:2223"])
+        ip, port = client.lookup(2)          # whose turn it is; talk to it as you like
+        answer = client.call(2, b"hello")    # or look up and call in one
+    """
+
+    def __init__(self, binders: str | Iterable[str] = "127.0.0.1:2222") -> None:
+        """`binders`: the binders to choose from, each "HOST:PORT"; a single one may stand alone.
+
+        Raises ValueError when there is none, or one is not a valid HOST:PORT.
+        """
+        binders = [binders] if isinstance(binders, str) else binders
+        self._binders = tuple(dict.fromkeys(parse_host_port(binder) for binder in binders))
+        if not self._binders:
+            raise ValueError('no binders; give at least one "HOST:PORT"')
+        self._rng = random.Random()
+
+    def lookup(self, type_: int) -> tuple[str, int]:
+        """The (ip, port) of the instance of `type_` (0 to 255) whose turn it is.
+
+        Asks a binder chosen at random, and another one whenever that is silent for 0.1 s and
+        more. Takes 4.5 s at most: a binder of 2016 that verifies serves nobody for 2 s. Where
+        every binder refuses, 2 s.
+
+        Raises NoSuchService, NoBinderAnswered, ValueError (a type out of range) and OSError (no
+        socket to be had). A binder whose name cannot be resolved is left out.
+        """
+        match self._exchange(type_, None):
+            case core.FoundService(address=address):
+                return address
+            case outcome:
+                raise _error(type_, outcome)
+
+    def call(self, type_: int, message: bytes) -> bytes:
+        """The answer of a service of `type_` (0 to 255) to `message` (at most 255 bytes).
+
+        Looks an instance up, and gives it 2 s to answer, asking it again a few times meanwhile:
+        a request may arrive more than once. When it does not answer, the binder is told, which
+        makes sure and hands it out no more; calling again then reaches another instance. Takes
+        6.5 s at most: 4.5 s for the lookup, 2 s for the service.
+
+        Raises what `lookup` raises, ServiceDidNotAnswer, TypeError (a message that is not bytes)
+        and ValueError (one too long).
+        """
+        if not isinstance(message, bytes | bytearray | memoryview):
+            raise TypeError(
+                f'message must be bytes, not {type(message).__name__}; use b"..." or .encode()'
+            )
+        if len(message) > MESSAGE_BYTES_MAX:
+            raise ValueError(
+                f"a message of {len(message)} bytes; a frame holds {MESSAGE_BYTES_MAX} at most"
+            )
+        match self._exchange(type_, bytes(message)):
+            case core.Answered(message=answer):
+                return answer
+            case outcome:
+                raise _error(type_, outcome)
+
+    def _exchange(self, type_: int, message: bytes | None) -> core.Outcome:
+        if type(type_) is not int or not 0 <= type_ <= 255:
+            raise ValueError(f"type {type_!r}: a service type is a number from 0 to 255")
+        try:
+            binders = resolve_any(self._binders, sockets_here())
+        except BadInput as error:
+            raise NoBinderAnswered(f"no binder could be asked: {error}") from error
+        exchange = Exchange(core.Client(type_, message, binders, self._rng))
+        return exchange.run()
+
+
+def _error(type_: int, outcome: core.Outcome) -> PrrError:
+    match outcome:
+        case core.UnknownService(binder=binder):
+            return NoSuchService(
+                f"binder {describe_address(binder)} knows no service of type {type_}"
+            )
+        case core.NoBinder(asked=asked, limit=limit):
+            names = ", ".join(describe_address(binder) for binder in asked)
+            return NoBinderAnswered(f"no binder answered within {limit:g} s (asked {names})")
+        case core.NoService(address=address, binder=binder, why=why):
+            return ServiceDidNotAnswer(
+                f"service of type {type_} at {describe_address(address)}: {why}; "
+                f"binder {describe_address(binder)} was told"
+            )
+        case _:
+            raise AssertionError(f"not an error: {outcome}")

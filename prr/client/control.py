@@ -1,0 +1,81 @@
+"""What a binder tells a program on its own host, fetched part by part."""
+
+import secrets
+import socket
+import time
+
+from prr.core.retry import Retry
+from prr.wire.codec import decode, encode
+from prr.wire.errors import MalformedFrame
+from prr.wire.frames import ListRequest, Role, ServiceList
+from prr.wire.instance import Address, Instance
+from prr.wire.trailer import PART_BITS, Question, Trailer
+
+PAGE_LIMIT = 2.0
+"""Seconds in which each page must come, all resends included."""
+
+RECEIVE_BYTES = 2048
+
+
+def fetch_list(binder: Address) -> list[Instance] | None:
+    """What `binder` knows; None when it does not answer. Blocks for 2 s a page at most."""
+    found: dict[Instance, None] = {}
+    cursor: bytes | None = b""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(binder)
+        except OSError:  # no way there, or no place for a binder
+            return None
+        while cursor is not None:
+            page = _fetch_page(asking, binder, Trailer(cursor=cursor, nonce=len(found)))
+            if page is None:
+                return None
+            known = len(found)
+            found.update(dict.fromkeys(page.instances))
+            brought_more = len(found) > known  # a page that brings nothing new must be the last
+            cursor = page.trailer.cursor if page.trailer and brought_more else None
+    return list(found)
+
+
+def fetch_text(binder: Address, question: Question, instance: bytes | None = None) -> bytes | None:
+    """What `binder` answers to a question; None when it does not answer."""
+    text = b""
+    nonce = secrets.randbits(63 - PART_BITS) << PART_BITS
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(binder)
+        except OSError:
+            return None
+        while True:
+            wanted = Trailer(nonce=nonce, question=question, cursor=instance, offset=len(text))
+            answer = _fetch_page(asking, binder, wanted)
+            if answer is None or answer.trailer is None or answer.trailer.text is None:
+                return None
+            text += answer.trailer.text
+            if len(text) >= (answer.trailer.offset or 0) or not answer.trailer.text:
+                return text
+            nonce += 1
+
+
+def _fetch_page(asking: socket.socket, binder: Address, wanted: Trailer) -> ServiceList | None:
+    """The page that `wanted` asks for; its nonce tells it from a late copy of another."""
+    question = encode(ListRequest(trailer=wanted))
+    rotation = Retry([binder], PAGE_LIMIT, time.monotonic())
+    while not rotation.ended(time.monotonic()):
+        try:
+            if rotation.due(time.monotonic()):
+                asking.send(question)
+            asking.settimeout(max(rotation.deadline() - time.monotonic(), 1e-6))
+            frame = decode(asking.recv(RECEIVE_BYTES), Role.BINDER)
+        except (OSError, MalformedFrame):
+            continue
+        if isinstance(frame, ServiceList) and _is_wanted(frame, wanted):
+            return frame
+    return None
+
+
+def _is_wanted(page: ServiceList, wanted: Trailer) -> bool:
+    """It answers this question; a program of 2016 answers the first one bare, and that is all."""
+    if page.trailer is None:
+        return wanted.cursor == b""
+    return page.trailer.nonce == wanted.nonce

@@ -1,0 +1,300 @@
+"""What the binders must agree on: every instance with its version, and the digests of it all.
+
+Instances lie in buckets by a checksum of their address, 64 buckets a group and 64 groups. Each
+bucket has a digest (the XOR of a hash of each entry), so that two binders find what differs in
+two steps, at a cost that follows the difference and not the table. Removals are remembered for a
+time, to be told to whoever missed them; they are not part of the digests, since each binder
+forgets them when it likes.
+
+Versions are kept encoded: as objects they would take 150 bytes more an instance, and Python's
+garbage collection would walk through each of them, a third of a second for a million.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from hashlib import blake2b
+from itertools import islice
+from typing import TypeAlias
+from zlib import crc32
+
+from prr.config import Limits
+from prr.core.directory.address_index import AddressIndex
+from prr.core.effects import Word
+from prr.wire.instance import Instance
+from prr.wire.trailer import DIGEST_BYTES, GROUPS
+from prr.wire.version import OWNER, Version, decode_version, encode_version, owner_in
+
+Entry: TypeAlias = tuple[Instance, bytes, int, int]
+"""An instance, its encoded version, `hash_of` both, and its bucket."""
+
+BUCKETS = GROUPS * GROUPS
+"""24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
+
+Place: TypeAlias = tuple[int, int]
+"""A bucket, and how many of its entries have been passed."""
+
+START: Place = (0, 0)
+
+
+class Table:
+    """Instances and removals by bucket. Knows no turn, no peer and no rule."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._present: list[dict[Instance, bytes]] = [{} for _ in range(BUCKETS)]
+        self._address_index = AddressIndex(BUCKETS)
+        self._removed: list[dict[Instance, bytes]] = [{} for _ in range(BUCKETS)]
+        self._removals: deque[tuple[float, Instance, bytes]] = deque()
+        self._digests = [0] * BUCKETS
+        self._group_digests = [0] * GROUPS
+        self._digest = 0
+        self._count = 0
+        self._lease_owners: Counter[int] = Counter()
+        self._changed: set[Instance] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, instance: Instance) -> bool:
+        return instance in self._present[bucket_of(instance)]
+
+    def version(self, instance: Instance) -> Version | None:
+        """The version of an instance that is present."""
+        return _decoded(self._present[bucket_of(instance)].get(instance))
+
+    def removal(self, instance: Instance) -> Version | None:
+        """The version of an instance's removal, while it is remembered."""
+        return _decoded(self._removed[bucket_of(instance)].get(instance))
+
+    def latest(self, instance: Instance) -> Version | None:
+        """The version of the last word about an instance, present or gone."""
+        bucket = bucket_of(instance)
+        data = self._present[bucket].get(instance) or self._removed[bucket].get(instance)
+        return _decoded(data)
+
+    def note_changes(self) -> None:
+        """From now on remember what changes, until it is taken with `take_changes`."""
+        self._changed = set()
+
+    def take_changes(self) -> dict[Instance, Word | None]:
+        """The last word about each instance that has changed since they were taken last; None
+        for what is forgotten. Empty unless they are noted. Whoever has them noted takes them
+        after every step, so that there are never more than one step makes."""
+        if not self._changed:
+            return {}
+        changed, self._changed = self._changed, set()
+        return {instance: self._word(instance) for instance in changed}
+
+    def owners(self) -> list[int]:
+        """The binders that are home to at least one instance."""
+        return list(self._lease_owners)
+
+    def has_other_owner(self, owner: int) -> bool:
+        """A binder other than `home` is home to an instance."""
+        return len(self._lease_owners) > (owner in self._lease_owners)
+
+    def put(self, instance: Instance, version: Version) -> None:
+        """`instance` is present, at `version`."""
+        self._note(instance)
+        bucket = bucket_of(instance)
+        if not self._drop(instance, bucket):
+            self._address_index.add(instance, bucket)
+        self._removed[bucket].pop(instance, None)
+        data = encode_version(version)
+        self._present[bucket][instance] = data
+        self._toggle(instance, data, bucket)
+        self._count += 1
+        self._lease_owners[version.owner] += 1
+
+    def remove(self, instance: Instance, version: Version, now: float) -> None:
+        """`instance` is gone, since `version`."""
+        self._note(instance)
+        bucket = bucket_of(instance)
+        if self._drop(instance, bucket):
+            self._address_index.remove(instance, bucket)
+        self._remember_removal(instance, encode_version(version), bucket, now)
+
+    def fill_in(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Put in, unnoted, instances of which nothing is known. Those of which something is
+        known are given back.
+
+        A million at once: it does for many what `put` does for one.
+        """
+        known: list[Entry] = []
+        owners: Counter[int] = Counter()
+        present, removed = self._present, self._removed
+        digests, group_digests, add = self._digests, self._group_digests, self._address_index.add
+        for entry in entries:
+            instance, data, number, bucket = entry
+            there = present[bucket]
+            if instance in there or instance in removed[bucket]:
+                known.append(entry)
+                continue
+            there[instance] = data
+            add(instance, bucket)
+            digests[bucket] ^= number
+            group_digests[bucket // GROUPS] ^= number
+            self._digest ^= number
+            owners[owner_in(data)] += 1
+        self._count += owners.total()
+        self._lease_owners += owners
+        return known
+
+    def fill_in_removal(self, instance: Instance, version: bytes, now: float) -> bool:
+        """Remember, unnoted, that an instance is gone of which nothing is known; False if
+        something is. `version` is encoded."""
+        if self.latest(instance) is not None:
+            return False
+        self._remember_removal(instance, version, bucket_of(instance), now)
+        return True
+
+    def at_address(self, instance: Instance) -> list[Instance]:
+        """The instances present at the same address as `instance`, which may be one of them."""
+        return self._address_index.at_address(instance, bucket_of(instance))
+
+    def owned_by(
+        self, owners: set[bytes], place: Place, size: int, looks: int
+    ) -> tuple[list[Instance], Place | None]:
+        """At most `size` instances whose home is one of `homes` (encoded), from `place` on, and
+        where to go on, None at the end. At most `looks` entries and buckets are looked at.
+
+        Who walks from START to the end sees what was there all the while; not all, perhaps, of a
+        bucket that lost some.
+        """
+        found, (bucket, passed) = list[Instance](), place
+        while bucket < BUCKETS:
+            for instance, data in islice(self._present[bucket].items(), passed, None):
+                if looks <= 0 or len(found) == size:
+                    return found, (bucket, passed)
+                looks, passed = looks - 1, passed + 1
+                if data[OWNER] in owners:
+                    found.append(instance)
+            bucket, passed, looks = bucket + 1, 0, looks - 1
+            if looks <= 0 and bucket < BUCKETS:
+                return found, (bucket, 0)
+        return found, None
+
+    def digest(self) -> bytes:
+        """The digest of all that is present."""
+        return self._digest.to_bytes(DIGEST_BYTES, "little")
+
+    def digests(self, group: int | None) -> bytes:
+        """The digests of the groups, or of the buckets of one group."""
+        parts = self._group_digests
+        if group is not None:
+            parts = self._digests[group * GROUPS : (group + 1) * GROUPS]
+        return b"".join(part.to_bytes(DIGEST_BYTES, "little") for part in parts)
+
+    def page(
+        self, group: int, buckets: int, cursor: bytes, size: int
+    ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
+        """At most `size` words about the buckets of `group` whose bit is set in `buckets`.
+
+        Each is (instance, version, is present). They come in a fixed order, from behind `cursor`
+        (b"": from the start), with the cursor of the next page, None if there is no more.
+        """
+        chosen = [group * GROUPS + bit for bit in range(GROUPS) if buckets >> bit & 1]
+        found, after = self._walk(chosen, cursor, size)
+        return [(row, decode_version(data), is_there) for row, data, is_there in found], after
+
+    def instances(self, cursor: bytes, size: int) -> tuple[list[Instance], bytes | None]:
+        """At most `size` instances that are present, from behind `cursor`, and the next cursor.
+
+        Who follows the cursors sees every instance that was there all the while, exactly once.
+        """
+        found, after = self._walk(list(range(BUCKETS)), cursor, size, removals=False)
+        return [instance for instance, _, _ in found], after
+
+    def _walk(
+        self, buckets: list[int], cursor: bytes, size: int, removals: bool = True
+    ) -> tuple[list[tuple[Instance, bytes, bool]], bytes | None]:
+        first = bucket_of(Instance(cursor)) if cursor else 0
+        found: list[tuple[Instance, bytes, bool]] = []
+        for bucket in buckets:
+            if bucket < first:
+                continue
+            present = self._present[bucket]
+            removed = self._removed[bucket] if removals else {}
+            if not present and not removed:
+                continue
+            rows = [(*row, True) for row in present.items()]
+            rows += [(*row, False) for row in removed.items()]
+            rows.sort()
+            found += [row for row in rows if row[0] > cursor] if bucket == first else rows
+            if len(found) > size:
+                return found[:size], found[size - 1][0]
+        return found, None
+
+    def _drop(self, instance: Instance, bucket: int) -> bool:
+        """Take an instance out of what is counted and compared; False if it is not there."""
+        data = self._present[bucket].pop(instance, None)
+        if data is None:
+            return False
+        self._toggle(instance, data, bucket)
+        self._count -= 1
+        owner = owner_in(data)
+        self._lease_owners[owner] -= 1
+        if not self._lease_owners[owner]:
+            del self._lease_owners[owner]
+        return True
+
+    def _toggle(self, instance: Instance, version: bytes, bucket: int) -> None:
+        """Put an entry into the digests, or take it out: XOR is its own inverse."""
+        number = hash_of(instance, version)
+        self._digests[bucket] ^= number
+        self._group_digests[bucket // GROUPS] ^= number
+        self._digest ^= number
+
+    def _remember_removal(
+        self, instance: Instance, version: bytes, bucket: int, now: float
+    ) -> None:
+        self._removed[bucket][instance] = version
+        self._removals.append((now, instance, version))
+        self._forget_removals(now)
+
+    def _forget_removals(self, now: float) -> None:
+        too_old = now - self._limits.removal_age
+        while self._removals and (
+            len(self._removals) > self._limits.removals or self._removals[0][0] < too_old
+        ):
+            _, instance, version = self._removals.popleft()
+            removed = self._removed[bucket_of(instance)]
+            if removed.get(instance) == version:
+                del removed[instance]
+                self._note(instance)
+
+    def _note(self, instance: Instance) -> None:
+        if self._changed is not None:
+            self._changed.add(instance)
+
+    def _word(self, instance: Instance) -> Word | None:
+        version = self.version(instance)
+        if version is not None:
+            return version, True
+        removal = self.removal(instance)
+        return None if removal is None else (removal, False)
+
+
+def _decoded(data: bytes | None) -> Version | None:
+    return None if data is None else decode_version(data)
+
+
+def differing(ours: bytes, theirs: bytes) -> int:
+    """Which of two rows of 64 digests differ: a bit each, the lowest first."""
+    assert len(ours) == len(theirs) == GROUPS * DIGEST_BYTES
+    bits = 0
+    for bit, at in enumerate(range(0, len(ours), DIGEST_BYTES)):
+        if ours[at : at + DIGEST_BYTES] != theirs[at : at + DIGEST_BYTES]:
+            bits |= 1 << bit
+    return bits
+
+
+def bucket_of(instance: Instance) -> int:
+    """By the address only: the types given at one address lie together."""
+    return crc32(instance[1:]) % BUCKETS
+
+
+def hash_of(instance: bytes, version: bytes) -> int:
+    """What an entry adds to the digests; `version` is encoded."""
+    digest = blake2b(instance + version, digest_size=DIGEST_BYTES).digest()
+    return int.from_bytes(digest, "little")

@@ -1,0 +1,1 @@
+"""Who lives: the failure detector, its probes, and what follows from what they find."""

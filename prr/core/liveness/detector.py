@@ -1,0 +1,298 @@
+"""What puts an instance in doubt, and when it is asked.
+
+An instance is in doubt when somebody complains, its lease runs out at its home, its home falls
+silent, or a peer says that it is gone although it was heard here lately. Doubt always ends by
+asking the instance: the truth about a service is the service.
+"""
+
+from math import inf
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
+from typing import Any
+
+from prr.config import Limits
+from prr.core.effects import Effect, Event, Outcome, Probe, Report
+from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.lease_owners import LeaseOwners
+from prr.core.liveness.probes import REFUSALS, TICK_MAX, Due
+from prr.core.liveness.proving import Proving
+from prr.core.liveness.recheck_queue import RecheckQueue
+from prr.core.liveness.verdicts import Verdicts
+from prr.core.replication.peers import Peers
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.instance import Address, Instance, address_of, type_of
+from prr.wire.version import LEFT
+
+DOUBTED_MAX = 2
+"""Others at an address that one subscription puts in doubt. Where a process with many types made
+room for another one, the leases and the clients find the rest: without this bound each new type
+would cost as much as there are others."""
+
+
+class Detector:
+    """Leases and doubts of one binder."""
+
+    def __init__(
+        self, versioned: VersionedDirectory, peers: Peers, limits: Limits, lease: float, rng: Random
+    ) -> None:
+        self._versioned = versioned
+        self._table = versioned.directory.table
+        self._rotation = versioned.directory.rotation
+        self._lease = lease
+        self._rng = rng
+        self._doubts = Doubts(versioned, peers, limits, rng)
+        self._leases, self._rechecks = self._doubts.leases, self._doubts.rechecks
+        self._verifications, self._opinions = self._doubts.verifications, self._doubts.opinions
+        self._newcomers = self._doubts.newcomers
+        self._lease_owners = LeaseOwners(versioned, peers, lease)
+        self._verdicts = Verdicts(versioned, peers, self._doubts, self._lease_owners, lease)
+        self._proving = Proving(self._doubts, self._verdicts, self._table)
+        self._recheck_queue = RecheckQueue(versioned, peers)
+
+    def under_way(self) -> list[Instance]:
+        """The instances that are being verified."""
+        return self._verifications.under_way()
+
+    def admits(self, instance: Instance, is_at_home: bool, now: float) -> bool:
+        """An instance that subscribes may do so. One that is at home here and has answered may
+        always."""
+        if is_at_home and instance not in self._newcomers:
+            return True
+        return self._newcomers.admit(instance, instance in self._table, now)
+
+    def peer_evicted(self, now: float) -> None:
+        """A peer has evicted an instance for its silence."""
+        self._verdicts.peer_evicted(now)
+
+    def brake_status(self, now: float) -> dict[str, Any] | None:
+        """How the brake on evictions holds, as plain data; None if it does not."""
+        return self._verdicts.brake_status(now)
+
+    def spoke(self, instance: Instance, now: float) -> None:
+        """An instance that is there has just spoken for itself, here."""
+        self.clear(instance)
+        self._leases.set(instance, now + self._lease)
+
+    def restored(self, instances: list[Instance], now: float) -> None:
+        """These were read from the disk, and may be long gone: ask them as soon as possible."""
+        self._recheck_queue.put(instances, now)
+
+    def entrusted(self, instance: Instance, now: float) -> None:
+        """A peer says that this binder is home to an instance: it forgot, or that is a lie. Unless
+        it was heard here it is asked within a lease, since no other binder will."""
+        if instance not in self._leases:
+            self._leases.entrust(instance, now + self._lease * self._rng.random())
+
+    def learned(self, instance: Instance, now: float) -> None:
+        """A binder of 2016, which does not watch it, says that an instance is there."""
+        self.clear(instance)
+        self._leases.entrust(instance, now + self._lease)
+
+    def distrust(self, instance: Instance) -> None:
+        """Its home is asking whether it is there at all: it serves if there is no other."""
+        self._rotation.suspect(instance)
+
+    def clear(self, instance: Instance) -> None:
+        """No reason is left to doubt an instance that is there."""
+        self._doubts.clear(instance)
+
+    def release(self, instance: Instance) -> None:
+        """Another binder is its home now."""
+        if instance in self._newcomers:  # one question alone, which is open, proves nothing
+            self._newcomers.forget(instance)
+            self._verifications.cancel(instance)
+        self._leases.cancel(instance)
+
+    def accuse(self, instance: Instance, why: str, now: float, by: Address) -> list[Effect]:
+        """`by` says that an instance that is there does not answer.
+
+        Where there is no room it is asked as soon as there is, in turn until then.
+        """
+        if instance in self._verifications:
+            return []
+        if not self._verifications.has_room(instance, by):
+            if instance not in self._rechecks:
+                self._rechecks.set(instance, now)
+            why += "; too many verifications under way, this one waits"
+            return [Report(Event.UNVERIFIED, instance, why)]
+        self._rotation.suspect(instance)
+        report = Report(Event.COMPLAINT, instance, why)
+        return [report, *self._doubts.verify(instance, now, accuser=by)]
+
+    def doubt_others_at(self, instance: Instance, start: int, now: float) -> list[Effect]:
+        """`instance` has subscribed, here or elsewhere: what is at home here at the same address
+        may be what ran there before. What is at home elsewhere is its home's to ask, so that an
+        address is not asked by all binders."""
+        effects: list[Effect] = []
+        doubted = 0
+        for other in self._table.at_address(instance):
+            version = self._table.version(other)
+            assert version is not None
+            is_same = other == instance or (bool(start) and version.start == start)
+            if is_same or version.owner != self._versioned.identity or other in self._verifications:
+                continue
+            why = f"type {type_of(instance)} subscribed from its address"
+            effects += self.accuse(other, why, now, address_of(instance))
+            doubted += 1
+            if doubted == DOUBTED_MAX:
+                break
+        return effects
+
+    def ask_for_peer(
+        self, instance: Instance, peer: Address, nonce: int, now: float
+    ) -> list[Effect]:
+        """A peer wants this binder's opinion about an instance that is there."""
+        if instance not in self._verifications and not self._verifications.has_room(instance, peer):
+            return []
+        self._opinions.remember(instance, peer, nonce)
+        return self._doubts.verify(instance, now, accuser=peer)
+
+    def vouches_for(self, instance: Instance) -> bool:
+        """It is there, was heard here within a lease, and has left no question open since: a peer
+        that says it is gone has to be right before it is believed."""
+        is_heard = self._leases.vouches_for(instance) and instance not in self._newcomers
+        return is_heard and instance in self._table
+
+    def dispute(self, instance: Instance, peer: Address) -> list[Effect]:
+        """A peer says that an instance is gone that is vouched for here: it is asked next."""
+        self._doubts.urgent[instance] = peer
+        return [Report(Event.DISPUTED, instance, "a peer says that it is gone: is it?")]
+
+    def ask_disputed(self, now: float) -> list[Effect]:
+        """Ask those at once, or some of them."""
+        return self._doubts.verify_urgent(now)
+
+    def said_to_be_gone(self, instance: Instance, now: float) -> list[Effect]:
+        """An instance was taken out on another's word: if it was heard here lately, ask it."""
+        self._rechecks.cancel(instance)
+        self._doubts.urgent.pop(instance, None)
+        if instance not in self._leases:
+            self._verifications.cancel(instance)
+            self._opinions.forget(instance)
+            return []
+        return self._doubts.verify(instance, now)
+
+    def recheck(self, instance: Instance, now: float) -> list[Effect]:
+        """A word that is out of date says that an instance is gone: ask it all the same."""
+        return self._doubts.verify(instance, now)
+
+    def left(self, instance: Instance, now: float) -> list[Effect]:
+        """An instance said itself that it is gone. Unless that was a late copy, it will not answer;
+        an answer to an older question proves nothing."""
+        self._verifications.cancel_older(instance, now)
+        return self.said_to_be_gone(instance, now)
+
+    def readmit(self, instance: Instance, now: float) -> list[Effect]:
+        """One of ours that had left, or is said to, subscribes again: if that is no late copy, it
+        will ask again."""
+        return self._doubts.verify(instance, now, start=LEFT)
+
+    def returned(self, instance: Instance, now: float) -> list[Effect]:
+        """One that was gone is there again, as somebody says without a start number: it may be a
+        program of 2016, and is asked so that one can answer."""
+        if instance in self._table:
+            self._rotation.suspect(instance)  # it serves if there is no other
+        return self.ask_anew(instance, now)
+
+    def ask_anew(self, instance: Instance, now: float) -> list[Effect]:
+        """Ask an instance so that a program of 2016 can answer."""
+        if not self._verifications.asks_for(instance, 0):
+            self._verifications.cancel(instance)
+        return self._doubts.verify(instance, now, start=0)
+
+    def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
+        """Hear what became of a Probe."""
+        if outcome is Outcome.UNSENT:
+            self._newcomers.count(probe.instance, -1)
+        is_disputed = self._versioned.directory.is_disputed(probe.instance)
+        refusals = 1 if is_disputed else REFUSALS  # the peer that evicted it has seen the others
+        verdict = self._verifications.probed(probe, outcome, now, refusals)
+        return self._verdicts.judge(verdict, now) if verdict else []
+
+    def opinion(self, peer: Address, nonce: int, is_alive: bool, now: float) -> list[Effect]:
+        """Hear a peer's opinion on the instance that it was asked about with `nonce`."""
+        verdict = self._verifications.opinion(peer, nonce, is_alive)
+        return self._verdicts.judge(verdict, now) if verdict else []
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do."""
+        has_room = not self._verifications.busy
+        parts = (self._verifications, self._recheck_queue, self._verdicts)
+        pending = [part.deadline() for part in parts]
+        pending.append(self._lease_owners.deadline(has_room))
+        if self._doubts.has_room_for_urgent:
+            pending.append(-inf)
+        if has_room:  # else they wait until there is
+            pending += [self._leases.first(), self._rechecks.first()]
+        pending.append(self._proving.deadline())
+        return min((when for when in pending if when is not None), default=None)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due by `now`, or some of it: `deadline` tells. Safe to call too often."""
+        effects = self._act_on(self._verifications.tick(now), now) + self._verdicts.tick(now)
+        for restored in self._recheck_queue.due(len(self._verifications), now):
+            effects += self._doubts.verify(restored, now)
+        effects += self._doubts.verify_urgent(now)
+        for _ in range(TICK_MAX):
+            if self._verifications.busy or (instance := self._leases.pop_due(now)) is None:
+                break
+            if instance not in self._table:
+                self._leases.cancel(instance)
+            else:
+                self._leases.put_off(instance, now + self._lease)
+                effects += self._doubts.verify(instance, now)
+        for _ in range(TICK_MAX):
+            if self._verifications.busy or (instance := self._rechecks.pop_due(now)) is None:
+                break
+            if self._doubts.may_live(instance):
+                effects += self._doubts.verify(instance, now)
+        return effects + self._proving.tick(now) + self._scan(now)
+
+    def _act_on(self, due: Due, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for probe in due.probes:
+            effects += self._ask_again(probe)
+        for instance in due.wants_opinions:
+            asked = self._whom_to_ask(instance, now)
+            if asked:
+                nonce = self._verifications.await_opinions(instance, asked)
+                effects += self._opinions.ask(instance, asked, nonce)
+        for instance, binders, nonce in due.reminders:
+            effects += self._opinions.ask(instance, binders, nonce)
+        for instance in due.unanswered:
+            effects += self._opinions.answer(instance, is_alive=False)
+        if due.was_late:
+            why = "its own clockwork was late; it asks again instead of believing the silence"
+            effects.append(Report(Event.LATE, "this binder", why))
+        for verdict in due.verdicts:
+            effects += self._verdicts.judge(verdict, now)
+        return effects
+
+    def _ask_again(self, probe: Probe) -> list[Effect]:
+        """One question was not answered: out of turn until one is. Of a newcomer's that is over
+        its number nothing is sent."""
+        instance, is_there = probe.instance, probe.instance in self._table
+        if is_there:
+            self._rotation.suspect(instance)
+        if instance in self._newcomers:
+            if self._newcomers.left(instance, is_there) <= 0:
+                return []
+            self._newcomers.count(instance, 1)
+        return [Report(Event.ASKED, instance, "another question"), probe]
+
+    def _whom_to_ask(self, instance: Instance, now: float) -> list[Address]:
+        """The binders whose opinion is wanted before silence counts: none where one waits for
+        ours, or has said already that the instance is gone."""
+        directory = self._versioned.directory
+        if instance not in directory or directory.is_disputed(instance):
+            return []
+        if instance in self._newcomers:
+            return []
+        return [] if self._opinions.is_asked(instance) else self._opinions.choose(now)
+
+    def _scan(self, now: float) -> list[Effect]:
+        """Verify the instances whose home has been silent for a lease, a number at a time."""
+        effects: list[Effect] = []
+        for instance in self._lease_owners.scan(now, not self._verifications.busy):
+            if instance not in self._verifications and instance not in self._rechecks:
+                effects += self._doubts.verify(instance, now)
+        return effects

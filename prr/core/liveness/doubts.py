@@ -1,0 +1,156 @@
+"""What is in doubt, and asking it: leases, rechecks, and the verifications under way.
+
+What gives rise to a doubt is in `watch`, what follows from its end in `verdicts`.
+"""
+
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
+
+from prr.config import Limits
+from prr.core.deadlines import Deadlines
+from prr.core.effects import Effect, Event, Report
+from prr.core.liveness.newcomers import Newcomers
+from prr.core.liveness.probes import TICK_MAX, WAITS, Verifications
+from prr.core.liveness.second_opinion import SecondOpinions
+from prr.core.replication.peers import Peers
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.instance import Address, Instance
+
+
+class Leases(Deadlines[Instance]):
+    """When each instance that is watched here is to be asked again, and whether it was ever heard
+    here: a binder vouches for no more than that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unheard: set[Instance] = set()  # some of the rows
+
+    def vouches_for(self, instance: Instance) -> bool:
+        """It was heard here."""
+        return instance in self and instance not in self._unheard
+
+    def set(self, key: Instance, when: float) -> None:
+        """It was heard just now, and is due at `when` (seconds)."""
+        self._unheard.discard(key)
+        super().set(key, when)
+
+    def entrust(self, instance: Instance, when: float) -> None:
+        """It was not heard, but nobody else asks it: it is due at `when` (seconds)."""
+        self._unheard.add(instance)
+        super().set(instance, when)
+
+    def put_off(self, instance: Instance, when: float) -> None:
+        """It was due, and is again at `when` (seconds)."""
+        super().set(instance, when)
+
+    def cancel(self, key: Instance) -> None:
+        """It is not watched here. No error if it was not."""
+        self._unheard.discard(key)
+        super().cancel(key)
+
+
+class Doubts:
+    """The instances of one binder that are to be asked, now or at a deadline.
+
+    `leases` has a row for each instance that is at home here, as long as it answers; `rechecks` one
+    for each that could be neither cleared nor evicted. In `urgent` stand those whose removal is
+    disputed, with the peer that said it, until there is room to ask them. All are as large as the
+    table at most.
+    """
+
+    def __init__(
+        self, versioned: VersionedDirectory, peers: Peers, limits: Limits, rng: Random
+    ) -> None:
+        self.leases = Leases()
+        self.rechecks: Deadlines[Instance] = Deadlines()
+        self.urgent: dict[Instance, Address] = {}
+        self.verifications = Verifications(limits.verifications, rng)
+        self.newcomers = Newcomers(limits.newcomers, rng)
+        self.opinions = SecondOpinions(versioned.identity, peers, rng)
+        self._places = limits.verifications
+        self._versioned = versioned
+        self._table = versioned.directory.table
+        self._rotation = versioned.directory.rotation
+
+    def clear(self, instance: Instance) -> None:
+        """No reason is left to doubt an instance that is there."""
+        if instance not in self.newcomers:  # who have to answer, whoever speaks for them
+            self.verifications.cancel(instance)
+        self.opinions.forget(instance)
+        self.rechecks.cancel(instance)
+        self.urgent.pop(instance, None)
+        self._rotation.trust(instance)
+
+    def verify(
+        self,
+        instance: Instance,
+        now: float,
+        start: int | None = None,
+        accuser: Address | None = None,
+        questions: int = len(WAITS),
+    ) -> list[Effect]:
+        """Ask an instance, there or gone, whether it lives; later, if there is no room now. One
+        that has not answered yet is asked no more than it may be."""
+        if instance in self.newcomers:
+            questions = min(questions, self.newcomers.left(instance, instance in self._table))
+        if instance in self.verifications:
+            if self.verifications.is_over(instance):
+                self.verify_later(instance, now + WAITS[-1])
+            return []
+        if questions <= 0:
+            self.newcomers.ask_again(instance, now)
+            return []
+        if not self.verifications.has_room(instance, accuser):
+            self.verify_later(instance, now)  # as soon as there is room
+            return []
+        latest = self._table.latest(instance)  # not what is disputed
+        known = latest.start if latest else 0
+        if start is None:
+            start = 0 if self._may_be_new(instance) else known
+        with_nonce = bool(known) or self._is_ours_at(instance)
+        probe = self.verifications.begin(instance, start, with_nonce, now, accuser, questions)
+        self.newcomers.count(instance, 1)
+        return [Report(Event.ASKED, instance, "the first question"), probe]
+
+    @property
+    def may_prove(self) -> bool:
+        """Newcomers leave half of the places to others."""
+        return len(self.verifications) <= self._places // 2 and not self.verifications.busy
+
+    @property
+    def has_room_for_urgent(self) -> bool:
+        """The first of the disputed can be asked now."""
+        first = next(iter(self.urgent.items()), None)
+        return first is not None and self.verifications.has_room(*first)
+
+    def verify_urgent(self, now: float) -> list[Effect]:
+        """Ask some of the disputed, if there is room."""
+        effects: list[Effect] = []
+        for _ in range(TICK_MAX):
+            if not self.has_room_for_urgent:
+                break
+            instance = next(iter(self.urgent))
+            peer = self.urgent.pop(instance)
+            if self._versioned.directory.is_disputed(instance):
+                effects += self.verify(instance, now, accuser=peer)
+        return effects
+
+    def verify_later(self, instance: Instance, when: float) -> None:
+        """Only what is known here: a stranger must not fill the memory with what is not."""
+        if self.may_live(instance):
+            self.rechecks.set(instance, when)
+
+    def may_live(self, instance: Instance) -> bool:
+        """It is there, or was heard here lately, or is a server of 2016 that fell silent."""
+        removal = self._table.removal(instance)
+        was_silent = removal is not None and not removal.start
+        is_there = instance in self._table or instance in self._versioned.returning
+        return is_there or instance in self.leases or was_silent
+
+    def _may_be_new(self, instance: Instance) -> bool:
+        """Whoever is there now need not be whose start is known: a bare answer will do."""
+        return self._versioned.is_back_unproven(instance) or instance in self._versioned.returning
+
+    def _is_ours_at(self, instance: Instance) -> bool:
+        """At the same address runs, or ran, a server of ours: it can be asked for its types."""
+        versions = map(self._table.version, self._table.at_address(instance))
+        return any(version is not None and version.start for version in versions)

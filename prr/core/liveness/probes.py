@@ -1,0 +1,286 @@
+"""Is it really gone? The questions to instances in doubt, as rows with a deadline.
+
+A row asks up to three times. An answer ends it at once. Two refusals, from two source ports, are
+proof enough (one alone can be a service that is just restarting, or a forged ICMP). Silence is
+weak evidence: the row then waits for the opinion of other binders, who are asked along with the
+third question. Bookkeeping only: what follows from a verdict is the binder's.
+"""
+
+from dataclasses import dataclass, field
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
+
+from prr.core.deadlines import Deadlines
+from prr.core.effects import Outcome, Probe
+from prr.core.liveness.findings import Finding, Verdict
+from prr.core.liveness.shares import Shares
+from prr.wire.frames import Verify
+from prr.wire.instance import Address, Instance
+from prr.wire.trailer import Trailer
+
+WAITS = (0.2, 0.3, 0.5)
+"""Seconds to wait for the answer to each question: a second in all."""
+
+REFUSALS = 2
+"""Refusals that evict."""
+
+REFUSAL_PAUSE = 0.05
+"""Seconds between a refusal and the next question."""
+
+WAITS_FOR_OPINIONS = (0.25, 0.25, 0.5)
+"""Seconds beyond one's own second of questions in which opinions are waited for: the other binder
+began half a second later. Meanwhile each wait begins with one more question to the instance, and
+one more to those who owe an opinion: with a fifth lost either way, three questions to one that
+lives go unanswered once in twenty times."""
+
+_ALL_WAITS = WAITS + WAITS_FOR_OPINIONS
+
+QUESTIONS_CONFIRMED = 5
+"""Questions that go unanswered, however soon other binders confirm the silence."""
+
+LATE = 0.1
+"""Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing: half
+of the shortest wait, ten times what a busy machine makes of it."""
+
+TICK_MAX = 2
+"""Rows that one tick works through, some 40 us each: of five hundred that come due together each
+tick takes so many, and a burst of lookups has its turn before the next."""
+
+LAGGING = LATE / 4
+"""Seconds of lateness from which a tick works through eight times as many: before it is LATE."""
+
+
+@dataclass(slots=True)
+class _Row:
+    serial: int
+    nonce: int
+    start: int
+    with_nonce: bool
+    began_at: float
+    accuser: Address | None
+    questions: int
+    asked: int = 0
+    refused: int = 0
+    refused_at: float | None = None
+    unsent: int = 0
+    is_over: bool = False  # settled by other means; kept while its question may still be open
+    opinions_awaited: dict[Address, None] = field(default_factory=dict)
+    opinions_asked: int = 0
+    opinions_silent: int = 0
+
+
+@dataclass(slots=True)
+class Due:
+    """What has come due: questions to send, rows that want opinions, rows that are over."""
+
+    probes: list[Probe] = field(default_factory=list)
+    wants_opinions: list[Instance] = field(default_factory=list)
+    reminders: list[tuple[Instance, list[Address], int]] = field(default_factory=list)
+    unanswered: list[Instance] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    was_late: bool = False
+
+
+class Verifications:
+    """The verifications under way, one for each instance at most."""
+
+    def __init__(self, rows_max: int, rng: Random) -> None:
+        self._rows_max = rows_max
+        self._rng = rng
+        self._rows: dict[Instance, _Row] = {}
+        self._by_nonce: dict[int, Instance] = {}  # those that wait for opinions
+        self._shares = Shares(rows_max)
+        self._deadlines: Deadlines[Instance] = Deadlines()
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, instance: Instance) -> bool:
+        return instance in self._rows
+
+    def under_way(self) -> list[Instance]:
+        """The instances whose verification is not settled."""
+        return [instance for instance, row in self._rows.items() if not row.is_over]
+
+    def asks_for(self, instance: Instance, start: int) -> bool:
+        """It is being verified, and this start number is what answers have to say."""
+        row = self._rows.get(instance)
+        return row is not None and not row.is_over and row.start == start
+
+    def is_over(self, instance: Instance) -> bool:
+        """It was cancelled, and only its question is still open."""
+        return self._rows[instance].is_over
+
+    @property
+    def full(self) -> bool:
+        """No room for one more."""
+        return len(self._rows) >= self._rows_max
+
+    @property
+    def busy(self) -> bool:
+        """No room but what is kept for accusations."""
+        return self.full or not self._shares.are_open
+
+    def has_room(self, instance: Instance, accuser: Address | None) -> bool:
+        """There is room for this one, which `accuser` has put in doubt; None: a deadline has."""
+        if accuser is None:
+            return not self.busy
+        return not self.full and self._shares.has_room(instance, accuser)
+
+    def begin(
+        self,
+        instance: Instance,
+        start: int,
+        with_nonce: bool,
+        now: float,
+        accuser: Address | None = None,
+        questions: int = len(WAITS),
+    ) -> Probe:
+        """Start to verify an instance that is not being verified; there must be room.
+
+        `start` is what Probe says; `with_nonce`: ask as one of ours is asked; `accuser` is who has
+        put it in doubt, None if a deadline has. With less than three `questions` silence is all
+        the same, and one more follows a refusal.
+        """
+        assert instance not in self._rows
+        assert not self.full
+        self._serial += 1
+        nonce = self._rng.getrandbits(64)
+        self._rows[instance] = _Row(self._serial, nonce, start, with_nonce, now, accuser, questions)
+        self._shares.take(instance, accuser)
+        return self._ask(instance, now)
+
+    def cancel(self, instance: Instance) -> None:
+        """A verification is settled by other means. No error if there is none.
+
+        Its place stays taken until its question has timed out, so that places bound sockets.
+        """
+        if (row := self._rows.get(instance)) is not None:
+            row.is_over = True
+
+    def cancel_older(self, instance: Instance, now: float) -> None:
+        """Likewise, but one that has begun at this very moment goes on."""
+        if (row := self._rows.get(instance)) is not None and row.began_at < now:
+            row.is_over = True
+
+    def probed(
+        self, probe: Probe, outcome: Outcome, now: float, refusals: int = REFUSALS
+    ) -> Verdict | None:
+        """Hear what became of a question; the verdict, if that settles it, as so many `refusals`
+        do. A word about a verification that is over changes nothing."""
+        instance = probe.instance
+        row = self._rows.get(instance)
+        if row is None or row.serial != probe.serial or row.is_over:
+            return None
+        match outcome:
+            case Outcome.ALIVE:
+                return self._end(instance, Finding.ALIVE, f"it answered question {row.asked}")
+            case Outcome.UNSENT:
+                row.unsent += 1
+                if row.unsent == len(WAITS):
+                    return self._end(instance, Finding.UNSENT, "no question could be sent")
+                row.asked = max(0, row.asked - 1)  # it does not count; another one is tried
+                return None
+            case Outcome.REFUSED:
+                if row.refused_at is not None and now - row.refused_at < REFUSAL_PAUSE / 2:
+                    return None  # of a question that was under way at the same time
+                row.refused_at = now
+                row.refused += 1
+                if row.refused >= refusals:
+                    why = "it refused a question"
+                    if row.refused > 1:
+                        why = f"refused {row.refused} questions from two source ports"
+                    return self._end(instance, Finding.REFUSED, why)
+                self._deadlines.set(instance, now + REFUSAL_PAUSE)
+                return None
+
+    def await_opinions(self, instance: Instance, binders: list[Address]) -> int:
+        """These binders are asked too; the nonce by which they answer."""
+        row = self._rows[instance]
+        row.opinions_awaited = dict.fromkeys(binders)
+        row.opinions_asked, row.opinions_silent = len(binders), 0
+        self._by_nonce[row.nonce] = instance
+        return row.nonce
+
+    def opinion(self, binder: Address, nonce: int, is_alive: bool) -> Verdict | None:
+        """Hear a binder's opinion; the verdict, if that settles it."""
+        instance = self._by_nonce.get(nonce)
+        if instance is None:
+            return None
+        row = self._rows[instance]
+        if row.is_over or binder not in row.opinions_awaited:
+            return None
+        del row.opinions_awaited[binder]
+        if is_alive:
+            return self._end(instance, Finding.ALIVE, "it answered another binder")
+        row.opinions_silent += 1
+        return None  # silence is for `tick` to judge, when the instance has had its time
+
+    def tick(self, now: float) -> Due:
+        """What is due by `now`, or some of it."""
+        due = Due()
+        first = self._deadlines.first()
+        is_lagging = first is not None and now - first > LAGGING
+        for _ in range(8 * TICK_MAX if is_lagging else TICK_MAX):
+            when = self._deadlines.first()
+            instance = self._deadlines.pop_due(now)
+            if when is None or instance is None:
+                break
+            row = self._rows[instance]
+            if row.is_over:
+                self._drop(instance)
+            elif now - when > LATE:
+                # We were late ourselves: the answer may have come and found nobody.
+                due.was_late = True
+                row.asked = min(row.asked, len(WAITS) - 1)
+                due.probes.append(self._ask(instance, now))
+                if row.asked == len(WAITS):
+                    due.wants_opinions.append(instance)
+            elif row.asked < min(len(WAITS), row.questions + row.refused):
+                due.probes.append(self._ask(instance, now))
+                if row.asked == len(WAITS):
+                    due.wants_opinions.append(instance)
+            elif row.opinions_asked and row.asked < (
+                len(_ALL_WAITS) if row.opinions_awaited else QUESTIONS_CONFIRMED
+            ):
+                if row.asked == len(WAITS):
+                    due.unanswered.append(instance)
+                due.reminders.append((instance, list(row.opinions_awaited), row.nonce))
+                due.probes.append(self._ask(instance, now))
+            else:
+                due.verdicts.append(self._silent(instance))
+        return due
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do; None if nothing is pending."""
+        return self._deadlines.first()
+
+    def _ask(self, instance: Instance, now: float) -> Probe:
+        row = self._rows[instance]
+        wait = _ALL_WAITS[row.asked] if row.questions > 1 else WAITS[-1]
+        row.asked += 1
+        self._deadlines.set(instance, now + wait)
+        trailer = Trailer(nonce=row.nonce) if row.with_nonce else None
+        return Probe(instance, row.serial, wait, Verify(trailer=trailer), row.start)
+
+    def _silent(self, instance: Instance) -> Verdict:
+        row = self._rows[instance]
+        why = f"{row.asked} questions, {row.refused} refused, none answered"
+        if row.opinions_silent:
+            others = f"{row.opinions_silent} of {row.opinions_asked} other binders"
+            return self._end(instance, Finding.SILENT, f"{why}; nor did it answer {others}")
+        if row.opinions_asked:
+            why += f"; nor did {row.opinions_asked} other binders answer when asked for theirs"
+            return self._end(instance, Finding.MUTE, why)
+        return self._end(instance, Finding.SILENT_ALONE, why)
+
+    def _end(self, instance: Instance, finding: Finding, why: str) -> Verdict:
+        start = self._drop(instance).start
+        self._deadlines.cancel(instance)
+        return Verdict(instance, finding, start, why)
+
+    def _drop(self, instance: Instance) -> _Row:
+        row = self._rows.pop(instance)
+        self._by_nonce.pop(row.nonce, None)
+        self._shares.give_back(instance, row.accuser)
+        return row

@@ -1,0 +1,59 @@
+"""Opinions: other binders are asked before silence evicts, and ask in their turn.
+
+One asks with SERVICE_EXISTE_PAS and a nonce: I could not reach this one, could you? Who is asked
+verifies for itself, and answers with the nonce: J_EXISTE, it answered me; or the "no" of one byte.
+"""
+
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
+
+from prr.core.effects import Effect, Send
+from prr.core.replication.peers import Peers
+from prr.wire.frames import Alive, Complaint, Unknown
+from prr.wire.instance import Address, Instance
+from prr.wire.trailer import Trailer
+
+OPINIONS = 2
+"""Other binders that are asked before silence evicts."""
+
+
+class SecondOpinions:
+    """Who wants this binder's opinion, and whom it asks for theirs. One row for an instance that
+    is being verified, one entry in it for a peer."""
+
+    def __init__(self, identity: int, peers: Peers, rng: Random) -> None:
+        self._identity = identity
+        self._peers = peers
+        self._rng = rng
+        self._askers: dict[Instance, dict[Address, int]] = {}
+
+    def is_asked(self, instance: Instance) -> bool:
+        """A peer waits for this binder's opinion."""
+        return instance in self._askers
+
+    def remember(self, instance: Instance, peer: Address, nonce: int) -> None:
+        """A peer wants to know; its answer repeats the nonce."""
+        self._askers.setdefault(instance, {})[peer] = nonce
+
+    def forget(self, instance: Instance) -> None:
+        """There is nothing to be said any more."""
+        self._askers.pop(instance, None)
+
+    def answer(self, instance: Instance, is_alive: bool) -> list[Effect]:
+        """Tell whoever wanted to know."""
+        frame = Alive if is_alive else Unknown
+        return [
+            Send(frame(trailer=Trailer(binder=self._identity, nonce=nonce)), peer)
+            for peer, nonce in self._askers.pop(instance, {}).items()
+        ]
+
+    def choose(self, now: float) -> list[Address]:
+        """Whom to ask; nobody if there is nobody to be asked."""
+        able = [peer.address for peer in self._peers.heard_lately(now)]
+        if not able and not self._peers.are_gone(now):
+            able = [peer.address for peer in self._peers.ours()]  # whose silence says something too
+        return self._rng.sample(able, min(OPINIONS, len(able)))
+
+    def ask(self, instance: Instance, binders: list[Address], nonce: int) -> list[Effect]:
+        """Ask them."""
+        trailer = Trailer(binder=self._identity, nonce=nonce)
+        return [Send(Complaint(instance, trailer=trailer), binder) for binder in binders]

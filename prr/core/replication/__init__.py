@@ -1,0 +1,1 @@
+"""How binders agree: versioned updates, and anti-entropy for what got lost."""

@@ -1,0 +1,245 @@
+"""Comparing notes with one peer at a time: the questions that make two binders equal.
+
+A round begins with the digest of everything. A peer that knows the same says so, and that is all.
+Otherwise it answers with the digests of its 64 groups; each group that differs is asked for with
+the digests of its 64 buckets, and comes back in pages of what lies in the buckets that differ.
+A round is pulled by the side that wants to know; the other side, seeing that it differs, begins
+one of its own. What was lost is asked for again; the answering side keeps no state at all.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prr.core.deadlines import Deadlines
+from prr.core.directory.table import Table, bucket_of, differing
+from prr.core.effects import Send
+from prr.wire.frames import ListRequest, ServiceList
+from prr.wire.instance import Address, Instance
+from prr.wire.trailer import GROUPS, Trailer
+from prr.wire.version import encode_removals, encode_versions
+
+PAGE_WORDS = 46
+"""Words about instances in one page: 27 bytes each fill what a datagram has room for."""
+
+GROUPS_AT_ONCE = 20
+"""Groups asked for at once: enough to hide the way there and back, few enough that the answers
+fit the smallest receive buffer."""
+
+PAUSE_FIRST = 0.04
+PAUSE_MIN = 0.02
+PAUSE_GROWTH = 1.5
+PAUSE_MAX = 0.2
+"""Seconds before an unanswered question is asked again: at first three times the way there and
+back, once that is known."""
+
+PAGES_MAX = 1 << 16
+"""Pages in one round: 46 words each make twice what the largest table holds. Whoever sends more, or
+pages that do not go forward, is not telling what it knows."""
+
+TRIES_MAX = 20
+"""Times a question is asked before its peer is given up, about three seconds: with a fifth lost
+either way that happens to one question in a billion."""
+
+
+@dataclass(slots=True)
+class _Question:
+    """One question of a round that is not answered yet; with no group it is the first one."""
+
+    trailer: Trailer
+    pause: float
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class _Round:
+    began_at: float
+    open: dict[int | None, _Question] = field(default_factory=dict)
+    groups_to_ask: list[int] = field(default_factory=list)
+    digest: bytes | None = None  # what the peer said first: the digest of all that it knows
+    is_same: bool = False  # as ours was when we asked
+    pages: int = 0
+    news: int = 0
+    refused: int = 0
+    was_resent: bool = False
+    pause: float = PAUSE_FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a peer's answer led to: further questions, and how the round ended, if it is over."""
+
+    sends: list[Send] = field(default_factory=list)
+    end: "End | None" = None
+    round_trip: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a round ended."""
+
+    agrees: bool
+    """The two digests were equal when it began, or are now."""
+
+    is_complete: bool
+    """All that the peer told was taken in: neither was there no room, nor did it go on for ever."""
+
+    news: int
+    """Words that were news here."""
+
+    refused: int
+    """Words there was no room for."""
+
+
+class AntiEntropy:
+    """The rounds under way, one with each peer at most."""
+
+    def __init__(self, identity: int, table: Table) -> None:
+        self._identity = identity
+        self._table = table
+        self._nonce = 0  # tells a late answer from the one that is waited for
+        self._rounds: dict[Address, _Round] = {}
+        self._deadlines: Deadlines[tuple[Address, int | None]] = Deadlines()
+
+    @property
+    def is_talking(self) -> bool:
+        """A round is under way."""
+        return bool(self._rounds)
+
+    def is_talking_to(self, peer: Address) -> bool:
+        """A round with this peer is under way."""
+        return peer in self._rounds
+
+    def begin(self, peer: Address, now: float) -> list[Send]:
+        """Begin a round with a peer, unless there is one under way."""
+        if peer in self._rounds:
+            return []
+        self._rounds[peer] = _Round(now)
+        return [self._ask(peer, now, digest=self._table.digest())]
+
+    def answer(self, question: Trailer) -> ServiceList:
+        """The answer to a peer's question."""
+        mine = self._table.digest()
+        if question.group is not None:
+            return self._answer_group(question, question.group)
+        words = Trailer(binder=self._identity, digest=mine, nonce=question.nonce)
+        if question.digest != mine:
+            words = replace(words, digests=self._table.digests(None))
+        return ServiceList((), trailer=words)
+
+    def heard(
+        self, peer: Address, answer: Trailer, now: float, news: int = 0, refused: int = 0
+    ) -> Heard:
+        """Hear an answer, whose words have been taken over already: so many were `news`, and so
+        many were `refused` for want of room.
+
+        One that nobody waits for has no effect.
+        """
+        talk = self._rounds.get(peer)
+        question = talk.open.get(answer.group) if talk else None
+        if talk is None or question is None or question.trailer.nonce != answer.nonce:
+            return Heard()
+        talk.news, talk.refused = talk.news + news, talk.refused + refused
+        if answer.cursor and answer.group is not None and answer.buckets is not None:
+            talk.pages += 1
+            if talk.pages == PAGES_MAX or not _goes_on(question.trailer, answer.cursor):
+                self.forget(peer)
+                return Heard(end=self._end(talk, is_complete=False))
+            rest = {"buckets": answer.buckets, "cursor": answer.cursor}
+            return Heard([self._ask(peer, now, group=answer.group, **rest)])
+        self._close(peer, answer.group)
+        took = None
+        if answer.group is None:
+            talk.digest, talk.is_same = answer.digest, answer.digest == question.trailer.digest
+            if not talk.was_resent:
+                took = now - talk.began_at
+                talk.pause = min(max(PAUSE_MIN, 3 * took), PAUSE_MAX)
+            if answer.digests is not None:
+                bits = differing(self._table.digests(None), answer.digests)
+                talk.groups_to_ask = [group for group in range(GROUPS) if bits >> group & 1]
+        return self._go_on(peer, now, took)
+
+    def tick(self, now: float) -> tuple[list[Send], list[Address]]:
+        """Ask again what was not answered by `now`; and the peers that were given up."""
+        sends: list[Send] = []
+        given_up: list[Address] = []
+        while (key := self._deadlines.pop_due(now)) is not None:
+            peer, group = key
+            talk = self._rounds[peer]
+            question = talk.open[group]
+            talk.was_resent = True
+            question.pause = min(question.pause * PAUSE_GROWTH, PAUSE_MAX)
+            question.tries += 1
+            if question.tries == TRIES_MAX:
+                self.forget(peer)
+                given_up.append(peer)
+            else:
+                sends.append(self._put(peer, question, now))
+        return sends, given_up
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do; None if nothing is pending."""
+        return self._deadlines.first()
+
+    def forget(self, peer: Address) -> None:
+        """Give a round up."""
+        talk = self._rounds.pop(peer, None)
+        for group in talk.open if talk else ():
+            self._deadlines.cancel((peer, group))
+
+    def _answer_group(self, question: Trailer, group: int) -> ServiceList:
+        buckets = question.buckets
+        if question.digests is not None:
+            buckets = differing(self._table.digests(group), question.digests)
+        words, cursor = self._table.page(group, buckets or 0, question.cursor or b"", PAGE_WORDS)
+        there = [(instance, version) for instance, version, is_there in words if is_there]
+        gone = [(instance, version) for instance, version, is_there in words if not is_there]
+        trailer = Trailer(
+            binder=self._identity,
+            group=group,
+            buckets=buckets or 0,
+            versions=encode_versions([version for _, version in there]),
+            removals=encode_removals(gone),
+            cursor=cursor,
+            nonce=question.nonce,
+        )
+        return ServiceList(tuple(instance for instance, _ in there), trailer=trailer)
+
+    def _go_on(self, peer: Address, now: float, took: float | None) -> Heard:
+        talk = self._rounds[peer]
+        sends = []
+        while talk.groups_to_ask and len(talk.open) < GROUPS_AT_ONCE:
+            group = talk.groups_to_ask.pop()
+            sends.append(self._ask(peer, now, group=group, digests=self._table.digests(group)))
+        if talk.open:
+            return Heard(sends, round_trip=took)
+        del self._rounds[peer]
+        return Heard(sends, self._end(talk, is_complete=not talk.refused), took)
+
+    def _end(self, talk: _Round, is_complete: bool) -> End:
+        agrees = talk.is_same or talk.digest == self._table.digest()
+        return End(agrees, is_complete, talk.news, talk.refused)
+
+    def _ask(self, peer: Address, now: float, **values: Any) -> Send:  # noqa: ANN401 a trailer's
+        """Ask a new question, of these fields of a trailer."""
+        self._nonce += 1
+        trailer = Trailer(binder=self._identity, nonce=self._nonce, **values)
+        return self._put(peer, _Question(trailer, self._rounds[peer].pause), now)
+
+    def _put(self, peer: Address, question: _Question, now: float) -> Send:
+        """Put a question, for the first time or again."""
+        group = question.trailer.group
+        self._rounds[peer].open[group] = question
+        self._deadlines.set((peer, group), now + question.pause)
+        return Send(ListRequest(trailer=question.trailer), peer)
+
+    def _close(self, peer: Address, group: int | None) -> None:
+        del self._rounds[peer].open[group]
+        self._deadlines.cancel((peer, group))
+
+
+def _goes_on(question: Trailer, cursor: bytes) -> bool:
+    """A page may end there that answers this question: in its group, beyond where it began."""
+    bucket, asked = bucket_of(Instance(cursor)), question.cursor
+    if bucket // GROUPS != question.group:
+        return False
+    return not asked or (bucket, cursor) > (bucket_of(Instance(asked)), asked)

@@ -1,0 +1,167 @@
+"""What other binders say about instances: taken over if it is newer, and seen to.
+
+A binder of ours says it with a version. The word of a program of 2016 has none, and counts as if
+it had been said here.
+"""
+
+from prr.core.directory.directory import Added as Adding
+from prr.core.effects import Effect, Event, Report
+from prr.core.liveness.detector import Detector
+from prr.core.replication.peers import Peer
+from prr.core.replication.versioned_directory import News, VersionedDirectory
+from prr.wire.frames import Added, Removed, ServiceList
+from prr.wire.instance import Instance, describe_address
+from prr.wire.trailer import Cause
+from prr.wire.version import LEFT, Version, decode_removals, decode_versions
+
+
+class PeerUpdates:
+    """The words of one binder's peers."""
+
+    def __init__(self, versioned: VersionedDirectory, detector: Detector) -> None:
+        self._versioned = versioned
+        self._directory = versioned.directory
+        self._detector = detector
+
+    def merge(self, frame: ServiceList, peer: Peer, now: float) -> tuple[int, int, list[Effect]]:
+        """A page of a peer's list: how many of its words were news, how many found no room, and
+        what follows."""
+        effects: list[Effect] = []
+        heard: list[News] = []
+        for instance, version, is_there in _words(frame):
+            word, follows = self._take_over(instance, version, is_there, peer, now)
+            if word is News.REMOVED:  # by name: a removal is never told as a number only
+                effects.append(Report(Event.REMOVED, instance, _says(peer)))
+            effects += follows
+            heard.append(word)
+        added, removed = heard.count(News.ADDED), heard.count(News.REMOVED)
+        if added or removed:
+            subject = f"{added} instances, and {removed} that are gone"
+            effects.append(Report(Event.LEARNED, subject, _says(peer)))
+        refused = heard.count(News.REFUSED)
+        if refused:
+            effects.append(_refused(f"{refused} instances", peer))
+        return added + removed + heard.count(News.CHANGED), refused, effects
+
+    def added(self, frame: Added, peer: Peer, now: float) -> list[Effect]:
+        """A peer says that an instance is there."""
+        news, effects = self._take_over(frame.instance, _version_of(frame), True, peer, now)
+        if news is News.ADDED:
+            effects.append(Report(Event.LEARNED, frame.instance, _says(peer)))
+        elif news is News.REFUSED:
+            effects.append(_refused(frame.instance, peer))
+        if _version_of(frame) is None and news is News.OLD:
+            effects += self._subscribed_there(frame.instance, now)
+        return effects
+
+    def _subscribed_there(self, instance: Instance, now: float) -> list[Effect]:
+        """What is held here has subscribed with a binder of 2016: it may be a server of 2016 that
+        has taken the place of one of ours, whose start number it cannot repeat."""
+        version = self._directory.table.version(instance)
+        if version is None or not version.start or self._versioned.is_cared_for(version.owner, now):
+            return []
+        if not self._versioned.is_back_unproven(instance):
+            self._versioned.add(instance, 0)
+        told = self._versioned.tell_added(instance, is_news=False)
+        return [*told, *self._detector.ask_anew(instance, now)]
+
+    def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
+        """A peer says that an instance is gone."""
+        instance = frame.instance
+        held = instance in self._directory
+        news, effects = self._take_over(instance, _version_of(frame), False, peer, now)
+        if news is News.REMOVED:
+            if frame.trailer is not None and frame.trailer.cause == Cause.SILENCE:
+                self._detector.peer_evicted(now)
+            effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
+        elif news is News.DISPUTED:
+            effects += self._detector.ask_disputed(now)
+        elif held and news is News.OLD and frame.trailer is not None:
+            # It knew less than we do, but it may know why it says so.
+            effects += self._detector.recheck(instance, now)
+        return effects
+
+    def _take_over(
+        self, instance: Instance, version: Version | None, is_there: bool, peer: Peer, now: float
+    ) -> tuple[News, list[Effect]]:
+        """Another binder's word about an instance, and what follows from it here."""
+        if is_there and self._versioned.reach.excludes(instance):
+            return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
+        if version is None:
+            return self._take_over_bare(instance, is_there, peer, now)
+        vouched = not is_there and self._detector.vouches_for(instance)
+        news = self._versioned.take_over(instance, version, is_there, now, vouched)
+        effects: list[Effect] = []
+        if news in (News.ADDED, News.CHANGED):
+            self._detector.clear(instance)
+            if news is News.ADDED or version.owner != self._versioned.identity:
+                self._detector.release(instance)
+            if version.start == LEFT:
+                self._detector.distrust(instance)
+            if version.owner == self._versioned.identity:
+                self._detector.entrusted(instance, now)
+            elif news is News.ADDED:
+                effects += self._detector.doubt_others_at(instance, version.start, now)
+        elif news is News.REMOVED:
+            effects += self._detector.said_to_be_gone(instance, now)
+        elif news is News.DISPUTED:
+            effects += self._detector.dispute(instance, peer.address)
+        return news, effects
+
+    def _take_over_bare(
+        self, instance: Instance, is_there: bool, peer: Peer, now: float
+    ) -> tuple[News, list[Effect]]:
+        """The word of a binder of 2016, which knows no versions: as if it had been said here."""
+        version = self._directory.table.version(instance)
+        if not is_there:
+            self._versioned.returning.settle(instance)
+            if version is None or self._directory.is_disputed(instance):
+                return News.OLD, []
+            if self._versioned.is_cared_for(version.owner, now):
+                # Its home hears the same word, and one refutation is enough.
+                return News.OLD, self._detector.accuse(instance, _says(peer), now, peer.address)
+            gone = self._versioned.next_version(instance, version.start)
+            if self._detector.vouches_for(instance):
+                self._directory.dispute(instance, gone)
+                return News.DISPUTED, self._detector.dispute(instance, peer.address)
+            self._directory.remove(instance, gone, now)
+            return News.REMOVED, self._detector.said_to_be_gone(instance, now)
+        removal = self._directory.table.removal(instance)
+        if version is not None:
+            return News.OLD, []
+        if removal is not None:
+            self._versioned.returning.add(instance)
+            return News.OLD, self._detector.returned(instance, now)
+        if self._versioned.add(instance, 0, learned=True) is Adding.FULL:
+            return News.REFUSED, []
+        self._detector.release(instance)
+        self._detector.learned(instance, now)
+        return News.ADDED, []
+
+
+def _words(frame: ServiceList) -> list[tuple[Instance, Version | None, bool]]:
+    """What a list says: (instance, version, is there). A list of 2016 has no versions."""
+    trailer = frame.trailer
+    if trailer is None or trailer.binder is None:
+        return [(instance, None, True) for instance in frame.instances]
+    versions = decode_versions(trailer.versions or b"")
+    there = [(i, v, True) for i, v in zip(frame.instances, versions, strict=False)]
+    gone = [(i, v, False) for i, v in decode_removals(trailer.removals or b"")]
+    return [*there, *gone]
+
+
+def _version_of(frame: Added | Removed) -> Version | None:
+    """The version behind a peer's word; None if it is a program of 2016."""
+    trailer = frame.trailer
+    if trailer is None or not trailer.versions:
+        return None
+    return decode_versions(trailer.versions)[0]
+
+
+def _refused(what: Instance | str, peer: Peer) -> Report:
+    why = f"no room for what peers say, here peer {describe_address(peer.address)}"
+    return Report(Event.REFUSED, what, why)
+
+
+def _says(peer: Peer) -> str:
+    return f"peer {describe_address(peer.address)} says so"

@@ -1,0 +1,144 @@
+"""The other binders: who they are, and when they were last heard."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prr.wire.instance import Address, is_loopback
+
+PEERS_MAX = 64
+"""Peers of one binder: each change is told to every one of them."""
+
+SILENT_AFTER = 5.0
+"""Seconds without a frame after which a peer counts as silent: five rounds of digests."""
+
+HELLO_PAUSE = 5.0
+"""Seconds before a peer that answered bare is asked with a trailer: a program of 2016 answers that
+with one more list, so there is no hurry; one of ours would mostly have spoken up by then."""
+
+GONE_AFTER = 60.0
+"""Seconds after which a binder that hears none of its peers takes it that they are gone, and
+decides alone. Longer keeps dead services as suspects longer where the last of several binders
+survives; shorter has one that is cut off evict sooner what only the others can reach."""
+
+
+class Kind(StrEnum):
+    """What a peer has shown itself to be."""
+
+    UNKNOWN = "unknown"  # it has said nothing yet
+    OURS = "ours"  # it puts trailers behind its frames
+    LAB = "lab2016"  # it answers bare
+
+
+class State(StrEnum):
+    """How a peer is, as far as its silence tells."""
+
+    UP = "up"
+    LOST = "lost"  # it was heard, and is not any more
+    NEVER = "never heard"
+    QUIET = "quiet"  # a program of 2016, which says nothing while nothing changes
+
+
+@dataclass(slots=True)
+class Peer:
+    """One peer."""
+
+    address: Address
+    kind: Kind = Kind.UNKNOWN
+    identity: int | None = None
+    heard_at: float | None = None
+    answered_bare_at: float | None = None  # and has not shown yet what it is
+    agrees: bool | None = None  # both digests were equal when they were compared last
+    full_at: float | None = None  # when the last comparison ended with words there is no room for
+    round_trip: float | None = None
+
+
+class Peers:
+    """The peers of one binder, by address, in the order they were named."""
+
+    def __init__(self, addresses: tuple[Address, ...]) -> None:
+        self._by_address: dict[Address, Peer] = {}
+        self.has_remote = False
+        """One of them at least is on another host, or is named as if it were."""
+        for address in addresses:
+            self.add(address)
+        self._turn = 0
+
+    def __contains__(self, address: Address) -> bool:
+        return address in self._by_address
+
+    def __len__(self) -> int:
+        return len(self._by_address)
+
+    def add(self, address: Address) -> None:
+        """One more peer."""
+        assert len(self._by_address) < PEERS_MAX
+        self._by_address[address] = Peer(address)
+        self._look_where()
+
+    def remove(self, address: Address) -> None:
+        """One peer less. No error if it was none."""
+        self._by_address.pop(address, None)
+        self._look_where()
+
+    def get(self, address: Address) -> Peer | None:
+        """The peer at an address."""
+        return self._by_address.get(address)
+
+    def all(self) -> list[Peer]:
+        """All of them."""
+        return list(self._by_address.values())
+
+    def ours(self) -> list[Peer]:
+        """Those that have shown to be ours, silent or not."""
+        return [peer for peer in self.all() if peer.kind is Kind.OURS]
+
+    def _look_where(self) -> None:
+        self.has_remote = not all(is_loopback(ip) for ip, _ in self._by_address)
+
+    def heard_lately(self, now: float) -> list[Peer]:
+        """Those of ours that are not silent."""
+        return [peer for peer in self.ours() if not self.is_silent(peer, now)]
+
+    def are_gone(self, now: float) -> bool:
+        """Not one of ours has been heard for so long that they are rather gone than out of reach.
+
+        Also true where none of the peers has shown to be ours: there is nobody to be asked.
+        """
+        return all(now - (peer.heard_at or 0.0) > GONE_AFTER for peer in self.ours())
+
+    def none_is_heard(self, now: float) -> bool:
+        """There are others of ours, as far as is known, and this binder hears none of them."""
+        return bool(self.ours()) and not self.heard_lately(now) and not self.are_gone(now)
+
+    def next(self, now: float) -> Peer | None:
+        """The peer whose turn it is to be compared with; None if there is none to compare with.
+
+        One that has only answered bare so far gets its turn too, once, to show what it is.
+        """
+        able = [
+            peer
+            for peer in self.all()
+            if peer.kind is Kind.OURS
+            or (peer.answered_bare_at is not None and now > peer.answered_bare_at + HELLO_PAUSE)
+        ]
+        if not able:
+            return None
+        self._turn += 1
+        return able[self._turn % len(able)]
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which a peer that keeps up is heard."""
+        return max(SILENT_AFTER, 3.0 * len(self._by_address))
+
+    def is_silent(self, peer: Peer, now: float) -> bool:
+        """A peer that keeps up would have been heard by now."""
+        return peer.heard_at is None or now - peer.heard_at > self.patience
+
+    def state(self, peer: Peer, now: float) -> State:
+        """How a peer is."""
+        if peer.heard_at is None:
+            return State.NEVER
+        if not self.is_silent(peer, now):
+            return State.UP
+        return State.QUIET if peer.kind is Kind.LAB else State.LOST

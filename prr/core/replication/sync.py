@@ -1,0 +1,230 @@
+"""Keeping up with the other binders: who is asked, when, and what their answers lead to.
+
+A peer is first asked with the spec's bare byte, since it may be a program of 2016. One that
+answers with a trailer is ours, and is compared with every second or so. One that answers bare is
+asked once more, with a trailer; if that too is answered bare, it is a program of 2016, which tells
+what it knows in its own time.
+"""
+
+from prr.config import WireForm
+from prr.core.deadlines import Deadlines
+from prr.core.effects import Effect, Event, Report, Send
+from prr.core.replication.anti_entropy import AntiEntropy, End
+from prr.core.replication.peer_liveness import Liveness
+from prr.core.replication.peers import Kind, Peer, Peers
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.fields import LIST_INSTANCES_MAX
+from prr.wire.frames import Frame, ListRequest, ServiceList
+from prr.wire.instance import Address, describe_address
+from prr.wire.trailer import Trailer
+
+SYNC_WAIT = 1.0
+"""Seconds after which a binder that heard no peer answers "no such service" all the same."""
+
+SYNC_TALK = 10.0
+"""Seconds after which it does so although a peer is still telling what it knows."""
+
+ROUND_PAUSE = 1.0
+"""Seconds between two comparisons: what a lost datagram kept from a binder it learns by then."""
+
+ROUND_PAUSE_NEWS = 0.1
+"""Seconds to the next comparison when the last one brought news: the others may lack it too."""
+
+ROUND_PAUSE_FULL = 10.0
+"""Seconds before a peer is compared with again whose words found no room here: each time it would
+say all of them once more, and what makes room is slower than that."""
+
+HINT_PAUSE = 0.2
+"""Seconds at least between two comparisons begun because a peer was seen to differ."""
+
+PAUSE_FIRST = 0.05
+PAUSE_MAX = 5.0
+"""Seconds between two questions to a peer that never answered: they double from first to max."""
+
+
+class Sync:
+    """What this binder asks of its peers, and answers them."""
+
+    def __init__(self, versioned: VersionedDirectory, peers: Peers, wire: WireForm) -> None:
+        self._versioned = versioned
+        self._peers = peers
+        self._volunteers = wire is WireForm.SPEC
+        self._anti_entropy = AntiEntropy(versioned.identity, versioned.directory.table)
+        self._liveness = Liveness(peers)
+        self._first_questions: Deadlines[Address] = Deadlines()
+        self._pauses: dict[Address, float] = {}
+        self._round_at: float | None = None
+        self._hinted_at: float | None = None
+        self._sync_until: float | None = None
+
+    @property
+    def is_synced(self) -> bool:
+        """It has heard a peer, or waited long enough: what it does not know does not exist."""
+        return self._sync_until is None
+
+    def start(self, now: float, expects_peers: bool) -> list[Effect]:
+        """Begin: ask every peer for its list."""
+        if len(self._peers) or expects_peers:
+            self._sync_until = now + SYNC_WAIT
+        self._round_at = now + ROUND_PAUSE
+        if len(self._peers):
+            self._liveness.expect(now)
+        return [self._ask_bare(peer.address, PAUSE_FIRST, now) for peer in self._peers.all()]
+
+    def add_peer(self, address: Address, now: float) -> list[Effect]:
+        """One more peer, which was named, or whose name could be resolved, only now."""
+        if address in self._peers:
+            return []
+        self._peers.add(address)
+        self._liveness.expect(now)
+        return [self._ask_bare(address, PAUSE_FIRST, now)]
+
+    def remove_peer(self, address: Address) -> None:
+        """One peer less: nothing is asked of it any more. No error if it was none."""
+        self._answered(address)
+        self._anti_entropy.forget(address)
+        self._liveness.forget(address)
+        self._peers.remove(address)
+
+    def heard(self, peer: Peer, frame: Frame, now: float) -> list[Effect]:
+        """Any frame from a peer shows that it is there, and perhaps what it is."""
+        effects = self._liveness.heard(peer, now)
+        peer.heard_at = now
+        if frame.trailer is not None and frame.trailer.binder is not None:
+            peer.kind, peer.answered_bare_at = Kind.OURS, None
+            was, peer.identity = peer.identity, frame.trailer.binder
+            if was != peer.identity == self._versioned.identity:
+                why = (
+                    "it has this binder's identity: one of the two runs with a copy of the other's "
+                )
+                why += "state, or it is this binder itself; stop one, and remove its directory"
+                effects.append(Report(Event.TWIN, describe_address(peer.address), why))
+            if not isinstance(frame, ListRequest):
+                self._answered(peer.address)
+        return effects
+
+    def answer(self, frame: ListRequest, peer: Peer, now: float) -> list[Effect]:
+        """A peer's question for the list."""
+        if frame.trailer is None:
+            return [Send(self._answer_to_bare(peer), peer.address)]
+        effects: list[Effect] = [Send(self._anti_entropy.answer(frame.trailer), peer.address)]
+        if frame.trailer.digest is not None:
+            peer.agrees = frame.trailer.digest == self._versioned.directory.table.digest()
+            if not peer.agrees:
+                effects += self._begin_on_hint(peer, now)
+        return effects
+
+    def merged(
+        self, frame: ServiceList, peer: Peer, news: int, refused: int, now: float
+    ) -> list[Effect]:
+        """A peer's answer, whose words have been taken over: so many were `news`, and so many
+        `refused` for want of room. What to ask next."""
+        self._answered(peer.address)
+        trailer = frame.trailer
+        if trailer is None or trailer.binder is None:
+            return self._answered_bare(peer, now)
+        if trailer.group is None and trailer.nonce is None:  # the answer to the bare byte
+            if self._sync_until is not None:
+                self._sync_until = now + SYNC_TALK
+            return self._begin(peer, now)
+        heard = self._anti_entropy.heard(peer.address, trailer, now, news, refused)
+        if heard.round_trip is not None:
+            peer.round_trip = heard.round_trip
+        if heard.end is not None:
+            return self._ended(heard.end, peer, now)
+        return [*heard.sends]
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do; None if nothing is pending."""
+        pending = (
+            self._sync_until,
+            self._first_questions.first(),
+            self._anti_entropy.deadline(),
+            self._liveness.deadline(),
+            self._round_at if len(self._peers) else None,
+        )
+        return min((when for when in pending if when is not None), default=None)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what is due by `now`. Safe to call too often."""
+        effects = self._liveness.tick(now)
+        if self._sync_until is not None and now >= self._sync_until:
+            why = "no peer has told all it knows in time; serving what is known here"
+            effects += self._synced(why)
+        while (address := self._first_questions.pop_due(now)) is not None:
+            effects += self._ask_bare_again(address, now)
+        sends, given_up = self._anti_entropy.tick(now)
+        effects += sends
+        for address in given_up:
+            if (peer := self._peers.get(address)) is not None:
+                peer.agrees = None
+        if given_up and not self._anti_entropy.is_talking:
+            effects += self._synced("the peers fell silent; serving what they have told so far")
+        if self._round_at is not None and now >= self._round_at:
+            self._round_at = now + ROUND_PAUSE
+            if (chosen := self._peers.next(now)) is not None:
+                effects += self._begin(chosen, now)
+        return effects
+
+    def _begin(self, peer: Peer, now: float) -> list[Effect]:
+        """Compare notes with a peer, unless what it knows finds no room here anyway."""
+        if peer.full_at is not None and now < peer.full_at + ROUND_PAUSE_FULL:
+            return []
+        peer.full_at = None
+        return [*self._anti_entropy.begin(peer.address, now)]
+
+    def _ended(self, end: End, peer: Peer, now: float) -> list[Effect]:
+        """A comparison is over."""
+        peer.agrees = end.agrees
+        peer.full_at = now if end.refused else None
+        self._round_at = now + (ROUND_PAUSE_NEWS if end.news else ROUND_PAUSE)
+        if not end.is_complete:
+            return []
+        return self._synced(f"peer {describe_address(peer.address)} has told all it knows")
+
+    def _answer_to_bare(self, peer: Peer) -> ServiceList:
+        """The first instances; one of ours is shown that it may ask for the rest."""
+        instances, _ = self._versioned.directory.table.instances(b"", LIST_INSTANCES_MAX)
+        shows = self._volunteers or peer.kind is Kind.OURS
+        trailer = Trailer(binder=self._versioned.identity) if shows else None
+        return ServiceList(tuple(instances), trailer=trailer)
+
+    def _begin_on_hint(self, peer: Peer, now: float) -> list[Effect]:
+        """A peer was seen to differ: it may know what we do not."""
+        if self._round_at is None:  # it still reads from the disk: much of that is no news
+            return []
+        if self._hinted_at is not None and now - self._hinted_at < HINT_PAUSE:
+            return []
+        self._hinted_at = now
+        return self._begin(peer, now)
+
+    def _answered_bare(self, peer: Peer, now: float) -> list[Effect]:
+        if self._anti_entropy.is_talking_to(peer.address):  # it was asked with a trailer
+            self._anti_entropy.forget(peer.address)
+            peer.kind, peer.identity, peer.answered_bare_at = Kind.LAB, None, None
+        elif peer.kind is Kind.UNKNOWN:
+            peer.answered_bare_at = now
+        return self._synced(f"peer {describe_address(peer.address)} sent its list")
+
+    def _ask_bare_again(self, address: Address, now: float) -> list[Effect]:
+        pause = min(2 * self._pauses[address], PAUSE_MAX)
+        effects: list[Effect] = []
+        if pause > SYNC_WAIT >= self._pauses[address]:
+            why = f"no list from it; it is asked again every {PAUSE_MAX:g} s at the latest"
+            effects.append(Report(Event.PEER_SILENT, describe_address(address), why))
+        return [*effects, self._ask_bare(address, pause, now)]
+
+    def _ask_bare(self, address: Address, pause: float, now: float) -> Send:
+        self._pauses[address] = pause
+        self._first_questions.set(address, now + pause)
+        return Send(ListRequest(), address)
+
+    def _answered(self, address: Address) -> None:
+        self._first_questions.cancel(address)
+        self._pauses.pop(address, None)
+
+    def _synced(self, why: str) -> list[Effect]:
+        if self._sync_until is None:
+            return []
+        self._sync_until = None
+        return [Report(Event.SYNCED, "this binder", why)]

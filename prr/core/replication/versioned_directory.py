@@ -1,0 +1,170 @@
+"""The last word about each instance: deciding it, and taking over what others decided."""
+
+from enum import Enum, auto
+
+from prr.config import Limits
+from prr.core.directory.directory import Added as Adding
+from prr.core.directory.directory import Directory
+from prr.core.directory.reach import Reach
+from prr.core.effects import Effect, Send
+from prr.core.replication.peers import Kind, Peers
+from prr.core.returning import Returning
+from prr.wire.frames import Added, Removed
+from prr.wire.instance import Instance
+from prr.wire.trailer import Cause, Trailer
+from prr.wire.version import (
+    LEFT,
+    Version,
+    counter_after,
+    encode_version,
+    is_later,
+    is_newer,
+    of_run,
+    run_of,
+)
+
+
+class News(Enum):
+    """What became of a peer's word."""
+
+    ADDED = auto()  # an instance that was not there
+    CHANGED = auto()  # a newer word about one that is
+    REMOVED = auto()
+    DISPUTED = auto()  # said to be gone, which has to be seen first
+    OLD = auto()  # we knew as much, or better
+    REFUSED = auto()  # no room
+    EXCLUDED = auto()  # a loopback address: see `reach`
+
+
+class VersionedDirectory:
+    """The registry, and the rules by which its versions rise."""
+
+    def __init__(
+        self, identity: int, limits: Limits, peers: Peers, own_ips: frozenset[str] = frozenset()
+    ) -> None:
+        self.identity = identity
+        self.directory = Directory(limits)
+        self.reach = Reach(own_ips, peers)
+        self.returning = Returning()
+        self._peers = peers
+        self._counter = self._run = 0
+
+    def add(self, instance: Instance, start: int, learned: bool = False) -> Adding:
+        """Decide that an instance is there, and that this binder is its home."""
+        if self.reach.excludes(instance):
+            return Adding.EXCLUDED
+        return self.directory.add(instance, self.next_version(instance, start), learned)
+
+    def remove(
+        self, instance: Instance, start: int, now: float, is_silent: bool = False
+    ) -> list[Effect]:
+        """Decide that an instance is gone, and tell the others; `is_silent`: for its silence. Who
+        reads no versions was not told of one that never proved to be there."""
+        was_sure = not self.is_back_unproven(instance)
+        version = self.next_version(instance, start)
+        self.returning.settle(instance)
+        self.directory.remove(instance, version, now)
+        return [
+            Send(
+                Removed(instance, trailer=self._trailer(peer.kind, version, is_silent)),
+                peer.address,
+            )
+            for peer in self._peers.all()
+            if was_sure or peer.kind is Kind.OURS
+        ]
+
+    def tell_added(self, instance: Instance, is_news: bool = True) -> list[Effect]:
+        """Tell the others about an instance that is there.
+
+        Who reads no versions takes each word for one more server: it is told only that one is
+        there which was not (`is_news`), and not what it has said itself.
+        """
+        version = self.directory.table.version(instance)
+        assert version is not None
+        is_news = not self.returning.settle(instance) and is_news
+        return [
+            Send(Added(instance, trailer=self._trailer(peer.kind, version)), peer.address)
+            for peer in self._peers.all()
+            if is_news or peer.kind is Kind.OURS
+        ]
+
+    def deny(self, instance: Instance) -> list[Effect]:
+        """Tell those who read no versions that an instance is gone, if they say it is there."""
+        if not self.returning.settle(instance):
+            return []
+        bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
+        return [Send(Removed(instance), address) for address in bare]
+
+    def is_cared_for(self, owner: int, now: float) -> bool:
+        """Another binder of ours is this home, and has been heard lately."""
+        return any(peer.identity == owner for peer in self._peers.heard_lately(now))
+
+    def is_back_unproven(self, instance: Instance) -> bool:
+        """It is there again, after it had left, and has not answered yet."""
+        version = self.directory.table.version(instance)
+        return version is not None and version.start == LEFT
+
+    def take_over(
+        self,
+        instance: Instance,
+        version: Version,
+        is_there: bool,
+        now: float,
+        is_vouched_for: bool = False,
+    ) -> News:
+        """Hear another binder's word. The newest version wins, whoever says it, however often.
+
+        A removal of what `is_vouched_for` here is not carried out but disputed. Of two words with
+        one version, which no sound binder says, "it is gone" wins: who holds it asks it, and
+        decides anew.
+        """
+        latest = self.directory.latest(instance)
+        if latest is not None and not is_newer(version, latest):
+            denies = version == latest and not is_there and instance in self.directory
+            if not denies or self.directory.is_disputed(instance):
+                return News.OLD
+        if not is_there:
+            self._has_seen(version)
+            self.returning.settle(instance)
+            if is_vouched_for:
+                self.directory.dispute(instance, version)
+                return News.DISPUTED
+            known = self.directory.remove(instance, version, now)
+            return News.REMOVED if known else News.OLD
+        adding = self.directory.add(instance, version, learned=True)
+        if adding is Adding.FULL:
+            return News.REFUSED
+        self._has_seen(version)
+        self.returning.settle(instance)
+        return News.ADDED if adding is Adding.NEW else News.CHANGED
+
+    @property
+    def counter(self) -> int:
+        """No earlier than any counter used here: what `resume` needs."""
+        return of_run(self._counter, self._run)
+
+    def resume(self, counter: int) -> None:
+        """Go on where an earlier process with this identity ended, with a run of its own: that of
+        `counter`, which is no earlier than any that is known to have been used."""
+        self._counter, self._run = counter, run_of(counter)
+
+    def next_version(self, instance: Instance, start: int) -> Version:
+        """The version of a decision about `instance` made here: newer than the latest word about
+        it, and, unless the two lie half a turn apart, later than any counter that was seen."""
+        latest = self.directory.latest(instance)
+        version = Version(counter_after(self._counter, self._run), self.identity, start)
+        if latest is not None and not is_newer(version, latest):
+            version = version._replace(counter=counter_after(latest.counter, self._run))
+        self._has_seen(version)
+        return version
+
+    def _has_seen(self, version: Version) -> None:
+        if is_later(version.counter, self._counter):
+            self._counter = version.counter
+
+    def _trailer(self, kind: Kind, version: Version, is_silent: bool = False) -> Trailer | None:
+        """Versions are for those who have shown that they read trailers."""
+        if kind is not Kind.OURS:
+            return None
+        cause = Cause.SILENCE if is_silent else None
+        return Trailer(binder=self.identity, versions=encode_version(version), cause=cause)

@@ -1,0 +1,1 @@
+"""The demo: a small cluster on loopback, its traffic, and what was seen."""

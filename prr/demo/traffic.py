@@ -1,0 +1,91 @@
+"""The demo's clients: some call services, others only ask where one is. Both keep count."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gevent
+
+from prr.client.api import Client, PrrError, ServiceDidNotAnswer
+from prr.wire.instance import Address
+
+CALLERS = 4
+CALL_PAUSE = 0.005
+"""Seconds between two calls of one client."""
+
+ASKERS = 4
+ASK_PAUSE = 0.002
+"""Seconds between two lookups of one client."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the clients have seen. A wrong answer is a binder's that names a dead server."""
+
+    calls: int = 0
+    slowest_call: float = 0.0  # seconds, of those that were answered
+    lookups: int = 0
+    wrong: int = 0  # of the lookups
+    failed: int = 0  # of the calls
+    last_wrong_at: float | None = None  # in a lookup, or at the bottom of a call that failed
+
+
+class Traffic:
+    """Clients at work in this process, a greenlet each, from start to stop."""
+
+    def __init__(
+        self, binders: list[str], types: list[int], trouble: Callable[[BaseException], None]
+    ) -> None:
+        """`trouble` hears of every call that fails (a PrrError), and of anything unforeseen."""
+        self.dead: set[Address] = set()
+        self.tally = Tally()
+        self._client = Client(binders)
+        self._types = types
+        self._trouble = trouble
+        self._greenlets: list[gevent.Greenlet[[], None]] = []
+
+    def start(self) -> None:
+        """Let the clients begin."""
+        self._greenlets = [gevent.spawn(self._keep_calling) for _ in range(CALLERS)]
+        self._greenlets += [gevent.spawn(self._keep_asking) for _ in range(ASKERS)]
+        for greenlet in self._greenlets:
+            greenlet.link_exception(self._broken)
+
+    def stop(self) -> None:
+        """End the clients, whatever they are doing."""
+        gevent.killall(self._greenlets)
+
+    def take(self) -> Tally:
+        """The tally since it was last taken."""
+        taken, self.tally = self.tally, Tally()
+        return taken
+
+    def _keep_calling(self) -> None:
+        while True:
+            gevent.sleep(CALL_PAUSE)
+            started_at = time.monotonic()
+            try:
+                self._client.call(random.choice(self._types), b"hello")
+            except PrrError as error:
+                self.tally.failed += 1
+                if isinstance(error, ServiceDidNotAnswer):
+                    self.tally.last_wrong_at = time.monotonic()
+                self._trouble(error)
+            else:
+                took = time.monotonic() - started_at
+                self.tally.slowest_call = max(self.tally.slowest_call, took)
+            self.tally.calls += 1
+
+    def _keep_asking(self) -> None:
+        while True:
+            gevent.sleep(ASK_PAUSE)
+            address = self._client.lookup(random.choice(self._types))
+            self.tally.lookups += 1
+            if address in self.dead:
+                self.tally.wrong += 1
+                self.tally.last_wrong_at = time.monotonic()
+
+    def _broken(self, greenlet: "gevent.Greenlet[[], None]") -> None:
+        assert greenlet.exception is not None
+        self._trouble(greenlet.exception)

@@ -1,0 +1,107 @@
+"""A core's Reports as lines of the log: how grave each is, whom it is about, and none lost that
+must not be."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gevent.hub import get_hub
+
+from prr.core.effects import SILENT_EVENTS, Event, Report
+from prr.shell.log.handler import log_is_clogged
+from prr.shell.log.roll import Roll
+from prr.shell.log.throttle import PAUSE, Throttle
+from prr.wire.instance import type_of
+
+GRAVE = frozenset(
+    {
+        *(Event.EVICTED, Event.REFUSED, Event.UNVERIFIED, Event.BRAKE, Event.LATE),
+        *(Event.PEER_SILENT, Event.PEER_LOST, Event.ISOLATED, Event.NO_CONFIRMATION),
+        Event.TWIN,
+    }
+)
+"""What an operator may have to do something about: WARNING, all else is INFO."""
+
+EACH_IS_TOLD = frozenset({Event.EVICTED, Event.REMOVED})
+"""What is never left out: each instance is named, if need be later and many in a line."""
+
+LINES_MAX = 10
+"""Lines a second that name those that had to wait: some 1,700 instances."""
+
+_log = logging.getLogger("prr")
+
+
+class ReportLog:
+    """Writes one node's Reports. A storm of them costs a line a second for each kind."""
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        """`names` are what types are called."""
+        self._names = names
+        self._throttle: Throttle[None] = Throttle()
+        self._roll = Roll(self._name_of)
+        self._timer: Any = None
+
+    def write(self, report: Report) -> None:
+        """Write one, or see that it is told with others."""
+        event, instance = report.event, report.instance
+        if event in SILENT_EVENTS:
+            return
+        if event not in EACH_IS_TOLD or instance is None:
+            self._say(event, _Words(report, self._names), {"kind": event})
+        elif self._may_be_said(event):
+            self._say(event, _Words(report, self._names), {"kept": True})
+        else:
+            self._roll.put(event, instance)
+            self._see_to_later()
+
+    def close(self) -> None:
+        """Name all that were not named yet."""
+        if self._timer is not None:
+            self._timer.close()
+        while self._roll:
+            self._name_some()
+
+    def _may_be_said(self, event: Event) -> bool:
+        """There is room for a line of its own, and none before it waits."""
+        is_free = not self._roll and not log_is_clogged()
+        return is_free and self._throttle.has_room(event, time.monotonic())
+
+    def _see_to_later(self) -> None:
+        if self._timer is None:
+            self._timer = get_hub().loop.timer(PAUSE)
+            self._timer.start(self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._timer.close()
+        self._timer = None
+        for _ in range(LINES_MAX):
+            if self._roll and not log_is_clogged():
+                self._name_some()
+        if self._roll:
+            self._see_to_later()
+
+    def _name_some(self) -> None:
+        event, what = self._roll.next_line()
+        self._say(event, f"{event} {what}", {"kept": True})
+
+    def _say(self, event: Event, words: object, extra: dict[str, Any]) -> None:
+        _log.log(logging.WARNING if event in GRAVE else logging.INFO, "%s", words, extra=extra)
+
+    def _name_of(self, type_: int) -> str:
+        name = self._names.get(type_)
+        return f"type {type_}" + (f" ({name})" if name else "")
+
+
+class _Words:
+    """A Report in words: only once somebody reads it."""
+
+    def __init__(self, report: Report, names: Mapping[int, str]) -> None:
+        self._report = report
+        self._names = names
+
+    def __str__(self) -> str:
+        report, instance = self._report, self._report.instance
+        name = self._names.get(type_of(instance)) if isinstance(instance, bytes) else None
+        about = f"{report.subject} ({name})" if name else report.subject
+        return f"{report.event} {about}: {report.why}"

@@ -1,0 +1,175 @@
+"""The questions to instances in doubt, from fresh connected sockets.
+
+Connected, so that a refusal (ICMP port unreachable) reaches us; fresh, so that its port can be
+guessed by nobody and nothing but the answer arrives there. Silence costs nothing while it lasts:
+no greenlet and no timer of its own waits for it, one sweep closes the sockets whose time is over.
+"""
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+from gevent.hub import get_hub
+
+from prr.core.deadlines import Deadlines
+from prr.core.effects import Outcome, Probe
+from prr.shell.udp.mmsg import RECEIVE_BYTES
+from prr.wire.codec import decode, encode
+from prr.wire.errors import MalformedFrame
+from prr.wire.frames import Role
+from prr.wire.instance import Instance, address_of
+
+JUNK_MAX = 8
+"""Datagrams that are no answer after which nobody listens any more: one who floods its socket
+must not keep the processor from everybody else."""
+
+LAGGING = 0.02
+"""Seconds that a first question may wait for its turn of the loop: the time for its answer runs."""
+
+LAGGING_MAX = 8
+"""First questions that leave in one turn once they wait for longer."""
+
+LINGER = 0.1
+"""Seconds a socket stays open beyond its time: the next question is to leave from it as well."""
+
+SWEEP_PAUSE = 0.005
+"""Seconds between two looks for sockets to close."""
+
+SWEEP_MAX = 4
+"""Sockets that one look closes, 10 us each: five hundred verifications end theirs once a second."""
+
+_READ = 1  # libev's mask
+
+_Key: TypeAlias = tuple[Instance, int]
+"""One verification: the instance and the serial."""
+
+
+class _Line:
+    """The socket of one verification, and its last question."""
+
+    def __init__(self, probe: Probe, hear: Callable[["_Line"], None]) -> None:
+        """Raises OSError where the question cannot be asked at all."""
+        self.probe = probe
+        self.junk = 0
+        self.asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            self.asking.connect(address_of(probe.instance))
+        except OSError:
+            self.asking.close()
+            raise
+        self._readable = get_hub().loop.io(self.asking.fileno(), _READ)
+        self._readable.start(hear, self)
+
+    def read(self) -> Outcome | None:
+        """What has come, None if it tells nothing. Raises BlockingIOError if nothing has."""
+        try:
+            data = self.asking.recv(RECEIVE_BYTES)
+        except ConnectionRefusedError:
+            return Outcome.REFUSED
+        try:
+            if self.probe.is_answer(decode(data, Role.BINDER)):
+                return Outcome.ALIVE
+        except MalformedFrame:
+            pass
+        self.junk += 1
+        return None
+
+    def close(self) -> None:
+        self._readable.stop()
+        self._readable.close()
+        self.asking.close()
+
+
+class Prober:
+    """Asks, and listens: one socket for each verification at a time."""
+
+    def __init__(self, tell: Callable[[Probe, Outcome], None]) -> None:
+        """`tell` is called from the loop itself and must not wait."""
+        self._tell = tell
+        self._lines: dict[_Key, _Line] = {}
+        self._ends: Deadlines[_Key] = Deadlines()
+        self._sweeps = get_hub().loop.timer(SWEEP_PAUSE, SWEEP_PAUSE)
+        # Since when they wait; no more than verifications are under way.
+        self._first_questions: deque[tuple[float, Probe]] = deque()
+        self._soon = get_hub().loop.timer(0)
+
+    def ask(self, probe: Probe) -> None:
+        """Ask once, and listen. Never waits; silence is told to nobody.
+
+        A first question leaves in the next turn of the loop, or a later one: it needs a socket,
+        which takes as long as ten lookups, and these have their turn in between.
+        """
+        if (probe.instance, probe.serial) in self._lines:
+            self._ask(probe)
+            return
+        self._first_questions.append((time.monotonic(), probe))
+        if len(self._first_questions) == 1:
+            self._soon.start(self._ask_next)
+
+    def _ask_next(self) -> None:
+        waited = time.monotonic() - self._first_questions[0][0]
+        for _ in range(1 if waited < LAGGING else LAGGING_MAX):
+            self._ask(self._first_questions.popleft()[1])
+            if not self._first_questions:
+                break
+        if self._first_questions:
+            self._soon.start(self._ask_next)
+
+    def _ask(self, probe: Probe) -> None:
+        key = (probe.instance, probe.serial)
+        line = self._lines.get(key)
+        try:
+            if line is None:
+                line = _Line(probe, self._hear)
+                if not self._lines:
+                    self._sweeps.again(self._sweep)
+                self._lines[key] = line
+            line.probe = probe
+            self._ends.set(key, time.monotonic() + probe.wait + LINGER)
+            line.asking.send(encode(probe.frame))
+        except ConnectionRefusedError:
+            self._end(probe, Outcome.REFUSED)
+        except OSError:
+            self._end(probe, Outcome.UNSENT)
+
+    def close(self) -> None:
+        """Listen to nobody any more."""
+        self._sweeps.close()
+        self._soon.close()
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+
+    def _hear(self, line: _Line) -> None:
+        try:
+            outcome = line.read()
+        except BlockingIOError:
+            return
+        except OSError:  # the network says what silence says
+            outcome = None
+        if outcome is not None or line.junk == JUNK_MAX:
+            self._end(line.probe, outcome)
+
+    def _end(self, probe: Probe, outcome: Outcome | None) -> None:
+        key = (probe.instance, probe.serial)
+        line = self._lines.pop(key, None)
+        if line is not None:
+            self._ends.cancel(key)
+            line.close()
+        if outcome is not None:
+            self._tell(probe, outcome)
+
+    def _sweep(self) -> None:
+        """Close what is over; were we late, the answer may lie there all the same."""
+        now = time.monotonic()
+        for _ in range(SWEEP_MAX):
+            key = self._ends.pop_due(now)
+            if key is None:
+                break
+            line = self._lines[key]
+            self._hear(line)
+            self._end(line.probe, None)
+        if not self._lines:
+            self._sweeps.stop()

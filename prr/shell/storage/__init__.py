@@ -1,0 +1,1 @@
+"""The state on disk: what is restored at a start, and how it is written."""

@@ -1,0 +1,84 @@
+"""What systemd is told of a node: that it is ready, how it is, and again and again that it lives.
+
+The signs of life come out of the node's own loop, through a greenlet of its own crew, and only
+while every socket is being read: a node that hangs, or has lost a reader, is not to look alive.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from gevent.hub import get_hub
+
+from prr.shell.systemd.protocol import is_told, notify, watchdog_pause
+from prr.shell.udp.reader import Reader
+from prr.shell.worker_pool import WorkerPool
+
+STATUS_PAUSE = 5.0
+"""Seconds between two status lines: `systemctl status` need not be fresher."""
+
+
+class Notifier:
+    """Tells systemd, where there is one that listens; else it does nothing at all."""
+
+    def __init__(
+        self, readers: Sequence[Reader], workers: WorkerPool, status: Callable[[float], str]
+    ) -> None:
+        """`status`: a line worth reading, given the seconds since it was asked for last."""
+        self._readers = readers
+        self._workers = workers
+        self._status = status
+        self._told_at = time.monotonic()
+        self._watchdog = get_hub().loop.timer(0)
+        self._control = get_hub().loop.timer(0)
+        self._stuck: set[Reader] = set()
+        self.is_ready = False
+
+    def start(self) -> None:
+        """Begin to give signs of life, and to tell how the node is."""
+        pause = watchdog_pause()
+        if pause is not None:
+            self._watchdog.close()
+            self._watchdog = get_hub().loop.timer(pause, pause)
+            self._watchdog.start(self._workers.spawn, self.give_sign)
+        if is_told():
+            self._control.close()
+            self._control = get_hub().loop.timer(STATUS_PAUSE, STATUS_PAUSE)
+            self._control.start(self._workers.spawn, self._tell)
+
+    def ready(self) -> None:
+        """The node can do its work, for the first time or with what it has read again."""
+        self.is_ready = True
+        notify("READY=1", self._line())
+
+    def reloading(self) -> None:
+        """The node reads its settings again."""
+        usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        notify("RELOADING=1", f"MONOTONIC_USEC={usec}")
+
+    def stopping(self) -> None:
+        """The node was asked to stop."""
+        notify("STOPPING=1", "STATUS=leaving")
+
+    def close(self) -> None:
+        """No more signs."""
+        self._watchdog.close()
+        self._control.close()
+
+    def give_sign(self) -> None:
+        """Say that the node lives, if every reader reads.
+
+        One that left waiting what was there at the last sign, and has taken nothing since, does
+        not.
+        """
+        stuck = {reader for reader in self._readers if not reader.has_read_all()}
+        if not stuck & self._stuck and all(reader.is_alive for reader in self._readers):
+            notify("WATCHDOG=1")
+        self._stuck = stuck
+
+    def _tell(self) -> None:
+        notify(self._line())
+
+    def _line(self) -> str:
+        now = time.monotonic()
+        passed, self._told_at = now - self._told_at, now
+        return f"STATUS={self._status(passed)}"

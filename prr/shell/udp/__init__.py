@@ -1,0 +1,1 @@
+"""Datagrams: sockets, bursts in, batches out."""

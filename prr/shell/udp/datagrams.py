@@ -1,0 +1,74 @@
+"""A UDP socket, waited for with gevent."""
+
+import select
+import socket
+import struct
+
+from gevent.hub import get_hub
+
+from prr.shell.udp.mmsg import received_by
+from prr.shell.udp.steering import SINGLE_LANE, Lane
+from prr.wire.instance import Address
+
+_READ, _WRITE = 1, 2  # libev's masks
+
+_SO_MEMINFO = 55
+_DROPS_AT = 32  # the ninth of its numbers of 4 bytes
+
+
+class Datagrams:
+    """One of the node's own sockets, its bursts and who waits for it."""
+
+    def __init__(self, bound: socket.socket, lane: Lane = SINGLE_LANE) -> None:
+        """`lane` says how it stands to the other sockets of its node, if there are any."""
+        bound.setblocking(False)
+        self._socket = bound
+        self.holds = lane.holds
+        self.burst = received_by(bound, lane.burst)
+        self._readable = get_hub().loop.io(bound.fileno(), _READ)
+        self._readable.priority = lane.priority  # type: ignore[attr-defined]  # the stubs lack it
+
+    @property
+    def address(self) -> Address:
+        """Where the socket is bound."""
+        ip, port = self._socket.getsockname()
+        return ip, port
+
+    @property
+    def dropped(self) -> int:
+        """Datagrams that the kernel has dropped because nobody took them in time (SO_MEMINFO)."""
+        numbers = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _DROPS_AT + 4)
+        (dropped,) = struct.unpack_from("I", numbers, _DROPS_AT)
+        return int(dropped)
+
+    def has_waiting(self) -> bool:
+        """There is something to receive."""
+        polling = select.poll()
+        polling.register(self._socket, select.POLLIN)
+        return bool(polling.poll(0))
+
+    def wait(self) -> None:
+        """Let the others run until there is something to receive."""
+        get_hub().wait(self._readable)
+
+    def send(self, data: bytes, target: Address) -> bool:
+        """Send one datagram; False if that has to wait. OSError if it cannot be sent at all."""
+        try:
+            self._socket.sendto(data, target)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait_to_send(self) -> None:
+        """Let the others run until there is room to send. Any number may wait at once."""
+        hub = get_hub()
+        writable = hub.loop.io(self._socket.fileno(), _WRITE)
+        try:
+            hub.wait(writable)
+        finally:
+            writable.close()
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._readable.close()
+        self._socket.close()

@@ -1,0 +1,65 @@
+"""What recvmmsg(2) and sendmmsg(2) want to be given: rows of headers, parts and names.
+
+They are made once, over buffers that never move, and used for every call.
+"""
+
+import ctypes
+import sys
+
+BURST_MAX = 64
+"""Datagrams taken before others have their turn: lookups for half a millisecond at most. The
+kernel cuts one send into no more than this either (UDP_MAX_SEGMENTS)."""
+
+NAME_BYTES = 16  # struct sockaddr_in
+
+
+class Part(ctypes.Structure):  # struct iovec
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+class _Message(ctypes.Structure):  # struct msghdr
+    _fields_ = [
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("parts", ctypes.c_void_p),
+        ("part_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    ]
+
+
+class Header(ctypes.Structure):  # struct mmsghdr
+    _fields_ = [("message", _Message), ("length", ctypes.c_uint32)]
+
+
+HEADER_BYTES = ctypes.sizeof(Header)
+LENGTH_AT = Header.length.offset
+
+IS_KNOWN = sys.byteorder == "little" and (HEADER_BYTES, LENGTH_AT) == (64, 56)
+"""The structures are laid out here as they are taken to be."""
+
+# The calls that are made never wait, so they keep the interpreter's lock.
+libc = ctypes.PyDLL(None, use_errno=True)
+
+
+def make_parts(buffer: bytearray, size: int) -> "ctypes.Array[Part]":
+    """`buffer` cut into parts of `size` bytes, one for each datagram."""
+    start = start_of(buffer)
+    return (Part * BURST_MAX)(*(Part(start + n * size, size) for n in range(BURST_MAX)))
+
+
+def make_headers(names: bytearray, parts: "ctypes.Array[Part]") -> bytearray:
+    """A header for each datagram, with its name and its part."""
+    row = bytearray(BURST_MAX * HEADER_BYTES)
+    for number, header in enumerate((Header * BURST_MAX).from_buffer(row)):
+        header.message.name = start_of(names) + number * NAME_BYTES
+        header.message.name_length = NAME_BYTES
+        header.message.parts = ctypes.addressof(parts[number])
+        header.message.part_count = 1
+    return row
+
+
+def start_of(buffer: bytearray) -> int:
+    """Where `buffer` lies. It must never be resized."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))

@@ -1,0 +1,59 @@
+"""What a node sends, one datagram at a time, and what becomes of it."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from prr.shell.udp.datagrams import Datagrams
+from prr.wire.instance import Address, describe_address
+
+UNREACHABLE_MAX = 64
+"""Targets remembered as unreachable, so that each is logged once and not at every datagram."""
+
+WAITING_MAX = 1024
+"""Requests that wait for room to send; the answers beyond are lost, as UDP may lose them."""
+
+_log = logging.getLogger("prr")
+
+
+class Outbox:
+    """Sends, waits for room, and remembers whom it cannot reach."""
+
+    def __init__(
+        self, datagrams: Datagrams, step_aside: Callable[[], None], counts: Counter[str]
+    ) -> None:
+        """`step_aside` is called before a greenlet waits; `counts` tells what was lost."""
+        self._datagrams = datagrams
+        self._step_aside = step_aside
+        self._counts = counts
+        self._unreachable: set[Address] = set()
+        self._waiting = 0
+
+    def send(self, data: bytes, target: Address) -> None:
+        """Send `data` to `target`, when there is room. Raises nothing."""
+        try:
+            while not self._datagrams.send(data, target):
+                if self._waiting >= WAITING_MAX:
+                    self._counts["datagrams dropped, the network being full"] += 1
+                    return
+                self._wait()
+        except OSError as error:
+            self._counts["datagrams that could not be sent"] += 1
+            self._now_unreachable(target, error)
+            return
+        if target in self._unreachable:
+            self._unreachable.remove(target)
+            _log.info("reachable again %s", describe_address(target))
+
+    def _wait(self) -> None:
+        self._step_aside()
+        self._waiting += 1
+        try:
+            self._datagrams.wait_to_send()
+        finally:
+            self._waiting -= 1
+
+    def _now_unreachable(self, target: Address, error: OSError) -> None:
+        if target not in self._unreachable and len(self._unreachable) < UNREACHABLE_MAX:
+            self._unreachable.add(target)
+            _log.warning("unreachable %s: %s", describe_address(target), error.strerror)

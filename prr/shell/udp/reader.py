@@ -1,0 +1,63 @@
+"""Who reads a socket: one greenlet at a time, which is also the greenlet of the request it serves.
+
+The reader takes a burst and serves one datagram after the other. Only when a request has to wait
+does it hand the post of reader, and the rest of the burst, to a parked greenlet (the
+leader/followers pattern), and goes on waiting for its own request alone. So each request has a
+greenlet of its own, and one that does not wait costs no switch.
+"""
+
+from collections.abc import Callable
+
+import gevent
+
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.worker_pool import WorkerPool
+
+
+class Reader:
+    """Reads one socket for as long as its node runs.
+
+    `at` is the number of the datagram of the burst that is next. Whoever serves it moves `at` on
+    before it does anything that may wait, and keeps a copy of what it still needs: the burst's
+    buffers belong to whoever is the reader then.
+    """
+
+    def __init__(
+        self, datagrams: Datagrams, workers: WorkerPool, serve_next: Callable[["Reader"], None]
+    ) -> None:
+        self.datagrams = datagrams
+        self.at = 0
+        self._count = 0
+        self._has_read = True
+        self._workers = workers
+        self._serve_next = serve_next
+        self._greenlet: gevent.Greenlet[[], None] | None = None
+
+    def start(self) -> None:
+        """Have a greenlet of the crew read, from now on."""
+        self._greenlet = self._workers.spawn(self._read)
+
+    @property
+    def is_alive(self) -> bool:
+        """There is a greenlet that reads, or will soon."""
+        return self._greenlet is not None and not self._greenlet.dead
+
+    def has_read_all(self) -> bool:
+        """It has taken something since this was asked last, or there is nothing to take."""
+        has_read, self._has_read = self._has_read, False
+        return has_read or not self.datagrams.has_waiting()
+
+    def step_aside(self) -> None:
+        """This greenlet is about to wait: if it is the reader, another one carries on."""
+        if self._greenlet is gevent.getcurrent():
+            self.start()
+
+    def _read(self) -> None:
+        me = gevent.getcurrent()
+        while self._greenlet is me:
+            if self.at < self._count:
+                self._serve_next(self)
+            else:
+                self.datagrams.wait()
+                self._has_read = True
+                self.at, self._count = 0, self.datagrams.burst.receive()

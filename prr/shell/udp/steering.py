@@ -1,0 +1,166 @@
+"""A binder's sockets: several on one address, and the kernel sorts the datagrams.
+
+In one queue a flood of lookups would push out the renewals and the other binders' words, and a
+flood of complaints, or of subscriptions that anybody can send, the lookups. So four sockets share
+the address (SO_REUSEPORT), and a small classic BPF program chooses by the first bytes whose queue a
+datagram goes to (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
+"""
+
+import ctypes
+import errno
+import logging
+import socket
+import struct
+from typing import NamedTuple
+
+from prr.config import BadInput
+from prr.shell.udp.headers import BURST_MAX
+from prr.wire.instance import Address, describe_address
+from prr.wire.trailer import MARK
+
+RECEIVE_BUFFER = 8 << 20
+"""Bytes asked for each queue, some 10,000 datagrams: a tenth of a second of lookups. The kernel
+grants what net.core.rmem_max allows, twice over."""
+
+
+class Lane(NamedTuple):
+    """Which of the lanes that are ready is served first, how much of it before the others, and
+    what it holds."""
+
+    priority: int
+    burst: int
+    holds: str
+
+
+LANES = (
+    Lane(1, 4, "from servers and binders"),
+    Lane(0, BURST_MAX, "lookups"),
+    Lane(-1, 1, "complaints and what is no frame"),
+    Lane(-1, 1, "first subscriptions"),
+)
+"""The nodes' own frames, a few at a time; lookups; complaints and junk, one at a time; and first
+subscriptions, likewise. Each of those costs as much as ten to twenty lookups, and a flood of them
+must leave the processor to these."""
+
+LANES_BEFORE = 3
+"""Sockets that units from before first subscriptions had a queue of their own hand over: there they
+go with the nodes' own frames."""
+
+SINGLE_LANE = Lane(0, BURST_MAX, "of any kind")
+"""Of a node with one socket for everything."""
+
+_SO_ATTACH_REUSEPORT_CBPF = 51
+
+_WHY = {
+    errno.EADDRINUSE: "another program has that port; stop it, or use another port (0: any)",
+    errno.EADDRNOTAVAIL: "this host has no such address; use one of its own, or 0.0.0.0 for all",
+    errno.EACCES: "ports below 1024 are for root; use one from 1024 up",
+}
+
+_LOAD_BYTE, _LOAD_LENGTH, _EQUAL, _GREATER, _AT_LEAST, _RETURN = 0x30, 0x80, 0x15, 0x25, 0x35, 0x06
+
+# Each row: what to do, how many rows to skip if true and if false, with which number. It returns
+# the number of a lane. PROTOCOL.md has the codes; 4 in 8 bytes is a bare complaint, longer it is
+# another binder's question, whose answer is 4 in fewer bytes or 12, with a trailer. 5 without a
+# trailer is a first subscription.
+_PROGRAM = (
+    (_LOAD_BYTE, 0, 0, 0),
+    (_EQUAL, 11, 0, 2),  # a lookup
+    (_EQUAL, 3, 0, 4),
+    (_EQUAL, 4, 0, 5),
+    (_AT_LEAST, 0, 9, 5),  # below: no frame for a binder
+    (_GREATER, 8, 6, 12),  # beyond: no frame at all
+    (_LOAD_LENGTH, 0, 0, 0),
+    (_EQUAL, 6, 4, 8),  # a bare complaint
+    (_LOAD_LENGTH, 0, 0, 0),
+    (_GREATER, 0, 5, 2),
+    (_LOAD_BYTE, 0, 0, 2),
+    (_EQUAL, 0, 3, MARK),  # else a first subscription
+    (_RETURN, 0, 0, 0),
+    (_RETURN, 0, 0, 1),
+    (_RETURN, 0, 0, 2),
+    (_RETURN, 0, 0, 3),
+)
+
+_log = logging.getLogger("prr")
+
+
+def open_socket(address: Address) -> socket.socket:
+    """A UDP socket bound to `address`; BadInput, with what to do, if it cannot be."""
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        opened.bind(address)
+    except OSError as error:
+        opened.close()
+        why = _WHY.get(error.errno or 0, f"{error.strerror}; use another HOST:PORT")
+        raise BadInput(f"cannot listen on {describe_address(address)}: {why}") from error
+    return opened
+
+
+def open_lanes(address: Address) -> list[socket.socket]:
+    """The sockets of a binder on `address`, one for each lane, or a single one for all of them.
+
+    The first is bound alone, so that a second binder on the same address is told; only then may
+    others join. Raises BadInput as `open_socket` does.
+    """
+    first = open_socket(address)
+    lanes = [first]
+    try:
+        for _ in LANES[1:]:
+            lanes.append(_join(lanes))
+        sort_into(lanes)
+    except OSError as error:
+        for lane in lanes:
+            lane.close()
+        _log.warning(
+            "one queue for all datagrams: this system cannot sort them (%s)", error.strerror
+        )
+        return [open_socket(address)]
+    return lanes
+
+
+def take_lanes(handed: list[socket.socket]) -> list[socket.socket]:
+    """The sockets that systemd has opened for a binder: one, or as many as there are lanes, now or
+    LANES_BEFORE.
+
+    They outlive this process, and so do their queues. Raises BadInput if they are something else.
+    """
+    if (
+        len(handed) not in (1, LANES_BEFORE, len(LANES))
+        or len({one.getsockname() for one in handed}) > 1
+    ):
+        raise BadInput(
+            f"systemd handed over {len(handed)} sockets; write the same ListenDatagram= "
+            f"{len(LANES)} times, and ReusePort=yes, or only once"
+        )
+    if len(handed) > 1:
+        try:
+            sort_into(handed)
+        except OSError as error:
+            _log.warning("the queues share all datagrams: this system cannot sort them (%s)", error)
+    return handed
+
+
+def sort_into(lanes: list[socket.socket]) -> None:
+    """Have the kernel sort the datagrams into `lanes`, which share an address."""
+    program = [list(row) for row in _PROGRAM]
+    if len(lanes) == LANES_BEFORE:
+        program[-1][-1] = 0
+    rows = b"".join(struct.pack("HBBI", *row) for row in program)
+    buffer = ctypes.create_string_buffer(rows)
+    filter_ = struct.pack("HP", len(program), ctypes.addressof(buffer))
+    lanes[0].setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, filter_)
+
+
+def _join(lanes: list[socket.socket]) -> socket.socket:
+    lanes[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    joining = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        joining.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        joining.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        joining.bind(lanes[0].getsockname())
+    except OSError:
+        joining.close()
+        raise
+    return joining

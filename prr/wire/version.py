@@ -1,0 +1,151 @@
+"""Versions: which of two words about one instance is the newer one.
+
+A version is (counter, home, start), compared in that order. `counter` follows the newest one its
+binder has seen (Lamport 1978), so that what was decided later, knowing the earlier, is newer.
+`home` is the identity of the binder that decided; it breaks ties, and it is the one that watches
+the instance's lease. `start` is the number that a server of ours draws when it starts, 0 where
+none is known.
+
+Counters are serial numbers (RFC 1982): they lie on a circle, and of two the one is newer that lies
+less than half a turn ahead. So none is the last one: whatever a faulty peer says, the next honest
+decision is newer. The price is that three may be newer than each other in a circle; then whoever is
+asked last prevails, until the instance's home decides anew.
+
+The lowest 16 bits of a counter are the run: they tell a binder's process from those before it,
+which had the same identity. A run never uses another run's counters, whatever it used and told its
+peers before it was killed, and whether or not its disk worked.
+"""
+
+import struct
+from typing import NamedTuple, NoReturn
+
+from prr.wire.instance import INSTANCE_BYTES, Instance
+
+COUNTER_MAX = 2**64 - 1
+IDENTITY_MAX = 2**64 - 1
+START_MAX = 2**32 - 1
+
+LEFT = 1
+"""The `start` in the removal of an instance that took its leave before its start was known; and of
+one that subscribed again after a removal and has not answered yet."""
+
+_LAYOUT = struct.Struct("<QQI")
+VERSION_BYTES = _LAYOUT.size
+OWNER = slice(8, 16)
+"""Where an encoded version has its home."""
+
+REMOVAL_BYTES = INSTANCE_BYTES + VERSION_BYTES
+
+
+RUN_BITS = 16
+"""Bits of a counter that hold its run. The other 48 count decisions: at ten thousand a second they
+go half way round in 446 years."""
+
+_TURN = 1 << 64
+_HALF = 1 << 63
+_RUN = (1 << RUN_BITS) - 1
+
+
+class Version(NamedTuple):
+    """One word about an instance, by whom and how late. `is_newer` compares them."""
+
+    counter: int
+    owner: int
+    start: int
+
+    # The order of a tuple would be wrong.
+
+    def __lt__(self, other: object) -> NoReturn:
+        raise TypeError("versions have no order of their own: ask is_newer")
+
+    def __le__(self, other: object) -> NoReturn:
+        self.__lt__(other)
+
+    def __gt__(self, other: object) -> NoReturn:
+        self.__lt__(other)
+
+    def __ge__(self, other: object) -> NoReturn:
+        self.__lt__(other)
+
+
+def is_newer(version: Version, other: Version) -> bool:
+    """The first one prevails over the other. Of two that differ exactly one does."""
+    if version.counter != other.counter:
+        return is_later(version.counter, other.counter)
+    return (version.owner, version.start) > (other.owner, other.start)
+
+
+def is_later(counter: int, other: int) -> bool:
+    """The first counter is ahead of the other by less than half a turn. At exactly half a turn,
+    where RFC 1982 does not decide, the greater number is."""
+    ahead = (counter - other) % _TURN
+    return 0 < ahead < _HALF or (ahead == _HALF and counter > other)
+
+
+def counter_after(counter: int, run: int) -> int:
+    """The next counter of a run (16 bits): later than `counter`, by less than two to the 17th."""
+    return ((counter | _RUN) + 1 + run) % _TURN
+
+
+def of_run(counter: int, run: int) -> int:
+    """A counter with the run (16 bits) put in the place of its own."""
+    return counter & ~_RUN | run
+
+
+def run_of(counter: int) -> int:
+    """The run of a counter, 16 bits."""
+    return counter & _RUN
+
+
+def next_run(counter: int) -> int:
+    """Where the run after that of `counter` begins."""
+    return (counter + 1) % _TURN
+
+
+def encode_version(version: Version) -> bytes:
+    """Its 20 bytes: counter, home and start, little-endian."""
+    return _LAYOUT.pack(*version)
+
+
+def encode_versions(versions: list[Version]) -> bytes:
+    """The versions of a list's instances, in their order."""
+    return b"".join(_LAYOUT.pack(*version) for version in versions)
+
+
+def decode_version(data: bytes) -> Version:
+    """The version in 20 bytes."""
+    return Version._make(_LAYOUT.unpack(data))
+
+
+def encode_owner(owner: int) -> bytes:
+    """A home as it stands in an encoded version."""
+    return owner.to_bytes(8, "little")
+
+
+def owner_in(data: bytes) -> int:
+    """The home of an encoded version."""
+    return int.from_bytes(data[OWNER], "little")
+
+
+def decode_versions(data: bytes) -> list[Version]:
+    """The versions in a multiple of 20 bytes."""
+    assert len(data) % VERSION_BYTES == 0
+    return [Version(*values) for values in _LAYOUT.iter_unpack(data)]
+
+
+def encode_removals(removals: list[tuple[Instance, Version]]) -> bytes:
+    """Instances that are gone, each with its removal's version: 27 bytes each."""
+    return b"".join(instance + _LAYOUT.pack(*version) for instance, version in removals)
+
+
+def decode_removals(data: bytes) -> list[tuple[Instance, Version]]:
+    """The removals in a multiple of 27 bytes."""
+    assert len(data) % REMOVAL_BYTES == 0
+    rows = range(0, len(data), REMOVAL_BYTES)
+    return [
+        (
+            Instance(data[at : at + INSTANCE_BYTES]),
+            Version(*_LAYOUT.unpack_from(data, at + INSTANCE_BYTES)),
+        )
+        for at in rows
+    ]

@@ -1,0 +1,101 @@
+"""When a core is asked again."""
+
+import time
+
+import gevent
+import pytest
+
+from prr.shell.core_timer import GRAIN, CoreTimer
+from prr.shell.worker_pool import WorkerPool
+
+EARLY = 0.02  # seconds: the loop counts from when its turn began
+
+
+class Core:
+    """Has one deadline, and counts how often it is asked for it."""
+
+    def __init__(self):
+        self.when = None
+        self.asked = 0
+
+    def deadline(self):
+        self.asked += 1
+        return self.when
+
+
+@pytest.fixture
+def core():
+    return Core()
+
+
+@pytest.fixture
+def rung(core):
+    """When the alarm went off; what is due then is done."""
+    times = []
+
+    def ask():
+        times.append(time.monotonic())
+        core.when = None
+
+    alarm = CoreTimer(core.deadline, WorkerPool(), ask)
+    yield times, alarm
+    alarm.close()
+
+
+def test_it_goes_off_at_the_deadline_and_once(core, rung):
+    times, alarm = rung
+    core.when = time.monotonic() + 0.05
+    due = core.when
+    alarm.set()
+    gevent.sleep(0.2)
+    assert len(times) == 1
+    assert due - EARLY <= times[0] < due + GRAIN + 0.1
+
+
+def test_an_earlier_deadline_is_heeded_and_a_later_one_asks_too_early_at_worst(core, rung):
+    times, alarm = rung
+    now = time.monotonic()
+    for after in (60.0, 0.05, 30.0):
+        core.when = now + after
+        alarm.set()
+    gevent.sleep(0.2)
+    assert len(times) == 1
+    assert now + 0.05 - EARLY <= times[0] < now + 0.2
+
+
+def test_without_a_deadline_it_never_goes_off(rung):
+    times, alarm = rung
+    alarm.set()
+    gevent.sleep(0.05)
+    assert times == []
+
+
+def test_what_is_due_already_has_to_wait_for_what_is_ready(core, rung):
+    times, alarm = rung
+    core.when = 0.0
+    alarm.set()
+    assert times == []
+    gevent.sleep(0.05)
+    assert len(times) == 1
+
+
+def test_the_core_is_not_asked_while_the_alarm_is_about_to_go_off(core, rung):
+    times, alarm = rung
+    core.when = 0.0
+    for _ in range(10):
+        alarm.set()
+    assert core.asked == 1
+    gevent.sleep(0.05)
+    core.when = 0.0
+    alarm.set()  # it is asked again afterwards
+    gevent.sleep(0.05)
+    assert (core.asked, len(times)) == (2, 2)
+
+
+def test_a_closed_one_is_silent(core, rung):
+    times, alarm = rung
+    for core.when in (0.0, time.monotonic() + 0.02):
+        alarm.set()
+    alarm.close()
+    gevent.sleep(0.1)
+    assert times == []

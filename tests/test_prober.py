@@ -1,0 +1,112 @@
+"""Questions to instances, from sockets that are closed again."""
+
+import socket
+
+import gevent
+import gevent.socket
+import pytest
+from gevent.hub import get_hub
+
+from prr.core.effects import Outcome, Probe
+from prr.shell import prober as module
+from prr.shell.prober import SWEEP_MAX, Prober
+from prr.wire.codec import encode
+from prr.wire.frames import Alive, Verify
+from prr.wire.instance import make_instance
+
+WAIT = 0.05
+
+
+@pytest.fixture
+def told():
+    """What became of the questions, by serial; and who asks them."""
+    outcomes = {}
+    prober = Prober(lambda probe, outcome: outcomes.update({probe.serial: outcome}))
+    yield outcomes, prober
+    prober.close()
+
+
+@pytest.fixture
+def service():
+    with gevent.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:  # the loop goes on
+        opened.bind(("127.0.0.1", 0))
+        opened.settimeout(5)
+        yield opened
+
+
+def question(service, serial=1):
+    return Probe(make_instance(1, service.getsockname()), serial, WAIT, Verify(), 0)
+
+
+def is_open(asker):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        try:
+            other.bind(asker)
+        except OSError:
+            return True
+        return False
+
+
+def until(condition):
+    """Let the loop go on until `condition()` is true; fail after 5 s."""
+    with gevent.Timeout(5):
+        while not condition():
+            gevent.sleep(0.005)
+
+
+def test_an_answer_is_told_and_the_socket_closed(told, service):
+    outcomes, prober = told
+    prober.ask(question(service))
+    data, asker = service.recvfrom(100)
+    assert data == encode(Verify())
+    assert is_open(asker)
+    service.sendto(encode(Alive()), asker)
+    until(lambda: outcomes)
+    assert outcomes == {1: Outcome.ALIVE}
+    assert not is_open(asker)
+
+
+def test_nobody_there_is_told(told, service):
+    outcomes, prober = told
+    asked = question(service)
+    service.close()
+    prober.ask(asked)
+    until(lambda: outcomes)
+    assert outcomes == {1: Outcome.REFUSED}
+
+
+def test_the_next_question_leaves_from_the_same_socket_and_another_ones_does_not(told, service):
+    _, prober = told
+    askers = []
+    for serial in (1, 1, 2):
+        prober.ask(question(service, serial))
+        askers.append(service.recvfrom(100)[1])
+        gevent.sleep(WAIT)  # over, but for the time it lingers
+    assert askers[0] == askers[1] != askers[2]
+
+
+def test_silence_is_told_to_nobody_and_its_sockets_are_closed(told, service):
+    outcomes, prober = told
+    for serial in range(5 * SWEEP_MAX):
+        prober.ask(question(service, serial))
+    askers = [service.recvfrom(100)[1] for _ in range(5 * SWEEP_MAX)]
+    assert any(map(is_open, askers))
+    until(lambda: not any(map(is_open, askers)))
+    assert outcomes == {}
+
+
+def test_of_many_first_questions_one_leaves_in_a_turn_of_the_loop(told, service, monkeypatch):
+    _, prober = told
+    rotation = []
+    opened = module._Line.__init__
+
+    def note(self, *given):
+        rotation.append(get_hub().loop.iteration)
+        opened(self, *given)
+
+    monkeypatch.setattr(module._Line, "__init__", note)
+    for serial in range(10):
+        prober.ask(question(service, serial))
+    assert rotation == []
+    until(lambda: len(rotation) == 10)
+    assert len(set(rotation)) == 10

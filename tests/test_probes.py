@@ -1,0 +1,247 @@
+"""Verification: which answers, refusals, silences and opinions end it how, when, and after what."""
+
+from random import Random
+
+import pytest
+
+from prr.core.effects import Outcome, Probe
+from prr.core.liveness.findings import Finding
+from prr.core.liveness.probes import WAITS, WAITS_FOR_OPINIONS, Due, Verifications
+from prr.wire.frames import Alive, Unknown, Verify
+from prr.wire.trailer import Trailer
+from prr.wire.version import LEFT
+from tests.cores import at
+
+ONE, OTHER = at(1, "10.0.0.1", 4000), at(1, "10.0.0.2", 4000)
+LETTERS = {"A": Outcome.ALIVE, "R": Outcome.REFUSED, "U": Outcome.UNSENT}
+BINDERS = [("10.0.0.8", 2222), ("10.0.0.9", 2222)]
+
+
+def made(rows_max=512):
+    """Verifications, none under way."""
+    return Verifications(rows_max, Random(1))
+
+
+def begin(verifications, instance=ONE, now=0.0):
+    """Verify an instance, as one of 2016 is verified."""
+    return verifications.begin(instance, 0, False, now)
+
+
+def play(script: str):
+    """Verify ONE from 0 s; each letter is what its next question meets, "." is silence.
+
+    What was found, when that was clear, and when each question was asked.
+    """
+    verifications, asked, now = made(), [], 0.0
+    due = Due([begin(verifications)])
+    for letter in script:
+        (probe,) = due.probes
+        asked.append(now)
+        assert (probe.instance, due.verdicts) == (ONE, [])
+        if letter != "." and (verdict := verifications.probed(probe, LETTERS[letter], now)):
+            due.verdicts = [verdict]
+            break
+        now = verifications.deadline()
+        assert verifications.tick(now - 0.001) == Due()
+        due = verifications.tick(now)
+        is_third = [probe.wait for probe in due.probes] == [WAITS[-1]]
+        assert due.wants_opinions == [ONE] * is_third
+    ((found, ends_at),) = [(verdict.finding, now) for verdict in due.verdicts]
+    assert (len(verifications), verifications.deadline()) == (0, None)
+    return found, ends_at, asked
+
+
+ALIVE, REFUSED, ALONE, UNSENT = (
+    *(Finding.ALIVE, Finding.REFUSED),
+    *(Finding.SILENT_ALONE, Finding.UNSENT),
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "found", "ends_at", "asked"),
+    [
+        ("A", ALIVE, 0.0, [0.0]),
+        (".A", ALIVE, 0.2, [0.0, 0.2]),
+        ("..A", ALIVE, 0.5, [0.0, 0.2, 0.5]),
+        ("...", ALONE, 1.0, [0.0, 0.2, 0.5]),
+        ("RR", REFUSED, 0.05, [0.0, 0.05]),
+        ("RA", ALIVE, 0.05, [0.0, 0.05]),
+        ("R.A", ALIVE, 0.35, [0.0, 0.05, 0.35]),
+        ("R.R", REFUSED, 0.35, [0.0, 0.05, 0.35]),
+        (".RR", REFUSED, 0.25, [0.0, 0.2, 0.25]),
+        ("R..", ALONE, 0.85, [0.0, 0.05, 0.35]),
+        ("..R", ALONE, 0.55, [0.0, 0.2, 0.5]),
+        # A question that could not be sent from here does not count; three of them say nothing.
+        ("UA", ALIVE, 0.2, [0.0, 0.2]),
+        ("U...", ALONE, 1.2, [0.0, 0.2, 0.4, 0.7]),
+        ("RUR", REFUSED, 0.35, [0.0, 0.05, 0.35]),
+        ("UUU", UNSENT, 0.4, [0.0, 0.2, 0.4]),
+        ("..UUU", UNSENT, 1.5, [0.0, 0.2, 0.5, 1.0, 1.5]),
+    ],
+)
+def test_how_a_verification_ends(script, found, ends_at, asked):
+    assert play(script) == (found, pytest.approx(ends_at), pytest.approx(asked))
+
+
+def awaiting(binders=BINDERS):
+    """A verification whose third question is out, and the opinions of `binders` awaited."""
+    verifications = made()
+    begin(verifications)
+    verifications.tick(0.2)
+    assert verifications.tick(0.5).wants_opinions == [ONE]
+    return verifications, verifications.await_opinions(ONE, binders)
+
+
+def end_of(verifications, until=9.0):
+    """The verdict that time alone brings, and when."""
+    while (now := verifications.deadline()) is not None and now <= until:
+        if verdicts := verifications.tick(now).verdicts:
+            (verdict,) = verdicts
+            return verdict.finding, pytest.approx(now)
+    return None
+
+
+def test_the_silence_of_others_that_came_in_time_evicts_when_ours_is_complete():
+    verifications, nonce = awaiting()
+    for binder in BINDERS:
+        assert verifications.opinion(binder, nonce, False) is None
+        assert verifications.opinion(binder, nonce, False) is None  # the copy counts for nothing
+    confirmed = 1.0 + sum(WAITS_FOR_OPINIONS[:2])  # five questions, whatever the others say
+    assert end_of(verifications) == (Finding.SILENT, confirmed)
+
+
+def test_who_owes_an_opinion_is_reminded_while_the_instance_is_asked_on():
+    verifications, nonce = awaiting()
+    due = verifications.tick(1.0)
+    assert (len(due.probes), due.verdicts) == (1, [])  # it goes on asking meanwhile
+    assert due.reminders == [(ONE, list(BINDERS), nonce)]
+    assert verifications.opinion(BINDERS[0], nonce, False) is None
+    assert verifications.opinion(BINDERS[1], nonce, False) is None
+    assert end_of(verifications) == (Finding.SILENT, 1.0 + sum(WAITS_FOR_OPINIONS[:2]))
+
+
+@pytest.mark.parametrize(("silent", "found"), [(1, Finding.SILENT), (0, Finding.MUTE)])
+def test_opinions_are_awaited_for_a_second_and_one_is_enough(silent, found):
+    verifications, nonce = awaiting()
+    for binder in BINDERS[:silent]:
+        verifications.opinion(binder, nonce, False)
+    assert end_of(verifications) == (found, 1.0 + sum(WAITS_FOR_OPINIONS))
+
+
+@pytest.mark.parametrize("now", [0.6, 1.5])
+def test_one_answer_to_another_binder_outweighs_all_silence(now):
+    verifications, nonce = awaiting()
+    verifications.opinion(BINDERS[0], nonce, False)
+    verifications.tick(now)
+    assert verifications.opinion(BINDERS[1], nonce, True).finding is Finding.ALIVE
+    assert len(verifications) == 0
+
+
+def test_an_opinion_unasked_for_or_of_another_nonce_counts_for_nothing():
+    verifications, nonce = awaiting(BINDERS[:1])
+    for is_alive in (True, False):
+        assert verifications.opinion(BINDERS[1], nonce, is_alive) is None
+        assert verifications.opinion(BINDERS[0], nonce ^ 1, is_alive) is None
+    verifications.cancel(ONE)
+    assert verifications.opinion(BINDERS[0], nonce, True) is None
+
+
+def test_an_answer_while_opinions_are_awaited_ends_it_too():
+    verifications, _ = awaiting()
+    probe = Probe(ONE, 1, 0.5, Verify(), 0)
+    verifications.tick(1.0)
+    assert verifications.probed(probe, Outcome.ALIVE, 1.2).finding is Finding.ALIVE
+
+
+def test_a_late_answer_to_an_earlier_question_counts():
+    verifications = made()
+    first = begin(verifications)
+    (second,) = verifications.tick(0.2).probes
+    assert verifications.probed(first, Outcome.ALIVE, 0.21).finding is Finding.ALIVE
+    assert verifications.probed(second, Outcome.REFUSED, 0.22) is None
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_comes_after_the_end_changes_nothing_not_even_the_next_one(outcome):
+    verifications = made()
+    old = begin(verifications)
+    assert verifications.probed(old, Outcome.ALIVE, 0.0)
+    assert verifications.probed(old, outcome, 0.0) is None
+    begin(verifications, now=1.0)
+    for _ in range(3):
+        assert verifications.probed(old, outcome, 1.0) is None
+    assert ONE in verifications
+    assert verifications.deadline() == pytest.approx(1.2)
+
+
+def test_each_instance_has_its_own_verification_up_to_the_limit():
+    verifications = made(rows_max=2)
+    first = begin(verifications)
+    begin(verifications, OTHER)
+    assert verifications.full
+    assert verifications.probed(first, Outcome.REFUSED, 0.0) is None
+    (again,) = verifications.tick(0.05).probes
+    assert verifications.probed(again, Outcome.REFUSED, 0.05).finding is Finding.REFUSED
+    assert (ONE in verifications, OTHER in verifications) == (False, True)
+    assert not verifications.full
+
+
+def test_a_cancelled_verification_asks_no_more_and_cancelling_twice_is_fine():
+    verifications = made(rows_max=1)
+    probe = begin(verifications)
+    for _ in range(2):
+        verifications.cancel(ONE)
+    assert verifications.full  # its socket is still open
+    for outcome in Outcome:
+        assert verifications.probed(probe, outcome, 0.1) is None
+    assert verifications.tick(0.2) == Due()
+    assert (len(verifications), verifications.deadline()) == (0, None)
+
+
+def test_silence_proves_nothing_when_we_were_late_ourselves():
+    verifications = made()
+    begin(verifications)
+    for now in (100.0, 200.0, 300.0):  # long after the deadline: an answer may have been missed
+        due = verifications.tick(now)
+        assert (len(due.probes), due.verdicts, due.was_late) == (1, [], True)
+    assert not verifications.tick(300.3).was_late
+
+
+@pytest.mark.parametrize("late_at", [0, 1, 2])
+def test_whenever_we_were_late_the_others_are_still_asked_before_silence_counts(late_at):
+    verifications, wants = made(), 0
+    begin(verifications)
+    for number in range(9):
+        due = verifications.tick(verifications.deadline() + (number == late_at))
+        assert due.was_late is (number == late_at)
+        wants += len(due.wants_opinions)
+        if due.verdicts:
+            break
+    assert wants >= 1
+
+
+# Which frame is an answer
+
+ASKED = Trailer(nonce=5)
+SAID = Trailer(nonce=5, types=b"\2\1", start=7)
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "frame", "is_answer"),
+    [
+        (None, 0, Alive(), True),
+        (None, 0, Unknown(), False),
+        (ASKED, 7, Alive(trailer=SAID), True),
+        (ASKED, LEFT, Alive(trailer=SAID), True),
+        (ASKED, 7, Alive(), False),  # a program of 2016 took the port
+        (ASKED, LEFT, Alive(), False),
+        (ASKED, 8, Alive(trailer=SAID), False),  # another process
+        (ASKED, 7, Alive(trailer=Trailer(nonce=6, types=b"\1", start=7)), False),
+        (ASKED, 7, Alive(trailer=Trailer(nonce=5, types=b"\2", start=7)), False),
+        (ASKED, 7, Alive(trailer=Trailer(nonce=5, start=7)), False),
+        (ASKED, 7, Alive(trailer=Trailer(nonce=5, types=b"\1")), False),
+        (ASKED, 7, Verify(trailer=SAID), False),
+    ],
+)
+def test_which_frame_answers_a_question(asked, start, frame, is_answer):
+    assert Probe(ONE, 1, 0.2, Verify(trailer=asked), start).is_answer(frame) is is_answer

@@ -1,0 +1,186 @@
+"""A binder's queues: what the kernel puts into which, and what a flood of one does to others."""
+
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from prr.config import BadInput
+from prr.shell.udp import steering as opening
+from prr.shell.udp.steering import open_lanes, open_socket, sort_into
+from tests.nodes import Node, run, wire
+
+NODES, LOOKUPS, LAST, FIRST = range(4)
+
+ROWS = [
+    (b"\x02\x01", LOOKUPS),
+    (b"\x02", LOOKUPS),
+    (b"\x02\x01\xc1\x80", LOOKUPS),
+    (b"\x04" + wire(1, ("10.0.0.1", 1)), LAST),  # a complaint
+    (b"\x04" + wire(1, ("10.0.0.1", 1)) + b"\xc1\x81\x01\x05", NODES),  # a binder asks another
+    (b"\x04\xc1\x81\x01\x05", NODES),  # and has its answer
+    (b"\x05\x01", FIRST),
+    (b"\x05", FIRST),
+    (b"\x05\x01\x00", FIRST),
+    (b"\x05\x01" + bytes(1000), FIRST),
+    (b"\x05\x01\xc1\x80", NODES),  # a renewal
+    (b"\x05\x01\xc1\x81\x0a\xce\x01\x02\x03\x04", NODES),
+    (b"\x07", NODES),
+    (b"\x0a" + wire(1, ("10.0.0.1", 1)), NODES),
+    (b"\x0c", NODES),
+    (b"\x00\x01x", LAST),
+    (b"\x01", LAST),
+    (b"\x03", LAST),
+    (b"\x0d", LAST),
+    (b"\xff" * 1400, LAST),
+]
+
+
+@pytest.fixture
+def opened():
+    """The four sockets, and one that sends to them."""
+    sockets = open_lanes(("127.0.0.1", 0))
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.connect(sockets[0].getsockname())
+    yield sockets, sender
+    for one in (*sockets, sender):
+        one.close()
+
+
+def test_the_kernel_sorts(opened):
+    sockets, sender = opened
+    assert len(sockets) == 4
+    for data, lane in ROWS:
+        sender.send(data)
+        sockets[lane].settimeout(1)
+        assert sockets[lane].recv(2048) == data
+    sender.send(b"")  # nothing to sort it by
+    for one in sockets:
+        one.setblocking(False)
+    assert any(received(one) == b"" for one in sockets)
+    assert [received(one) for one in sockets] == [None] * 4
+
+
+def test_into_the_three_queues_of_before_first_subscriptions_go_with_the_nodes_own(opened):
+    sockets, sender = opened
+    sockets.pop().close()
+    sort_into(sockets)
+    for data, lane in ROWS:
+        sender.send(data)
+        sockets[lane % FIRST].settimeout(1)
+        assert sockets[lane % FIRST].recv(2048) == data
+
+
+def received(one):
+    """What is in a queue, None if nothing is."""
+    try:
+        return one.recv(2048)
+    except BlockingIOError:
+        return None
+
+
+def test_a_second_one_on_the_same_address_is_told(opened):
+    sockets, _ = opened
+    for again in (open_lanes, open_socket):
+        with pytest.raises(BadInput, match="another program has that port"):
+            again(sockets[0].getsockname())
+
+
+def test_where_the_kernel_cannot_sort_one_queue_takes_all(monkeypatch, caplog):
+    monkeypatch.setattr(opening, "_SO_ATTACH_REUSEPORT_CBPF", 9999)  # no kernel has that
+    with caplog.at_level("INFO", "prr"):
+        (only,) = open_lanes(("127.0.0.1", 0))
+    assert "one queue for all datagrams" in caplog.text
+    with only, pytest.raises(BadInput):
+        open_lanes(only.getsockname())
+
+
+@pytest.mark.parametrize("flood", [b"\x02\x07", b"\x04" + wire(9, ("10.0.0.1", 1)), b"\xee" * 20])
+def test_a_flood_does_not_keep_a_server_from_being_confirmed(cluster, peers, flood):
+    binder, server, client = cluster.binder(), peers(), peers()
+    assert server.ask(b"\x05\x02", binder.address) == b"\x06"
+    stop = threading.Event()
+    flooding = threading.Thread(target=keep_sending, args=(flood, binder.address, stop))
+    flooding.start()
+    try:
+        for _ in range(20):  # each is answered at its first sending
+            server.send(b"\x05\x02", binder.address)
+            assert server.receive() == b"\x06"
+            if flood[0] != 2:
+                client.send(b"\x02\x02", binder.address)
+                assert client.receive() == b"\x03" + wire(2, server.address)[1:]
+    finally:
+        stop.set()
+        flooding.join()
+
+
+def keep_sending(data, target, stop):
+    """Fill the queue faster than it is emptied, for 10 s at most."""
+    ends_at = time.monotonic() + 10
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect(target)
+        while not stop.is_set() and time.monotonic() < ends_at:
+            for _ in range(1000):
+                sender.send(data)
+
+
+def test_without_recvmmsg_it_works_all_the_same_and_says_so_once(cluster, peers):
+    binder = Node("binder", "--listen", "127.0.0.1:0", program=("-m", "tests.one_by_one"))
+    cluster.nodes.append(binder)
+    server, client = peers(), peers()
+    assert server.ask(b"\x05\x02", binder.address) == b"\x06"
+    for _ in range(200):  # several at once: more than a burst
+        client.send(b"\x02\x02", binder.address)
+    for _ in range(200):
+        assert client.receive() == b"\x03" + wire(2, server.address)[1:]
+    assert client.ask(b"\x02\x09", binder.address) == b"\x04"
+    client.send(b"\x04" + wire(2, server.address), binder.address)
+    assert server.receive() == b"\x0b"
+    assert len(binder.matching("one datagram at a time")) == 1
+
+
+def test_with_recvmmsg_it_says_nothing_of_it(cluster, peers):
+    binder = cluster.binder()
+    assert peers().ask(b"\x05\x02", binder.address) == b"\x06"
+    binder.wait_for("subscribed")
+    assert not binder.matching("one datagram|one queue")
+
+
+@pytest.mark.slow
+def test_ports_that_name_all_types_in_turn_keep_nobody_waiting(cluster, peers):
+    """2,634 subscriptions a second from 40 ports, and the processor is free for others."""
+    binder, server, client = cluster.binder(), peers(), peers()
+    assert server.ask(b"\x05\x02", binder.address) == b"\x06"
+    flooding = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(40)]
+    for one in flooding:
+        one.bind(("127.0.0.9", 0))
+    ticks, began_at, sent, waits = cpu_of(binder), time.monotonic(), 0, []
+    while (passed := time.monotonic() - began_at) < 4.0:
+        for _ in range(int(passed * 2634) - sent):
+            type_ = bytes((5, sent // 40 % 256))
+            flooding[sent % 40].sendto(type_, binder.address)
+            sent += 1
+        for asked, answer in ((b"\x02\x02", 3), (b"\x05\x02\xc1\x80", 6)):
+            asking = client if answer == 3 else server
+            asked_at = time.monotonic()
+            asking.send(asked, binder.address)
+            while asking.receive(b"\x0b")[0] != answer:
+                pass
+            waits.append(time.monotonic() - asked_at)
+        assert run("list", "--binder", binder.name).returncode == 0
+    for one in flooding:
+        one.close()
+    share = (cpu_of(binder) - ticks) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began_at)
+    print(f"{sent} subscriptions, CPU {share:.2f}, longest wait {1000 * max(waits):.0f} ms")
+    assert sent > 5000
+    assert share < 0.5
+    assert max(waits) < 0.2
+
+
+def cpu_of(node):
+    """Ticks of the processor that a node has used."""
+    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])

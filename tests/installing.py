@@ -1,5 +1,5 @@
-"""prr installed as README says, under a real systemd, and what came of it: runs inside its
-namespaces, with the Python of the system.
+"""prr installed as docs/operations.md says, under a real systemd, and what came of it: runs
+inside its namespaces, with the Python of the system.
 
     python3 -m tests.installing NAME
 
@@ -23,13 +23,13 @@ LOG = Path("/run/prr-binder@main.log")
 
 
 def commands(heading: str) -> str:
-    """The first commands below a heading of README."""
-    text = (ROOT / "README.md").read_text().partition(f"\n## {heading}\n")[2]
+    """The first commands below a heading of docs/operations.md."""
+    text = (ROOT / "docs" / "operations.md").read_text().partition(f"\n## {heading}\n")[2]
     return re.search(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1]
 
 
 def install(leave_out: str = "") -> int:
-    """Do what README says, from the root of the checkout, but for the command `leave_out`; the
+    """Do what that says, from the root of the checkout, but for the command `leave_out`; the
     exit code."""
     text = commands("As a service")
     assert leave_out in text

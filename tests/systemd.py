@@ -93,7 +93,8 @@ def _run(arguments: list, timeout: float) -> dict:
 
 
 def _install(directory: Path) -> dict[Path, str]:
-    """What is to be seen where: the node under /opt/prr, as README installs it, and its settings.
+    """What is to be seen where: the node under /opt/prr, as docs/operations.md installs it, and
+    its settings.
 
     Homes and temporary directories do not exist for the units, so the interpreter moves too.
     """
@@ -120,7 +121,8 @@ def _install(directory: Path) -> dict[Path, str]:
 
 
 def _lay_out(directory: Path, wanted: list[str]) -> Path:
-    """The units as they are, an address for each socket as README says, and what is started."""
+    """The units as they are, an address for each socket as docs/operations.md says, and what is
+    started."""
     units = directory / "units"
     units.mkdir()
     for path in UNITS:

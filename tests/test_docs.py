@@ -1,12 +1,26 @@
-"""What the documents say of frames, trailer keys, settings and exit codes is what the code does."""
+"""The documents say what the code does, and what they show works."""
+
+import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 
 from prr.cli import exits
+from prr.cli.main import _parser
 from prr.cli.settings import SETTINGS
+from prr.demo.ports import free_port
 from prr.wire.frames import TABLE
 from prr.wire.trailer import KEYS
-from tests.nodes import ROOT
+from tests.netns import Network, why_not
+from tests.nodes import ROOT, eventually, run
+
+DOCUMENTS = sorted(
+    [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")]
+)
+README = (ROOT / "README.md").read_text()
+README_LINES_MAX = 150
 
 
 def table(header, rows):
@@ -32,13 +46,6 @@ def frames():
     )
 
 
-def frames_in_short():
-    return table(
-        ["code", "name", "from → to (believed if)", "when"],
-        [[form.code, form.name, routes(form), form.when] for form in TABLE],
-    )
-
-
 def keys():
     return table(
         ["key", "name", "form", "meaning"],
@@ -58,12 +65,11 @@ def settings():
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
-        ("PROTOCOL.md", frames()),
-        ("PROTOCOL.md", keys()),
-        ("README.md", frames_in_short()),
-        ("README.md", settings()),
+        ("docs/protocol.md", frames()),
+        ("docs/protocol.md", keys()),
+        ("docs/settings.md", settings()),
     ],
-    ids=["frames", "trailer keys", "frames in short", "settings"],
+    ids=["frames", "trailer keys", "settings"],
 )
 def test_a_table_of_a_document_is_the_code_s(document, expected):
     if expected not in (ROOT / document).read_text():
@@ -71,5 +77,131 @@ def test_a_table_of_a_document_is_the_code_s(document, expected):
 
 
 @pytest.mark.parametrize("code", [code for name, code in vars(exits).items() if name.isupper()])
-def test_readme_tells_every_exit_code(code):
-    assert f"\n| {code} | " in (ROOT / "README.md").read_text()
+def test_the_operator_is_told_every_exit_code(code):
+    assert f"\n| {code} | " in (ROOT / "docs" / "operations.md").read_text()
+
+
+def test_readme_stays_short():
+    assert len(README.splitlines()) <= README_LINES_MAX
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_points_to_is_there(document):
+    text = document.read_text()
+    links = re.findall(r"\]\(([^):#]+)[^):]*\)", text)
+    paths = re.findall(r"`((?:prr|tests|conf|benchmarks|docs)/[\w./-]+)`", text)
+    assert links
+    assert [one for one in links if not (document.parent / one).exists()] == []
+    assert [one for one in paths if not (ROOT / one).exists()] == []
+
+
+def test_the_runbook_names_what_the_program_says():
+    """The longest stretch of each quoted message that has nothing variable in it."""
+    source = "".join(path.read_text() for path in (ROOT / "prr").rglob("*.py"))
+    runbook = (ROOT / "docs" / "operations.md").read_text().partition("## When something")[2]
+    quoted = re.findall(r"^\| [^|`]*[`\"]([^`\"]+)[`\"]", runbook, re.MULTILINE)
+    fixed = [
+        max(re.split(r"\.\.\.|[0-9]+(?: s\b)?|[A-Z]{2,}", one), key=len).strip(" ():;")
+        for one in quoted
+    ]
+    assert len(fixed) >= 10
+    assert [one for one in fixed if one not in source] == []
+
+
+def blocks(text, language):
+    """What stands in the fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text):
+    """The arguments of every `node.py` in the shell blocks, and in code within a sentence."""
+    lines = [one for block in blocks(text, "sh") for one in block.replace("\\\n", "").splitlines()]
+    lines += re.findall(r"`([^`\n]*node\.py [^`\n]+)`", text)
+    for line in lines:
+        found = re.match(r"\s*(?:\S*python )?node\.py (.+)", line)
+        if found:
+            yield shlex.split(found[1], comments=True)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_is_shown_is_one(document):
+    for command in commands(document.read_text()):
+        command = [re.sub("^(IP|127.0.0.1):PORT$", "127.0.0.1:4242", word) for word in command]
+        assert _parser("node.py").parse_args(command), command
+
+
+def section(heading):
+    """A section of README."""
+    return README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def test_the_first_minute_goes_as_readme_says(cluster):
+    first, one, other, calls, lists, why, status = commands(section("One minute"))
+    binder = cluster.start(*first, "--listen", "127.0.0.1:0")
+    servers = [cluster.start(*each, "--binder", binder.name) for each in (one, other)]
+    for server in servers:
+        server.wait_for("confirmed")
+    client = cluster.start(*calls, "--binder", binder.name, "--interval", "0.05")
+    client.wait_for("found", 2)
+    servers[0].kill()
+    client.wait_for("was told")
+    assert client.process.wait(5) == 4
+    binder.wait_for("evicted")
+    listed = run(*lists, "--binder", binder.name).stdout
+    assert servers[1].name in listed and servers[0].name not in listed
+    why = [servers[0].name if "PORT" in word else word for word in why]
+    events = run(*why, "--binder", binder.name).stdout
+    assert "complaint" in events and "evicted" in events
+    assert run(*status, "--binder", binder.name).stdout.startswith("OK\n")
+    again = [word.replace("1000", "3") for word in calls]
+    called = run(*again, "--binder", binder.name, "--interval", "0")
+    assert (called.returncode, called.stdout) == (0, "hello\n" * 3)
+
+
+def test_a_program_behind_prr_is_found_and_called_as_readme_says(cluster):
+    binder = cluster.binder()
+    own = str(free_port())
+    (service,) = blocks(section("Put your service behind it"), "python")
+    (finding,) = blocks(section("Find it"), "python")
+    service = service.replace("4242", own).replace("2222", str(binder.address[1]))
+    process = subprocess.Popen([sys.executable, "-c", service])
+    try:
+        binder.wait_for("subscribed type 2")
+        found = {}
+        exec(finding.replace("2222", str(binder.address[1])), found)
+    finally:
+        process.kill()
+        process.wait()
+    assert (found["ip"], found["port"]) == ("127.0.0.1", int(own))
+    assert f'b"{found["answer"].decode()}"' in finding
+
+
+@pytest.mark.slow
+def test_three_hosts_are_one_cluster_as_readme_says(tmp_path):
+    if reason := why_not():
+        pytest.skip(reason)
+    text = section("Three hosts").replace("10.0.0.", "10.99.0.")
+    with Network(3) as network:
+        for host in network.hosts:
+            listens = text.replace("--listen 10.99.0.1", f"--listen {host.ip}")
+            binder, _, _ = commands(listens.replace("/var/lib/prr", str(tmp_path / host.ip)))
+            host.start(*binder)
+        for host in network.hosts:
+            host.nodes[0].wait_for("synced this binder")
+        _, server, client = commands(text)
+        network.hosts[2].start(*server).wait_for("confirmed")
+        calls = network.hosts[1].start(*client)
+        assert calls.process.wait(10) == 0
+        with network.hosts[2].entered():
+            eventually(lambda: "echo" in run("list", "--binder", "10.99.0.3:2222").stdout)
+
+
+def test_the_simulator_is_started_as_the_contributor_is_told():
+    (block,) = [
+        one for one in blocks((ROOT / "docs" / "contributing.md").read_text(), "sh") if "sim" in one
+    ]
+    first, _ = block.splitlines()
+    done = subprocess.run(
+        [sys.executable, *shlex.split(first, comments=True)[1:]], cwd=ROOT, capture_output=True
+    )
+    assert done.returncode == 0

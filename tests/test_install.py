@@ -1,4 +1,4 @@
-"""prr installed to the letter of README, under a real systemd."""
+"""prr installed to the letter of docs/operations.md, under a real systemd."""
 
 from tests.systemd import needs_system_python, run_installed
 

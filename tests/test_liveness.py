@@ -144,7 +144,7 @@ def test_a_binder_is_well_only_if_nothing_is_wrong():
     eviction_limiter = {"since_s": 4.0, "evicted": 100, "of": 200, "limit": 100, "held_back": 50}
     (reason, *_) = degraded(well | {"brake": eviction_limiter, "synced": False})
     assert reason == (
-        "eviction brake on for 4 s: 50 silent instances kept, 100 of 200 evicted (limit 100)"
+        "eviction limiter on for 4 s: 50 silent instances kept, 100 of 200 evicted (limit 100)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Exit codes, as README promises them."""
+"""Exit codes, as docs/operations.md promises them."""
 
 YES = 0
 NO = 1  # no such service

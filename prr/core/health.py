@@ -40,7 +40,7 @@ def degraded(status: dict[str, Any]) -> list[str]:
 
 def _limiter(limiter: dict[str, Any]) -> str:
     return (
-        f"eviction brake on for {limiter['since_s']:.0f} s: {limiter['held_back']} silent "
+        f"eviction limiter on for {limiter['since_s']:.0f} s: {limiter['held_back']} silent "
         f"instances kept, {limiter['evicted']} of {limiter['of']} evicted "
         f"(limit {limiter['limit']})"
     )

@@ -1,8 +1,8 @@
 """The thirteen frames, and the ONE table that declares them.
 
-Decoding, encoding, who may send what to whom, the document (PROTOCOL.md) and the tests all read
-TABLE. Codes, widths and byte order are those of the lab's programs of 2016, since the spec is
-silent about them.
+Decoding, encoding, who may send what to whom, docs/protocol.md and the tests all read TABLE.
+Codes, widths and byte order are those of the legacy (2016) programs, since the spec is silent about
+them.
 
 Theory of operation: byte 0 is the code. A code may have several forms, told apart by who receives
 it (SERVICE_EXISTE_PAS is a complaint to a binder and a "no" to a client) and then by length (the

@@ -1,7 +1,7 @@
 """The binder and the server of 2016, with the habits that a mixed cluster has to live with.
 
-What stands here was seen (the capture, and the last section of PROTOCOL.md); none of it is a rule
-of ours. Their client needs no model: it asks like ours, once, and waits 2 s.
+What stands here was seen (the capture, and the last section of docs/protocol.md); none of it is a
+rule of ours. Their client needs no model: it asks like ours, once, and waits 2 s.
 """
 
 from __future__ import annotations

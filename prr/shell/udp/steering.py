@@ -60,9 +60,9 @@ _WHY = {
 _LOAD_BYTE, _LOAD_LENGTH, _EQUAL, _GREATER, _AT_LEAST, _RETURN = 0x30, 0x80, 0x15, 0x25, 0x35, 0x06
 
 # Each row: what to do, how many rows to skip if true and if false, with which number. It returns
-# the number of a lane. PROTOCOL.md has the codes; 4 in 8 bytes is a bare complaint, longer it is
-# another binder's question, whose answer is 4 in fewer bytes or 12, with a trailer. 5 without a
-# trailer is a first subscription.
+# the number of a lane. docs/protocol.md has the codes; 4 in 8 bytes is a client's complaint, longer
+# it is another binder's question, whose answer is 4 in fewer bytes or 12, with a trailer. 5 without
+# a trailer is a first subscription.
 _PROGRAM = (
     (_LOAD_BYTE, 0, 0, 0),
     (_EQUAL, 11, 0, 2),  # a lookup

@@ -11,9 +11,11 @@ import gevent
 from gevent.pool import Group
 
 from benchmarks.tally import Load
-from prr.wire.codec import encode
-from prr.wire.frames import Alive, Complaint, Subscribe, Verify
+from prr.wire.codec import Codec
+from prr.wire.frames import Alive, Complaint, Role, Subscribe, Verify
 from prr.wire.instance import Address, Instance, make_instance, type_of
+
+_BINDER, _CLIENT, _SERVER = Codec(Role.BINDER), Codec(Role.CLIENT), Codec(Role.SERVER)
 
 PAUSE = 0.005
 """Seconds by which a complaint follows its subscription, since the binder takes complaints last."""
@@ -97,7 +99,9 @@ class Background:
         if number >= len(self._new):
             return
         one = self._new[number]
-        send_from(self._subscribers, one[1:5], encode(Subscribe(type_of(one))), self._target)
+        send_from(
+            self._subscribers, one[1:5], _SERVER.encode(Subscribe(type_of(one))), self._target
+        )
         self.subscribed.add(one)
 
     def _silent_instance(self, silent: socket.socket) -> Instance:
@@ -109,11 +113,11 @@ class Background:
 
     def _accuse(self, silent: socket.socket) -> None:
         one = self._silent_instance(silent)
-        silent.sendto(encode(Subscribe(type_of(one))), self._target)
+        silent.sendto(_SERVER.encode(Subscribe(type_of(one))), self._target)
         self.subscribed.add(one)
         gevent.sleep(PAUSE)
         ip = bytes((127, 33, 0, 1 + next(self._complaints) % 100))
-        send_from(self._subscribers, ip, encode(Complaint(one)), self._target)
+        send_from(self._subscribers, ip, _CLIENT.encode(Complaint(one)), self._target)
 
 
 def send_from(sending: socket.socket, ip: bytes, data: bytes, target: Address) -> None:
@@ -133,8 +137,8 @@ def answer_one(listening: socket.socket, flags: int = 0) -> bytes:
     """Receive a datagram, and say from the address that was asked that one is there, if that is
     the question; the datagram."""
     data, ((*_, asked),), _, source = listening.recvmsg(64, 64, flags)
-    if data[:1] == encode(Verify()):
-        send_from(listening, asked[8:12], encode(Alive()), source)
+    if data[:1] == _BINDER.encode(Verify()):
+        send_from(listening, asked[8:12], _SERVER.encode(Alive()), source)
     return data
 
 

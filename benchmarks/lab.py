@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 import gevent
 import gevent.socket
 
-from prr.wire.codec import encode
-from prr.wire.frames import Complaint
+from prr.wire.codec import Codec
+from prr.wire.frames import Complaint, Role
 from prr.wire.instance import Address, make_instance
+
+_CLIENT = Codec(Role.CLIENT)
 
 CLIENT_WAIT = 2.0
 BINDER_WAIT = 2.0
@@ -102,7 +104,7 @@ def _caller(scene: _Scene) -> None:
             server = _look_up(own, scene)
             if not _answers(server, b"\0\5hello", CLIENT_WAIT):
                 scene.seen.failed_calls += 1
-                complaint = encode(Complaint(make_instance(TYPE, server)))
+                complaint = _CLIENT.encode(Complaint(make_instance(TYPE, server)))
                 own.sendto(complaint, scene.binder.getsockname())
 
 

@@ -16,11 +16,13 @@ from benchmarks.arguments import Trouble
 from prr.client.control import fetch_text
 from prr.demo.processes import PROGRAM, die_with_parent, plain_environment
 from prr.text import parse_peer
-from prr.wire.codec import encode
+from prr.wire.codec import Codec
 from prr.wire.fields import LIST_INSTANCES_MAX
-from prr.wire.frames import ServiceList
+from prr.wire.frames import Role, ServiceList
 from prr.wire.instance import Address, Instance, describe_address, make_instance
 from prr.wire.trailer import Question
+
+_BINDER = Codec(Role.BINDER)
 
 READY_LIMIT = 10.0
 """Seconds for each process that is started here."""
@@ -115,7 +117,7 @@ def status_of(binder: Address) -> dict[str, Any] | None:
 def _fill(binder: Address, instances: list[Instance], filler: socket.socket) -> None:
     """Tell a binder of `instances` as a peer of 2016 does, again until it has them all."""
     pages = [
-        encode(ServiceList(tuple(instances[start : start + LIST_INSTANCES_MAX])))
+        _BINDER.encode(ServiceList(tuple(instances[start : start + LIST_INSTANCES_MAX])))
         for start in range(0, len(instances), LIST_INSTANCES_MAX)
     ]
     with gevent.Timeout(FILL_LIMIT, Trouble(f"the binder was not filled in {FILL_LIMIT:g} s")):

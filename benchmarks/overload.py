@@ -37,9 +37,11 @@ from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import on_core, pid_at, pin, resident_kib
 from benchmarks.tally import Load
 from prr.demo.processes import die_with_parent
-from prr.wire.codec import encode
-from prr.wire.frames import Subscribe
+from prr.wire.codec import Codec
+from prr.wire.frames import Role, Subscribe
 from prr.wire.instance import Address
+
+_SERVER = Codec(Role.SERVER)
 
 INSTANCES = 1000
 TYPES = b"\1"
@@ -92,7 +94,7 @@ class SecondOpinions:
             server.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             while True:
                 renewed_at = time.time()
-                server.send(encode(Subscribe(OTHER_TYPE)))
+                server.send(_SERVER.encode(Subscribe(OTHER_TYPE)))
                 gevent.sleep(RENEWAL_PAUSE)
                 self.renewals += 1
                 heard_at = [at for at in _arrivals(server) if at >= renewed_at]

@@ -30,9 +30,11 @@ from prr.core.binder import Binder
 from prr.core.effects import Effect, Send
 from prr.shell.garbage_collection import collect_seldom
 from prr.text import parse_count, parse_peer
-from prr.wire.codec import decode, encode
+from prr.wire.codec import Codec
 from prr.wire.frames import Removed, Role, Subscribe, Subscribed
 from prr.wire.instance import Address, make_instance
+
+_BINDER, _SERVER = Codec(Role.BINDER), Codec(Role.SERVER)
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SIZE_MAX = 1_000_000
@@ -71,16 +73,16 @@ class Pair:
 
     def change(self, frames: Sequence[tuple[Subscribe | Removed, Address]], name: str) -> None:
         """Give the first binder some frames, and the second what it says of them."""
-        received = [(encode(frame), source) for frame, source in frames]
+        received = [(_SERVER.encode(frame), source) for frame, source in frames]
         effects: list[Effect] = []
 
         def hear() -> None:
             for data, source in received:
-                effects.extend(self.first.handle(decode(data, Role.BINDER), source, NOW))
+                effects.extend(self.first.handle(_BINDER.decode(data), source, NOW))
 
         self._time(name, hear, len(received))
         told = [
-            encode(effect.frame)
+            _BINDER.encode(effect.frame)
             for effect in effects
             if isinstance(effect, Send) and effect.target == SECOND
         ]
@@ -89,7 +91,7 @@ class Pair:
 
         def learn() -> None:
             for data in told:
-                self.second.handle(decode(data, Role.BINDER), FIRST, NOW)
+                self.second.handle(_BINDER.decode(data), FIRST, NOW)
 
         self._time(f"replicate_{name}", learn, len(told))
 
@@ -99,7 +101,7 @@ class Pair:
 
         def ask() -> None:
             for _ in range(count):
-                self.first.look_up(types)
+                _BINDER.found_run(self.first.look_up(types))
 
         self._time(name, ask, count)
 
@@ -200,12 +202,12 @@ def _measure_process(size: int) -> dict[str, float]:
 
 def _subscribe_all(binder: Address, count: int) -> None:
     """Each from an address of its own, and the next one once it is confirmed."""
-    confirmed = encode(Subscribed())
+    confirmed = _BINDER.encode(Subscribed())
     with open_any() as servers:
         servers.settimeout(5.0)
         for number in range(count):
             ip = bytes((127, 64 + (number >> 16), number >> 8 & 255, number & 255))
-            send_from(servers, ip, encode(Subscribe(TYPE)), binder)
+            send_from(servers, ip, _SERVER.encode(Subscribe(TYPE)), binder)
             while answer_one(servers) != confirmed:
                 pass
 

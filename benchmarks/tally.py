@@ -15,12 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from prr.wire.codec import encode
-from prr.wire.found import encode_found_instance_run, encode_found_run
-from prr.wire.frames import Lookup, Unknown
+from prr.wire.codec import Codec
+from prr.wire.frames import Found, FoundInstance, Lookup, Role, Unknown
 from prr.wire.instance import Address, Instance, describe_address, type_of
 
 Right = set[tuple[int, bytes]]
+
+_CLIENT = Codec(Role.CLIENT)
+_BINDERS = [Codec(Role.BINDER, found) for found in (Found, FoundInstance)]
 
 ROW_BYTES = 12
 
@@ -60,7 +62,7 @@ class Load:
 
     def arguments(self) -> list[str]:
         """What a generator is called with."""
-        questions = [encode(Lookup(type_)) for type_ in self.types] or [self.question]
+        questions = [_CLIENT.encode(Lookup(type_)) for type_ in self.types] or [self.question]
         sockets = max(self.sockets, len(self.targets))
         return [
             self.how,
@@ -152,8 +154,8 @@ class Tally:
 def right_answers(instances: Iterable[Instance], denied: bytes = b"") -> dict[int, set[bytes]]:
     """For each type the datagrams that name one of them, in either wire form; for one of the
     `denied` types that says "no"."""
-    right: dict[int, set[bytes]] = {type_: {encode(Unknown())} for type_ in denied}
+    right: dict[int, set[bytes]] = {type_: {_BINDERS[0].encode(Unknown())} for type_ in denied}
     for one in instances:
         answers = right.setdefault(type_of(one), set())
-        answers |= {encode_found_run((one,)).data, encode_found_instance_run((one,)).data}
+        answers |= {codec.found(one) for codec in _BINDERS}
     return right

@@ -7,8 +7,8 @@ from random import Random
 
 from prr.core.binder import Binder
 from prr.core.effects import Answer, Effect, Event, Outcome, Probe, Report, Send
-from prr.wire.codec import decode, encode
-from prr.wire.frames import TABLE, Added, Form, Frame, Removed, Role
+from prr.wire.codec import Codec
+from prr.wire.frames import TABLE, Added, Form, FoundInstance, Frame, Removed, Role
 from prr.wire.instance import Address, Instance, make_instance
 from prr.wire.trailer import GROUPS, Trailer
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
@@ -19,10 +19,25 @@ def at(type_: int, ip: str, port: int) -> Instance:
     return make_instance(type_, (ip, port))
 
 
-def sent(effects: list[Effect]) -> list[tuple[Frame, Address]]:
-    """The frames among `effects` and whom they go to, in order."""
+CODECS = {role: Codec(role) for role in Role}
+CODEC_2016 = Codec(Role.BINDER, FoundInstance)
+"""A codec for each role, and that of a binder which answers lookups as those of 2016 do."""
+
+
+def encode(frame: Frame) -> bytes:
+    """The datagram for a frame, whoever sends it."""
+    return CODECS[Role.BINDER].encode(frame)
+
+
+def decode(data: bytes, receiver: Role) -> Frame:
+    """The frame in a datagram that reached `receiver`."""
+    return CODECS[receiver].decode(data)
+
+
+def sent(effects: list[Effect], codec: Codec = CODECS[Role.BINDER]) -> list[tuple[Frame, Address]]:
+    """The frames among `effects` and whom they go to, in order; `codec` is the binder's."""
     answers = [
-        Send(decode(effect.data, Role.CLIENT), effect.target)
+        Send(decode(codec.found(effect.found), Role.CLIENT), effect.target)
         if isinstance(effect, Answer)
         else effect
         for effect in effects

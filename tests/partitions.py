@@ -14,9 +14,9 @@ import sys
 import time
 
 from prr.client.control import fetch_list
-from prr.wire.codec import decode, encode
 from prr.wire.frames import ListRequest, Role
 from prr.wire.trailer import PART_BITS, Question, Trailer
+from tests.cores import decode, encode
 from tests.netns import Network
 from tests.test_network import SETTLING, Crowd, eventually
 

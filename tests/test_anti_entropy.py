@@ -13,11 +13,11 @@ from prr.core.replication import anti_entropy
 from prr.core.replication.anti_entropy import PAGE_WORDS
 from prr.core.replication.peers import HELLO_PAUSE, Kind
 from prr.core.replication.sync import ROUND_PAUSE, ROUND_PAUSE_FULL, SYNC_TALK
-from prr.wire.codec import DATAGRAM_BYTES_MAX, encode
+from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Added, ListRequest, Removed, ServiceList, Subscribe
 from prr.wire.trailer import GROUPS, Trailer
 from prr.wire.version import Version, encode_removals, encode_versions
-from tests.cores import Net, at, rising, say, sent
+from tests.cores import Net, at, encode, rising, say, sent
 
 pytestmark = pytest.mark.elsewhere
 

@@ -14,10 +14,10 @@ from benchmarks.generate import generate
 from benchmarks.generator import ANSWER_LIMIT, Line
 from benchmarks.tally import Load, Tally, right_answers
 from prr.text import parse_peer
-from prr.wire.codec import decode, encode
 from prr.wire.frames import Role, ServiceList
 from prr.wire.instance import make_instance
 from prr.wire.trailer import Trailer
+from tests.cores import decode, encode
 from tests.nodes import Peer, wire
 
 pytestmark = pytest.mark.smoke

@@ -11,7 +11,6 @@ from prr.core.binder import Binder
 from prr.core.effects import SILENT_EVENTS, Event, Outcome, Stop
 from prr.core.lookups import WAITING_MAX
 from prr.core.replication.peers import Kind
-from prr.wire.codec import decode, encode
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
     TABLE,
@@ -33,8 +32,12 @@ from prr.wire.instance import address_of, type_of
 from prr.wire.trailer import Trailer
 from prr.wire.version import LEFT, Version
 from tests.cores import (
+    CODEC_2016,
+    CODECS,
     at,
+    decode,
     effects_of,
+    encode,
     events,
     forms_for,
     probes,
@@ -85,11 +88,11 @@ def synced(*instances, **options) -> Binder:
     return binder
 
 
-def answers(binder, type_=7, count=1, source=CLIENT):
+def answers(binder, type_=7, count=1, source=CLIENT, codec=CODECS[Role.BINDER]):
     """What `count` lookups are answered, each with one frame or with None."""
     given = []
     for _ in range(count):
-        replies = sent(binder.handle(Lookup(type_), source, 0.0))
+        replies = sent(binder.handle(Lookup(type_), source, 0.0), codec)
         assert [to for _, to in replies] in ([], [source])
         given += [frame for frame, _ in replies] or [None]
     return given
@@ -202,9 +205,9 @@ def test_instances_have_their_turn_strictly():
 def test_the_programs_of_2016_are_answered_8_bytes_when_that_was_asked_for():
     binder = alone(WireForm.LAB2016)
     binder.handle(Subscribe(7), SERVICES[0], 0.0)
-    assert answers(binder) == [FoundInstance(ONE)]
-    assert [len(encode(answer)) for answer in answers(binder)] == [8]
-    assert answers(binder, type_=8) == [Unknown()]
+    assert answers(binder, codec=CODEC_2016) == [FoundInstance(ONE)]
+    assert [len(encode(answer)) for answer in answers(binder, codec=CODEC_2016)] == [8]
+    assert answers(binder, type_=8, codec=CODEC_2016) == [Unknown()]
 
 
 def test_a_subscription_is_told_to_every_peer_and_then_confirmed():
@@ -520,7 +523,8 @@ def test_what_no_binder_ever_receives_is_out_of_place():
 @pytest.mark.parametrize("seed", range(40))
 def test_a_stranger_gets_one_datagram_of_8_bytes_at_most_and_nobody_else_hears_of_it(seed):
     rng = Random(seed)
-    binder = made(PEERS, rng.choice(list(WireForm)))
+    binder = made(PEERS, wire := rng.choice(list(WireForm)))
+    codec = CODEC_2016 if wire is WireForm.LAB2016 else CODECS[Role.BINDER]
     binder.start(0.0)
     now = 2.0
     run(binder, now)  # until it has given up waiting for its peers
@@ -533,7 +537,7 @@ def test_a_stranger_gets_one_datagram_of_8_bytes_at_most_and_nobody_else_hears_o
             pool = (*HELD, at(7, *source), random_instance(rng))
             frame = replace(frame, instance=rng.choice(pool))
         effects = binder.handle(frame, source, now)
-        back = [encode(answer) for answer, to in sent(effects) if to == source]
+        back = [encode(answer) for answer, to in sent(effects, codec) if to == source]
         assert len(back) <= 1
         assert sum(map(len, back)) <= 8
         assert {to for _, to in sent(effects)} <= {source, *PEERS}

@@ -17,8 +17,8 @@ from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.mmsg import RECEIVE_BYTES, Burst, OneByOne
 from prr.shell.udp.reader import Reader
 from prr.shell.worker_pool import WorkerPool
-from prr.wire.codec import encode
-from prr.wire.found import AnswerRun, encode_found_instance_run, encode_found_run
+from prr.wire.codec import Codec
+from prr.wire.found import AnswerRun
 from prr.wire.frames import (
     Added,
     Found,
@@ -30,7 +30,7 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import address_of, make_instance
-from tests.cores import random_instance
+from tests.cores import CODECS, random_instance
 
 PEER = ("127.0.0.1", 9)
 
@@ -53,13 +53,13 @@ def take(burst):
     """Everything that is there: the runs of lookups, and each datagram with its sender."""
     runs, datagrams = [], []
     while count := burst.receive():
-        runs.append([burst.types_asked(at) for at in range(count)])
+        runs.append([CODECS[Role.BINDER].types_asked(burst, at) for at in range(count)])
         datagrams += [(burst.datagram(at), burst.source(at)) for at in range(count)]
     return runs, datagrams
 
 
 def runs_by_hand(datagrams):
-    """What `types_asked` has to say, told by looking at one datagram after the other."""
+    """What `pairs` has to say, told by looking at one datagram after the other."""
     runs = [b""] * (len(datagrams) + 1)
     for at, data in reversed(list(enumerate(datagrams))):
         runs[at] = data[1:] + runs[at + 1] if len(data) == 2 and data[0] == 2 else b""
@@ -125,12 +125,13 @@ def test_a_run_of_answers_is_the_frames_one_behind_the_other(seed):
     rng = Random(seed)
     share = (0.0, 0.3, 1.0)[seed % 3]  # of those that are not there
     found = [NOBODY if rng.random() < share else random_instance(rng) for _ in range(seed * 7)]
-    for encode_run, frame in (
-        (encode_found_run, lambda one: Found(address_of(one))),
-        (encode_found_instance_run, FoundInstance),
+    for codec, frame in (
+        (Codec(Role.BINDER), lambda one: Found(address_of(one))),
+        (Codec(Role.BINDER, FoundInstance), FoundInstance),
     ):
-        run = encode_run(found)
-        by_hand = [encode(frame(one) if one else Unknown()) for one in found]
+        run = codec.found_run(found)
+        by_hand = [codec.encode(frame(one) if one else Unknown()) for one in found]
+        assert list(map(codec.found, found)) == by_hand
         assert (run.data, run.count) == (b"".join(by_hand), len(found))
         assert list(run.datagrams()) == by_hand
 
@@ -153,23 +154,23 @@ def test_the_short_way_answers_what_the_long_way_answers(wire, seed):
             sent = [e for e in long.handle(Lookup(type_), PEER, 0.0) if isinstance(e, Answer)]
             if not sent:
                 break  # it has to wait, which is left to the long way
-            by_hand.append(sent[0].data)
-        answers = short.look_up(types)
-        assert list(answers.datagrams()) == by_hand
+            by_hand.append(sent[0].found)
+        assert short.look_up(types) == by_hand
         assert len(by_hand) == len(types) or number < 20
 
 
 def test_no_is_said_in_runs_and_no_longer_once_there_is_one():
     core = Binder(frozenset(), (), 1, Random(1))
     core.start(0.0)
-    assert core.look_up(b"\x05" * 100).data == b"\x04" * 100
-    assert core.look_up(b"\x05" * 3).count == 3  # these lie ready
+    codec = CODECS[Role.BINDER]
+    assert codec.found_run(core.look_up(b"\x05" * 100)).data == b"\x04" * 100
+    assert len(core.look_up(b"\x05" * 3)) == 3  # these lie ready
     core.handle(Subscribe(5), ("10.0.0.1", 9), 0.0)
     core.handle(Subscribe(6), ("10.0.0.1", 9), 0.0)
-    answers = [answer[:1] for answer in core.look_up(b"\x05\x06\x07\x05").datagrams()]
-    assert answers == [b"\x03", b"\x03", b"\x04", b"\x03"]
+    answers = codec.found_run(core.look_up(b"\x05\x06\x07\x05")).datagrams()
+    assert [answer[:1] for answer in answers] == [b"\x03", b"\x03", b"\x04", b"\x03"]
     core.handle(Removed(make_instance(5, ("10.0.0.1", 9))), ("10.0.0.1", 9), 0.0)
-    assert core.look_up(b"\x05\x05").data == b"\x04\x04"
+    assert codec.found_run(core.look_up(b"\x05\x05")).data == b"\x04\x04"
 
 
 class Narrow:
@@ -189,7 +190,7 @@ class Narrow:
     def receive(self):
         return self._bursts.pop(0)
 
-    def types_asked(self, at):
+    def pairs(self, at, first):
         return b"\x01" * (4 - at) if self._bursts else b""
 
     def datagram(self, at):
@@ -222,7 +223,7 @@ def test_who_waits_to_send_holds_up_nobody_and_keeps_its_own_answers(room, error
     for number in range(5):
         core.handle(Added(make_instance(1, ("10.0.0.1", number))), PEER, 0.0)
     narrow = Narrow(room, error)
-    node = Node(core, Role.BINDER, [narrow], "")
+    node = Node(core, CODECS[Role.BINDER], [narrow], "")
     [reader] = node._readers
     reader.start()
     gevent.sleep(0)

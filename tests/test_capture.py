@@ -9,11 +9,10 @@ import pytest
 from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.effects import Answer, Probe, Send
-from prr.wire.codec import decode, encode
 from prr.wire.frames import ListRequest, Role, ServiceList, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
 from prr.wire.trailer import Trailer
-from tests.cores import sent
+from tests.cores import CODEC_2016, decode, encode, sent
 
 CAPTURE = json.loads((Path(__file__).parent / "lab2016" / "capture.json").read_text())
 DATAGRAMS = CAPTURE["datagrams"]
@@ -53,8 +52,8 @@ class Outbox:
                     self.hellos += 1  # what a program of 2016 answers bare, like the other one
                 case Send(frame=frame, target=target):
                     self._put(target, encode(frame))
-                case Answer(data=data, target=target):
-                    self._put(target, data)
+                case Answer(found=found, target=target):
+                    self._put(target, CODEC_2016.found(found))
                 case Probe(instance=instance):
                     self._put(address_of(instance), encode(Verify()))
 

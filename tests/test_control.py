@@ -6,10 +6,9 @@ from threading import Thread
 import pytest
 
 from prr.client.control import fetch_list, fetch_text
-from prr.wire.codec import decode, encode
 from prr.wire.frames import ListRequest, Role, ServiceList
 from prr.wire.trailer import TEXT_BYTES_MAX, Question, Trailer
-from tests.cores import at
+from tests.cores import at, decode, encode
 
 ALL = [at(1, "10.0.0.1", port) for port in range(1, 7)]
 PAGES = {b"": (ALL[:2], ALL[1]), ALL[1]: (ALL[2:4], ALL[3]), ALL[3]: (ALL[4:], None)}

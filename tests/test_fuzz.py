@@ -14,7 +14,6 @@ from prr.core.binder import Binder
 from prr.core.directory import ring
 from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop
 from prr.core.server import Server
-from prr.wire.codec import decode, encode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import (
     TABLE,
@@ -33,7 +32,7 @@ from prr.wire.frames import (
 from prr.wire.instance import address_of, type_of
 from prr.wire.trailer import Trailer
 from prr.wire.version import encode_removals, encode_version, encode_versions
-from tests.cores import at, forms_for, random_frame, random_version, sent
+from tests.cores import at, decode, encode, forms_for, random_frame, random_version, sent
 
 pytestmark = pytest.mark.elsewhere
 

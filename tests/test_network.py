@@ -16,10 +16,10 @@ from functools import partial
 import pytest
 
 from prr.client.control import fetch_list
-from prr.wire.codec import decode, encode
 from prr.wire.frames import Alive, Removed, Role, Subscribe
 from prr.wire.instance import address_of, make_instance
 from prr.wire.trailer import Trailer
+from tests.cores import decode, encode
 from tests.netns import Network, why_not
 from tests.nodes import eventually
 

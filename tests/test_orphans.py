@@ -10,11 +10,10 @@ from random import Random
 import pytest
 
 from prr.core.binder import Binder
-from prr.wire.codec import encode
 from prr.wire.frames import Added, Lookup
 from prr.wire.instance import make_instance
 from prr.wire.version import Version
-from tests.cores import Net, say
+from tests.cores import Net, encode, say
 from tests.nodes import Cluster
 
 A, B = ("10.0.0.1", 2222), ("10.0.0.2", 2222)

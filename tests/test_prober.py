@@ -10,9 +10,9 @@ from gevent.hub import get_hub
 from prr.core.effects import Outcome, Probe
 from prr.shell import prober as module
 from prr.shell.prober import SWEEP_MAX, Prober
-from prr.wire.codec import encode
-from prr.wire.frames import Alive, Verify
+from prr.wire.frames import Alive, Role, Verify
 from prr.wire.instance import make_instance
+from tests.cores import CODECS, encode
 
 WAIT = 0.05
 
@@ -21,7 +21,9 @@ WAIT = 0.05
 def told():
     """What became of the questions, by serial; and who asks them."""
     outcomes = {}
-    prober = Prober(lambda probe, outcome: outcomes.update({probe.serial: outcome}))
+    prober = Prober(
+        lambda probe, outcome: outcomes.update({probe.serial: outcome}), CODECS[Role.BINDER]
+    )
     yield outcomes, prober
     prober.close()
 

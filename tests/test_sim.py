@@ -27,10 +27,8 @@ from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.core.subscriptions import Subscriptions
 from prr.wire import fields
-from prr.wire.codec import encode
 from prr.wire.frames import (
     Added,
-    Found,
     ListRequest,
     Lookup,
     Removed,
@@ -38,6 +36,7 @@ from prr.wire.frames import (
     Subscribe,
     Subscribed,
 )
+from prr.wire.instance import make_instance
 from tests.sim.faults import options_for
 from tests.sim.network import checksum
 from tests.sim.run import COMMAND, Result, run
@@ -283,11 +282,11 @@ def serves_a_healthy_lookup() -> bool:
         sent = core.handle(Subscribe(7), server, 0.0)
         if binder.Send(Subscribed(), server) not in sent:
             return False
-    named = [*core.look_up(b"\x07\x07").datagrams()]
+    named = core.look_up(b"\x07\x07")
     client = "10.0.0.9", 9
     answers = core.handle(Lookup(7), client, 0.0)
-    by_hand = [encode(Found(server)) for server in servers]
-    return named == by_hand and answers == [Answer(encode(Found(servers[0])), client)]
+    by_hand = [make_instance(7, server) for server in servers]
+    return named == by_hand and answers == [Answer(by_hand[0], client)]
 
 
 @pytest.mark.parametrize("switch_off", [off for off, _ in OFF], ids=lambda off: off.__name__)

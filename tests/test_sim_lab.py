@@ -10,9 +10,9 @@ from prr.core.liveness.detector import Detector
 from prr.core.liveness.verdicts import Verdicts
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.returning import Returning
-from prr.wire.codec import encode
 from prr.wire.frames import Added, Removed, Subscribe, Verify
 from prr.wire.instance import Address, Instance, make_instance
+from tests.cores import encode
 from tests.sim import adapter
 from tests.sim.cluster import SERVER_PORT, Cluster
 from tests.sim.mixed import mixed_options, run_mixed

@@ -12,11 +12,10 @@ from prr.core.liveness.detector import DOUBTED_MAX
 from prr.core.liveness.quotas import CREDIT, REPAYMENT
 from prr.core.server import Server
 from prr.core.subscriptions import TYPES_MAX
-from prr.wire.codec import encode
-from prr.wire.frames import TABLE, Complaint, Subscribe, Subscribed, Verify
+from prr.wire.frames import TABLE, Complaint, Role, Subscribe, Subscribed, Verify
 from prr.wire.instance import address_of
 from prr.wire.trailer import Trailer
-from tests.cores import at, events, probes, random_frame, sent
+from tests.cores import CODEC_2016, CODECS, at, encode, events, probes, random_frame, sent
 
 pytestmark = pytest.mark.elsewhere
 
@@ -277,14 +276,14 @@ def test_a_flood_of_forged_sources_leaves_room_for_leases_and_accusations():
 def test_a_binder_answers_a_stranger_with_one_datagram_of_8_bytes_at_most():
     strangers = [CLIENT, SERVER, (VICTIM, 9)]
     frames = [random_frame(Random(seed), form) for form in TABLE for seed in range(4)]
-    for wire in WireForm:
+    for wire, codec in ((WireForm.SPEC, CODECS[Role.BINDER]), (WireForm.LAB2016, CODEC_2016)):
         for source in strangers:
             for frame in frames:
                 binder = Binder(frozenset(), (), 1, Random(1), wire)
                 binder.start(0.0)
                 binder.handle(Subscribe(1), SERVER, 0.0)
                 for asked in (frame, replace(frame, trailer=None)):
-                    answers = sent(binder.handle(asked, source, 0.0))
+                    answers = sent(binder.handle(asked, source, 0.0), codec)
                     back = [len(encode(answer)) for answer, _ in answers]
                     assert len(back) <= 1
                     assert sum(back) <= 8

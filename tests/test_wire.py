@@ -9,7 +9,7 @@ import pytest
 
 from prr.core.replication.anti_entropy import PAGE_WORDS
 from prr.wire import frames
-from prr.wire.codec import DATAGRAM_BYTES_MAX, decode, encode
+from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.errors import MalformedFrame, OutOfPlace
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import TABLE, Response, Role, ServiceList, Unknown
@@ -23,7 +23,15 @@ from prr.wire.version import (
     encode_version,
     encode_versions,
 )
-from tests.cores import RANDOM_KEYS, at, random_frame, random_instance, random_version
+from tests.cores import (
+    RANDOM_KEYS,
+    at,
+    decode,
+    encode,
+    random_frame,
+    random_instance,
+    random_version,
+)
 
 pytestmark = pytest.mark.elsewhere
 

@@ -17,6 +17,7 @@ from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
 from prr.cli.settings import type_names
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
+from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX
 from prr.core.server import Server
 from prr.shell.garbage_collection import collect_seldom
@@ -25,6 +26,7 @@ from prr.shell.node import Node
 from prr.shell.systemd.protocol import handed_over
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import LANES, open_lanes, open_socket, take_lanes
+from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address, is_loopback
 
@@ -65,7 +67,8 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     first_line = f"binder listening on {describe_address(own)}"
     if handed:
         first_line += _not_heeded(config.listen, own, BinderConfig().listen)
-    node = Node(core, Role.BINDER, lanes, first_line, state, _names())
+    codec = Codec(Role.BINDER, FOUND_FORMS[config.wire])
+    node = Node(core, codec, lanes, first_line, state, _names())
     follower = PeersFollower(peers, core, node)
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
     node.on_hangup(rereading(read, config, "peers", follower.change_to))
@@ -121,7 +124,7 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     first_line = f"server of type {config.type} listening on {describe_address(own)}"
     if handed:
         first_line += _not_heeded(config.listen, own, ServerConfig(config.type).listen)
-    node = Node(core, Role.SERVER, [datagrams], first_line, names=_names())
+    node = Node(core, Codec(Role.SERVER), [datagrams], first_line, names=_names())
     node.on_hangup(
         rereading(
             read,

@@ -5,7 +5,7 @@ import socket
 import time
 
 from prr.core.retry import Retry
-from prr.wire.codec import decode, encode
+from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import ListRequest, Role, ServiceList
 from prr.wire.instance import Address, Instance
@@ -15,6 +15,9 @@ PAGE_LIMIT = 2.0
 """Seconds in which each page must come, all resends included."""
 
 RECEIVE_BYTES = 2048
+
+_CODEC = Codec(Role.BINDER)
+"""It asks as another binder does, and is answered as one: lists go to no other role."""
 
 
 def fetch_list(binder: Address) -> list[Instance] | None:
@@ -59,14 +62,14 @@ def fetch_text(binder: Address, question: Question, instance: bytes | None = Non
 
 def _fetch_page(asking: socket.socket, binder: Address, wanted: Trailer) -> ServiceList | None:
     """The page that `wanted` asks for; its nonce tells it from a late copy of another."""
-    question = encode(ListRequest(trailer=wanted))
+    question = _CODEC.encode(ListRequest(trailer=wanted))
     rotation = Retry([binder], PAGE_LIMIT, time.monotonic())
     while not rotation.ended(time.monotonic()):
         try:
             if rotation.due(time.monotonic()):
                 asking.send(question)
             asking.settimeout(max(rotation.deadline() - time.monotonic(), 1e-6))
-            frame = decode(asking.recv(RECEIVE_BYTES), Role.BINDER)
+            frame = _CODEC.decode(asking.recv(RECEIVE_BYTES))
         except (OSError, MalformedFrame):
             continue
         if isinstance(frame, ServiceList) and _is_wanted(frame, wanted):

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from prr.core.client import Client, Outcome
 from prr.core.effects import Effect, Report, Send
-from prr.wire.codec import decode, encode
+from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address
@@ -98,6 +98,7 @@ class Exchange:
     def __init__(self, core: Client) -> None:
         sockets = sockets_here()
         self._core = core
+        self._codec = Codec(Role.CLIENT)
         self._line = _Line(sockets)
         self._sleep = time.sleep if sockets is socket else _gevent_sleep
 
@@ -127,7 +128,7 @@ class Exchange:
             self._act(self._core.tick(time.monotonic()))
             return
         try:
-            frame = decode(data, Role.CLIENT)
+            frame = self._codec.decode(data)
         except MalformedFrame:
             self._sleep(JUNK_PAUSE)
             return
@@ -138,7 +139,7 @@ class Exchange:
         while todo:
             match effect := todo.popleft():
                 case Send(frame=frame, target=target):
-                    todo.extend(self._send(encode(frame), target))
+                    todo.extend(self._send(self._codec.encode(frame), target))
                 case Report(event=event, subject=subject, why=why):
                     _log.info("%s %s: %s", event, subject, why)
                 case _:

@@ -33,7 +33,6 @@ from prr.core.restoring import Restoring
 from prr.core.status import status_of, summary_of
 from prr.core.subscriptions import Subscriptions
 from prr.wire.fields import LIST_INSTANCES_MAX
-from prr.wire.found import AnswerRun
 from prr.wire.frames import (
     Added,
     Alive,
@@ -91,7 +90,7 @@ class Binder:
         self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips)
         self._detector = Detector(self._versioned, self._peers, limits, lease, rng)
         self._peer_updates = PeerUpdates(self._versioned, self._detector)
-        self._lookups = Lookups(self._versioned.directory.rotation, wire)
+        self._lookups = Lookups(self._versioned.directory.rotation)
         self._subscriptions = Subscriptions(self._versioned, self._detector, keeps)
         self._sync = Sync(self._versioned, self._peers, wire)
         if keeps:
@@ -153,14 +152,13 @@ class Binder:
         """Leave in good order. The other binders go on; nobody has to be told."""
         return [Stop(True, "by signal")]
 
-    def look_up(self, types: bytes) -> AnswerRun:
-        """The answers to a run of bare lookups.
+    def look_up(self, types: bytes) -> list[Instance]:
+        """For each of `types` the instance whose turn it is, NOBODY for a type that has none.
 
-        The short way for a burst: the datagrams that `handle` would have sent, one behind the
-        other, without the frames. They end at the first lookup that has to wait, since the type
-        is not known yet: that one is for `handle`.
+        The short way for a burst: what `handle` would answer, without the frames. They end at the
+        first lookup that has to wait, since the type is not known yet: that one is for `handle`.
         """
-        return self._lookups.answers(types, self.is_ready)
+        return self._lookups.find(types, self.is_ready)
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""

@@ -68,9 +68,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Send the answer to a lookup, ready as it is, from the node's own socket."""
+    """Answer a lookup from the node's own socket with the instance `found`, or NOBODY: that the
+    type has none. The codec knows in which of the two forms."""
 
-    data: bytes
+    found: Instance
     target: Address
 
 

@@ -3,8 +3,15 @@
 from prr.config import WireForm
 from prr.core.directory.rotation import Rotation
 from prr.core.effects import Answer, Effect
-from prr.wire.found import AnswerRun, encode_found_instance_run, encode_found_run
-from prr.wire.instance import Address
+from prr.wire.found import FoundForm
+from prr.wire.frames import Found, FoundInstance
+from prr.wire.instance import Address, Instance
+
+FOUND_FORMS: dict[WireForm, FoundForm] = {
+    WireForm.SPEC: Found,
+    WireForm.LAB2016: FoundInstance,
+}
+"""What its codec answers a lookup with, for each form that a binder may be told to use."""
 
 WAITING_MAX = 16384
 """Lookups kept that cannot be answered yet, some 3 MB: all that a queue of 8 MiB held while the
@@ -14,20 +21,19 @@ binder was down. Those beyond are asked again by their clients."""
 class Lookups:
     """Answers one binder's clients. Until it `denies` it does not know what does not exist."""
 
-    def __init__(self, rotation: Rotation, wire: WireForm) -> None:
+    def __init__(self, rotation: Rotation) -> None:
         self._rotation = rotation
-        self._encode = encode_found_run if wire is WireForm.SPEC else encode_found_instance_run
         self._waiting: list[tuple[int, Address]] = []
 
-    def answers(self, types: bytes, denies: bool) -> AnswerRun:
-        """The answers to a run of lookups, up to the first one that has to wait."""
-        return self._encode(self._rotation.next(types, denies))
+    def find(self, types: bytes, denies: bool) -> list[Instance]:
+        """The answers to a run of lookups, up to the first one that has to wait; NOBODY where
+        there is none."""
+        return self._rotation.next(types, denies)
 
     def answer(self, type_: int, source: Address, denies: bool) -> list[Effect]:
         """The answer to one lookup, or, as long as it has to wait, none."""
-        answers = self.answers(bytes((type_,)), denies)
-        if answers.data:
-            return [Answer(answers.data, source)]
+        for found in self.find(bytes((type_,)), denies):
+            return [Answer(found, source)]
         if len(self._waiting) < WAITING_MAX:
             self._waiting.append((type_, source))
         return []

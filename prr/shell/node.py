@@ -44,10 +44,9 @@ from prr.shell.udp.outbox import Outbox
 from prr.shell.udp.overload import Overload
 from prr.shell.udp.reader import Reader
 from prr.shell.worker_pool import WorkerPool
-from prr.wire.codec import decode, encode
+from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.found import AnswerRun
-from prr.wire.frames import Role
 from prr.wire.instance import Address
 
 if TYPE_CHECKING:  # it brings SQLite with it, which is for binders that keep a state
@@ -62,7 +61,7 @@ class Node:
     def __init__(
         self,
         core: Binder | Server,
-        role: Role,
+        codec: Codec,
         lanes: Sequence[Datagrams],
         first_line: str,
         state: "State | None" = None,
@@ -75,13 +74,13 @@ class Node:
         """
         self._core = core
         self._binder = core if isinstance(core, Binder) else None
-        self._role = role
+        self._codec = codec
         self._first_line = first_line
         self._lanes = lanes
         self._state = state
         self._workers = WorkerPool()
         self._readers = [Reader(lane, self._workers, self._serve_next) for lane in lanes]
-        self._prober = Prober(self._probed)
+        self._prober = Prober(self._probed, codec)
         self._history = EventHistory()
         self._report_log = ReportLog(names or {})
         self._timer = CoreTimer(core.deadline, self._workers, self._tick)
@@ -150,7 +149,7 @@ class Node:
                 lane.close()
         self._report_log.close()
         if stop.in_order:  # else the caller says why, and what to do
-            _log.info("stopped %s: %s%s", self._role, stop.why, counts and f" ({counts})")
+            _log.info("stopped %s: %s%s", self._codec.role, stop.why, counts and f" ({counts})")
         close_log()
         return stop
 
@@ -171,15 +170,15 @@ class Node:
     def _do(self, effect: Effect) -> None:
         match effect:
             case Send():
-                self._outbox.send(encode(effect.frame), effect.target)
+                self._outbox.send(self._codec.encode(effect.frame), effect.target)
             case Answer():
-                self._outbox.send(effect.data, effect.target)
+                self._outbox.send(self._codec.found(effect.found), effect.target)
             case Persist():
                 assert self._state is not None
                 self._state.keep(effect)
             case Confirm():
                 assert self._state is not None
-                answer = partial(self._outbox.send, encode(effect.frame), effect.target)
+                answer = partial(self._outbox.send, self._codec.encode(effect.frame), effect.target)
                 self._state.once_kept(effect.instance, answer)
             case Probe():
                 self._prober.ask(effect)
@@ -188,7 +187,7 @@ class Node:
             case Tell():
                 assert self._control is not None
                 told = self._control.answer(effect)
-                self._outbox.send(encode(told.frame), told.target)
+                self._outbox.send(self._codec.encode(told.frame), told.target)
             case Stop():
                 self._stopped.set(effect)
             case _:
@@ -197,10 +196,10 @@ class Node:
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""
         burst, at = reader.datagrams.burst, reader.at
-        if self._binder is not None and (types := burst.types_asked(at)):
-            answers = self._binder.look_up(types)
-            if answers.data:
-                self._answer(reader, answers)
+        if self._binder is not None and (types := self._codec.types_asked(burst, at)):
+            found = self._binder.look_up(types)
+            if found:
+                self._answer(reader, self._codec.found_run(found))
                 return
         reader.at += 1
         self._serve(burst.datagram(at), burst.source(at))
@@ -222,7 +221,7 @@ class Node:
 
     def _serve(self, data: bytes, source: Address) -> None:
         try:
-            frame = decode(data, self._role)
+            frame = self._codec.decode(data)
         except MalformedFrame:
             self._counts["malformed datagrams dropped"] += 1
             return

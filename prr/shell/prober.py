@@ -16,9 +16,8 @@ from gevent.hub import get_hub
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
 from prr.shell.udp.mmsg import RECEIVE_BYTES
-from prr.wire.codec import decode, encode
+from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
-from prr.wire.frames import Role
 from prr.wire.instance import Instance, address_of
 
 JUNK_MAX = 8
@@ -49,9 +48,10 @@ _Key: TypeAlias = tuple[Instance, int]
 class _Line:
     """The socket of one verification, and its last question."""
 
-    def __init__(self, probe: Probe, hear: Callable[["_Line"], None]) -> None:
+    def __init__(self, probe: Probe, codec: Codec, hear: Callable[["_Line"], None]) -> None:
         """Raises OSError where the question cannot be asked at all."""
         self.probe = probe
+        self._codec = codec
         self.junk = 0
         self.asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
@@ -69,7 +69,7 @@ class _Line:
         except ConnectionRefusedError:
             return Outcome.REFUSED
         try:
-            if self.probe.is_answer(decode(data, Role.BINDER)):
+            if self.probe.is_answer(self._codec.decode(data)):
                 return Outcome.ALIVE
         except MalformedFrame:
             pass
@@ -85,9 +85,10 @@ class _Line:
 class Prober:
     """Asks, and listens: one socket for each verification at a time."""
 
-    def __init__(self, tell: Callable[[Probe, Outcome], None]) -> None:
+    def __init__(self, tell: Callable[[Probe, Outcome], None], codec: Codec) -> None:
         """`tell` is called from the loop itself and must not wait."""
         self._tell = tell
+        self._codec = codec
         self._lines: dict[_Key, _Line] = {}
         self._ends: Deadlines[_Key] = Deadlines()
         self._sweeps = get_hub().loop.timer(SWEEP_PAUSE, SWEEP_PAUSE)
@@ -122,13 +123,13 @@ class Prober:
         line = self._lines.get(key)
         try:
             if line is None:
-                line = _Line(probe, self._hear)
+                line = _Line(probe, self._codec, self._hear)
                 if not self._lines:
                     self._sweeps.again(self._sweep)
                 self._lines[key] = line
             line.probe = probe
             self._ends.set(key, time.monotonic() + probe.wait + LINGER)
-            line.asking.send(encode(probe.frame))
+            line.asking.send(self._codec.encode(probe.frame))
         except ConnectionRefusedError:
             self._end(probe, Outcome.REFUSED)
         except OSError:

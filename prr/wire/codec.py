@@ -1,52 +1,74 @@
-"""decode and encode: nothing but readings of the table in `frames`."""
+"""The codec: the one place where bytes become frames, and frames bytes.
+
+It reads the table in `frames`, and has no knowledge of its own of any frame.
+"""
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 from prr.wire.errors import MalformedFrame, OutOfPlace
-from prr.wire.frames import TABLE, Form, Frame, Role
+from prr.wire.found import FOUND_RUNS, AnswerRun, FoundForm, Pairs, types_asked
+from prr.wire.frames import FORM_OF, TABLE, Form, Found, Frame, Role
+from prr.wire.instance import Instance
 from prr.wire.trailer import decode_trailer, encode_trailer
 
 DATAGRAM_BYTES_MAX = 1400
 """What we send at most: fits an Ethernet frame, also inside the usual tunnels."""
 
 _CODES = {form.code for form in TABLE}
-_FORM_BY_FRAME = {form.frame: form for form in TABLE}
 _FORMS_BY_RECEIVER: dict[tuple[Role, int], list[Form]] = defaultdict(list)
 for _form in TABLE:
     for _receiver in dict.fromkeys(route.receiver for route in _form.routes):
         _FORMS_BY_RECEIVER[_receiver, _form.code].append(_form)
 
 
-def encode(frame: Frame) -> bytes:
-    """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes."""
-    form = _FORM_BY_FRAME[type(frame)]
-    parts = [field.write(getattr(frame, field.attribute)) for field in form.fields]
-    data = bytes((form.code,)) + b"".join(parts)
-    if frame.trailer is not None:
-        data += encode_trailer(frame.trailer)
-    assert len(data) <= DATAGRAM_BYTES_MAX
-    return data
+class Codec:
+    """Writes what a program of one role sends, and reads what reaches it."""
 
+    def __init__(self, role: Role, found: FoundForm = Found) -> None:
+        """`found` is the frame with which a binder answers a lookup."""
+        self.role = role
+        self.types_asked: Callable[[Pairs, int], bytes] = types_asked
+        """`types_asked(burst, at)`: the types that the lookups without a trailer ask for which
+        stand in a row from number `at` of a burst on; empty if there is none."""
 
-def decode(data: bytes, receiver: Role) -> Frame:
-    """The frame in a datagram that reached `receiver`.
+        self.found_run: Callable[[Sequence[Instance]], AnswerRun] = FOUND_RUNS[found]
+        """`found_run(instances)`: the answers to a run of lookups; an empty instance stands for a
+        type that nobody provides."""
 
-    Raises MalformedFrame when the bytes are no frame, OutOfPlace (a MalformedFrame) when they
-    are one that this role never receives.
-    """
-    if not data:
-        raise MalformedFrame("an empty datagram")
-    forms = _FORMS_BY_RECEIVER.get((receiver, data[0]))
-    if forms is None:
-        if data[0] in _CODES:
-            raise OutOfPlace(f"code {data[0]} is never sent to a {receiver}")
-        raise MalformedFrame(f"no frame has the code {data[0]}")
-    for form in forms[:-1]:
-        try:
-            return _decode_form(data, form)
-        except MalformedFrame:
-            continue  # the code has another form, of another length
-    return _decode_form(data, forms[-1])
+    def found(self, instance: Instance) -> bytes:
+        """The answer to one lookup; `instance` as in `found_run`."""
+        return self.found_run((instance,)).data
+
+    def encode(self, frame: Frame) -> bytes:
+        """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes."""
+        form = FORM_OF[type(frame)]
+        parts = [field.write(getattr(frame, field.attribute)) for field in form.fields]
+        data = bytes((form.code,)) + b"".join(parts)
+        if frame.trailer is not None:
+            data += encode_trailer(frame.trailer)
+        assert len(data) <= DATAGRAM_BYTES_MAX
+        return data
+
+    def decode(self, data: bytes) -> Frame:
+        """The frame in a datagram that has arrived.
+
+        Raises MalformedFrame when the bytes are no frame, OutOfPlace (a MalformedFrame) when they
+        are one that this role never receives.
+        """
+        if not data:
+            raise MalformedFrame("an empty datagram")
+        forms = _FORMS_BY_RECEIVER.get((self.role, data[0]))
+        if forms is None:
+            if data[0] in _CODES:
+                raise OutOfPlace(f"code {data[0]} is never sent to a {self.role}")
+            raise MalformedFrame(f"no frame has the code {data[0]}")
+        for form in forms[:-1]:
+            try:
+                return _decode_form(data, form)
+            except MalformedFrame:
+                continue  # the code has another form, of another length
+        return _decode_form(data, forms[-1])
 
 
 def _decode_form(data: bytes, form: Form) -> Frame:

@@ -1,28 +1,39 @@
-"""Runs of bare lookups and of their answers, as they lie one behind the other in a burst.
+"""Lookups and their answers without a trailer: alone, or one behind the other as in a burst.
 
-A lookup without a trailer is two bytes and its answer seven (eight as the programs of 2016 want
-it), or one where nobody provides the type, so that many are read and written by a few slices, with
-no frame in between. The tests compare them with `encode`, frame by frame.
+A lookup is two bytes and its answer seven (eight as the programs of 2016 want it), or one where
+nobody provides the type, so that many are read and written by a few slices, with no frame in
+between. The tests compare them with the codec's, frame by frame.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Protocol, TypeAlias
 
-from prr.wire.codec import encode
-from prr.wire.frames import Lookup, Unknown
+from prr.wire.frames import FORM_OF, Found, FoundInstance, Lookup, Unknown
 from prr.wire.instance import INSTANCE_BYTES, Instance
 
-LOOKUP_BYTES = len(encode(Lookup(0)))
-LOOKUP_CODE = encode(Lookup(0))[:1]
+_LOOKUP_CODE = bytes((FORM_OF[Lookup].code,))
+_FOUND_CODE = bytes((FORM_OF[Found].code,))
+_UNKNOWN = bytes((FORM_OF[Unknown].code,))
 
-FOUND_BYTES = INSTANCE_BYTES
+_FOUND_BYTES = INSTANCE_BYTES
 """A Found: its code stands where an instance has its type."""
 
-FOUND_INSTANCE_BYTES = 1 + INSTANCE_BYTES
+_FOUND_INSTANCE_BYTES = 1 + INSTANCE_BYTES
 
-_FOUND_CODE = b"\x03"
-_UNKNOWN = encode(Unknown())
+
+class Pairs(Protocol):
+    """The datagrams of a burst, by number."""
+
+    def pairs(self, at: int, first: bytes) -> bytes:
+        """The second bytes of those that stand in a row from `at` on and have two bytes, the
+        first of them `first`."""
+
+
+def types_asked(burst: Pairs, at: int) -> bytes:
+    """The types that the lookups without a trailer ask for which stand in a row from `at` on."""
+    return burst.pairs(at, _LOOKUP_CODE)
 
 
 @dataclass(slots=True)
@@ -45,22 +56,20 @@ class AnswerRun:
         return (self.data[a:b] for a, b in pairwise(accumulate(sizes, initial=0)))
 
 
-def encode_found_run(found: Sequence[Instance]) -> AnswerRun:
-    """For each of `found` a Found, or an Unknown where it is empty."""
+def _found_run(found: Sequence[Instance]) -> AnswerRun:
     run = b"".join(found)
-    if len(run) != FOUND_BYTES * len(found):
+    if len(run) != _FOUND_BYTES * len(found):
         return _with_unknown([_FOUND_CODE + one[1:] if one else one for one in found])
     answers = bytearray(run)
-    answers[::FOUND_BYTES] = _FOUND_CODE * len(found)
-    return AnswerRun(bytes(answers), FOUND_BYTES)
+    answers[::_FOUND_BYTES] = _FOUND_CODE * len(found)
+    return AnswerRun(bytes(answers), _FOUND_BYTES)
 
 
-def encode_found_instance_run(found: Sequence[Instance]) -> AnswerRun:
-    """For each of `found` a FoundInstance, or an Unknown where it is empty."""
+def _found_instance_run(found: Sequence[Instance]) -> AnswerRun:
     if not all(found):
         return _with_unknown([_FOUND_CODE + one if one else one for one in found])
     run = _FOUND_CODE + _FOUND_CODE.join(found) if found else b""
-    return AnswerRun(run, FOUND_INSTANCE_BYTES)
+    return AnswerRun(run, _FOUND_INSTANCE_BYTES)
 
 
 def _with_unknown(answers: list[bytes]) -> AnswerRun:
@@ -69,3 +78,13 @@ def _with_unknown(answers: list[bytes]) -> AnswerRun:
         return AnswerRun(_UNKNOWN * len(answers), len(_UNKNOWN))
     whole = [answer or _UNKNOWN for answer in answers]
     return AnswerRun(b"".join(whole), 0, bytes(map(len, whole)))
+
+
+FoundForm: TypeAlias = type[Found] | type[FoundInstance]
+"""Which of the two frames a binder answers a lookup with."""
+
+FOUND_RUNS: Mapping[FoundForm, Callable[[Sequence[Instance]], AnswerRun]] = {
+    Found: _found_run,
+    FoundInstance: _found_instance_run,
+}
+"""What writes a run of each: a frame for each instance found, or an Unknown where it is empty."""

@@ -294,3 +294,6 @@ TABLE = (
         "of ours, unasked: are you ours?",
     ),
 )
+
+FORM_OF = {form.frame: form for form in TABLE}
+"""The row of each frame: every frame has exactly one."""

@@ -13,8 +13,11 @@ from prr.core.directory.ring import Ring
 from prr.core.directory.table import Table
 from prr.core.effects import Word
 from prr.core.liveness.probes import Verifications
+from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX, Peers
 from prr.core.server import Server
+from prr.wire.codec import Codec
+from prr.wire.frames import Role
 from prr.wire.instance import Address, Instance
 
 
@@ -37,6 +40,11 @@ def make_binder(
         limits=Limits(verifications=tight) if tight else Limits(),
         keeps=keeps,
     )
+
+
+def codec(lab2016: bool) -> Codec:
+    """A binder's codec."""
+    return Codec(Role.BINDER, FOUND_FORMS[WireForm.LAB2016 if lab2016 else WireForm.SPEC])
 
 
 def make_server(type_: int, address: Address, binders: tuple[Address, ...], rng: Random) -> Server:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from prr.core.effects import Effect, Send, Stop
 from prr.core.server import Server
-from prr.wire.codec import encode
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
     Added,
@@ -202,7 +201,7 @@ class LabBinder(Process):
         if asking in self.sockets and self.running:
             self.world.note(self.name, f"removes {describe(instance)}")
             self._remove(instance)
-            if self._socket.holds(encode(Added(instance))):
+            if self._socket.holds(self.encode(Added(instance))):
                 # Who said it hears of the removal, and says it again.
                 self._unread[instance] = self.world.now
             for peer in self._peers:

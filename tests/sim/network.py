@@ -12,10 +12,10 @@ from struct import unpack
 from typing import TYPE_CHECKING, Protocol
 
 from prr.core.effects import Probe
-from prr.wire.codec import decode
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Frame, Role
 from prr.wire.instance import Address
+from tests.cores import CODECS
 from tests.sim.faults import CALM, Options
 from tests.sim.world import Violation, World
 
@@ -294,7 +294,7 @@ class Network:
 def read(data: bytes, role: Role) -> Frame | None:
     """The frame in a datagram for `role`; None if there is none. Nothing else may come of it."""
     try:
-        return decode(data, role)
+        return CODECS[role].decode(data)
     except MalformedFrame:
         return None
     except Exception as error:

@@ -9,7 +9,7 @@ from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.effects import Effect
 from prr.core.server import Server
-from prr.wire.codec import encode
+from prr.wire.codec import Codec
 from prr.wire.frames import Frame, Role
 from prr.wire.instance import Address
 from tests.sim.network import Host, Socket, read
@@ -35,6 +35,7 @@ class Process:
         self.host = host
         self.name = host.name
         self.clock = clock
+        self.codec = Codec(self.role)
         self.running = True
         self.paused = False
         self.started_at = self.world.now
@@ -108,7 +109,7 @@ class Process:
 
     def encode(self, frame: Frame) -> bytes:
         """The bytes of a frame of ours."""
-        return self.decide(encode, frame)  # type: ignore[arg-type,return-value]
+        return self.decide(self.codec.encode, frame)  # type: ignore[arg-type,return-value]
 
     def trace(self, direction: str, frame: Frame, other: Address) -> None:
         """A line for a frame that came or goes."""

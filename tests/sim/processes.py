@@ -14,7 +14,6 @@ from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.effects import Answer, Confirm, Effect, Outcome, Persist, Probe, Report, Send, Stop
 from prr.core.server import Server
-from prr.wire.found import LOOKUP_BYTES, LOOKUP_CODE
 from prr.wire.frames import Frame, Removed, Role, Subscribe
 from prr.wire.instance import Address, Instance, address_of, describe, make_instance
 from tests.sim import adapter
@@ -52,6 +51,7 @@ class BinderProcess(Process):
         self.core = core
         self.address = address
         self.disk = disk
+        self.codec = adapter.codec(cluster.options.lab2016)
         self.ledger = Ledger(self)
         self._socket = _BurstSocket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
@@ -67,9 +67,9 @@ class BinderProcess(Process):
     def receive_burst(self, burst: list[tuple[bytes, Address]]) -> None:
         """What prr.shell.node does with what one call has received."""
         while burst and self.running:
-            asked = list(takewhile(lambda one: is_bare_lookup(one[0]), burst))
-            answers = self.core.look_up(b"".join(data[1:] for data, _ in asked))
-            for one, answer in zip(asked, answers.datagrams(), strict=False):
+            types = self.codec.types_asked(_Burst(burst), 0)
+            answers = self.codec.found_run(self.core.look_up(types))
+            for one, answer in zip(burst, answers.datagrams(), strict=False):
                 self._answer(*one, answer)
             del burst[: answers.count]
             if not answers.count:
@@ -108,8 +108,8 @@ class BinderProcess(Process):
             match effect:
                 case Send(frame=frame, target=target):
                     self._send(frame, target)
-                case Answer(data=data, target=target):
-                    self._send(read(data, Role.CLIENT), target)
+                case Answer(found=found, target=target):
+                    self._send(read(self.codec.found(found), Role.CLIENT), target)
                 case Persist():
                     self.disk.write(effect)
                     takes = self.disk.rng.uniform(*COMMIT_TAKES)
@@ -210,9 +210,14 @@ class _BurstSocket(Socket):
             self.owner.receive_burst(burst)
 
 
-def is_bare_lookup(data: bytes) -> bool:
-    """It is one of those that are answered in runs."""
-    return len(data) == LOOKUP_BYTES and data.startswith(LOOKUP_CODE)
+class _Burst(list[tuple[bytes, Address]]):
+    """Datagrams that one call has received, as the codec reads them."""
+
+    def pairs(self, at: int, first: bytes) -> bytes:
+        """As prr.shell.udp.mmsg.Received has it."""
+        datagrams = (data for data, _ in self[at:])
+        row = takewhile(lambda data: len(data) == 2 and data[:1] == first, datagrams)
+        return b"".join(data[1:] for data in row)
 
 
 class _AskingSocket(Socket):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from prr.wire.codec import encode
+from prr.wire.codec import Codec
 from prr.wire.frames import (
     Added,
     Alive,
@@ -16,6 +16,7 @@ from prr.wire.frames import (
     ListRequest,
     Lookup,
     Removed,
+    Role,
     ServiceList,
     Subscribe,
     Verify,
@@ -26,6 +27,8 @@ from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
 from tests.sim.network import Cut
 from tests.sim.process import Process
+
+_CLIENT, _SERVER = Codec(Role.CLIENT), Codec(Role.SERVER)
 
 STAGGER = 2.0  # seconds within which the servers are started
 
@@ -162,7 +165,7 @@ class Workload:
         self._world.after(rng.uniform(*UNSEEN), cluster.network.mend, cut)
         for server in cluster.servers:
             if server is not None and server.host.ip in unseen and rng.random() < 0.8:
-                complaint, at = encode(Complaint(server.instance)), rng.uniform(0, 0.5)
+                complaint, at = _CLIENT.encode(Complaint(server.instance)), rng.uniform(0, 0.5)
                 send = partial(cluster.network.send, self._client(), binder.address, complaint)
                 self._world.after(at, send)
 
@@ -210,8 +213,8 @@ class Workload:
         renewal = Subscribe(type_, trailer=Trailer(start=rng.randint(2, 9)))
         said = rng.choice((Subscribe(type_), Subscribe(type_), renewal, Removed(instance), None))
         binder = rng.choice(self._cluster.binder_addresses)
-        frame = said or Complaint(instance)
-        self._cluster.network.send(source if said else self._client(), binder, encode(frame))
+        frame, codec = (said, _SERVER) if said else (Complaint(instance), _CLIENT)
+        self._cluster.network.send(source if said else self._client(), binder, codec.encode(frame))
 
     def _client(self) -> Address:
         """A port of a client's that nobody listens on any more."""
@@ -226,7 +229,7 @@ class Workload:
         """From a socket of nobody's, to a binder, or now and then to a server."""
         targets = list(self._cluster.binder_addresses)
         targets += [(f"10.0.1.{i + 1}", SERVER_PORT + i + 1) for i in range(len(targets) // 3)]
-        self._cluster.network.send(source, self._rng.choice(targets), encode(frame))
+        self._cluster.network.send(source, self._rng.choice(targets), _CLIENT.encode(frame))
 
     def _away(self) -> float:
         low, high = AWAY

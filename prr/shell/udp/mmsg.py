@@ -24,7 +24,7 @@ from prr.shell.udp.headers import (
     make_parts,
     start_of,
 )
-from prr.wire.found import LOOKUP_BYTES, LOOKUP_CODE, AnswerRun
+from prr.wire.found import AnswerRun
 from prr.wire.instance import Address
 
 RECEIVE_BYTES = 2048
@@ -49,8 +49,9 @@ class Received(Protocol):
     def source(self, at: int) -> Address:
         """Who sent it."""
 
-    def types_asked(self, at: int) -> bytes:
-        """The types that the bare lookups ask for which stand in a row from `at` on."""
+    def pairs(self, at: int, first: bytes) -> bytes:
+        """The second bytes of those that stand in a row from `at` on and have two bytes, the
+        first of them `first`."""
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """Send the senders from `at` on `answers`, 8 bytes each at most; how many went.
@@ -107,15 +108,15 @@ class Burst:
         _, _, high, low, *ip = self._names[at * NAME_BYTES : at * NAME_BYTES + 8]
         return "{}.{}.{}.{}".format(*ip), high << 8 | low
 
-    def types_asked(self, at: int) -> bytes:
+    def pairs(self, at: int, first: bytes) -> bytes:
         """See `Received`. A few slices tell it of the whole row: 20 ns a datagram."""
         headers, ends_at = at * HEADER_BYTES + LENGTH_AT, self._count * HEADER_BYTES
         in_row = min(
-            _leading(self._headers[headers:ends_at:HEADER_BYTES], bytes((LOOKUP_BYTES,))),
+            _leading(self._headers[headers:ends_at:HEADER_BYTES], b"\2"),
             _leading(self._headers[headers + 1 : ends_at : HEADER_BYTES], b"\0"),
             _leading(
                 self._data[at * RECEIVE_BYTES : self._count * RECEIVE_BYTES : RECEIVE_BYTES],
-                LOOKUP_CODE,
+                first,
             ),
         )
         row = slice(at * RECEIVE_BYTES + 1, (at + in_row) * RECEIVE_BYTES, RECEIVE_BYTES)
@@ -150,10 +151,10 @@ class OneByOne:
         """See `Received`."""
         return self._source
 
-    def types_asked(self, at: int) -> bytes:
+    def pairs(self, at: int, first: bytes) -> bytes:
         """See `Received`."""
-        is_bare = len(self._data) == LOOKUP_BYTES and self._data.startswith(LOOKUP_CODE)
-        return self._data[1:] if is_bare else b""
+        is_one = len(self._data) == 2 and self._data.startswith(first)
+        return self._data[1:] if is_one else b""
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""

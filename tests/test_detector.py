@@ -253,6 +253,35 @@ def test_a_removal_that_comes_in_a_page_is_disputed_too_and_makes_no_difference_
     assert (knowing(net, ONE), net.agree()) == (set(), True)
 
 
+@pytest.mark.parametrize("is_back", [False, True])
+def test_what_a_peer_says_another_owns_is_vouched_for_until_its_lease_ends(is_back):
+    net = cluster(2)
+    subscribe(net, A, ONE)
+    began = net.now
+    net.say(A, say(Added, ONE, Version(LATER, 9, 0), binder=2), B)
+    if is_back:  # and by the next word this one owns it all the same
+        own = net.binders[A].identity
+        net.say(A, say(Added, ONE, Version(LATER + 1, own, 0), binder=2), B)
+    net.alive = set()
+    effects = net.say(A, say(Removed, ONE, Version(LATER + 2, 9, 0), binder=2), B)
+    assert [probe.instance for probe in probes(effects)] == [ONE]
+    assert ONE in net.binders[A].directory
+    net.alive = {ONE}
+    net.run(net.now + 0.5)
+    assert knowing(net, ONE) == {A, B}
+    assert net.now < began + LEASE
+
+
+def test_what_another_binder_owns_is_asked_by_that_one_and_believed_gone_once_its_lease_ends():
+    net = cluster(2)
+    subscribe(net, A, ONE)
+    net.say(A, say(Added, ONE, Version(LATER, 2, 0), binder=2), B)
+    net.run(net.now + LEASE + 1.0)
+    assert {own for _, own in asked(net, ONE)} == {B}
+    net.say(A, say(Removed, ONE, Version(LATER + 1, 2, 0), binder=2), B)
+    assert ONE not in net.binders[A].directory
+
+
 def disputed(start=0, **options):
     """Two binders, and an instance at home with the first that the other says is gone."""
     net = cluster(2, **options)

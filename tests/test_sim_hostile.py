@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from prr.core.liveness.detector import Detector
+from prr.core.liveness.doubts import Leases
 from prr.core.replication import versioned_directory as versioned
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.wire import version as versions
@@ -76,9 +77,18 @@ def nobody_asks_what_is_said_to_be_at_home_here(patch):
     patch.setattr(Detector, "entrusted", lambda self, instance, now: None)
 
 
+def what_another_is_said_to_own_is_not_vouched_for(patch):
+    patch.setattr(Leases, "hand_over", Leases.cancel)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "switch_off", [counters_are_plain_numbers, nobody_asks_what_is_said_to_be_at_home_here]
+    "switch_off",
+    [
+        counters_are_plain_numbers,
+        nobody_asks_what_is_said_to_be_at_home_here,
+        what_another_is_said_to_own_is_not_vouched_for,
+    ],
 )
 def test_a_rule_switched_off_is_noticed(switch_off, monkeypatch):
     switch_off(monkeypatch)

@@ -75,12 +75,6 @@ def is_newcomer(binder: Binder, instance: Instance) -> bool:
     return instance in binder._detector._newcomers
 
 
-def is_home(binder: Binder, instance: Instance) -> bool:
-    """A binder holds an instance, and is its home."""
-    version = binder.directory.table.version(instance)
-    return version is not None and version.owner == binder.identity
-
-
 def digest(binder: Binder) -> bytes:
     """What is equal on binders that agree."""
     return binder.directory.table.digest()

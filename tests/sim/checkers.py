@@ -215,7 +215,8 @@ class Ledger:
             self._left.pop(instance, None)
 
     def vouched_for(self) -> list[Instance]:
-        """Those at home here that live, have answered, and were heard here within a lease."""
+        """Those held here that live, have answered, and were heard here within a lease, whoever
+        is said to own it now."""
         since, up = self._binder.now - LEASE, self._truth.up
         return [
             instance
@@ -223,18 +224,12 @@ class Ledger:
             if heard_at > since
             and up[instance].running
             and not up[instance].leaving
-            and adapter.is_home(self._binder.core, instance)
+            and adapter.holds(self._binder.core, instance)
             and not adapter.is_newcomer(self._binder.core, instance)
         ]
 
     def compare_vouched(self, vouched: list[Instance], source: Address) -> None:
-        """What `source` said has been handled: no word of another takes one of `vouched` away.
-
-        But for a hostile peer's, which says in one page that another binder is its home and that it
-        is gone: the instance's next renewal brings it back.
-        """
-        if self._binder.cluster.options.hostile:
-            return
+        """What `source` said has been handled: no word of another takes one of `vouched` away."""
         for instance in vouched:
             by_itself = source == address_of(instance)
             if not by_itself and not adapter.holds(self._binder.core, instance):

@@ -79,8 +79,7 @@ class Detector:
     def entrusted(self, instance: Instance, now: float) -> None:
         """A peer says that this binder is home to an instance: it forgot, or that is a lie. Unless
         it was heard here it is asked within a lease, since no other binder will."""
-        if instance not in self._leases:
-            self._leases.entrust(instance, now + self._lease * self._rng.random())
+        self._leases.entrust(instance, now + self._lease * self._rng.random())
 
     def learned(self, instance: Instance, now: float) -> None:
         """A binder of 2016, which does not watch it, says that an instance is there."""
@@ -96,11 +95,11 @@ class Detector:
         self._doubts.clear(instance)
 
     def release(self, instance: Instance) -> None:
-        """Another binder is its home now."""
+        """Another binder owns its lease now."""
         if instance in self._newcomers:  # one question alone, which is open, proves nothing
             self._newcomers.forget(instance)
             self._verifications.cancel(instance)
-        self._leases.cancel(instance)
+        self._leases.hand_over(instance)
 
     def accuse(self, instance: Instance, why: str, now: float, by: Address) -> list[Effect]:
         """`by` says that an instance that is there does not answer.
@@ -235,7 +234,7 @@ class Detector:
         for _ in range(TICK_MAX):
             if self._verifications.busy or (instance := self._leases.pop_due(now)) is None:
                 break
-            if instance not in self._table:
+            if instance not in self._table or self._leases.is_handed_over(instance):
                 self._leases.cancel(instance)
             else:
                 self._leases.put_off(instance, now + self._lease)

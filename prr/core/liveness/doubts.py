@@ -18,11 +18,13 @@ from prr.wire.instance import Address, Instance
 
 class Leases(Deadlines[Instance]):
     """When each instance that is watched here is to be asked again, and whether it was ever heard
-    here: a binder vouches for no more than that."""
+    here: a binder vouches for no more than that. It does so until the lease ends, even if a peer
+    says meanwhile that another binder owns it: that may be a lie."""
 
     def __init__(self) -> None:
         super().__init__()
         self._unheard: set[Instance] = set()  # some of the rows
+        self._handed_over: set[Instance] = set()  # likewise; others of them
 
     def vouches_for(self, instance: Instance) -> bool:
         """It was heard here."""
@@ -31,12 +33,28 @@ class Leases(Deadlines[Instance]):
     def set(self, key: Instance, when: float) -> None:
         """It was heard just now, and is due at `when` (seconds)."""
         self._unheard.discard(key)
+        self._handed_over.discard(key)
         super().set(key, when)
 
     def entrust(self, instance: Instance, when: float) -> None:
-        """It was not heard, but nobody else asks it: it is due at `when` (seconds)."""
-        self._unheard.add(instance)
-        super().set(instance, when)
+        """It was not heard, but nobody else asks it: it is due at `when` (seconds), unless it has
+        a lease from when it was."""
+        self._handed_over.discard(instance)
+        if instance not in self:
+            self._unheard.add(instance)
+            super().set(instance, when)
+
+    def hand_over(self, instance: Instance) -> None:
+        """Another binder owns it: it is vouched for until its lease ends if it was heard here, and
+        not asked then. No error if it has no lease here."""
+        if self.vouches_for(instance):
+            self._handed_over.add(instance)
+        else:
+            self.cancel(instance)
+
+    def is_handed_over(self, instance: Instance) -> bool:
+        """Another binder asks it."""
+        return instance in self._handed_over
 
     def put_off(self, instance: Instance, when: float) -> None:
         """It was due, and is again at `when` (seconds)."""
@@ -45,6 +63,7 @@ class Leases(Deadlines[Instance]):
     def cancel(self, key: Instance) -> None:
         """It is not watched here. No error if it was not."""
         self._unheard.discard(key)
+        self._handed_over.discard(key)
         super().cancel(key)
 
 

@@ -230,7 +230,7 @@ class Net:
 
     def agree(self) -> bool:
         """All of them know the same."""
-        return len({core.directory.table.digest() for core in self.binders.values()}) == 1
+        return len({core.directory.digest() for core in self.binders.values()}) == 1
 
     def _later(self, address: Address, letter: tuple[object, ...]) -> None:
         self._order += 1

@@ -7,7 +7,7 @@ import pytest
 
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
-from prr.core.directory.table import bucket_of
+from prr.core.directory.digests import bucket_of
 from prr.core.effects import Event, Report
 from prr.core.replication import anti_entropy
 from prr.core.replication.anti_entropy import PAGE_WORDS
@@ -47,7 +47,7 @@ def give(binder, instances, owner=9, counter=1):
 
 def held(binder):
     """All that a binder knows."""
-    return set(binder.directory.table.instances(b"", 1 << 20)[0])
+    return set(binder.directory.instances(b"", 1 << 20)[0])
 
 
 def bytes_sent(net, since=0.0):
@@ -74,14 +74,14 @@ def settled(seed=0, instances=MANY[:100]):
 def test_a_new_binder_has_the_whole_list_of_its_peer_in_moments_and_is_synced_then():
     net = cluster(A, B)
     give(net.binders[A], MANY)
-    net.binders[A].directory.table.remove(ONE, Version(5, 5, 5), 0.0)
+    net.binders[A].directory.remove(ONE, Version(5, 5, 5), 0.0)
     net.start(A)
     net.run(2.0)
     net.start(B)
     net.run(2.9)
     assert held(net.binders[B]) == set(MANY)
     assert net.agree()
-    assert net.binders[B].directory.table.removal(ONE) == Version(5, 5, 5)
+    assert net.binders[B].directory.removal(ONE) == Version(5, 5, 5)
     ((when, _),) = [row for row in net.reports(Event.SYNCED) if row[1] == B]
     assert when < 2.9
     size, _ = bytes_sent(net, since=2.0)
@@ -102,9 +102,7 @@ def test_two_binders_agree_in_bounded_time_whatever_the_network_does(seed):
     net.run(net.now + 6.0)  # rounds of a second
     assert net.agree()
     assert held(net.binders[A]) == held(net.binders[B])
-    versions = [
-        [core.directory.table.version(one) for one in pool] for core in net.binders.values()
-    ]
+    versions = [[core.directory.version(one) for one in pool] for core in net.binders.values()]
     assert versions[0] == versions[1]
 
 
@@ -171,12 +169,12 @@ def test_an_answer_that_comes_twice_or_late_changes_nothing_and_asks_nothing():
         ],
     )
     assert len(answers) > 5
-    before = core.directory.table.digest()
+    before = core.directory.digest()
     core._sync._anti_entropy.forget(A)
     for frame in answers:
         if frame.trailer.nonce is not None:  # the answer to the bare byte begins a round
             assert sent(core.handle(frame, A, net.now)) == []
-    assert core.directory.table.digest() == before
+    assert core.directory.digest() == before
 
 
 def test_an_old_word_in_a_late_page_does_not_outlive_a_newer_one():

@@ -116,7 +116,7 @@ def test_one_of_2016_is_not_told_of_an_adoption():
         done += effects
         for probe in probes(effects):
             done += binder.probed(probe, Outcome.ALIVE, when)
-    assert binder.directory.table.version(ONE).owner == binder.identity
+    assert binder.directory.version(ONE).owner == binder.identity
     assert told(done, Added) == [OURS]
 
 
@@ -197,7 +197,7 @@ def test_a_late_copy_of_the_subscription_of_one_that_left_brings_it_back_for_nob
         effects = answer(binder, ONE, Outcome.REFUSED, now, probe)
         assert told(effects, Removed) == [OURS]  # which may have had it from a comparison
         assert ONE not in binder.directory
-        assert binder.directory.table.removal(ONE).start  # and so the next copy is asked too
+        assert binder.directory.removal(ONE).start  # and so the next copy is asked too
     assert [p for p in probes(effects_of(run(binder, 100.0))) if p.instance == ONE] == []
 
 
@@ -207,7 +207,7 @@ def test_a_late_copy_of_a_renewal_proves_nothing():
     (probe,) = probes(binder.handle(Subscribe(7), address_of(ONE), 5.0))
     late = Subscribe(7, trailer=Trailer(start=99))
     assert sent(binder.handle(late, address_of(ONE), 5.0)) == []
-    assert binder.directory.rotation.is_suspect(ONE)
+    assert binder.directory.is_suspect(ONE)
     answer(binder, ONE, Outcome.REFUSED, 5.0, probe)
     assert ONE not in binder.directory
 
@@ -232,7 +232,7 @@ def test_what_is_at_home_with_another_of_ours_is_asked_when_one_of_2016_says_it_
     assert ONE in binder.directory
     effects = binder.probed(probe, Outcome.ALIVE, 2.1)
     assert told(effects, Added) == []
-    assert binder.directory.table.version(ONE).owner == OTHER
+    assert binder.directory.version(ONE).owner == OTHER
 
 
 def test_claims_are_bounded():
@@ -254,5 +254,5 @@ def test_one_that_subscribes_with_one_of_2016_may_be_the_successor_of_one_of_our
     (probe,) = probes(effects)
     assert probe.is_answer(Alive())
     assert given_out(binder) == {address_of(ONE)}
-    assert binder.directory.table.version(ONE).start == 0
+    assert binder.directory.version(ONE).start == 0
     assert probes(binder.handle(ServiceList((ONE,)), LAB, 6.0)) == []

@@ -1,6 +1,5 @@
 """The binder's rules as scripts: frames in, effects out, and every frame delivered twice."""
 
-from copy import deepcopy
 from dataclasses import replace
 from random import Random
 
@@ -28,7 +27,7 @@ from prr.wire.frames import (
     Subscribed,
     Unknown,
 )
-from prr.wire.instance import address_of, type_of
+from prr.wire.instance import address_of
 from prr.wire.trailer import Trailer
 from prr.wire.version import LEFT, Version
 from tests.cores import (
@@ -117,11 +116,10 @@ def doubts(binder):
 
 def state(binder):
     """All that later answers depend on."""
-    table, rotation = binder.directory.table, deepcopy(binder.directory.rotation)
-    held, _ = table.instances(b"", 10_000)
-    in_turn = {type_: rotation.next([type_] * len(held)) for type_ in map(type_of, held)}
+    directory = binder.directory
+    in_turn = {service: directory.instances_of(service) for service in directory.services()}
     doubted = [(one, binder._detector._verifications._rows[one].is_over) for one in doubts(binder)]
-    return table.digest(), set(held), in_turn, doubted
+    return directory.digest(), set(directory), in_turn, doubted
 
 
 # Starting
@@ -225,7 +223,7 @@ def test_a_server_that_asks_what_it_is_subscribes_by_that():
     for _ in range(2):
         confirmed = sent(binder.handle(asks, address_of(ONE), 0.0))
         assert confirmed == [(Subscribed(trailer=Trailer()), address_of(ONE))]
-    assert binder.directory.table.version(ONE).start == 99
+    assert binder.directory.version(ONE).start == 99
     for trailer in (None, Trailer(nonce=1, types=b"\7", start=99), Trailer(types=b"\7")):
         assert sent(binder.handle(Alive(trailer=trailer), address_of(TWO), 0.0)) == []
     assert sent(binder.handle(asks, ("10.0.1.9", 0), 0.0)) == []
@@ -410,7 +408,7 @@ def test_a_leave_of_what_never_was_leaves_nothing_but_its_acknowledgement():
         effects = binder.handle(Removed(at(7, *source)), source, 0.0)
         assert (sent(effects), events(effects)) == ([(Removed(at(7, *source)), source)], [])
         assert binder.directory.latest(at(7, *source)) is None
-    assert binder.directory.table.removal(ONE).start == LEFT
+    assert binder.directory.removal(ONE).start == LEFT
 
 
 def test_a_binder_that_has_not_heard_its_peers_does_not_acknowledge_a_leave_of_what_it_lacks():

@@ -114,13 +114,13 @@ def test_a_lease_that_runs_out_evicts_nobody_before_it_was_asked_three_times():
 def test_while_it_is_asked_for_its_lease_it_stays_in_turn_until_a_question_is_silent():
     net = cluster(1)
     subscribe(net, A, ONE, TWO)
-    rotation = net.binders[A].directory.rotation
+    directory = net.binders[A].directory
     net.alive.discard(ONE)
     net.run(3.0 + LEASE + 0.1)
-    assert (len(asked(net, ONE)), rotation.is_suspect(ONE)) == (1, False)
+    assert (len(asked(net, ONE)), directory.is_suspect(ONE)) == (1, False)
     net.run(net.now + 0.3)
-    assert (len(asked(net, ONE)), rotation.is_suspect(ONE)) == (2, True)
-    assert rotation.count(7) == (1, 1)
+    assert (len(asked(net, ONE)), directory.is_suspect(ONE)) == (2, True)
+    assert directory.count(7) == (1, 1)
 
 
 # Opinions
@@ -150,7 +150,7 @@ def test_an_instance_that_answers_another_binder_is_kept(seed):
     net.run(net.now + 0.1)
     assert knowing(net, ONE) == {A, B}
     assert [own for _, own in net.reports(Event.VERIFIED)] == [A]
-    assert not net.binders[A].directory.rotation.is_suspect(ONE)
+    assert not net.binders[A].directory.is_suspect(ONE)
     for outcome in Outcome:  # late copies
         assert net.binders[A].probed(probe, outcome, net.now) == []
 
@@ -175,7 +175,7 @@ def test_when_the_others_say_nothing_it_is_kept_as_a_suspect_and_asked_again():
     complain(net, A)
     net.run(net.now + 12.0)
     assert ONE in net.binders[A].directory
-    assert net.binders[A].directory.rotation.count(7) == (1, 1)
+    assert net.binders[A].directory.count(7) == (1, 1)
     assert len([own for _, own in net.reports(Event.KEPT) if own == A]) >= 2
     net.cut = set()
     net.run(net.now + 9.0)
@@ -189,10 +189,10 @@ def test_when_it_answers_again_a_suspect_is_back_in_turn():
     net.cut = {B}
     complain(net, A)
     net.run(net.now + 3.0)
-    assert net.binders[A].directory.rotation.is_suspect(ONE)
+    assert net.binders[A].directory.is_suspect(ONE)
     net.alive.add(ONE)
     net.run(net.now + 3.0)
-    assert net.binders[A].directory.rotation.count(7) == (2, 0)
+    assert net.binders[A].directory.count(7) == (2, 0)
 
 
 def test_two_binders_that_doubt_one_instance_at_the_same_moment_evict_it():
@@ -221,7 +221,7 @@ def test_a_removal_of_what_was_heard_here_is_disputed_until_it_has_been_asked(li
     effects = net.say(A, removal, B)
     net.say(B, removal, A)  # whoever says so has it removed
     assert knowing(net, ONE) == {A}
-    assert net.binders[A].directory.rotation.count(7) == (
+    assert net.binders[A].directory.count(7) == (
         0,
         1,
     )  # out of turn, unless it is the last
@@ -231,8 +231,8 @@ def test_a_removal_of_what_was_heard_here_is_disputed_until_it_has_been_asked(li
     assert knowing(net, ONE) == ({A, B} if lives else set())
     assert not any(isinstance(e.frame, Complaint) for _, e in net.sent(began))
     if lives:
-        assert is_newer(net.binders[B].directory.table.version(ONE), Version(LATER, 2, 0))
-        assert net.binders[A].directory.rotation.count(7) == (1, 0)
+        assert is_newer(net.binders[B].directory.version(ONE), Version(LATER, 2, 0))
+        assert net.binders[A].directory.count(7) == (1, 0)
     else:
         assert net.binders[A].directory.latest(ONE) == Version(LATER, 2, 0)  # no word of its own
     net.run(net.now + 2 * LEASE)
@@ -298,7 +298,7 @@ def test_the_newest_of_several_removals_is_the_one_that_is_refuted():
     assert len(asked(net, ONE)) == 1
     net.alive = {ONE}
     net.run(net.now + 0.5)
-    assert is_newer(directory.table.version(ONE), Version(LATER + 20, 2, 0))
+    assert is_newer(directory.version(ONE), Version(LATER + 20, 2, 0))
 
 
 @pytest.mark.parametrize("counter", [LATER - 1, LATER + 1])
@@ -307,7 +307,7 @@ def test_of_a_word_that_it_is_there_and_a_disputed_removal_the_newer_one_wins(co
     there = say(Added, ONE, Version(counter, 2, 0), binder=2)
     net.say(A, there, B)
     assert directory.is_disputed(ONE) is (counter < LATER)
-    assert directory.rotation.is_suspect(ONE) is (counter < LATER)
+    assert directory.is_suspect(ONE) is (counter < LATER)
     net.run(net.now + 1.1)
     assert (ONE in directory) is (counter > LATER)
 
@@ -338,10 +338,10 @@ def test_with_no_room_for_questions_a_disputed_one_waits_out_of_turn_and_is_aske
     net.alive.discard(ONE)
     complain(net, A)
     assert probes(net.say(A, say(Removed, TWO, Version(LATER, 2, 0), binder=2), B)) == []
-    assert net.binders[A].directory.rotation.count(7) == (0, 2)
+    assert net.binders[A].directory.count(7) == (0, 2)
     net.run(net.now + 6.0)
     assert knowing(net, TWO) == {A, B}
-    assert net.binders[A].directory.rotation.is_suspect(TWO) is False
+    assert net.binders[A].directory.is_suspect(TWO) is False
 
 
 def test_one_that_was_silent_here_too_is_not_vouched_for():
@@ -406,11 +406,11 @@ def test_alone_silence_evicts_but_the_brake_holds_when_too_many_fall_silent():
     gone = max(FLOOR, ceil(SHARE * len(CROWD)))
     assert len(net.reports(Event.EVICTED)) == gone
     assert len(net.reports(Event.BRAKE)) >= 1
-    assert net.binders[A].directory.rotation.count(7) == (0, len(CROWD) - gone)
+    assert net.binders[A].directory.count(7) == (0, len(CROWD) - gone)
     assert sent(net.say(A, Lookup(7), CLIENT)) != []  # it goes on serving what it has
     net.alive = set(CROWD)
     net.run(net.now + 5.0)
-    assert net.binders[A].directory.rotation.count(7) == (len(CROWD) - gone, 0)
+    assert net.binders[A].directory.count(7) == (len(CROWD) - gone, 0)
 
 
 def test_a_binder_whose_clockwork_was_late_asks_again_and_says_so():
@@ -454,7 +454,7 @@ def test_the_instances_of_a_silent_home_are_verified_and_adopted_by_one_survivor
     survivors = {A, B}
     assert knowing(net, ONE) >= survivors
     assert knowing(net, TWO) & survivors == set()
-    owners = {net.binders[own].directory.table.version(ONE).owner for own in survivors}
+    owners = {net.binders[own].directory.version(ONE).owner for own in survivors}
     assert len(owners) == 1
     assert owners <= {1, 2}
     adopted = net.reports(Event.ADOPTED)
@@ -487,7 +487,7 @@ def test_who_has_left_is_back_only_when_it_answers(lives):
         assert sent(effects) == [(Subscribed(), address_of(ONE))]  # else one of 2016 is silent
         ((probe),) = probes(effects)
         assert probe.frame != Verify()  # one of ours has to say what it is
-        assert net.binders[own].directory.rotation.is_suspect(ONE)
+        assert net.binders[own].directory.is_suspect(ONE)
         assert probes(net.say(own, Subscribe(7), address_of(ONE))) == []
         net.run(net.now + 1.5)
         assert knowing(net, ONE) == ({A, B} if lives else set())

@@ -100,20 +100,19 @@ def test_a_registry_does_what_plain_lists_do(seed, stale):
                 assert real.remove(one, version, 0.0) is model.remove(one)
                 latest[one] = version
             case "suspect" if one in real:
-                real.rotation.suspect(one)
+                real.suspect(one)
                 model.mark(one, True)
             case "trust" if one in real:
-                real.rotation.trust(one)
+                real.trust(one)
                 model.mark(one, False)
             case "next":
-                (instance,) = real.rotation.next(one[:1]) or (None,)
-                model.served(one[0], instance)
+                model.served(one[0], real.lookup(one[0]))
         assert len(real) == len(model.suspect)
         assert all((one in real) == (one in model.suspect) for one in POOL)
         assert all(real.latest(one) == latest.get(one) for one in POOL)
     for type_ in (0, 1):
         check_round_robin(real, model, type_)
-    page, cursor = real.table.instances(b"", LIMIT)
+    page, cursor = real.instances(b"", LIMIT)
     assert (sorted(page), cursor) == (sorted(model.suspect), None)
 
 
@@ -121,9 +120,9 @@ def check_round_robin(real, model, type_):
     """While nothing changes the turns repeat, and each round has everybody once."""
     held = [one for one in model.suspect if type_of(one) == type_]
     trusted = [one for one in held if not model.suspect[one]]
-    assert real.rotation.count(type_) == (len(trusted), len(held) - len(trusted))
+    assert real.count(type_) == (len(trusted), len(held) - len(trusted))
     rotation = sorted(trusted or held)
-    first, second = (real.rotation.next([type_] * len(rotation)) for _ in range(2))
+    first, second = (real.lookup_run([type_] * len(rotation), False) for _ in range(2))
     assert sorted(first) == rotation
     assert first == second
 

@@ -11,7 +11,6 @@ import pytest
 from prr.config import Limits
 from prr.core import client, deadlines
 from prr.core.binder import Binder
-from prr.core.directory import ring
 from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop
 from prr.core.server import Server
 from prr.wire.errors import MalformedFrame
@@ -201,19 +200,20 @@ class BinderUnderFire(Target):
         del self._questions[:-20]
 
     def more(self) -> list[bytes]:
-        held, _ = self._core.directory.table.instances(b"", 10 * INSTANCES_MAX)
+        held, _ = self._core.directory.instances(b"", 10 * INSTANCES_MAX)
         strange = [encode(Removed(one)) for one in held if one not in POOL]
         opinions = [encode(Alive()), encode(Unknown())] * 20
         return strange + [encode(Complaint(one)) for one in held] + opinions + self._told
 
     def check(self) -> None:
         core, directory = self._core, self._core.directory
-        held, cursor = directory.table.instances(b"", 10 * INSTANCES_MAX)
+        held, cursor = directory.instances(b"", 10 * INSTANCES_MAX)
         assert len(held) == len(directory) <= INSTANCES_MAX
         assert cursor is None
-        check_turns(directory.rotation, held)
-        assert sum(map(len, directory.table._removed)) <= len(directory.table._removals)
-        assert len(directory.table._removals) <= REMOVALS_MAX
+        check_turns(directory, held)
+        seen = directory.inspect()
+        gone = sum(not is_there for _, is_there in seen.updates.values())
+        assert gone <= seen.sizes["removals"][0] <= REMOVALS_MAX
         assert 0 <= core._versioned.counter < 2**64
         detector = core._detector
         rows = detector._verifications._rows
@@ -233,13 +233,13 @@ class BinderUnderFire(Target):
         assert len(anti_entropy._deadlines._heap) <= limit_of_heap(65 * len(PEERS))
 
 
-def check_turns(rotation, held) -> None:
+def check_turns(directory, held) -> None:
     """Everybody has one turn, and the rings are not much longer than that."""
-    assert rotation._suspects <= set(held)
-    rings = [*rotation._in_turn.values(), *rotation._suspect_turns.values()]
-    assert sum(map(len, rings)) == len(held)
-    for one in rings:
-        assert len(one._queue) <= 2 * len(one) + ring._GONE_MIN
+    seen = directory.inspect()
+    assert seen.suspects <= set(held)
+    in_turn = [one for service in directory.services() for one in directory.instances_of(service)]
+    assert sorted(in_turn) == sorted(held)
+    assert all(size <= limit for size, limit in seen.sizes.values())
 
 
 def limit_of_heap(rows: int) -> int:

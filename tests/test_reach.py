@@ -93,10 +93,10 @@ WORDS = (a_list_of_2016, a_page, an_addition, an_addition_of_2016)
 @pytest.mark.parametrize(("own_ips", "peers"), [one for one in WIDE if one.values[1]])
 def test_a_peer_s_word_of_a_loopback_address_is_counted_and_not_taken(own_ips, peers, word):
     core = binder(own_ips, *peers)
-    before = core.directory.table.digest()
+    before = core.directory.digest()
     effects = core.handle(word(), peers[0], 1.0)
     assert events(effects).count(Event.EXCLUDED) == 1
-    assert core.directory.table.digest() == before
+    assert core.directory.digest() == before
     assert sent(core.handle(Lookup(7), CLIENT, 1.0)) == [(Unknown(), CLIENT)]
 
 

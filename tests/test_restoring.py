@@ -28,7 +28,7 @@ def restored(instances, owner=OWN, peers=()):
 
 def found(binder, count=100) -> set[Instance]:
     """Which servers of type 2 are handed out."""
-    return set(binder.directory.rotation.next(bytes([2]) * count))
+    return set(binder.directory.lookup_run(bytes([2]) * count, False))
 
 
 def test_those_heard_since_have_their_turn_first_and_where_none_was_all_have():
@@ -44,9 +44,9 @@ def test_those_heard_since_have_their_turn_first_and_where_none_was_all_have():
 
 def test_one_that_was_not_heard_comes_before_a_suspect():
     binder = restored(TWO[:2])
-    binder.directory.rotation.suspect(TWO[0])
+    binder.directory.suspect(TWO[0])
     assert found(binder) == {TWO[1]}
-    binder.directory.rotation.remove(TWO[1])
+    binder.directory.remove(TWO[1], Version(10, OWN, 5), 0.0)
     assert found(binder) == {TWO[0]}
 
 

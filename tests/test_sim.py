@@ -172,7 +172,7 @@ def lists_for_everybody(patch):
 
     def generous(self, frame, source, now):
         if isinstance(frame, ListRequest):
-            instances, _ = self.directory.table.instances(b"", 9)
+            instances, _ = self.directory.instances(b"", 9)
             return [binder.Send(ServiceList(tuple(instances)), source)]
         return handle(self, frame, source, now)
 

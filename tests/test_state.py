@@ -63,12 +63,12 @@ def rows_of(directory):
             found |= {row[0][2:]: row for row in rows if isinstance(row[0], bytes)}
     except (Damaged, Failing) as error:
         why = str(error)
-    table = binder.directory.table
+    directory = binder.directory
     kept = {}
     for instance in found:
         if isinstance(instance, bytes) and len(instance) == 7:
-            version = table.version(instance)
-            removal = table.removal(instance)
+            version = directory.version(instance)
+            removal = directory.removal(instance)
             if version or removal:
                 kept[instance] = (version or removal, version is not None)
     return kept, why
@@ -182,8 +182,8 @@ def test_restored_tables_have_the_same_digest():
             rows += [row_of(i, word) for i, word in effect.words.items()]
     given_back.restoring(0).take(rows, 0.0)
     assert not persisted(given_back.start(0.0))  # it is on disk already
-    assert given_back.directory.table.digest() == whole.directory.table.digest()
-    rotation = {given_back.directory.rotation.next((1,))[0] for _ in range(33)}
+    assert given_back.directory.digest() == whole.directory.digest()
+    rotation = {given_back.directory.lookup(1) for _ in range(33)}
     assert len(rotation) == 33
 
 

@@ -243,7 +243,7 @@ def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_ne
     assert len([line for line in said if "cannot be written to (database" in line]) == 1
     assert len([line for line in said if "can be written to again" in line]) == 1
     one.close()
-    assert set(disk().binder.directory.table.instances(b"", 9)[0]) == {ONE, TWO}
+    assert set(disk().binder.directory.instances(b"", 9)[0]) == {ONE, TWO}
 
 
 def test_a_file_that_is_lost_under_way_is_written_anew_with_all_that_is_known(disk, tmp_path):
@@ -255,7 +255,7 @@ def test_a_file_that_is_lost_under_way_is_written_anew_with_all_that_is_known(di
     one.settle(lambda: TWO in one.confirmed and not one.state.unsaved and one.state._is_whole)
     one.close()
     again = disk()
-    assert set(again.binder.directory.table.instances(b"", 9)[0]) == {ONE, TWO}
+    assert set(again.binder.directory.instances(b"", 9)[0]) == {ONE, TWO}
     assert again.binder.identity == one.binder.identity
 
 
@@ -300,9 +300,9 @@ def test_more_changes_than_can_wait_for_a_disk_are_written_anew(disk, monkeypatc
     one.settle(lambda: not one.state.unsaved and one.state._is_whole)
     one.close()
     again = disk()
-    table = again.binder.directory.table
-    assert set(table.instances(b"", 99)[0]) == set(many)
-    assert table.removal(ONE)
+    directory = again.binder.directory
+    assert set(directory.instances(b"", 99)[0]) == set(many)
+    assert directory.removal(ONE)
 
 
 def test_the_counter_rises_beyond_all_that_was_used_even_uncommitted(disk):
@@ -311,7 +311,7 @@ def test_the_counter_rises_beyond_all_that_was_used_even_uncommitted(disk):
         one = disk()
         one.trouble = Failing("no")
         one.say(Subscribe(2), ONE)
-        counters.append(one.binder.directory.table.version(ONE).counter)
+        counters.append(one.binder.directory.version(ONE).counter)
         one.close()
     assert sorted(set(counters)) == counters
 
@@ -351,5 +351,5 @@ def test_a_disk_that_is_full_at_the_start_is_read_all_the_same(tmp_path, monkeyp
     again.settle(lambda: not again.state.failing)
     again.close()
     third = Disk(tmp_path, monkeypatch)
-    assert set(third.binder.directory.table.instances(b"", 9)[0]) == {ONE, TWO}
+    assert set(third.binder.directory.instances(b"", 9)[0]) == {ONE, TWO}
     third.close()

@@ -86,7 +86,7 @@ def test_another_type_at_an_address_puts_those_before_it_in_doubt():
     effects = binder.say(Subscribe(8), SERVER)
     assert [one.instance for one in probes(effects)] == [at(7, *SERVER)]
     binder.run(7.0)
-    assert binder.core.directory.table.instances(b"", 9)[0] == [at(8, *SERVER)]
+    assert binder.core.directory.instances(b"", 9)[0] == [at(8, *SERVER)]
 
 
 def test_an_address_gives_so_many_types_and_those_it_gives_it_renews():

@@ -7,7 +7,8 @@ import pytest
 
 from prr.config import Limits
 from prr.core.directory import table
-from prr.core.directory.table import START, Table, differing
+from prr.core.directory.digests import differing
+from prr.core.directory.table import START, Table
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import Version, encode_owner
 from tests.cores import at, rising

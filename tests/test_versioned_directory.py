@@ -43,8 +43,8 @@ def made(limits=None, peers=()):
 
 def content(versioned):
     """All that is there, with its version."""
-    table = versioned.directory.table
-    return {one: table.version(one) for one in (ONE, TWO, *POOL) if one in table}
+    directory = versioned.directory
+    return {one: directory.version(one) for one in (ONE, TWO, *POOL) if one in directory}
 
 
 def newest(*versions):
@@ -56,10 +56,10 @@ def test_what_is_decided_here_is_newer_than_anything_heard():
     versioned = made()
     versioned.take_over(ONE, Version(100, 9, 0), True, 0.0)
     assert versioned.add(TWO, 3) is Adding.NEW
-    assert versioned.directory.table.version(TWO) == Version(FIRST, OWN, 3)
+    assert versioned.directory.version(TWO) == Version(FIRST, OWN, 3)
     versioned.take_over(POOL[0], Version(7 * FIRST + 200, 9, 0), False, 0.0)  # a removal counts too
     versioned.remove(ONE, 4, 0.0)
-    assert versioned.directory.table.removal(ONE) == Version(8 * FIRST, OWN, 4)
+    assert versioned.directory.removal(ONE) == Version(8 * FIRST, OWN, 4)
 
 
 @pytest.mark.parametrize(
@@ -250,5 +250,6 @@ def test_removals_by_the_thousand_are_bounded_and_forget_no_instance():
     for number in range(1000):
         word = say(Removed, at(9, "10.3.0.1", number), Version(100 + number, 9, 0))
         assert sent(binder.handle(word, MAD, 0.0)) == []
-    assert sum(map(len, binder.directory.table._removed)) <= 10
+    updates = binder.directory.inspect().updates
+    assert sum(not is_there for _, is_there in updates.values()) <= 10
     assert len(binder.directory) == 1

@@ -90,11 +90,11 @@ class Binder:
         self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips)
         self._detector = Detector(self._versioned, self._peers, limits, lease, rng)
         self._peer_updates = PeerUpdates(self._versioned, self._detector)
-        self._lookups = Lookups(self._versioned.directory.rotation)
+        self._lookups = Lookups(self._versioned.directory)
         self._subscriptions = Subscriptions(self._versioned, self._detector, keeps)
         self._sync = Sync(self._versioned, self._peers, wire)
         if keeps:
-            self.directory.table.note_changes()
+            self.directory.note_changes()
 
     @property
     def directory(self) -> Directory:
@@ -243,7 +243,7 @@ class Binder:
 
     def _with_changes(self, effects: list[Effect]) -> list[Effect]:
         """`effects`, and before them what has to be put on disk, if it is to be."""
-        words = self.directory.table.take_changes()
+        words = self.directory.take_changes()
         return [Persist(words, self._versioned.counter), *effects] if words else effects
 
     # The rules, in the order of the frame table.
@@ -266,7 +266,7 @@ class Binder:
             nonce, offset = asked.nonce or 0, asked.offset or 0
             return [Tell(Question(asked.question), source, nonce, offset, subject)]
         cursor = asked.cursor if asked else None
-        page, after = self.directory.table.instances(cursor or b"", LIST_INSTANCES_MAX)
+        page, after = self.directory.instances(cursor or b"", LIST_INSTANCES_MAX)
         trailer = Trailer(cursor=after, nonce=asked.nonce) if asked else None
         return [Send(ServiceList(tuple(page), trailer=trailer), source)]
 

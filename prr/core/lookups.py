@@ -1,7 +1,7 @@
 """Lookups: the one path by which they are answered, alone or in runs, now or later."""
 
 from prr.config import WireForm
-from prr.core.directory.rotation import Rotation
+from prr.core.directory.directory import Directory
 from prr.core.effects import Answer, Effect
 from prr.wire.found import FoundForm
 from prr.wire.frames import Found, FoundInstance
@@ -21,14 +21,14 @@ binder was down. Those beyond are asked again by their clients."""
 class Lookups:
     """Answers one binder's clients. Until it `denies` it does not know what does not exist."""
 
-    def __init__(self, rotation: Rotation) -> None:
-        self._rotation = rotation
+    def __init__(self, directory: Directory) -> None:
+        self._lookup_run = directory.lookup_run
         self._waiting: list[tuple[int, Address]] = []
 
     def find(self, types: bytes, denies: bool) -> list[Instance]:
         """The answers to a run of lookups, up to the first one that has to wait; NOBODY where
         there is none."""
-        return self._rotation.next(types, denies)
+        return self._lookup_run(types, denies)
 
     def answer(self, type_: int, source: Address, denies: bool) -> list[Effect]:
         """The answer to one lookup, or, as long as it has to wait, none."""

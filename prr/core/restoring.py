@@ -9,7 +9,8 @@ are read back in a third less time than by instance, and those of each type from
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from prr.core.directory.table import Entry, bucket_of, hash_of
+from prr.core.directory.digests import bucket_of, hash_of
+from prr.core.directory.table import Entry
 from prr.core.effects import Word
 from prr.core.liveness.detector import Detector
 from prr.core.replication.versioned_directory import VersionedDirectory
@@ -63,7 +64,7 @@ class Restoring:
                 gone.append(entry)
         self._fill_in(there, now)
         for instance, version, _, _ in gone:
-            if not self._versioned.directory.table.fill_in_removal(instance, version, now):
+            if not self._versioned.directory.restore_removal(instance, version, now):
                 self._versioned.take_over(instance, decode_version(version), False, now)
         return damaged
 
@@ -75,16 +76,10 @@ class Restoring:
         self._versioned.directory.remove(instance, gone, now)
 
     def _fill_in(self, there: list[Entry], now: float) -> None:
-        directory = self._versioned.directory
-        heard = directory.table.fill_in(there)
-        if heard:
+        restored, known = self._versioned.directory.restore(there)
+        for instance, version, _, _ in known:
             # It has heard of these while it was reading, though not always the newest.
-            known = {entry[0] for entry in heard}
-            there = [entry for entry in there if entry[0] not in known]
-            for instance, version, _, _ in heard:
-                self._versioned.take_over(instance, decode_version(version), True, now)
-        restored = [entry[0] for entry in there]
-        directory.rotation.add_unheard(restored)
+            self._versioned.take_over(instance, decode_version(version), True, now)
         self._detector.restored(restored, now)
 
 

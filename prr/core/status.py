@@ -14,17 +14,17 @@ def status_of(
     versioned: VersionedDirectory, detector: Detector, peers: Peers, is_synced: bool, now: float
 ) -> dict[str, Any]:
     """What the core knows of itself, as plain data. Times are seconds before `now`."""
-    rotation = versioned.directory.rotation
+    directory = versioned.directory
     verified = Counter(type_of(instance) for instance in detector.under_way())
     types = []
-    for type_ in rotation.types():
-        up, suspect = rotation.count(type_)
+    for type_ in directory.services():
+        up, suspect = directory.count(type_)
         row = {"type": type_, "up": up, "suspect": suspect, "being_verified": verified[type_]}
         types.append(row)
     return {
         "identity": f"{versioned.identity:016x}",
         "instances": len(versioned.directory),
-        "digest": versioned.directory.table.digest().hex(),
+        "digest": versioned.directory.digest().hex(),
         "synced": is_synced,
         "isolated": _isolated(peers, now),
         "brake": detector.brake_status(now),
@@ -37,7 +37,7 @@ def summary_of(versioned: VersionedDirectory, peers: Peers, is_synced: bool, now
     """What fits into one line of it."""
     heard = sum(not peers.is_silent(peer, now) for peer in peers.all())
     state = "synced" if is_synced else "asking its peers"
-    instances, types = len(versioned.directory), len(versioned.directory.rotation.types())
+    instances, types = len(versioned.directory), len(versioned.directory.services())
     return f"{state}; {instances} instances in {types} types, {heard} of {len(peers)} peers heard"
 
 

@@ -36,9 +36,9 @@ class Subscriptions:
         if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
         start = (frame.trailer.start or 0) if frame.trailer else 0
-        version = self._directory.table.version(instance)
+        version = self._directory.version(instance)
         removal = self._directory.removal(instance)
-        if version is None and len(self._directory.table.at_address(instance)) >= TYPES_MAX:
+        if version is None and len(self._directory.at_address(instance)) >= TYPES_MAX:
             why = f"its address has {TYPES_MAX} types already"
             return [Report(Event.OVER_QUOTA, instance, why)]
         is_at_home = version is not None and version.owner == self._versioned.identity
@@ -84,11 +84,11 @@ class Subscriptions:
         push the real removals out of memory. Who holds it asks it when its lease runs out.
         """
         effects: list[Effect] = []
-        version = self._directory.table.version(instance)
+        version = self._directory.version(instance)
         if version is not None:
             effects += self._versioned.remove(instance, version.start or LEFT, now)
             effects.append(Report(Event.WITHDRAWN, instance, "it said so itself"))
-        if self._directory.table.removal(instance) is not None:
+        if self._directory.removal(instance) is not None:
             effects += self._detector.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.
         return [*effects, self._promise(Removed(instance), instance, source)]
@@ -96,9 +96,8 @@ class Subscriptions:
     def widened(self, now: float) -> list[Effect]:
         """Other hosts may be told from now on: what is on loopback has to go."""
         effects: list[Effect] = []
-        held, _ = self._directory.table.instances(b"", len(self._directory))
-        for instance in filter(self._versioned.reach.excludes, held):
-            version = self._directory.table.version(instance)
+        for instance in list(filter(self._versioned.reach.excludes, self._directory)):
+            version = self._directory.version(instance)
             assert version is not None
             self._detector.clear(instance)
             self._detector.release(instance)

@@ -65,6 +65,6 @@ class ControlAnswers:
             return {"held": False, "suspect": False, "events": []}
         return {
             "held": instance in self._core.directory,
-            "suspect": self._core.directory.rotation.is_suspect(instance),
+            "suspect": self._core.directory.is_suspect(instance),
             "events": self._history.about(instance),
         }

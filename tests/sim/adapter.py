@@ -1,7 +1,7 @@
 """How the simulator takes hold of the cores. What it assumes of them beyond the calls that the
 real shell makes stands here, and nowhere else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
@@ -54,15 +54,12 @@ def make_server(type_: int, address: Address, binders: tuple[Address, ...], rng:
 
 def instances(binder: Binder) -> list[Instance]:
     """All that a binder holds."""
-    return [instance for bucket in binder.directory.table._present if bucket for instance in bucket]
+    return list(binder.directory)
 
 
-def words(binder: Binder) -> dict[Instance, Word]:
+def words(binder: Binder) -> Mapping[Instance, Word]:
     """The last word about each instance that a binder knows or remembers."""
-    table = binder.directory.table
-    there = {i: True for bucket in table._present if bucket for i in bucket}
-    gone = {i: False for bucket in table._removed if bucket for i in bucket}
-    return {i: (table.latest(i), is_there) for i, is_there in (gone | there).items()}
+    return binder.directory.inspect().updates
 
 
 def holds(binder: Binder, instance: Instance) -> bool:
@@ -77,7 +74,7 @@ def is_newcomer(binder: Binder, instance: Instance) -> bool:
 
 def digest(binder: Binder) -> bytes:
     """What is equal on binders that agree."""
-    return binder.directory.table.digest()
+    return binder.directory.digest()
 
 
 def snapshot(binder: Binder) -> tuple[bytes, list[Instance]]:

@@ -5,6 +5,7 @@ turn comes. One that returns before that finds its place again.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 
 from prr.wire.instance import Instance
@@ -21,6 +22,20 @@ class Ring:
 
     def __len__(self) -> int:
         return len(self._queue) - len(self._gone)
+
+    @property
+    def places(self) -> int:
+        """Those in it, and the marked ones that still have a place."""
+        return len(self._queue)
+
+    @property
+    def places_max(self) -> int:
+        """What `places` never exceeds: beyond it the marked ones are dropped."""
+        return 2 * len(self) + _GONE_MIN
+
+    def __iter__(self) -> Iterator[Instance]:
+        """From the one whose turn is next."""
+        return (instance for instance in self._queue if instance not in self._gone)
 
     def add(self, instance: Instance) -> None:
         """Put in an instance that is not in: at the end, or in its old place if still there."""

@@ -103,6 +103,26 @@ class Rotation:
         heard, unheard, suspect = (len(ring.get(type_, ())) for ring in rings)
         return heard + unheard, suspect
 
+    def instances_of(self, type_: int) -> list[Instance]:
+        """All of a type in the order of their turns: heard, then unheard ones, then suspects."""
+        self._take_back(type_)
+        rings = (self._in_turn, self._unheard_turns, self._suspect_turns)
+        return [instance for ring in rings for instance in ring.get(type_, ())]
+
+    def suspects(self) -> frozenset[Instance]:
+        """Those out of turn."""
+        return frozenset(self._suspects)
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Places and their limit in each ring."""
+        rings = {"turns": self._in_turn, "unheard": self._unheard_turns}
+        rings["suspects"] = self._suspect_turns
+        return {
+            f"{name} of {type_}": (ring.places, ring.places_max)
+            for name, by_type in rings.items()
+            for type_, ring in by_type.items()
+        }
+
     def _look_ahead(self, type_: int, denies: bool) -> bool:
         """Lay the next turns of a type ready; False if it has none and that must not be said."""
         ring = self._turning(type_)

@@ -11,14 +11,13 @@ garbage collection would walk through each of them, a third of a second for a mi
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
-from hashlib import blake2b
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import TypeAlias
-from zlib import crc32
 
 from prr.config import Limits
 from prr.core.directory.address_index import AddressIndex
+from prr.core.directory.digests import BUCKETS, bucket_of, hash_of
 from prr.core.effects import Word
 from prr.wire.instance import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
@@ -26,9 +25,6 @@ from prr.wire.version import OWNER, Version, decode_version, encode_version, own
 
 Entry: TypeAlias = tuple[Instance, bytes, int, int]
 """An instance, its encoded version, `hash_of` both, and its bucket."""
-
-BUCKETS = GROUPS * GROUPS
-"""24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
 
 Place: TypeAlias = tuple[int, int]
 """A bucket, and how many of its entries have been passed."""
@@ -57,6 +53,9 @@ class Table:
 
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._present[bucket_of(instance)]
+
+    def __iter__(self) -> Iterator[Instance]:
+        return chain.from_iterable(self._present)
 
     def version(self, instance: Instance) -> Version | None:
         """The version of an instance that is present."""
@@ -205,6 +204,17 @@ class Table:
         found, after = self._walk(list(range(BUCKETS)), cursor, size, removals=False)
         return [instance for instance, _, _ in found], after
 
+    def updates(self) -> Iterator[tuple[Instance, Word]]:
+        """The last update about each instance, present or gone. None may come in meanwhile."""
+        for rows, is_present in ((self._present, True), (self._removed, False)):
+            for instance, data in chain.from_iterable(bucket.items() for bucket in rows):
+                yield instance, (decode_version(data), is_present)
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Entries and limit of each container."""
+        removals = len(self._removals), self._limits.removals
+        return {"instances": (self._count, self._limits.instances), "removals": removals}
+
     def _walk(
         self, buckets: list[int], cursor: bytes, size: int, removals: bool = True
     ) -> tuple[list[tuple[Instance, bytes, bool]], bytes | None]:
@@ -277,24 +287,3 @@ class Table:
 
 def _decoded(data: bytes | None) -> Version | None:
     return None if data is None else decode_version(data)
-
-
-def differing(ours: bytes, theirs: bytes) -> int:
-    """Which of two rows of 64 digests differ: a bit each, the lowest first."""
-    assert len(ours) == len(theirs) == GROUPS * DIGEST_BYTES
-    bits = 0
-    for bit, at in enumerate(range(0, len(ours), DIGEST_BYTES)):
-        if ours[at : at + DIGEST_BYTES] != theirs[at : at + DIGEST_BYTES]:
-            bits |= 1 << bit
-    return bits
-
-
-def bucket_of(instance: Instance) -> int:
-    """By the address only: the types given at one address lie together."""
-    return crc32(instance[1:]) % BUCKETS
-
-
-def hash_of(instance: bytes, version: bytes) -> int:
-    """What an entry adds to the digests; `version` is encoded."""
-    digest = blake2b(instance + version, digest_size=DIGEST_BYTES).digest()
-    return int.from_bytes(digest, "little")

@@ -35,8 +35,7 @@ class Detector:
         self, versioned: VersionedDirectory, peers: Peers, limits: Limits, lease: float, rng: Random
     ) -> None:
         self._versioned = versioned
-        self._table = versioned.directory.table
-        self._rotation = versioned.directory.rotation
+        self._directory = versioned.directory
         self._lease = lease
         self._rng = rng
         self._doubts = Doubts(versioned, peers, limits, rng)
@@ -45,7 +44,7 @@ class Detector:
         self._newcomers = self._doubts.newcomers
         self._lease_owners = LeaseOwners(versioned, peers, lease)
         self._verdicts = Verdicts(versioned, peers, self._doubts, self._lease_owners, lease)
-        self._proving = Proving(self._doubts, self._verdicts, self._table)
+        self._proving = Proving(self._doubts, self._verdicts, self._directory)
         self._recheck_queue = RecheckQueue(versioned, peers)
 
     def under_way(self) -> list[Instance]:
@@ -57,7 +56,7 @@ class Detector:
         always."""
         if is_at_home and instance not in self._newcomers:
             return True
-        return self._newcomers.admit(instance, instance in self._table, now)
+        return self._newcomers.admit(instance, instance in self._directory, now)
 
     def peer_evicted(self, now: float) -> None:
         """A peer has evicted an instance for its silence."""
@@ -88,7 +87,7 @@ class Detector:
 
     def distrust(self, instance: Instance) -> None:
         """Its home is asking whether it is there at all: it serves if there is no other."""
-        self._rotation.suspect(instance)
+        self._directory.suspect(instance)
 
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
@@ -113,7 +112,7 @@ class Detector:
                 self._rechecks.set(instance, now)
             why += "; too many verifications under way, this one waits"
             return [Report(Event.UNVERIFIED, instance, why)]
-        self._rotation.suspect(instance)
+        self._directory.suspect(instance)
         report = Report(Event.COMPLAINT, instance, why)
         return [report, *self._doubts.verify(instance, now, accuser=by)]
 
@@ -123,8 +122,8 @@ class Detector:
         address is not asked by all binders."""
         effects: list[Effect] = []
         doubted = 0
-        for other in self._table.at_address(instance):
-            version = self._table.version(other)
+        for other in self._directory.at_address(instance):
+            version = self._directory.version(other)
             assert version is not None
             is_same = other == instance or (bool(start) and version.start == start)
             if is_same or version.owner != self._versioned.identity or other in self._verifications:
@@ -149,7 +148,7 @@ class Detector:
         """It is there, was heard here within a lease, and has left no question open since: a peer
         that says it is gone has to be right before it is believed."""
         is_heard = self._leases.vouches_for(instance) and instance not in self._newcomers
-        return is_heard and instance in self._table
+        return is_heard and instance in self._directory
 
     def dispute(self, instance: Instance, peer: Address) -> list[Effect]:
         """A peer says that an instance is gone that is vouched for here: it is asked next."""
@@ -188,8 +187,8 @@ class Detector:
     def returned(self, instance: Instance, now: float) -> list[Effect]:
         """One that was gone is there again, as somebody says without a start number: it may be a
         program of 2016, and is asked so that one can answer."""
-        if instance in self._table:
-            self._rotation.suspect(instance)  # it serves if there is no other
+        if instance in self._directory:
+            self._directory.suspect(instance)  # it serves if there is no other
         return self.ask_anew(instance, now)
 
     def ask_anew(self, instance: Instance, now: float) -> list[Effect]:
@@ -202,7 +201,7 @@ class Detector:
         """Hear what became of a Probe."""
         if outcome is Outcome.UNSENT:
             self._newcomers.count(probe.instance, -1)
-        is_disputed = self._versioned.directory.is_disputed(probe.instance)
+        is_disputed = self._directory.is_disputed(probe.instance)
         refusals = 1 if is_disputed else REFUSALS  # the peer that evicted it has seen the others
         verdict = self._verifications.probed(probe, outcome, now, refusals)
         return self._verdicts.judge(verdict, now) if verdict else []
@@ -234,7 +233,7 @@ class Detector:
         for _ in range(TICK_MAX):
             if self._verifications.busy or (instance := self._leases.pop_due(now)) is None:
                 break
-            if instance not in self._table or self._leases.is_handed_over(instance):
+            if instance not in self._directory or self._leases.is_handed_over(instance):
                 self._leases.cancel(instance)
             else:
                 self._leases.put_off(instance, now + self._lease)
@@ -269,9 +268,9 @@ class Detector:
     def _ask_again(self, probe: Probe) -> list[Effect]:
         """One question was not answered: out of turn until one is. Of a newcomer's that is over
         its number nothing is sent."""
-        instance, is_there = probe.instance, probe.instance in self._table
+        instance, is_there = probe.instance, probe.instance in self._directory
         if is_there:
-            self._rotation.suspect(instance)
+            self._directory.suspect(instance)
         if instance in self._newcomers:
             if self._newcomers.left(instance, is_there) <= 0:
                 return []

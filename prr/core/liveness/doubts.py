@@ -87,8 +87,7 @@ class Doubts:
         self.opinions = SecondOpinions(versioned.identity, peers, rng)
         self._places = limits.verifications
         self._versioned = versioned
-        self._table = versioned.directory.table
-        self._rotation = versioned.directory.rotation
+        self._directory = versioned.directory
 
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
@@ -97,7 +96,7 @@ class Doubts:
         self.opinions.forget(instance)
         self.rechecks.cancel(instance)
         self.urgent.pop(instance, None)
-        self._rotation.trust(instance)
+        self._directory.trust(instance)
 
     def verify(
         self,
@@ -110,7 +109,7 @@ class Doubts:
         """Ask an instance, there or gone, whether it lives; later, if there is no room now. One
         that has not answered yet is asked no more than it may be."""
         if instance in self.newcomers:
-            questions = min(questions, self.newcomers.left(instance, instance in self._table))
+            questions = min(questions, self.newcomers.left(instance, instance in self._directory))
         if instance in self.verifications:
             if self.verifications.is_over(instance):
                 self.verify_later(instance, now + WAITS[-1])
@@ -121,8 +120,9 @@ class Doubts:
         if not self.verifications.has_room(instance, accuser):
             self.verify_later(instance, now)  # as soon as there is room
             return []
-        latest = self._table.latest(instance)  # not what is disputed
-        known = latest.start if latest else 0
+        # What it is held at, though that may be disputed.
+        last = self._directory.version(instance) or self._directory.removal(instance)
+        known = last.start if last else 0
         if start is None:
             start = 0 if self._may_be_new(instance) else known
         with_nonce = bool(known) or self._is_ours_at(instance)
@@ -149,7 +149,7 @@ class Doubts:
                 break
             instance = next(iter(self.urgent))
             peer = self.urgent.pop(instance)
-            if self._versioned.directory.is_disputed(instance):
+            if self._directory.is_disputed(instance):
                 effects += self.verify(instance, now, accuser=peer)
         return effects
 
@@ -160,9 +160,9 @@ class Doubts:
 
     def may_live(self, instance: Instance) -> bool:
         """It is there, or was heard here lately, or is a server of 2016 that fell silent."""
-        removal = self._table.removal(instance)
+        removal = self._directory.removal(instance)
         was_silent = removal is not None and not removal.start
-        is_there = instance in self._table or instance in self._versioned.returning
+        is_there = instance in self._directory or instance in self._versioned.returning
         return is_there or instance in self.leases or was_silent
 
     def _may_be_new(self, instance: Instance) -> bool:
@@ -171,5 +171,5 @@ class Doubts:
 
     def _is_ours_at(self, instance: Instance) -> bool:
         """At the same address runs, or ran, a server of ours: it can be asked for its types."""
-        versions = map(self._table.version, self._table.at_address(instance))
+        versions = map(self._directory.version, self._directory.at_address(instance))
         return any(version is not None and version.start for version in versions)

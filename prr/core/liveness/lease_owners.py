@@ -32,7 +32,7 @@ class LeaseOwners:
 
     def __init__(self, versioned: VersionedDirectory, peers: Peers, lease: float) -> None:
         self._identity = versioned.identity
-        self._table = versioned.directory.table
+        self._directory = versioned.directory
         self._peers = peers
         self._lease = lease
         self._silent_since: dict[int, float] = {}
@@ -42,7 +42,7 @@ class LeaseOwners:
 
     def deadline(self, has_room: bool) -> float | None:
         """When `scan` may have something to say; None if every instance is at home here."""
-        if not self._table.has_other_owner(self._identity):
+        if not self._directory.has_other_owner(self._identity):
             return None
         if has_room and self._orphaning:
             return min(self._step_at, self._review_at)
@@ -65,7 +65,7 @@ class LeaseOwners:
             self._review(now)
         if not has_room or not self._orphaning or now < self._step_at:
             return []
-        found, after = self._table.owned_by(self._orphaning, self._place, STEP_MAX, LOOKS_MAX)
+        found, after = self._directory.owned_by(self._orphaning, self._place, STEP_MAX, LOOKS_MAX)
         self._place = after or START
         self._step_at = now + STEP_PAUSE if after else self._review_at
         return found
@@ -76,7 +76,7 @@ class LeaseOwners:
         last_heard = {peer.identity: peer.heard_at for peer in self._peers.all()}
         self._silent_since = {
             owner: last_heard.get(owner) or self._silent_since.get(owner, now)
-            for owner in self._table.owners()
+            for owner in self._directory.owners()
             if owner not in heard
         }
         rank = sum(other is not None and other < self._identity for other in heard)

@@ -1,6 +1,6 @@
 """When a newcomer's time has come: it is asked, or given up."""
 
-from prr.core.directory.table import Table
+from prr.core.directory.directory import Directory
 from prr.core.effects import Effect
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.probes import TICK_MAX
@@ -11,11 +11,11 @@ from prr.wire.instance import Instance
 class Proving:
     """Sees to the newcomers of one binder as they come due."""
 
-    def __init__(self, doubts: Doubts, verdicts: Verdicts, table: Table) -> None:
+    def __init__(self, doubts: Doubts, verdicts: Verdicts, directory: Directory) -> None:
         self._doubts = doubts
         self._newcomers = doubts.newcomers
         self._verdicts = verdicts
-        self._table = table
+        self._directory = directory
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None while there is nobody to ask, or no room."""
@@ -31,7 +31,7 @@ class Proving:
         return effects
 
     def _see_to(self, instance: Instance, now: float) -> list[Effect]:
-        is_there = instance in self._table
+        is_there = instance in self._directory
         may_be_asked = self._newcomers.left(instance, is_there) > 0
         if may_be_asked and (is_there or self._doubts.may_live(instance)):
             return self._doubts.verify(instance, now, questions=1)

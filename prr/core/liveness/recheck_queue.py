@@ -26,8 +26,7 @@ class RecheckQueue:
     """
 
     def __init__(self, versioned: VersionedDirectory, peers: Peers) -> None:
-        self._table = versioned.directory.table
-        self._rotation = versioned.directory.rotation
+        self._directory = versioned.directory
         self._peers = peers
         self._queue: list[Instance] = []
         self._look_at: float | None = None
@@ -54,11 +53,11 @@ class RecheckQueue:
             if not self._queue or len(due) >= room:
                 break
             instance = self._queue.pop()
-            if not self._rotation.is_unheard(instance):
+            if not self._directory.is_unheard(instance):
                 continue  # it has spoken, is asked already, or is gone
-            version = self._table.version(instance)
+            version = self._directory.version(instance)
             if version is not None and version.owner in heard:
-                self._rotation.trust(instance)
+                self._directory.trust(instance)
             else:
                 due.append(instance)
         self._look_at = now + PAUSE if self._queue else None

@@ -37,8 +37,7 @@ class Verdicts:
         """`lease` is in seconds."""
         self._peers = peers
         self._versioned = versioned
-        self._table = versioned.directory.table
-        self._rotation = versioned.directory.rotation
+        self._directory = versioned.directory
         self._doubts = doubts
         self._lease_owners = owners
         self._lease = lease
@@ -52,9 +51,9 @@ class Verdicts:
         if verdict.finding is Finding.ALIVE:
             self._doubts.newcomers.answered(instance, now)
             self._limiter.release(instance)
-        if instance not in self._table:
+        if instance not in self._directory:
             return effects + self._judge_gone(verdict, now)
-        if self._versioned.directory.is_disputed(instance):
+        if self._directory.is_disputed(instance):
             return effects + self._settle(verdict, now)
         match verdict.finding:
             case Finding.ALIVE:
@@ -85,7 +84,7 @@ class Verdicts:
         """One that has never answered did not answer again."""
         instance = verdict.instance
         if self._doubts.newcomers.left(instance, is_there=True) > 0:
-            self._rotation.suspect(instance)
+            self._directory.suspect(instance)
             self._doubts.newcomers.ask_again(instance, now)
             return []
         return self.give_up(instance, verdict.why, now)
@@ -94,7 +93,7 @@ class Verdicts:
         """A newcomer has been asked all that it is asked. It goes without anybody else's word, and
         the brake does not keep it: nothing shows that it was ever there. A binder that hears none
         of its peers waits until it does, and asks nothing meanwhile."""
-        self._rotation.suspect(instance)
+        self._directory.suspect(instance)
         if self._peers.none_is_heard(now):
             self._doubts.newcomers.ask_again(instance, now)
             return []
@@ -106,7 +105,7 @@ class Verdicts:
 
     def brake_status(self, now: float) -> dict[str, Any] | None:
         """How the brake holds, as plain data; None if it does not."""
-        return self._limiter.status(len(self._table), now)
+        return self._limiter.status(len(self._directory), now)
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
@@ -114,22 +113,22 @@ class Verdicts:
 
     def tick(self, now: float) -> list[Effect]:
         """Say what the brake does, once it does something else. Safe to call too often."""
-        said = self._limiter.tick(len(self._table), now)
+        said = self._limiter.tick(len(self._directory), now)
         return [] if said is None else [Report(Event.BRAKE, "this binder", said)]
 
     def _brake_allows(self, verdict: Verdict, now: float) -> bool:
         share = SHARE_CONFIRMED if verdict.finding is Finding.SILENT else SHARE
         binders = 1 + len(self._peers.heard_lately(now))
-        return self._limiter.allows(verdict.instance, len(self._table), now, share, binders)
+        return self._limiter.allows(verdict.instance, len(self._directory), now, share, binders)
 
     def _cleared(self, verdict: Verdict, now: float) -> list[Effect]:
         instance = verdict.instance
-        was_suspect = self._rotation.is_suspect(instance)
+        was_suspect = self._directory.is_suspect(instance)
         self._doubts.clear(instance)
         effects: list[Effect] = []
         if was_suspect:  # else nothing has changed
             effects.append(Report(Event.VERIFIED, instance, verdict.why))
-        version = self._table.version(instance)
+        version = self._directory.version(instance)
         assert version is not None
         is_orphan = self._lease_owners.is_orphaning(version.owner, now)
         if version.owner != self._versioned.identity and not is_orphan:
@@ -151,7 +150,7 @@ class Verdicts:
             self._doubts.leases.cancel(instance)
             is_new = instance in self._doubts.newcomers
             self._doubts.newcomers.forget(instance)
-            removal = self._table.removal(instance)
+            removal = self._directory.removal(instance)
             if verdict.finding is Finding.REFUSED or is_new or removal is None or removal.start:
                 return self._versioned.deny(instance)
             self._doubts.verify_later(instance, now + SECOND_CHANCE)
@@ -170,10 +169,10 @@ class Verdicts:
         instance = verdict.instance
         if verdict.finding is not Finding.ALIVE:
             self._doubts.rechecks.cancel(instance)
-            self._versioned.directory.concede(instance, now)
+            self._directory.concede(instance, now)
             report = Report(Event.REMOVED, instance, f"a peer said so, and {verdict.why}")
             return [report, *self._judge_gone(verdict, now)]
-        version = self._table.version(instance)
+        version = self._directory.version(instance)
         assert version is not None
         self._versioned.add(instance, version.start)
         self._doubts.clear(instance)
@@ -184,14 +183,14 @@ class Verdicts:
     def _keep(self, verdict: Verdict, now: float) -> list[Effect]:
         self._doubts.rechecks.set(verdict.instance, now + RECHECK)
         if verdict.finding is Finding.UNSENT:
-            self._rotation.trust(verdict.instance)  # that says nothing about the instance
+            self._directory.trust(verdict.instance)  # that says nothing about the instance
         else:
             self._doubts.leases.cancel(verdict.instance)
         return [Report(Event.KEPT, verdict.instance, verdict.why)]
 
     def _evict(self, verdict: Verdict, now: float) -> list[Effect]:
         instance = verdict.instance
-        version = self._table.version(instance)
+        version = self._directory.version(instance)
         assert version is not None
         self._doubts.leases.cancel(instance)
         self._doubts.rechecks.cancel(instance)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prr.core.deadlines import Deadlines
-from prr.core.directory.table import Table, bucket_of, differing
+from prr.core.directory.digests import bucket_of, differing
+from prr.core.directory.directory import Directory
 from prr.core.effects import Send
 from prr.wire.frames import ListRequest, ServiceList
 from prr.wire.instance import Address, Instance
@@ -93,9 +94,9 @@ class End:
 class AntiEntropy:
     """The rounds under way, one with each peer at most."""
 
-    def __init__(self, identity: int, table: Table) -> None:
+    def __init__(self, identity: int, directory: Directory) -> None:
         self._identity = identity
-        self._table = table
+        self._directory = directory
         self._nonce = 0  # tells a late answer from the one that is waited for
         self._rounds: dict[Address, _Round] = {}
         self._deadlines: Deadlines[tuple[Address, int | None]] = Deadlines()
@@ -114,16 +115,16 @@ class AntiEntropy:
         if peer in self._rounds:
             return []
         self._rounds[peer] = _Round(now)
-        return [self._ask(peer, now, digest=self._table.digest())]
+        return [self._ask(peer, now, digest=self._directory.digest())]
 
     def answer(self, question: Trailer) -> ServiceList:
         """The answer to a peer's question."""
-        mine = self._table.digest()
+        mine = self._directory.digest()
         if question.group is not None:
             return self._answer_group(question, question.group)
         words = Trailer(binder=self._identity, digest=mine, nonce=question.nonce)
         if question.digest != mine:
-            words = replace(words, digests=self._table.digests(None))
+            words = replace(words, digests=self._directory.digests(None))
         return ServiceList((), trailer=words)
 
     def heard(
@@ -154,7 +155,7 @@ class AntiEntropy:
                 took = now - talk.began_at
                 talk.pause = min(max(PAUSE_MIN, 3 * took), PAUSE_MAX)
             if answer.digests is not None:
-                bits = differing(self._table.digests(None), answer.digests)
+                bits = differing(self._directory.digests(None), answer.digests)
                 talk.groups_to_ask = [group for group in range(GROUPS) if bits >> group & 1]
         return self._go_on(peer, now, took)
 
@@ -189,8 +190,9 @@ class AntiEntropy:
     def _answer_group(self, question: Trailer, group: int) -> ServiceList:
         buckets = question.buckets
         if question.digests is not None:
-            buckets = differing(self._table.digests(group), question.digests)
-        words, cursor = self._table.page(group, buckets or 0, question.cursor or b"", PAGE_WORDS)
+            buckets = differing(self._directory.digests(group), question.digests)
+        after = question.cursor or b""
+        words, cursor = self._directory.page(group, buckets or 0, after, PAGE_WORDS)
         there = [(instance, version) for instance, version, is_there in words if is_there]
         gone = [(instance, version) for instance, version, is_there in words if not is_there]
         trailer = Trailer(
@@ -209,14 +211,14 @@ class AntiEntropy:
         sends = []
         while talk.groups_to_ask and len(talk.open) < GROUPS_AT_ONCE:
             group = talk.groups_to_ask.pop()
-            sends.append(self._ask(peer, now, group=group, digests=self._table.digests(group)))
+            sends.append(self._ask(peer, now, group=group, digests=self._directory.digests(group)))
         if talk.open:
             return Heard(sends, round_trip=took)
         del self._rounds[peer]
         return Heard(sends, self._end(talk, is_complete=not talk.refused), took)
 
     def _end(self, talk: _Round, is_complete: bool) -> End:
-        agrees = talk.is_same or talk.digest == self._table.digest()
+        agrees = talk.is_same or talk.digest == self._directory.digest()
         return End(agrees, is_complete, talk.news, talk.refused)
 
     def _ask(self, peer: Address, now: float, **values: Any) -> Send:  # noqa: ANN401 a trailer's

@@ -57,7 +57,7 @@ class PeerUpdates:
     def _subscribed_there(self, instance: Instance, now: float) -> list[Effect]:
         """What is held here has subscribed with a binder of 2016: it may be a server of 2016 that
         has taken the place of one of ours, whose start number it cannot repeat."""
-        version = self._directory.table.version(instance)
+        version = self._directory.version(instance)
         if version is None or not version.start or self._versioned.is_cared_for(version.owner, now):
             return []
         if not self._versioned.is_back_unproven(instance):
@@ -112,7 +112,7 @@ class PeerUpdates:
         self, instance: Instance, is_there: bool, peer: Peer, now: float
     ) -> tuple[News, list[Effect]]:
         """The word of a binder of 2016, which knows no versions: as if it had been said here."""
-        version = self._directory.table.version(instance)
+        version = self._directory.version(instance)
         if not is_there:
             self._versioned.returning.settle(instance)
             if version is None or self._directory.is_disputed(instance):
@@ -126,7 +126,7 @@ class PeerUpdates:
                 return News.DISPUTED, self._detector.dispute(instance, peer.address)
             self._directory.remove(instance, gone, now)
             return News.REMOVED, self._detector.said_to_be_gone(instance, now)
-        removal = self._directory.table.removal(instance)
+        removal = self._directory.removal(instance)
         if version is not None:
             return News.OLD, []
         if removal is not None:

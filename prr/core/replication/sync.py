@@ -49,7 +49,7 @@ class Sync:
         self._versioned = versioned
         self._peers = peers
         self._volunteers = wire is WireForm.SPEC
-        self._anti_entropy = AntiEntropy(versioned.identity, versioned.directory.table)
+        self._anti_entropy = AntiEntropy(versioned.identity, versioned.directory)
         self._liveness = Liveness(peers)
         self._first_questions: Deadlines[Address] = Deadlines()
         self._pauses: dict[Address, float] = {}
@@ -109,7 +109,7 @@ class Sync:
             return [Send(self._answer_to_bare(peer), peer.address)]
         effects: list[Effect] = [Send(self._anti_entropy.answer(frame.trailer), peer.address)]
         if frame.trailer.digest is not None:
-            peer.agrees = frame.trailer.digest == self._versioned.directory.table.digest()
+            peer.agrees = frame.trailer.digest == self._versioned.directory.digest()
             if not peer.agrees:
                 effects += self._begin_on_hint(peer, now)
         return effects
@@ -184,7 +184,7 @@ class Sync:
 
     def _answer_to_bare(self, peer: Peer) -> ServiceList:
         """The first instances; one of ours is shown that it may ask for the rest."""
-        instances, _ = self._versioned.directory.table.instances(b"", LIST_INSTANCES_MAX)
+        instances, _ = self._versioned.directory.instances(b"", LIST_INSTANCES_MAX)
         shows = self._volunteers or peer.kind is Kind.OURS
         trailer = Trailer(binder=self._versioned.identity) if shows else None
         return ServiceList(tuple(instances), trailer=trailer)

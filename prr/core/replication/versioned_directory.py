@@ -79,7 +79,7 @@ class VersionedDirectory:
         Who reads no versions takes each word for one more server: it is told only that one is
         there which was not (`is_news`), and not what it has said itself.
         """
-        version = self.directory.table.version(instance)
+        version = self.directory.version(instance)
         assert version is not None
         is_news = not self.returning.settle(instance) and is_news
         return [
@@ -101,7 +101,7 @@ class VersionedDirectory:
 
     def is_back_unproven(self, instance: Instance) -> bool:
         """It is there again, after it had left, and has not answered yet."""
-        version = self.directory.table.version(instance)
+        version = self.directory.version(instance)
         return version is not None and version.start == LEFT
 
     def take_over(

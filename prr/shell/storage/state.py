@@ -241,11 +241,11 @@ class State:
 
     def _everything(self) -> Iterator[dict[Instance, Word | None]]:
         """All that the binder knows, group by group. What changes meanwhile is told anyway."""
-        table = self._binder.directory.table
+        directory = self._binder.directory
         for group in range(GROUPS):
             cursor: bytes | None = b""
             while cursor is not None:
-                page, cursor = table.page(group, (1 << GROUPS) - 1, cursor, GROUP_MAX)
+                page, cursor = directory.page(group, (1 << GROUPS) - 1, cursor, GROUP_MAX)
                 yield {instance: (version, present) for instance, version, present in page}
 
     def _refill_some(self, words: Iterator[dict[Instance, Word | None]]) -> None:

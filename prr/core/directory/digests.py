@@ -1,0 +1,31 @@
+"""In which bucket an instance lies, and what it adds to the digests that binders compare."""
+
+from hashlib import blake2b
+from zlib import crc32
+
+from prr.wire.instance import Instance
+from prr.wire.trailer import DIGEST_BYTES, GROUPS
+
+BUCKETS = GROUPS * GROUPS
+"""24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
+
+
+def differing(ours: bytes, theirs: bytes) -> int:
+    """Which of two rows of 64 digests differ: a bit each, the lowest first."""
+    assert len(ours) == len(theirs) == GROUPS * DIGEST_BYTES
+    bits = 0
+    for bit, at in enumerate(range(0, len(ours), DIGEST_BYTES)):
+        if ours[at : at + DIGEST_BYTES] != theirs[at : at + DIGEST_BYTES]:
+            bits |= 1 << bit
+    return bits
+
+
+def bucket_of(instance: Instance) -> int:
+    """By the address only: the types given at one address lie together."""
+    return crc32(instance[1:]) % BUCKETS
+
+
+def hash_of(instance: bytes, version: bytes) -> int:
+    """What an entry adds to the digests; `version` is encoded."""
+    digest = blake2b(instance + version, digest_size=DIGEST_BYTES).digest()
+    return int.from_bytes(digest, "little")

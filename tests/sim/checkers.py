@@ -249,7 +249,11 @@ class Ledger:
     def bounded(self) -> None:
         """A step is over: every table is within its limit."""
         if self._steps % TABLES_EVERY == 0:
-            self._tables = list(adapter.tables(self._binder.core))
+            # Many parts of a core have the same one: each is watched once, by its first name.
+            tables: dict[int, tuple[str, object]] = {}
+            for name, table in adapter.tables(self._binder.core):
+                tables.setdefault(id(table), (name, table))
+            self._tables = list(tables.values())
             self._check_silence_is_told()
         self._steps += 1
         for name, table in self._tables:

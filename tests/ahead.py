@@ -10,6 +10,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ class Ahead:
         self._results: dict[tuple[Any, ...], Any] = {}
         for item in items:
             if is_elsewhere(item):
-                self._begin(item.nodeid, item.obj, _parameters(item))
+                arguments = {"test": item.obj, "parameters": _parameters(item)}
+                self._begin(item.nodeid, _run, arguments)
         marks = [mark for item in items for mark in item.iter_markers("ahead")]
         for function, arguments in sorted((mark.args for mark in marks), key=_length):
             for argument in arguments:
@@ -52,7 +54,7 @@ class Ahead:
         try:
             self._results[item.nodeid].get(LIMIT)
         except Exception:
-            item.obj(**_parameters(item))
+            _run(item.obj, _parameters(item))
             raise
 
     def close(self) -> None:
@@ -70,12 +72,13 @@ class Ahead:
 
 
 def is_elsewhere(item: pytest.Item) -> bool:
-    """A test that is marked so, and needs nothing of this process: no fixture, no function that
-    has no name."""
+    """A test that is marked so, and needs nothing of this process: no fixture but `monkeypatch`,
+    which patches where it runs, and no function that has no name."""
     if item.get_closest_marker("elsewhere") is None:
         return False
-    needs = set(item.fixturenames) - {"_ahead", "request"}  # what every test has
-    return needs <= set(_parameters(item)) and _can_travel(_parameters(item))
+    find = item.session._fixturemanager.getfixturedefs  # a parameter alone has none
+    fixtures = {name for name in item.fixturenames if find(name, item)}
+    return fixtures <= {"_ahead", "request", "monkeypatch"} and _can_travel(_parameters(item))
 
 
 def is_late(item: pytest.Item) -> bool:
@@ -86,6 +89,14 @@ def is_late(item: pytest.Item) -> bool:
 def _parameters(item: pytest.Item) -> dict[str, Any]:
     callspec = getattr(item, "callspec", None)
     return callspec.params if callspec else {}
+
+
+def _run(test: Callable[..., None], parameters: dict[str, Any]) -> None:
+    """Run a whole test."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if "monkeypatch" in signature(test).parameters:
+            parameters = {**parameters, "monkeypatch": monkeypatch}
+        test(**parameters)
 
 
 def _can_travel(parameters: dict[str, Any]) -> bool:

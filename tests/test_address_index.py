@@ -13,6 +13,8 @@ from prr.wire.instance import Instance
 from prr.wire.version import Version, encode_version
 from tests.cores import at
 
+pytestmark = pytest.mark.elsewhere
+
 ALIKE = [Instance(bytes(bits)) for bits in product((0, 1), repeat=7)]
 """They lie across each other's borders, wherever two of them stand side by side."""
 

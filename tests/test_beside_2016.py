@@ -24,6 +24,8 @@ from prr.wire.trailer import Trailer
 from prr.wire.version import Version
 from tests.cores import at, effects_of, probes, run, say, sent
 
+pytestmark = pytest.mark.elsewhere
+
 OURS, LAB, LAB_2 = PEERS = (("10.0.0.2", 2222), ("10.0.0.3", 2222), ("10.0.0.4", 2222))
 CLIENT = ("10.0.2.1", 5000)
 ONE, TWO = at(7, "10.0.1.1", 4000), at(7, "10.0.1.2", 4000)

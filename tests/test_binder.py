@@ -48,6 +48,8 @@ from tests.cores import (
     sent,
 )
 
+pytestmark = pytest.mark.elsewhere
+
 OWN_IP = "10.0.0.1"
 OWN_IPS = frozenset({OWN_IP, "192.168.0.1"})
 PEERS = (PEER, PEER_2) = (("10.0.0.2", 2222), ("10.0.0.3", 2222))

@@ -78,15 +78,20 @@ class RegistryModel:
         self.rotation[type_, self.suspect[instance]].served(instance)
 
 
-@pytest.fixture(params=[0, 64], ids=["eager", "lazy"])
-def stale(request, monkeypatch):
-    """Marked entries are dropped early, or hardly ever."""
-    monkeypatch.setattr(ring, "_GONE_MIN", request.param)
-    monkeypatch.setattr(deadlines, "_STALE_MIN", request.param)
+staleness = pytest.mark.parametrize("stale", [0, 64], ids=["eager", "lazy"])
+"""Marked entries are dropped early, or hardly ever."""
+
+
+def keep_stale(monkeypatch, count):
+    """Have so many marked entries kept at least."""
+    monkeypatch.setattr(ring, "_GONE_MIN", count)
+    monkeypatch.setattr(deadlines, "_STALE_MIN", count)
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_a_registry_does_what_plain_lists_do(seed, stale):
+@staleness
+def test_a_registry_does_what_plain_lists_do(seed, stale, monkeypatch):
+    keep_stale(monkeypatch, stale)
     rng, versions = Random(seed), rising()
     real, model, latest = Directory(Limits(instances=LIMIT)), RegistryModel(), {}
     for _ in range(300):
@@ -193,7 +198,9 @@ def test_a_ring_forgets_who_never_comes_back():
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_deadlines_do_what_a_dict_does(seed, stale):
+@staleness
+def test_deadlines_do_what_a_dict_does(seed, stale, monkeypatch):
+    keep_stale(monkeypatch, stale)
     rng = Random(seed)
     real: Deadlines[str] = Deadlines()
     model: dict[str, int] = {}

@@ -13,6 +13,8 @@ from tests.sim.network import Cut
 from tests.sim.trace import Trace
 from tests.sim.world import Violation
 
+pytestmark = pytest.mark.elsewhere
+
 SIDES = {"minority": 1, "halves": 2, "one way": 2, "flapping": 2}
 """By the kind of the partition: how many of five binders are on the first side."""
 

@@ -16,6 +16,8 @@ from prr.wire.version import Version
 from tests.cores import Net, encode, say
 from tests.nodes import Cluster
 
+pytestmark = pytest.mark.elsewhere
+
 A, B = ("10.0.0.1", 2222), ("10.0.0.2", 2222)
 GONE = ("10.0.0.9", 2222)
 OWNER = 9

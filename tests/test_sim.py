@@ -42,6 +42,8 @@ from tests.sim.network import checksum
 from tests.sim.run import COMMAND, Result, run
 from tests.sim.trace import Trace
 
+pytestmark = pytest.mark.elsewhere
+
 SEEDS = range(300)
 MANY_SEEDS = range(1000, 6000)
 

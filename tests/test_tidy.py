@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.elsewhere
+
 ROOT = Path(__file__).parents[1]
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 40

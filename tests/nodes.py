@@ -21,10 +21,16 @@ PATIENCE = 10.0  # seconds any awaited event may take on a busy machine
 class Node:
     """One process. Its stderr is read as it comes, so that it can be waited for."""
 
-    def __init__(self, *arguments: str, program: tuple[str, ...] | None = None) -> None:
-        """`program` is what an interpreter of its own is to run, NODE say; None: forked."""
+    def __init__(
+        self,
+        *arguments: str,
+        program: tuple[str, ...] | None = None,
+        limits: dict[str, float] | None = None,
+    ) -> None:
+        """`program` is what an interpreter of its own is to run, NODE say; None: forked, with
+        `limits` as in `fork`."""
         self.process: subprocess.Popen | Forked = (
-            fork(arguments, plain_environment(), ROOT)
+            fork(arguments, plain_environment(), ROOT, limits)
             if program is None
             else subprocess.Popen(
                 [sys.executable, *program, *arguments],
@@ -104,9 +110,9 @@ class Cluster:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
 
-    def start(self, *arguments: str) -> Node:
-        """Start `node.py` with `arguments`."""
-        node = Node(*arguments)
+    def start(self, *arguments: str, limits: dict[str, float] | None = None) -> Node:
+        """Start `node.py` with `arguments`; `limits` as in `fork`."""
+        node = Node(*arguments, limits=limits)
         self.nodes.append(node)
         return node
 

@@ -8,6 +8,7 @@ import time
 import gevent
 import pytest
 
+from prr.shell.log import handler as log_handler
 from prr.shell.log.handler import GATHER, LossyHandler, iso_time
 from prr.shell.log.throttle import BURST, PAUSE, Throttle
 
@@ -100,7 +101,8 @@ def test_a_storm_is_summed_up_once_a_second(pipe):
     assert lines[-1].startswith(f"storm 99 (and {100 - BURST - 1} more within ")
 
 
-def test_what_must_be_kept_waits_for_its_reader_and_nothing_else_does(pipe):
+def test_what_must_be_kept_waits_for_its_reader_and_nothing_else_does(pipe, monkeypatch):
+    monkeypatch.setattr(log_handler, "PAUSE", 0.1)
     handler, reading = pipe
     for number in range(40):
         say(handler, f"{number} " + "x" * 990, kind=str(number))
@@ -109,7 +111,7 @@ def test_what_must_be_kept_waits_for_its_reader_and_nothing_else_does(pipe):
     handler.flush()
     assert handler.is_clogged
     read(reading)
-    gevent.sleep(PAUSE + 5 * GATHER)
+    gevent.sleep(0.1 + 5 * GATHER)
     assert not handler.is_clogged
     assert read(reading)[-1] == "kept"
 

@@ -13,9 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from prr.core import server as server_core
 from prr.core.client import BINDER_LIMIT
+from prr.core.replication import sync
 from prr.demo.ports import free_port
 from tests.nodes import NODE, Node, binder_arguments, eventually, run, wire
+
+ALONE_SOON = {f"{sync.__name__}.SYNC_WAIT": 0.1}
+"""Seconds until a binder goes on that hears no peer."""
+
+NEXT_SOON = {f"{server_core.__name__}.BINDER_WAIT": 0.2}
+"""Seconds until a server asks the next binder."""
 
 LOOKUP_2 = b"\x02\x02"
 UNKNOWN = b"\x04"
@@ -58,7 +66,7 @@ def test_row_1_the_binder_is_chosen_at_random(peers):
 
 def test_row_3_a_binder_that_restarts_is_brought_up_to_date(cluster):
     ports = [free_port(), free_port()]
-    first = cluster.start(*binder_arguments(ports[0], ports))
+    first = cluster.start(*binder_arguments(ports[0], ports), limits=ALONE_SOON)
     first.wait_for("synced this binder")
     servers = [cluster.server(type_, first) for type_ in (1, 2, 2)]
     second = cluster.start(*binder_arguments(ports[1], ports))
@@ -216,7 +224,8 @@ def test_a_server_asks_the_next_binder_and_stops_only_when_none_confirms(cluster
     # From either binder of the list it ends up with the one that answers.
     flags = ("--binder", silent.name, "--binder", binder.name)
     for _ in range(2):
-        cluster.start("server", "--type", "2", *flags).wait_for(f"confirmed .*{binder.name}")
+        server = cluster.start("server", "--type", "2", *flags, limits=NEXT_SOON)
+        server.wait_for(f"confirmed .*{binder.name}")
 
 
 @pytest.mark.slow

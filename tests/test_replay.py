@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from prr.core import client
 from prr.demo.ports import free_port
 from tests.nodes import Peer
 
 CAPTURE = json.loads((Path(__file__).parent / "lab2016" / "capture.json").read_text())
 DATAGRAMS = CAPTURE["datagrams"]
 ROLES = sorted({d["source"] for d in DATAGRAMS} - {"binder A, verification port"})
+SOON = {f"{client.__name__}.SERVICE_LIMIT": 0.5}
+"""Seconds until a client complains about a silent server."""
+
 LIST_QUESTION, VERIFY = b"\x07", b"\x0b"
 
 
@@ -100,7 +104,7 @@ def test_the_capture_replayed(role, cluster):
                 world.socket(datagram[end], datagram[f"{end}_port"])
     try:
         for acts in exchanges(role):
-            node = cluster.start(*arguments(role, world))
+            node = cluster.start(*arguments(role, world), limits=SOON)
             replay(acts, node, world)
             if role.startswith("client"):
                 assert node.process.wait(5) in (0, 1, 4)

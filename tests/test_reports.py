@@ -10,8 +10,11 @@ from prr.core.effects import Event, Report
 from prr.shell.log import reports, roll
 from prr.shell.log.handler import LINE_BYTES_MAX, LossyHandler
 from prr.shell.log.reports import LINES_MAX, ReportLog
-from prr.shell.log.throttle import BURST, PAUSE
+from prr.shell.log.throttle import BURST
 from prr.wire.instance import address_of, describe, describe_address, make_instance
+
+SOON = 0.1
+"""Seconds after which lines that had to wait are written here, instead of PAUSE."""
 
 
 class Listener(logging.Handler):
@@ -32,6 +35,7 @@ def heard(monkeypatch):
     logger = logging.Logger("prr")
     logger.addHandler(listener)
     monkeypatch.setattr(reports, "_log", logger)
+    monkeypatch.setattr(reports, "PAUSE", SOON)
     return listener.lines
 
 
@@ -62,7 +66,7 @@ def test_each_of_a_storm_of_evictions_is_named_if_not_at_once(event, heard):
     for instance in evicted:
         log.write(Report(event, instance, "refused 2 questions"))
     assert len(heard) == BURST
-    gevent.sleep(PAUSE + 0.1)
+    gevent.sleep(SOON + 0.1)
     assert len(heard) <= BURST + LINES_MAX
     text = "\n".join(heard)
     assert all(f" {describe_address(address_of(one))}" in text for one in evicted)
@@ -97,10 +101,10 @@ def test_evictions_wait_where_the_logs_reader_is_slow(heard, monkeypatch):
     monkeypatch.setattr(reports, "log_is_clogged", lambda: True)
     for instance in instances(3):
         log.write(Report(Event.EVICTED, instance, "refused 2 questions"))
-    gevent.sleep(PAUSE + 0.1)
+    gevent.sleep(SOON + 0.1)
     assert heard == []
     monkeypatch.setattr(reports, "log_is_clogged", lambda: False)
-    gevent.sleep(PAUSE + 0.1)
+    gevent.sleep(SOON + 0.1)
     assert heard == [
         "WARNING evicted 3 more: type 2 at 10.0.0.0:5000, 10.0.0.1:5000, 10.0.0.2:5000"
     ]

@@ -11,6 +11,8 @@ import gevent
 import pytest
 
 from prr.config import BadInput
+from prr.core import server as server_core
+from prr.core.replication import sync
 from prr.demo.ports import free_port
 from prr.shell.systemd import protocol as systemd
 from prr.shell.systemd.notifier import Notifier
@@ -208,7 +210,9 @@ def test_hang_up_reads_the_peers_again_and_a_mistake_changes_nothing(listener, c
     path = tmp_path / "prr.toml"
     ports = [free_port(), free_port()]
     path.write_text(f'[binder]\npeers = ["127.0.0.1:{ports[0]}"]')
-    node = cluster.start("binder", "--listen", "127.0.0.1:0", "--config", str(path))
+    alone_soon = {f"{sync.__name__}.SYNC_WAIT": 0.1}
+    arguments = ["binder", "--listen", "127.0.0.1:0", "--config", str(path)]
+    node = cluster.start(*arguments, limits=alone_soon)
     assert "of 1 peers" in listener.next("READY=1")
     for text, line, peers in (
         (f'peers = ["localhost:{ports[1]}"]\nlease = 9', f"peer added 127.0.0.1:{ports[1]}", 1),
@@ -228,7 +232,8 @@ def test_hang_up_has_a_server_renew_with_the_binders_named_now(cluster, tmp_path
     first, second = cluster.binder(), cluster.binder()
     path = tmp_path / "prr.toml"
     path.write_text(f'[server]\ntype = 7\nbinders = ["{first.name}"]')
-    node = cluster.start("server", "--config", str(path))
+    renews_soon = {f"{server_core.__name__}.RENEWAL_FIRST": 0.1}
+    node = cluster.start("server", "--config", str(path), limits=renews_soon)
     node.wait_for("confirmed")
     path.write_text(f'[server]\ntype = 7\nbinders = ["{second.name}"]')
     node.process.send_signal(signal.SIGHUP)

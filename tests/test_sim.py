@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from multiprocessing.pool import ThreadPool
 from random import Random
 
 import pytest
@@ -37,6 +38,7 @@ from prr.wire.frames import (
     Subscribed,
 )
 from prr.wire.instance import make_instance
+from tests.sim import __main__ as program
 from tests.sim.faults import options_for
 from tests.sim.network import checksum
 from tests.sim.run import COMMAND, Result, run
@@ -102,6 +104,23 @@ def test_seeds_differ_and_have_every_fault_and_none():
         assert any(values), name
         assert not all(values), name
     assert any(o.reliable for o in options)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_many_seeds_say_on_a_terminal_how_far_they_are(is_terminal, monkeypatch, capsys):
+    monkeypatch.setattr(program, "Pool", ThreadPool)
+    monkeypatch.setattr(
+        program,
+        "run",
+        lambda seed: Result(seed, "all is lost" if seed == 1 else None, True, 9, 9.0, 0),
+    )
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    assert program.judge(range(3), 1, brief=True) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("seed 1: all is lost\n3 seeds in ")
+    shown = [line.strip() for line in told.err.split("\r\x1b[K")]
+    parts = ["", "1 of 3 seeds, some 0 s left", "", "2 of 3 seeds, some 0 s left"]
+    assert shown == ([*parts, "3 of 3 seeds, some 0 s left", ""] if is_terminal else [""])
 
 
 def test_the_checksum_is_that_of_udp():

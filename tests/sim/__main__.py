@@ -7,7 +7,7 @@ from collections import Counter
 from multiprocessing import Pool
 
 from tests.sim.faults import options_for
-from tests.sim.run import COMMAND, explain, run
+from tests.sim.run import COMMAND, Result, explain, run
 from tests.sim.trace import Trace
 
 JOBS = 2
@@ -51,22 +51,36 @@ def judge(seeds: range, jobs: int, brief: bool) -> int:
     examples: dict[str, int] = {}
     started_at = time.monotonic()
     with Pool(jobs) as pool:
-        for result in pool.imap(run, seeds, CHUNK):
-            if result.kind is None:
-                continue
-            kinds[result.kind] += 1
-            if brief or result.kind in examples:
-                print(f"seed {result.seed}: {result.reason}", flush=True)
-            else:
-                explain(result, print)
-                print(flush=True)
-            examples.setdefault(result.kind, result.seed)
+        for done, result in enumerate(pool.imap(run, seeds, CHUNK), 1):
+            if result.kind is not None:
+                show("")
+                _tell(result, brief or result.kind in examples)
+                kinds[result.kind] += 1
+                examples.setdefault(result.kind, result.seed)
+            left = (time.monotonic() - started_at) / done * (len(seeds) - done)
+            show(f"{done} of {len(seeds)} seeds, some {left:.0f} s left")
+    show("")
     took = time.monotonic() - started_at
     failed = sum(kinds.values())
     print(f"{len(seeds)} seeds in {took:.1f} s with {jobs} processes, {failed} failed")
     for kind, count in kinds.most_common():
         print(f"{count:6}  {kind}   ({COMMAND.format(seed=examples[kind])})")
     return 1 if failed else 0
+
+
+def _tell(result: Result, brief: bool) -> None:
+    """Write what failed: in a line, or with the end of its trace."""
+    if brief:
+        print(f"seed {result.seed}: {result.reason}", flush=True)
+    else:
+        explain(result, print)
+        print(flush=True)
+
+
+def show(progress: str) -> None:
+    """Write the one line that says how far it is anew; nothing where stderr is no terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{progress}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -54,17 +54,20 @@ def run(
 
 
 class Flag(NamedTuple):
-    """A flag that takes a whole number from 1 to `most`."""
+    """A flag that takes a whole number from `least` to `most`; a list of them if it `repeats`."""
 
     name: str
     default: int | None  # None: the help says what is meant
     most: int
     what: str
+    least: int = 1
+    repeats: bool = False
 
     def parse(self, text: str) -> int:
         """The number; ValueError says what is wrong with it."""
-        if (count := parse_count(text)) > self.most:
-            raise ValueError(f"{count}; write {self.most} at most")
+        count = 0 if text == "0" else parse_count(text)
+        if not self.least <= count <= self.most:
+            raise ValueError(f"{count}; use {self.least} at least and {self.most} at most")
         return count
 
 
@@ -75,8 +78,14 @@ def parser_for(name: str, doc: str, seconds: float, *flags: Flag) -> argparse.Ar
     parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
     for flag in flags:
         what = flag.what if flag.default is None else f"{flag.what} ({flag.default})"
-        kind = said_well(flag.parse)
-        parser.add_argument(flag.name, type=kind, default=flag.default, metavar="N", help=what)
+        parser.add_argument(
+            flag.name,
+            type=said_well(flag.parse),
+            default=flag.default,
+            action="append" if flag.repeats else "store",
+            metavar="N",
+            help=what,
+        )
     return parser
 
 

@@ -15,22 +15,18 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
-
-if not __package__:  # run as a file: prr is beside its folder, not in it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import gevent
 import gevent.socket
 
 from benchmarks import lab
-from benchmarks.arguments import Trouble, parser_for, run, said_well
+from benchmarks.arguments import Flag, Trouble, parser_for, run
 from benchmarks.proc import pid_at
 from prr.client.api import Client, PrrError
 from prr.core.liveness.eviction_limiter import FLOOR
 from prr.demo.ports import free_port
 from prr.demo.processes import Process
-from prr.text import parse_count, parse_peer
+from prr.text import parse_peer
 from prr.wire.instance import Address, make_instance
 
 SERVERS = 3
@@ -52,6 +48,11 @@ TYPE = 1
 
 BINDERS = (1, 3, 5)
 COUNT_MAX = 1000
+FLAGS = (
+    Flag("--binders", None, COUNT_MAX, "so many; repeat it (1, 3, 5)", repeats=True),
+    Flag("--kills", 50, COUNT_MAX, "for each number of binders", least=0),
+    Flag("--stops", 3, COUNT_MAX, "with SIGSTOP, and in 2016", least=0),
+)
 
 
 class Cluster:
@@ -210,25 +211,13 @@ def _binder(own: str, addresses: list[str]) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
-    parser = parser_for("failover", __doc__, 40.0)
-    count = {"type": said_well(_parse_count), "metavar": "N"}
-    parser.add_argument("--binders", action="append", help="so many; repeat it (1, 3, 5)", **count)
-    parser.add_argument("--kills", default=50, help="for each number of binders (50)", **count)
-    parser.add_argument("--stops", default=3, help="with SIGSTOP, and in 2016 (3)", **count)
     return run(
-        parser,
+        parser_for("failover", __doc__, 40.0, *FLAGS),
         lambda parsed: measure(
             parsed.binders or BINDERS, parsed.kills, parsed.stops, parsed.seconds
         ),
         arguments,
     )
-
-
-def _parse_count(text: str) -> int:
-    count = 0 if text == "0" else parse_count(text)
-    if count > COUNT_MAX:
-        raise ValueError(f"{count}; write {COUNT_MAX} at most")
-    return count
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ class Generator:
         self._targets = targets
         self._right = right
         self._questions = list(enumerate(questions)) * (1 + BATCH // len(questions) + 1)
-        self._rotation = len(questions)
+        self._question_count = len(questions)
         self._turn = 0
         self._tally = Tally()
         self._poller = select.epoll()
@@ -157,7 +157,7 @@ class Generator:
 
     def _ask(self, line: Line, count: int, when: float) -> None:
         line.ask(self._questions[self._turn : self._turn + count], when)
-        self._turn = (self._turn + count) % self._rotation
+        self._turn = (self._turn + count) % self._question_count
         self._tally.asked += count
 
     def _hear(self, wait: float) -> list[Line]:

@@ -24,9 +24,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-if not __package__:  # run as a file: prr is beside its folder, not in it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import gevent
 from gevent.subprocess import PIPE, Popen
 

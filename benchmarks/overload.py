@@ -20,11 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
-
-if not __package__:  # run as a file: prr is beside its folder, not in it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import gevent
 from gevent.subprocess import Popen
@@ -77,8 +73,8 @@ _SO_TIMESTAMPNS = 35
 
 
 @dataclass(slots=True)
-class SecondOpinions:
-    """What else becomes of the binder during the flood."""
+class Monitor:
+    """How a binder under a flood treats a server that renews, and how much memory it has."""
 
     binder: Address
     pid: int
@@ -86,7 +82,7 @@ class SecondOpinions:
     waits: list[float] = field(default_factory=list)  # seconds, of those that were confirmed
     resident_kib: int = 0  # at most
 
-    def detector(self) -> None:
+    def run(self) -> None:
         """Renew a subscription, and look at the memory, until this greenlet is killed."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.connect(self.binder)
@@ -176,15 +172,15 @@ def _flood(load: Load) -> dict[str, Any]:
     the binder does not say how it is.
     """
     (binder,), (pid,) = load.targets, load.pids
-    witness = SecondOpinions(binder, pid)
+    monitor = Monitor(binder, pid)
     memory_before, counted_before = resident_kib([pid]), _counters(binder)
-    watching = gevent.spawn(witness.detector)
+    watching = gevent.spawn(monitor.run)
     try:
         tally = generate(load)
     finally:
         watching.kill()
     counted = _counters(binder)
-    answered = counted[RECEIVED] - counted_before[RECEIVED] - len(witness.waits)
+    answered = counted[RECEIVED] - counted_before[RECEIVED] - len(monitor.waits)
     dropped = counted[DROPPED] - counted_before[DROPPED]
     elapsed = max(tally.asking, tally.elapsed)
     share_heard = tally.heard_by_first / tally.asked_by_first
@@ -198,10 +194,10 @@ def _flood(load: Load) -> dict[str, Any]:
         "dropped_by_kernel": dropped,
         "lost_uncounted": max(0, tally.asked - answered - dropped),
         "resident_kib_before": memory_before,
-        "resident_kib": witness.resident_kib,
-        "renewals": witness.renewals,
-        "renewals_confirmed": len(witness.waits),
-        "renewal_max_ms": round(max(witness.waits) * 1000, 3) if witness.waits else None,
+        "resident_kib": monitor.resident_kib,
+        "renewals": monitor.renewals,
+        "renewals_confirmed": len(monitor.waits),
+        "renewal_max_ms": round(max(monitor.waits) * 1000, 3) if monitor.waits else None,
     }
 
 

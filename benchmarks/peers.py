@@ -15,9 +15,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-if not __package__:  # run as a file: prr is beside its folder, not in it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from benchmarks.arguments import Trouble, parser_for, run
 from benchmarks.generate import build, generate
 from benchmarks.load import figures_of, generator_core

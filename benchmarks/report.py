@@ -17,9 +17,6 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
-if not __package__:  # run as a file: prr is beside its folder, not in it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from benchmarks import charts
 from benchmarks.arguments import ROOT, Trouble, parser_for, run
 

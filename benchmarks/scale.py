@@ -8,28 +8,23 @@ turns: every instance subscribes with the first, whose words are given as bytes 
 Each size has a process of its own. A real binder's memory is measured beside.
 """
 
-import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from multiprocessing import get_context
 from random import Random
 
-if not __package__:  # run as a file: prr is beside its folder, not in it
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.arguments import ROOT, Trouble, parser_for, run, said_well
+from benchmarks.arguments import Flag, Trouble, parser_for, run
 from benchmarks.background import answer_one, open_any, send_from
 from benchmarks.nodes import start_binder
-from benchmarks.proc import pid_at, resident_kib
+from benchmarks.proc import resident_kib
 from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.effects import Effect, Send
 from prr.shell.garbage_collection import collect_seldom
-from prr.text import parse_count, parse_peer
+from prr.text import parse_peer
 from prr.wire.codec import Codec
 from prr.wire.frames import Removed, Role, Subscribe, Subscribed
 from prr.wire.instance import Address, make_instance
@@ -37,7 +32,7 @@ from prr.wire.instance import Address, make_instance
 _BINDER, _SERVER = Codec(Role.BINDER), Codec(Role.SERVER)
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-SIZE_MAX = 1_000_000
+SIZE = Flag("--size", None, SIZES[-1], "instances; repeat it", least=SIZES[0], repeats=True)
 LIMITS = Limits(instances=1 << 21, newcomers=1 << 21)
 """Twice the default, of which peers' words may fill 94%: the second binder learns all by them. They
 subscribe in no time, and none is ever asked."""
@@ -115,14 +110,14 @@ class Pair:
 def measure_size(size: int) -> dict[str, float]:
     """Microseconds for each operation, and bytes an instance, with so many of them."""
     collect_seldom()  # as a node does
-    before = _resident_bytes()
+    before = _resident_bytes(os.getpid())
     pair = Pair()
     for start in range(0, size, CHUNK):
         numbers = range(start, min(start + CHUNK, size))
         pair.change([(Subscribe(TYPE), _address(number)) for number in numbers], "register")
     if len(pair.second.directory) != size:
         raise Trouble(f"the second binder knows {len(pair.second.directory)} instances of {size}")
-    held = (_resident_bytes() - before) / 2 / size
+    held = (_resident_bytes(os.getpid()) - before) / 2 / size
     pair.look_up("look_up", SAMPLE)
     leaving = min(SAMPLE, size // 4)
     for number in range(leaving):  # each takes the turns that lie ready back
@@ -156,46 +151,26 @@ def measure(sizes: Sequence[int], seconds: float) -> dict[str, object]:
         if result and time.monotonic() > ends_at:
             result[f"{size:,}"] = f"skipped: {seconds:g} s were over"
         else:
-            result[f"{size:,}"] = _in_process(size)
+            with get_context("spawn").Pool(1) as fresh:  # Python gives little memory back
+                result[f"{size:,}"] = fresh.apply_async(measure_size, (size,)).get(SIZE_LIMIT)
     result["a binder's process"] = _measure_process(min(PROCESS_SIZE, max(sizes)))
     return result
-
-
-def _in_process(size: int) -> dict[str, float]:
-    code = "import json, sys; from benchmarks.scale import measure_size; "
-    code += "print(json.dumps(measure_size(int(sys.argv[1]))))"
-    told = subprocess.run(  # in a fresh one, since Python gives little memory back
-        [sys.executable, "-c", code, str(size)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=SIZE_LIMIT,
-        check=False,
-    )
-    if told.returncode:
-        raise Trouble(f"with {size} instances: {told.stderr.strip().splitlines()[-1]}")
-    return json.loads(told.stdout)
 
 
 def _measure_process(size: int) -> dict[str, float]:
     """The memory of a real binder."""
     with ExitStack() as stack:
-        binder = parse_peer(start_binder(stack).address)
-        pid = pid_at(binder)
-        if pid is None:
-            raise Trouble("the binder's process is not to be found under /proc")
-        before = resident_kib([pid])
+        binder = start_binder(stack)
+        before = _resident_bytes(binder.pid)
         began = time.perf_counter()
-        _subscribe_all(binder, size)
+        _subscribe_all(parse_peer(binder.address), size)
         took = time.perf_counter() - began
-        after = resident_kib([pid])
-    if before is None or after is None:
-        raise Trouble("the binder's memory is not to be found under /proc")
+        after = _resident_bytes(binder.pid)
     return {
         "instances": size,
-        "empty_kib": before,
-        "full_kib": after,
-        "bytes_per_instance": round(1024 * (after - before) / size),
+        "empty_kib": before // 1024,
+        "full_kib": after // 1024,
+        "bytes_per_instance": round((after - before) / size),
         "subscribe_and_confirm_us": round(1e6 * took / size, 1),
     }
 
@@ -224,8 +199,8 @@ def _removal(number: int) -> Removed:
     return Removed(make_instance(TYPE, _address(number)))
 
 
-def _resident_bytes() -> int:
-    kib = resident_kib([os.getpid()])
+def _resident_bytes(pid: int) -> int:
+    kib = resident_kib([pid])
     if kib is None:
         raise Trouble("the memory of a process is not to be found under /proc")
     return 1024 * kib
@@ -233,17 +208,8 @@ def _resident_bytes() -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
-    parser = parser_for("scale", __doc__, 60.0)
-    parser.add_argument(
-        "--size", action="append", type=said_well(_parse_size), metavar="N", help="repeat it"
-    )
+    parser = parser_for("scale", __doc__, 60.0, SIZE)
     return run(parser, lambda parsed: measure(parsed.size or SIZES, parsed.seconds), arguments)
-
-
-def _parse_size(text: str) -> int:
-    if not 1000 <= (size := parse_count(text)) <= SIZE_MAX:
-        raise ValueError(f"{size} instances; write 1000 at least, and {SIZE_MAX} at most")
-    return size
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The binder's rules as scripts: frames in, effects out, and every frame delivered twice."""
 
 from dataclasses import replace
+from inspect import isfunction
 from random import Random
 
 import pytest
 
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
-from prr.core.effects import SILENT_EVENTS, Event, Outcome, Stop
+from prr.core.effects import SILENT_EVENTS, Effect, Event, Outcome, Stop
 from prr.core.lookups import WAITING_MAX
 from prr.core.replication.peers import Kind
 from prr.wire.fields import LIST_INSTANCES_MAX
@@ -122,6 +123,17 @@ def state(binder):
     in_turn = {service: directory.instances_of(service) for service in directory.services()}
     doubted = [(one, binder._detector._verifications._rows[one].is_over) for one in doubts(binder)]
     return directory.digest(), set(directory), in_turn, doubted
+
+
+# The ways in
+
+
+def test_every_way_into_the_core_is_a_step():
+    """Each persists what it has changed: so does whatever `_step` has wrapped."""
+    public = [one for name, one in vars(Binder).items() if isfunction(one) and name[0] != "_"]
+    deciding = [one for one in public if one.__annotations__["return"] == list[Effect]]
+    assert {Binder.handle, Binder.tick, Binder.learn} < set(deciding)
+    assert [one.__name__ for one in deciding if not hasattr(one, "__wrapped__")] == []
 
 
 # Starting

@@ -11,7 +11,8 @@ from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.directory.rotation import NOBODY
 from prr.core.effects import Answer
-from prr.shell.node import Node
+from prr.shell.binder_node import BinderNode
+from prr.shell.storage.store import NoStore
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.mmsg import RECEIVE_BYTES, Burst, OneByOne
@@ -223,7 +224,7 @@ def test_who_waits_to_send_holds_up_nobody_and_keeps_its_own_answers(room, error
     for number in range(5):
         core.handle(Added(make_instance(1, ("10.0.0.1", number))), PEER, 0.0)
     narrow = Narrow(room, error)
-    node = Node(core, CODECS[Role.BINDER], [narrow], "")
+    node = BinderNode(core, CODECS[Role.BINDER], [narrow], "", NoStore(1))
     [reader] = node._readers
     reader.start()
     gevent.sleep(0)

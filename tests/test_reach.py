@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from prr.core.binder import Binder
+from prr.core.directory.digests import entry_of
 from prr.core.effects import Event, Persist, Report
 from prr.core.replication.peers import Kind
-from prr.core.restoring import row_of
 from prr.wire.frames import Added, Found, Lookup, ServiceList, Subscribe, Subscribed, Unknown
 from prr.wire.instance import describe
 from prr.wire.trailer import Trailer
@@ -127,13 +127,14 @@ def test_a_binder_that_forgets_its_last_peer_elsewhere_takes_it_again():
 
 
 def test_what_was_kept_of_loopback_is_not_given_back_where_others_may_be_told():
-    core = Binder(frozenset({HERE}), (REMOTE,), 1, Random(1), keeps=True)
-    rows = [row_of(one, (Version(3, 1, 9), True)) for one in (ON_LOOPBACK, at(7, HERE, 4000))]
-    assert core.restoring(4).take(rows, 0.0) == 0
+    core = Binder(frozenset({HERE}), (REMOTE,), 1, Random(1), keeps=True, counter=4)
+    version = encode_version(Version(3, 1, 9))
+    kept = [entry_of(one, version) for one in (ON_LOOPBACK, at(7, HERE, 4000))]
+    effects = core.learn(kept, [], 0.0)
     assert ON_LOOPBACK not in core.directory
     assert len(core.directory) == 1
-    (kept,) = [effect for effect in core.start(0.0) if isinstance(effect, Persist)]
-    assert [(describe(one), word[1]) for one, word in kept.words.items()] == [
+    (told,) = [effect for effect in effects if isinstance(effect, Persist)]
+    assert [(describe(one), word[1]) for one, word in told.words.items()] == [
         ("type 7 at 127.0.0.1:4000", False)
     ]
 

@@ -3,13 +3,13 @@
 from random import Random
 
 from prr.core.binder import Binder
+from prr.core.directory.digests import entry_of
 from prr.core.effects import Event, Outcome
 from prr.core.health import degraded
 from prr.core.liveness.recheck_queue import ASKED_MAX, PAUSE, UNDER_WAY_MAX
-from prr.core.restoring import row_of
 from prr.wire.frames import Added, Subscribe
 from prr.wire.instance import Instance, address_of
-from prr.wire.version import Version
+from prr.wire.version import Version, encode_version
 from tests.cores import Net, at, effects_of, events, probes, run, say
 
 OWN, OTHER = 77, 88
@@ -19,9 +19,9 @@ TWO = [at(2, "10.0.1.1", number) for number in range(1, 9)]
 
 def restored(instances, owner=OWN, peers=()):
     """A binder that was given these back, and has started."""
-    binder = Binder(frozenset(), peers, OWN, Random(1), keeps=True)
-    rows = [row_of(instance, (Version(9, owner, 5), True)) for instance in instances]
-    assert binder.restoring(40).take(rows, 0.0) == 0
+    binder = Binder(frozenset(), peers, OWN, Random(1), keeps=True, counter=40)
+    version = encode_version(Version(9, owner, 5))
+    binder.learn([entry_of(instance, version) for instance in instances], [], 0.0)
     binder.start(0.0)
     return binder
 

@@ -10,7 +10,7 @@ import pytest
 from prr.config import BadInput
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
-from prr.core.restoring import row_of
+from prr.shell.storage.rows import read_rows, row_of
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Damaged, Failing, place_of
 from prr.wire.frames import Found, Lookup, Removed, Subscribe, Subscribed, Unknown
@@ -52,12 +52,11 @@ def words(numbers, start=5, present=True):
 
 def rows_of(directory):
     """All that can be read, as words; Damaged at the end if there is more that cannot."""
-    binder = Binder(frozenset(), (), IDENTITY, Random(1), keeps=True)
-    restoring = binder.restoring(0)
+    binder = kept_binder(started=False)
     found, why = {}, None
     try:
         while rows := directory.read():
-            damaged = restoring.take(rows, 0.0)
+            damaged = learn(binder, rows)
             if damaged:
                 why = f"{damaged} damaged"
             found |= {row[0][2:]: row for row in rows if isinstance(row[0], bytes)}
@@ -89,12 +88,18 @@ def filled(path, groups=40, size=25):
 # The core.
 
 
-def kept_binder(*, restored=True):
-    binder = Binder(frozenset(), (), IDENTITY, Random(1), keeps=True)
-    if restored:
-        binder.restoring(0)
+def kept_binder(*, started=True, counter=0):
+    binder = Binder(frozenset(), (), IDENTITY, Random(1), keeps=True, counter=counter)
+    if started:
         binder.start(0.0)
     return binder
+
+
+def learn(binder, rows):
+    """Have a binder learn what rows of a file say; how many are damaged."""
+    present, gone, damaged = read_rows(rows)
+    binder.learn(present, gone, 0.0)
+    return damaged
 
 
 def persisted(effects):
@@ -143,11 +148,10 @@ def test_a_binder_that_keeps_nothing_notes_nothing():
 
 
 def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_started():
-    binder = kept_binder(restored=False)
-    restoring = binder.restoring(40)
+    binder = kept_binder(started=False, counter=40)
     assert binder.handle(Lookup(2), CLIENT, 0.0) == []
     instance = at(2, "10.0.0.1", 7)
-    assert restoring.take([row_of(instance, (Version(9, IDENTITY, 5), True))], 0.0) == 0
+    assert learn(binder, [row_of(instance, (Version(9, IDENTITY, 5), True))]) == 0
     assert len(sent(binder.handle(Lookup(2), CLIENT, 0.0))) == 1
     assert binder.handle(Lookup(3), CLIENT, 0.0) == []
     effects = binder.start(0.0)
@@ -162,25 +166,24 @@ def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_start
 
 
 def test_a_newer_word_heard_while_reading_is_not_undone():
-    binder = kept_binder(restored=False)
-    restoring = binder.restoring(40)
+    binder = kept_binder(started=False, counter=40)
     instance = at(2, "10.0.0.1", 7)
     binder.handle(Subscribe(2), address_of(instance), 0.0)
-    restoring.take([row_of(instance, (Version(9, IDENTITY, 5), False))], 0.0)
+    learn(binder, [row_of(instance, (Version(9, IDENTITY, 5), False))])
     assert instance in binder.directory
     binder.handle(Removed(instance), address_of(instance), 0.0)
-    restoring.take([row_of(instance, (Version(9, IDENTITY, 5), True))], 0.0)
+    learn(binder, [row_of(instance, (Version(9, IDENTITY, 5), True))])
     assert instance not in binder.directory
 
 
 def test_restored_tables_have_the_same_digest():
-    whole, given_back = kept_binder(), kept_binder(restored=False)
+    whole, given_back = kept_binder(), kept_binder(started=False)
     rows = []
     for n in range(100):
         instance = at(n % 3, "10.0.0.1", n)
         for effect in persisted(whole.handle(Subscribe(n % 3), address_of(instance), 0.0)):
             rows += [row_of(i, word) for i, word in effect.words.items()]
-    given_back.restoring(0).take(rows, 0.0)
+    learn(given_back, rows)
     assert not persisted(given_back.start(0.0))  # it is on disk already
     assert given_back.directory.digest() == whole.directory.digest()
     rotation = {given_back.directory.lookup(1) for _ in range(33)}
@@ -205,11 +208,11 @@ def test_restored_tables_have_the_same_digest():
 )
 @pytest.mark.parametrize("present", [True, False])
 def test_a_damaged_row_is_seen_and_left_out(damage, present):
-    binder = kept_binder(restored=False)
+    binder = kept_binder(started=False)
     row = row_of(at(2, "10.0.0.1", 7), (Version(9, IDENTITY, 5), present))
-    assert binder.restoring(0).take([damage(*row)], 0.0) == 1
+    assert learn(binder, [damage(*row)]) == 1
     assert len(binder.directory) == 0
-    assert binder.restoring(0).take([row], 0.0) == 0
+    assert learn(binder, [row]) == 0
 
 
 # The file.

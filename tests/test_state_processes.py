@@ -15,8 +15,8 @@ import pytest
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
 from prr.demo.ports import free_port
-from prr.shell.storage import state as state_module
-from prr.shell.storage.state import State
+from prr.shell.storage import sqlite_store
+from prr.shell.storage.sqlite_store import SQLiteStore
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Failing
 from prr.wire.frames import Removed, Subscribe
@@ -141,15 +141,17 @@ class Disk:
     """A state, its binder, and a disk that can be told to fail."""
 
     def __init__(self, path, monkeypatch):
-        monkeypatch.setattr(state_module, "RETRY_PAUSE", 0.005)
-        self.state = State(path, 77)
-        self.binder = Binder(frozenset(), (), self.state.identity, Random(1), keeps=True)
-        self.state.attach(self.binder)
-        self.state.restore(self.act)
+        monkeypatch.setattr(sqlite_store, "RETRY_PAUSE", 0.005)
+        self.store = SQLiteStore(path, 77)
+        self.binder = Binder(
+            frozenset(), (), self.store.identity, Random(1), keeps=True, counter=self.store.counter
+        )
         self.confirmed = []
+        self.store.load(self.binder.directory, self.learn)
+        self.act(self.binder.start(time.monotonic()))
         self.trouble = None
         self.groups = []
-        commit = self.state._directory.commit
+        commit = self.store._directory.commit
 
         def failing(words, *rest, **named):
             if self.trouble is not None:
@@ -157,16 +159,17 @@ class Disk:
             self.groups.append(len(words))
             commit(words, *rest, **named)
 
-        self.state._directory.commit = failing
+        self.store._directory.commit = failing
+
+    def learn(self, present, gone):
+        self.act(self.binder.learn(present, gone, time.monotonic()))
 
     def act(self, effects):
         for effect in effects:
             if isinstance(effect, Persist):
-                self.state.keep(effect)
+                self.store.persist(effect)
             elif isinstance(effect, Confirm):
-                self.state.once_kept(
-                    effect.instance, partial(self.confirmed.append, effect.instance)
-                )
+                self.store.confirm(effect.instance, partial(self.confirmed.append, effect.instance))
 
     def say(self, frame, instance):
         self.act(self.binder.handle(frame, address_of(instance), time.monotonic()))
@@ -177,9 +180,9 @@ class Disk:
                 gevent.sleep(0.001)
 
     def close(self):
-        if self.state is not None:
-            self.state.close()
-            self.state = None
+        if self.store is not None:
+            self.store.close()
+            self.store = None
 
 
 @pytest.fixture
@@ -228,15 +231,15 @@ def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_ne
     one.settle(lambda: one.confirmed)
     one.trouble = Failing("database or disk is full")
     one.say(Subscribe(2), TWO)
-    one.settle(lambda: one.state.counts["confirmations dropped, the disk failing"])
+    one.settle(lambda: one.store.counts["confirmations dropped, the disk failing"])
     assert one.binder.handle(Subscribe(2), address_of(ONE), 0.0)[-1].instance == ONE
     one.say(Subscribe(2), ONE)  # nothing new: confirmed
     assert one.confirmed == [ONE, ONE]
     failing = {"unsaved": 1, "failing": "database or disk is full", "damaged": None}
-    assert one.state.status() == failing
+    assert one.store.status() == failing
     gevent.sleep(0.03)  # several attempts
     one.trouble = None
-    one.settle(lambda: one.state.failing is None)
+    one.settle(lambda: one.store.failing is None)
     one.say(Subscribe(2), TWO)
     one.settle(lambda: TWO in one.confirmed)
     said = [record.getMessage() for record in caplog.records]
@@ -252,7 +255,7 @@ def test_a_file_that_is_lost_under_way_is_written_anew_with_all_that_is_known(di
     one.settle(lambda: one.confirmed)
     (tmp_path / "binder.sqlite").unlink()
     one.say(Subscribe(2), TWO)
-    one.settle(lambda: TWO in one.confirmed and not one.state.unsaved and one.state._is_whole)
+    one.settle(lambda: TWO in one.confirmed and not one.store.unsaved and one.store.is_whole)
     one.close()
     again = disk()
     assert set(again.binder.directory.instances(b"", 9)[0]) == {ONE, TWO}
@@ -284,7 +287,7 @@ def test_whoever_is_confirmed_is_found_at_the_next_start_when_the_file_was_repla
 
 
 def test_more_changes_than_can_wait_for_a_disk_are_written_anew(disk, monkeypatch):
-    monkeypatch.setattr(state_module, "PENDING_MAX", 10)
+    monkeypatch.setattr(sqlite_store, "PENDING_MAX", 10)
     one = disk()
     one.say(Subscribe(2), ONE)
     one.settle(lambda: one.confirmed)
@@ -292,12 +295,12 @@ def test_more_changes_than_can_wait_for_a_disk_are_written_anew(disk, monkeypatc
     many = [at(3, "10.0.0.1", number + 1) for number in range(40)]
     for instance in many:
         one.say(Subscribe(3), instance)
-        assert one.state.unsaved <= 11
+        assert one.store.unsaved <= 11
     one.say(Removed(ONE), ONE)
     one.say(Subscribe(3), many[0])
     assert one.confirmed == [ONE]
     one.trouble = None
-    one.settle(lambda: not one.state.unsaved and one.state._is_whole)
+    one.settle(lambda: not one.store.unsaved and one.store.is_whole)
     one.close()
     again = disk()
     directory = again.binder.directory
@@ -326,8 +329,8 @@ def test_a_disk_that_is_full_at_the_start_does_not_keep_the_binder_from_serving(
         patch.setattr("prr.shell.storage.state_directory.create", full)
         one = Disk(tmp_path, monkeypatch)
         one.say(Subscribe(2), ONE)
-        one.settle(lambda: one.state.counts["confirmations dropped, the disk failing"])
-    one.settle(lambda: not one.state.failing)
+        one.settle(lambda: one.store.counts["confirmations dropped, the disk failing"])
+    one.settle(lambda: not one.store.failing)
     one.say(Subscribe(2), ONE)
     one.settle(lambda: one.confirmed == [ONE])
     one.close()
@@ -347,8 +350,8 @@ def test_a_disk_that_is_full_at_the_start_is_read_all_the_same(tmp_path, monkeyp
         again = Disk(tmp_path, monkeypatch)
         assert ONE in again.binder.directory
         again.say(Subscribe(2), TWO)
-        again.settle(lambda: again.state.counts["confirmations dropped, the disk failing"])
-    again.settle(lambda: not again.state.failing)
+        again.settle(lambda: again.store.counts["confirmations dropped, the disk failing"])
+    again.settle(lambda: not again.store.failing)
     again.close()
     third = Disk(tmp_path, monkeypatch)
     assert set(third.binder.directory.instances(b"", 9)[0]) == {ONE, TWO}

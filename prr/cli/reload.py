@@ -4,7 +4,6 @@ Names are resolved again, too: at SIGHUP all of them, otherwise those that could
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import TypeVar
@@ -23,7 +22,7 @@ from prr.addresses import (
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.replication.peers import PEERS_MAX
-from prr.shell.node import Node
+from prr.shell.binder_node import BinderNode
 from prr.wire.instance import Address, describe_address, is_loopback
 
 RESOLVE_PAUSE = 5.0
@@ -118,7 +117,7 @@ class NamedPeers:
 class PeersFollower:
     """Has a running binder talk to the peers that its settings name."""
 
-    def __init__(self, peers: NamedPeers, core: Binder, node: Node) -> None:
+    def __init__(self, peers: NamedPeers, core: Binder, node: BinderNode) -> None:
         self._peers = peers
         self._core = core
         self._node = node
@@ -150,7 +149,7 @@ class PeersFollower:
                 )
         for address in wanted:
             if address not in self._core.peers:
-                self._node.act(self._core.add_peer(address, time.monotonic()))
+                self._node.step(self._core.add_peer, address)
                 _log.info("peer added %s: the settings name it", describe_address(address))
 
 

@@ -6,7 +6,6 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import gevent
 import gevent.socket
@@ -20,18 +19,17 @@ from prr.core.binder import Binder
 from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX
 from prr.core.server import Server
+from prr.shell.binder_node import BinderNode
 from prr.shell.garbage_collection import collect_seldom
 from prr.shell.log.handler import log_to_stderr
-from prr.shell.node import Node
+from prr.shell.server_node import ServerNode
+from prr.shell.storage.store import NoStore, Store
 from prr.shell.systemd.protocol import handed_over
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import LANES, open_lanes, open_socket, take_lanes
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address, is_loopback
-
-if TYPE_CHECKING:
-    from prr.shell.storage.state import State
 
 ANYWHERE: Address = ("0.0.0.0", 0)
 """Where a node listens whose settings are only checked: no peer or binder is out of its reach."""
@@ -45,7 +43,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     if len(config.peers) > PEERS_MAX:
         raise BadInput(f"{len(config.peers)} peers; use {PEERS_MAX} at most")
     log_to_stderr()
-    state = _open_state(config.state)
+    store = _open_store(config.state)
     handed = handed_over()
     lanes = _lanes(config, handed)
     own = lanes[0].address
@@ -55,20 +53,19 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     core = Binder(
         ips,
         peers.addresses(),
-        identity=state.identity if state else random.getrandbits(64),
+        identity=store.identity,
         rng=random.Random(),
         wire=config.wire,
         lease=config.lease,
         expects_peers=bool(peers.unknown()),
-        keeps=state is not None,
+        keeps=store.keeps,
+        counter=store.counter,
     )
-    if state is not None:
-        state.attach(core)
     first_line = f"binder listening on {describe_address(own)}"
     if handed:
         first_line += _not_heeded(config.listen, own, BinderConfig().listen)
     codec = Codec(Role.BINDER, FOUND_FORMS[config.wire])
-    node = Node(core, codec, lanes, first_line, state, _names())
+    node = BinderNode(core, codec, lanes, first_line, store, _names())
     follower = PeersFollower(peers, core, node)
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
     node.on_hangup(rereading(read, config, "peers", follower.change_to))
@@ -98,13 +95,14 @@ def _lanes(config: BinderConfig, handed: list[socket.socket]) -> list[Datagrams]
     return [Datagrams(*both) for both in zip(sockets, LANES, strict=False)]
 
 
-def _open_state(path: Path | None) -> "State | None":
-    """What is kept in `path`; None if nothing is to be kept."""
+def _open_store(path: Path | None) -> Store:
+    """What keeps a binder's updates in `path`, or, without one, nothing."""
+    identity = random.getrandbits(64)
     if path is None:
-        return None
-    from prr.shell.storage.state import State
+        return NoStore(identity)
+    from prr.shell.storage.sqlite_store import SQLiteStore  # loads SQLite, which not all need
 
-    return State(path, random.getrandbits(64))
+    return SQLiteStore(path, identity)
 
 
 def run_server(read: Callable[[], ServerConfig]) -> int:
@@ -124,7 +122,7 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     first_line = f"server of type {config.type} listening on {describe_address(own)}"
     if handed:
         first_line += _not_heeded(config.listen, own, ServerConfig(config.type).listen)
-    node = Node(core, Codec(Role.SERVER), [datagrams], first_line, names=_names())
+    node = ServerNode(core, Codec(Role.SERVER), [datagrams], first_line, _names())
     node.on_hangup(
         rereading(
             read,

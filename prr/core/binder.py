@@ -5,11 +5,14 @@ about other binders' words in `hearsay`, and how they are asked in `replication`
 them a frame goes to. Who may say what is a column of the frame table.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 from prr.config import Limits, WireForm
 from prr.core.claims import sender_of
+from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
 from prr.core.effects import (
     Effect,
@@ -55,6 +58,23 @@ dead that nobody asks for sooner, and asks the living more often: 1/LEASE questi
 for those that do not renew by themselves."""
 
 
+_P = ParamSpec("_P")
+_Decide: TypeAlias = Callable[Concatenate["Binder", _P], list[Effect]]
+
+
+def _step(decide: _Decide[_P]) -> _Decide[_P]:
+    """Makes a method a step: whatever it changes is persisted, before anything else that follows
+    from it is done. Every way into the core is one, so that no rule has to remember that."""
+
+    @wraps(decide)
+    def step(self: "Binder", /, *args: _P.args, **kwargs: _P.kwargs) -> list[Effect]:
+        effects = decide(self, *args, **kwargs)
+        words = self.directory.take_changes()
+        return [Persist(words, self._versioned.counter), *effects] if words else effects
+
+    return step
+
+
 class Binder:
     """One binder's decisions.
 
@@ -73,13 +93,15 @@ class Binder:
         lease: float = LEASE,
         expects_peers: bool = False,
         keeps: bool = False,
+        counter: int = 0,
     ) -> None:
         """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
         local. With `expects_peers` more of them may be added soon.
 
         `identity` tells this binder from all others (64 bits); `lease` is in seconds. With `keeps`
-        it has what it knows put on disk, and it denies nothing before it is started: it is given
-        back first what was kept.
+        it has a store: it says what to persist, confirms what is persisted, and denies nothing
+        before it is started, since it learns first what was kept. `counter` is no earlier than any
+        that an earlier process with this identity has used, and of a run of its own.
         """
         assert len(peers) <= PEERS_MAX
         limits = limits or Limits()
@@ -93,6 +115,8 @@ class Binder:
         self._lookups = Lookups(self._versioned.directory)
         self._subscriptions = Subscriptions(self._versioned, self._detector, keeps)
         self._sync = Sync(self._versioned, self._peers, wire)
+        self._restoring = Restoring(self._versioned, self._detector)
+        self._versioned.resume(counter)
         if keeps:
             self.directory.note_changes()
 
@@ -124,30 +148,33 @@ class Binder:
         """The same, as plain data."""
         return status_of(self._versioned, self._detector, self._peers, self.is_ready, now)
 
-    def restoring(self, counter: int) -> Restoring:
-        """Be given back what was kept on disk, by way of what this returns, before `start`.
-        `counter` is no earlier than any that is known to have been used, and of a new run."""
-        self._versioned.resume(counter)
-        return Restoring(self._versioned, self._detector)
+    @_step
+    def learn(self, present: list[Entry], gone: list[Entry], now: float) -> list[Effect]:
+        """Take over what a store has kept: instances that were there, and removals, of each
+        instance one at most. Before `start`, and while it serves."""
+        self._restoring.learn(present, gone, now)
+        return []
 
+    @_step
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list, and answer who asked before, if there is none."""
         self._is_started = True
-        effects = self._sync.start(now, self._expects_peers)
-        return self._with_changes(effects + self._answer_waiting())
+        return self._sync.start(now, self._expects_peers) + self._answer_waiting()
 
+    @_step
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
         """One more peer, which was named, or whose name could be resolved, only now."""
         was_wide = self._versioned.reach.is_wide
         effects = self._sync.add_peer(peer, now)
         if self._versioned.reach.is_wide and not was_wide:
             effects += self._subscriptions.widened(now)
-        return self._with_changes(effects)
+        return effects
 
     def remove_peer(self, peer: Address) -> None:
         """One peer less: a stranger from now on, whose words stay. No error if it was none."""
         self._sync.remove_peer(peer)
 
+    @_step
     def stop(self, now: float) -> list[Effect]:
         """Leave in good order. The other binders go on; nobody has to be told."""
         return [Stop(True, "by signal")]
@@ -160,11 +187,9 @@ class Binder:
         """
         return self._lookups.find(types, self.is_ready)
 
+    @_step
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""
-        return self._with_changes(self._handle(frame, source, now))
-
-    def _handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         peer = self._peers.get(source)
         heard = [] if peer is None else self._sync.heard(peer, frame, now)
         match sender_of(frame, source, peer is not None, self._own_ips):
@@ -227,24 +252,20 @@ class Binder:
             case _:
                 raise AssertionError(f"no rule for {frame} of a binder")
 
+    @_step
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
-        return self._with_changes(self._detector.probed(probe, outcome, now))
+        return self._detector.probed(probe, outcome, now)
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
         pending = (self._detector.deadline(), self._sync.deadline())
         return min((when for when in pending if when is not None), default=None)
 
+    @_step
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
-        effects = self._sync.tick(now) + self._answer_waiting() + self._detector.tick(now)
-        return self._with_changes(effects)
-
-    def _with_changes(self, effects: list[Effect]) -> list[Effect]:
-        """`effects`, and before them what has to be put on disk, if it is to be."""
-        words = self.directory.take_changes()
-        return [Persist(words, self._versioned.counter), *effects] if words else effects
+        return self._sync.tick(now) + self._answer_waiting() + self._detector.tick(now)
 
     # The rules, in the order of the frame table.
 

@@ -190,4 +190,8 @@ class Stop:
     why: str
 
 
-Effect: TypeAlias = Send | Answer | Persist | Confirm | Probe | Report | Tell | Stop
+ServerEffect: TypeAlias = Send | Report | Stop
+"""What a server's core asks for."""
+
+Effect: TypeAlias = ServerEffect | Answer | Persist | Confirm | Probe | Tell
+"""What a binder's core asks for."""

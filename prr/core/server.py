@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
-from prr.core.effects import Effect, Event, Report, Send, Stop, stray
+from prr.core.effects import Event, Report, Send, ServerEffect, Stop, stray
 from prr.core.retry import Retry
 from prr.wire.frames import (
     Alive,
@@ -61,7 +61,7 @@ class Server:
         self._is_searching = False
         self._state = _State.SUBSCRIBING
 
-    def start(self, now: float) -> list[Effect]:
+    def start(self, now: float) -> list[ServerEffect]:
         """Begin: subscribe with the first binder."""
         self._left_to_ask = list(self._binders)
         return self._ask_next_binder(now)
@@ -96,7 +96,7 @@ class Server:
         self._binders = [binder for binder in self._binders if binder in binders] + new
         self._left_to_ask = [binder for binder in self._left_to_ask if binder in binders] + new
 
-    def stop(self, now: float) -> list[Effect]:
+    def stop(self, now: float) -> list[ServerEffect]:
         """Leave in good order: stop once a binder has acknowledged it."""
         if self._state in (_State.LEAVING, _State.OVER):
             return []
@@ -105,7 +105,7 @@ class Server:
         self._left_to_ask = list(self._binders)  # the first is the one that confirmed
         return self._ask_next_binder(now)
 
-    def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
+    def handle(self, frame: Frame, source: Address, now: float) -> list[ServerEffect]:
         """Decide about a frame that `source` sent."""
         match frame:
             case Request(message=message):
@@ -123,7 +123,7 @@ class Server:
         """When `tick` has something to do; None if nothing is pending."""
         return self._asking.deadline() if self._asking else self._renew_at
 
-    def tick(self, now: float) -> list[Effect]:
+    def tick(self, now: float) -> list[ServerEffect]:
         """Ask again, or ask the next binder, or give up. Safe to call too often."""
         if self._renew_at is not None and now >= self._renew_at:
             self._renew_at = None
@@ -150,14 +150,14 @@ class Server:
         """This server as a binder sees it."""
         return make_instance(self._type, self._seen_at[binder])
 
-    def _ask_next_binder(self, now: float) -> list[Effect]:
+    def _ask_next_binder(self, now: float) -> list[ServerEffect]:
         if not self._left_to_ask:
             return self._give_up(now)
         wait = SEARCH_WAIT if self._is_searching else BINDER_WAIT
         self._asking = Retry([self._left_to_ask.pop(0)], wait, now)
         return self.tick(now)
 
-    def _not_answered(self, binder: Address) -> list[Effect]:
+    def _not_answered(self, binder: Address) -> list[ServerEffect]:
         """A binder had its time. One that was only asked what it is may be one of 2016."""
         if self._state is _State.SERVING and binder != self._ours:
             return []
@@ -165,7 +165,7 @@ class Server:
         why = f"no answer within {BINDER_WAIT:g} s"
         return [Report(Event.NO_CONFIRMATION, f"binder {describe_address(binder)}", why)]
 
-    def _give_up(self, now: float) -> list[Effect]:
+    def _give_up(self, now: float) -> list[ServerEffect]:
         names = ", ".join(describe_address(binder) for binder in self._binders)
         if self._state is _State.SERVING:  # nobody renews it now; it goes on, and tries again
             self._asking = None
@@ -178,7 +178,7 @@ class Server:
             return [Stop(True, f"left, but no binder acknowledged it (asked {names})")]
         return [Stop(False, f"no binder confirmed the subscription (asked {names})")]
 
-    def _verified(self, frame: Verify, source: Address) -> list[Effect]:
+    def _verified(self, frame: Verify, source: Address) -> list[ServerEffect]:
         if self._state in (_State.LEAVING, _State.OVER):
             return []  # it is about to be true that it is not there
         nonce = frame.trailer.nonce if frame.trailer else None
@@ -187,7 +187,7 @@ class Server:
         trailer = Trailer(nonce=nonce, types=bytes((self._type,)), start=self._start)
         return [Send(Alive(trailer=trailer), source)]
 
-    def _confirmed(self, frame: Subscribed, source: Address, now: float) -> list[Effect]:
+    def _confirmed(self, frame: Subscribed, source: Address, now: float) -> list[ServerEffect]:
         if source not in self._binders:
             return []
         is_ours = frame.trailer is not None
@@ -213,7 +213,7 @@ class Server:
         self._binders.remove(binder)
         self._binders.insert(0, binder)
 
-    def _left(self, frame: Removed, source: Address) -> list[Effect]:
+    def _left(self, frame: Removed, source: Address) -> list[ServerEffect]:
         if self._state is not _State.LEAVING or source not in self._binders:
             return []
         if frame.instance != self._instance(source):

@@ -1,7 +1,7 @@
-"""A binder or a server, running: one core, its sockets, and a greenlet for each request.
+"""A node: one core, its sockets, and a greenlet for each request, until it stops.
 
-Lookups are answered a run at a time, from answers that lie ready. For every other datagram the
-core decides about a frame, and the node does what follows.
+For every datagram the core decides about a frame, and the node does what follows. What a node of
+one role does beyond that is in `binder_node` and `server_node`.
 """
 
 import logging
@@ -10,33 +10,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import gevent
 import gevent.event
 from gevent.hub import get_hub
 
-from prr.core.binder import Binder
-from prr.core.effects import (
-    Answer,
-    Confirm,
-    Effect,
-    Outcome,
-    Persist,
-    Probe,
-    Report,
-    Send,
-    Stop,
-    Tell,
-)
-from prr.core.server import Server
-from prr.shell.control import ControlAnswers
+from prr.core.effects import Report, Stop
 from prr.shell.core_timer import CoreTimer
-from prr.shell.event_history import EventHistory
 from prr.shell.log.handler import close_log
 from prr.shell.log.reports import ReportLog
-from prr.shell.prober import Prober
 from prr.shell.systemd.notifier import Notifier
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.mmsg import has_mmsg
@@ -46,63 +29,61 @@ from prr.shell.udp.reader import Reader
 from prr.shell.worker_pool import WorkerPool
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
-from prr.wire.found import AnswerRun
+from prr.wire.frames import Frame
 from prr.wire.instance import Address
-
-if TYPE_CHECKING:  # it brings SQLite with it, which is for binders that keep a state
-    from prr.shell.storage.state import State
 
 _log = logging.getLogger("prr")
 
+_E = TypeVar("_E")
+_E_co = TypeVar("_E_co", covariant=True)
 
-class Node:
-    """Runs a core on a socket until it stops or a signal stops it."""
+
+class Core(Protocol[_E_co]):
+    """What a node needs of the core it runs; `now` is in seconds of the monotonic clock."""
+
+    @property
+    def is_ready(self) -> bool: ...
+    def summary(self, now: float) -> str: ...
+    def start(self, now: float) -> Sequence[_E_co]: ...
+    def stop(self, now: float) -> Sequence[_E_co]: ...
+    def handle(self, frame: Frame, source: Address, now: float) -> Sequence[_E_co]: ...
+    def deadline(self) -> float | None: ...
+    def tick(self, now: float) -> Sequence[_E_co]: ...
+
+
+class Node(Generic[_E]):
+    """Runs a core on its sockets until it stops or a signal stops it."""
 
     def __init__(
         self,
-        core: Binder | Server,
+        core: Core[_E],
         codec: Codec,
         lanes: Sequence[Datagrams],
         first_line: str,
-        state: "State | None" = None,
         names: Mapping[int, str] | None = None,
     ) -> None:
         """`lanes` are its sockets, all on one address; what it sends leaves from the first.
 
-        `first_line` is printed to stderr once a signal would be heeded. `state` keeps what a
-        binder knows; without it nothing is kept. `names` are what the log calls types.
+        `first_line` is printed to stderr once a signal would be handled. `names` are what the log
+        calls types.
         """
         self._core = core
-        self._binder = core if isinstance(core, Binder) else None
         self._codec = codec
         self._first_line = first_line
         self._lanes = lanes
-        self._state = state
         self._workers = WorkerPool()
         self._readers = [Reader(lane, self._workers, self._serve_next) for lane in lanes]
-        self._prober = Prober(self._probed, codec)
-        self._history = EventHistory()
         self._report_log = ReportLog(names or {})
         self._timer = CoreTimer(core.deadline, self._workers, self._tick)
         self._counts: Counter[str] = Counter()
         self._outbox = Outbox(lanes[0], self._step_aside, self._counts)
         self._overload = Overload(lanes)
-        self._control: ControlAnswers | None = None
-        if self._binder is not None:
-            self._control = ControlAnswers(self._binder, self._history, self._overload)
-            self.tell("state", state.status if state else lambda: None)
-            self.tell("counters", self._count_all)
         self._notifier = Notifier(self._readers, self._workers, self._status)
         self._told_frames = 0
         self._reread: Callable[[], None] | None = None
         self._hung_up = gevent.event.Event()
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
-
-    def tell(self, key: str, ask: Callable[[], Any]) -> None:
-        """Have a binder's `status` say under `key` what `ask` says then."""
-        assert self._control is not None
-        self._control.add(key, ask)
 
     def on_hangup(self, reread: Callable[[], None]) -> None:
         """Have `reread` read the settings again, in a greenlet of its own, at every SIGHUP.
@@ -113,7 +94,7 @@ class Node:
             self._reread = reread
 
     def run(self) -> Stop:
-        """Serve until the role is over. A mistake of ours ends the process, not one greenlet."""
+        """Serve until the role is over. A bug ends the process, not one greenlet."""
         hub = get_hub()
         hub.SYSTEM_ERROR = (*hub.SYSTEM_ERROR, Exception)
         handlers = [
@@ -124,26 +105,19 @@ class Node:
             handlers.append(gevent.signal_handler(signal.SIGHUP, self._hung_up.set))
             gevent.spawn(self._read_again, self._reread)
         print(self._first_line, file=sys.stderr, flush=True)
-        self._tell_what_it_lacks()
-        for reader in self._readers:
-            reader.start()
+        if not has_mmsg():
+            _log.warning("one datagram at a time: this system has no recvmmsg and sendmmsg")
         self._notifier.start()
         self._overload.start()
-        if self._state is not None:
-            self._workers.spawn(partial(self._state.restore, self.act))
-        else:
-            self.act(self._core.start(time.monotonic()))
+        self._begin()
+        for reader in self._readers:
+            reader.start()
         try:
             stop = cast(Stop, self._stopped.get())
         finally:
             for handler in handlers:
                 handler.cancel()
-            self._timer.close()
-            self._prober.close()
-            self._notifier.close()
-            self._overload.close()
-            if self._state is not None:
-                self._state.close()
+            self._close()
             counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
             for lane in self._lanes:
                 lane.close()
@@ -153,71 +127,59 @@ class Node:
         close_log()
         return stop
 
-    def _tell_what_it_lacks(self) -> None:
-        if not has_mmsg():
-            _log.warning("one datagram at a time: this system has no recvmmsg and sendmmsg")
-        if self._binder is not None and self._state is None:
-            _log.info("nothing is kept on disk: started without --state DIR")
+    def step(self, decide: Callable[..., Sequence[_E]], *about: object) -> None:
+        """Let the core decide, and do what follows: the one way into it, for whatever has happened.
 
-    def act(self, effects: list[Effect]) -> None:
-        """Do what the core has decided, then see when it wants to be asked again."""
-        for effect in effects:
+        `decide` is a method of the core, which is called with `about` and what time it is. Then
+        the timer is set to the core's deadline, and it shows whether the node is ready.
+        """
+        for effect in decide(*about, time.monotonic()):
             self._do(effect)
         self._timer.set()
-        if not self._notifier.is_ready:
-            self._see_if_ready()
+        if not self._notifier.is_ready and self._core.is_ready:
+            self._notifier.ready()
 
-    def _do(self, effect: Effect) -> None:
-        match effect:
-            case Send():
-                self._outbox.send(self._codec.encode(effect.frame), effect.target)
-            case Answer():
-                self._outbox.send(self._codec.found(effect.found), effect.target)
-            case Persist():
-                assert self._state is not None
-                self._state.keep(effect)
-            case Confirm():
-                assert self._state is not None
-                answer = partial(self._outbox.send, self._codec.encode(effect.frame), effect.target)
-                self._state.once_kept(effect.instance, answer)
-            case Probe():
-                self._prober.ask(effect)
-            case Report():
-                self._report(effect)
-            case Tell():
-                assert self._control is not None
-                told = self._control.answer(effect)
-                self._outbox.send(self._codec.encode(told.frame), told.target)
-            case Stop():
-                self._stopped.set(effect)
-            case _:
-                assert_never(effect)
+    # What each role does in its own way.
+
+    def _begin(self) -> None:
+        """Start the core, now or soon."""
+        self.step(self._core.start)
+
+    def _do(self, effect: _E) -> None:
+        """Do what the core has decided."""
+        raise NotImplementedError
 
     def _serve_next(self, reader: Reader) -> None:
-        """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""
+        """Serve the next datagram of a burst, or several."""
         burst, at = reader.datagrams.burst, reader.at
-        if self._binder is not None and (types := self._codec.types_asked(burst, at)):
-            found = self._binder.look_up(types)
-            if found:
-                self._answer(reader, self._codec.found_run(found))
-                return
         reader.at += 1
         self._serve(burst.datagram(at), burst.source(at))
 
-    def _answer(self, reader: Reader, answers: AnswerRun) -> None:
-        """Send a run of answers. What there is no room for goes out alone, when there is."""
-        burst, at, count = reader.datagrams.burst, reader.at, answers.count
-        reader.at += count
-        self._counts["frames received"] += count
-        try:
-            sent = burst.answer(at, answers)
-        except OSError:  # whatever it is, it is dealt with where one is sent alone
-            sent = 0
-        if sent == count:
-            return
-        sources = [burst.source(at + number) for number in range(count)]
-        for answer, target in [*zip(answers.datagrams(), sources, strict=True)][sent:]:
-            self._outbox.send(answer, target)
+    def _count_all(self) -> dict[str, int]:
+        """What has happened so far, how often."""
+        dropped = sum(lane.dropped for lane in self._lanes)
+        if dropped:
+            self._counts["datagrams dropped by the kernel, the queue being full"] = dropped
+        return dict(sorted(self._counts.items()))
+
+    def _health(self) -> str:
+        """Why it is not well, for the start of a line; "" if it is."""
+        return ""
+
+    def _close(self) -> None:
+        """The role is over: let go of everything but the sockets."""
+        self._timer.close()
+        self._notifier.close()
+        self._overload.close()
+
+    # What all of them do alike.
+
+    def _send(self, frame: Frame, target: Address) -> None:
+        self._outbox.send(self._codec.encode(frame), target)
+
+    def _report(self, report: Report) -> None:
+        self._counts[str(report.event)] += 1
+        self._report_log.write(report)
 
     def _serve(self, data: bytes, source: Address) -> None:
         try:
@@ -226,33 +188,15 @@ class Node:
             self._counts["malformed datagrams dropped"] += 1
             return
         self._counts["frames received"] += 1
-        self.act(self._core.handle(frame, source, time.monotonic()))
+        self.step(self._core.handle, frame, source)
 
     def _step_aside(self) -> None:
         """This greenlet is about to wait: whatever it reads is read by another one."""
         for reader in self._readers:
             reader.step_aside()
 
-    def _probed(self, probe: Probe, outcome: Outcome) -> None:
-        """Let a greenlet of its own tell the core: what follows may have to wait."""
-        self._workers.spawn(partial(self._judge, probe, outcome))
-
-    def _judge(self, probe: Probe, outcome: Outcome) -> None:
-        assert self._binder is not None
-        self.act(self._binder.probed(probe, outcome, time.monotonic()))
-
-    def _report(self, report: Report) -> None:
-        self._counts[str(report.event)] += 1
-        self._history.note(report)
-        self._report_log.write(report)
-
-    def _see_if_ready(self) -> None:
-        """Any step may be the one that makes it ready, whether it reports anything or not."""
-        if self._core.is_ready:
-            self._notifier.ready()
-
     def _read_again(self, reread: Callable[[], None]) -> None:
-        """Signals that come meanwhile are one signal, and heeded afterwards."""
+        """Signals that come meanwhile are one signal, handled afterwards."""
         while self._hung_up.wait():
             self._hung_up.clear()
             if self._notifier.is_ready:
@@ -266,20 +210,10 @@ class Node:
         frames = self._counts["frames received"]
         rate = (frames - self._told_frames) / max(seconds, 1.0)
         self._told_frames = frames
-        reasons = self._control.status()["degraded"] if self._control else []
-        health = f"DEGRADED: {'; '.join(reasons)}; " if reasons else ""
-        return f"{health}{self._core.summary(time.monotonic())}, {rate:,.0f} frames/s"
-
-    def _count_all(self) -> dict[str, int]:
-        """What has happened so far, how often."""
-        dropped = sum(lane.dropped for lane in self._lanes)
-        if dropped:
-            self._counts["datagrams dropped by the kernel, the queue being full"] = dropped
-        kept = self._state.counts if self._state else {}
-        return dict(sorted((self._counts | kept).items()))
+        return f"{self._health()}{self._core.summary(time.monotonic())}, {rate:,.0f} frames/s"
 
     def _tick(self) -> None:
-        self.act(self._core.tick(time.monotonic()))
+        self.step(self._core.tick)
 
     def _asked_to_stop(self) -> None:
         if self._stopping:
@@ -287,4 +221,4 @@ class Node:
             return
         self._stopping = True
         self._notifier.stopping()
-        self.act(self._core.stop(time.monotonic()))
+        self.step(self._core.stop)

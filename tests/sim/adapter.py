@@ -29,6 +29,7 @@ def make_binder(
     rng: Random,
     tight: int,
     keeps: bool,
+    counter: int,
 ) -> Binder:
     """A binder's core. `tight` is the room for verifications at once; 0: as much as usual."""
     return Binder(
@@ -39,6 +40,7 @@ def make_binder(
         wire=WireForm.LAB2016 if lab2016 else WireForm.SPEC,
         limits=Limits(verifications=tight) if tight else Limits(),
         keeps=keeps,
+        counter=counter,
     )
 
 

@@ -119,6 +119,7 @@ class Cluster:
             rng,
             self.options.tight,
             keeps=disk is not None,
+            counter=disk.counter if disk else 0,
         )
         binder = BinderProcess(self, host, self._clock(), core, address, disk)
         self.binders[index] = binder
@@ -302,7 +303,9 @@ class Cluster:
 
     def _disk(self, index: int, identity: int) -> Disk:
         rng = Random(f"{self.options.seed}/disk/{index}")
-        return self._disks.setdefault(index, Disk(identity, rng))
+        disk = self._disks.setdefault(index, Disk(identity, rng))
+        disk.open()
+        return disk
 
     def _identity(self) -> tuple[int, Random]:
         """What makes one process's core different from every other's."""

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from random import Random
 
 from prr.core.binder import Binder
+from prr.core.directory.digests import Entry, entry_of
 from prr.core.effects import Persist, Word
-from prr.core.restoring import row_of
 from prr.wire.instance import Instance, describe
-from prr.wire.version import next_run
+from prr.wire.version import encode_version, next_run
 from tests.sim import adapter
 from tests.sim.world import Violation
 
@@ -17,26 +17,31 @@ COMMIT_TAKES = (0.0005, 0.05)  # seconds
 
 
 class Disk:
-    """What prr.shell.storage.state does for one binder, with commits that take a while or fail."""
+    """What a store does for one binder, with commits that take a while or fail."""
 
     def __init__(self, identity: int, rng: Random) -> None:
         self.identity = identity
         self.rng = rng
         self._committed: dict[Instance, Word] = {}
-        self._counter = 0
+        self.counter = 0
         self._pending: dict[Instance, Word | None] = {}
         self._seen = 0
         self._waiting: dict[Instance, Callable[[], None]] = {}
 
-    def restore(self, core: Binder, now: float) -> None:
+    def open(self) -> None:
         """A new process: what was not committed is gone, and so is who waited for it."""
         self._pending, self._waiting = {}, {}
-        self._counter = self._seen = next_run(self._counter)
-        restoring = core.restoring(self._counter)
-        rows = [row_of(instance, word) for instance, word in self._committed.items()]
-        assert restoring.take(rows, now) == 0
+        self.counter = self._seen = next_run(self.counter)
 
-    def write(self, changes: Persist) -> None:
+    def load(self, learn: Callable[[list[Entry], list[Entry]], None]) -> None:
+        """Give back what was committed."""
+        present, gone = list[Entry](), list[Entry]()
+        for instance, (version, is_present) in self._committed.items():
+            entry = entry_of(instance, encode_version(version))
+            (present if is_present else gone).append(entry)
+        learn(present, gone)
+
+    def persist(self, changes: Persist) -> None:
         """Keep these with the next commit."""
         self._pending |= changes.words
         self._seen = changes.counter
@@ -50,11 +55,11 @@ class Disk:
             self._committed.pop(instance, None)
             if word is not None:
                 self._committed[instance] = word
-        self._counter, self._pending = self._seen, {}
+        self.counter, self._pending = self._seen, {}
         ready, self._waiting = list(self._waiting.values()), {}
         return ready
 
-    def once_kept(self, instance: Instance, act: Callable[[], None]) -> None:
+    def confirm(self, instance: Instance, act: Callable[[], None]) -> None:
         """Do `act` once all that was said about `instance` is on disk, or never."""
         if instance in self._pending:
             self._waiting[instance] = act

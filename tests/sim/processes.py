@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from prr.core.binder import Binder
 from prr.core.client import Client
+from prr.core.directory.digests import Entry
 from prr.core.effects import Answer, Confirm, Effect, Outcome, Persist, Probe, Report, Send, Stop
 from prr.core.server import Server
 from prr.wire.frames import Frame, Removed, Role, Subscribe
@@ -58,8 +59,11 @@ class BinderProcess(Process):
 
     def start(self) -> None:
         if self.disk is not None:
-            self.disk.restore(self.core, self.now)
+            self.disk.load(self._learn)
         super().start()
+
+    def _learn(self, present: list[Entry], gone: list[Entry]) -> None:
+        self.act(self.decide(self.core.learn, present, gone, self.now))
 
     def receive(self, data: bytes, source: Address) -> None:
         self.receive_burst([(data, source)])
@@ -111,11 +115,11 @@ class BinderProcess(Process):
                 case Answer(found=found, target=target):
                     self._send(read(self.codec.found(found), Role.CLIENT), target)
                 case Persist():
-                    self.disk.write(effect)
+                    self.disk.persist(effect)
                     takes = self.disk.rng.uniform(*COMMIT_TAKES)
                     self.at(self.world.now + takes, self._commit)
                 case Confirm(instance=instance, frame=frame, target=target):
-                    self.disk.once_kept(instance, partial(self._send, frame, target))
+                    self.disk.confirm(instance, partial(self._send, frame, target))
                 case Probe():
                     self.world.at(self.world.now, self._may_be_preempted)
                     self.at(self.world.now, partial(self._ask, effect))

@@ -1,6 +1,7 @@
 """In which bucket an instance lies, and what it adds to the digests that binders compare."""
 
 from hashlib import blake2b
+from typing import TypeAlias
 from zlib import crc32
 
 from prr.wire.instance import Instance
@@ -8,6 +9,16 @@ from prr.wire.trailer import DIGEST_BYTES, GROUPS
 
 BUCKETS = GROUPS * GROUPS
 """24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
+
+
+Entry: TypeAlias = tuple[Instance, bytes, int, int]
+"""An instance, its encoded version, `hash_of` both, and its bucket: what takes time to compute,
+once for whoever checks it and for whoever keeps it."""
+
+
+def entry_of(instance: Instance, version: bytes) -> Entry:
+    """The entry of an instance at `version` (encoded)."""
+    return instance, version, hash_of(instance, version), bucket_of(instance)
 
 
 def differing(ours: bytes, theirs: bytes) -> int:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from prr.config import Limits
+from prr.core.directory.digests import Entry
 from prr.core.directory.rotation import NOBODY, Rotation
-from prr.core.directory.table import Entry, Place, Table
+from prr.core.directory.table import Place, Table
 from prr.core.effects import Word
 from prr.wire.instance import Instance
 from prr.wire.version import Version, is_newer

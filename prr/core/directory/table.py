@@ -17,14 +17,11 @@ from typing import TypeAlias
 
 from prr.config import Limits
 from prr.core.directory.address_index import AddressIndex
-from prr.core.directory.digests import BUCKETS, bucket_of, hash_of
+from prr.core.directory.digests import BUCKETS, Entry, bucket_of, hash_of
 from prr.core.effects import Word
 from prr.wire.instance import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import OWNER, Version, decode_version, encode_version, owner_in
-
-Entry: TypeAlias = tuple[Instance, bytes, int, int]
-"""An instance, its encoded version, `hash_of` both, and its bucket."""
 
 Place: TypeAlias = tuple[int, int]
 """A bucket, and how many of its entries have been passed."""

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from prr.config import BadInput
 from prr.core.effects import Word
-from prr.core.restoring import Row
+from prr.shell.storage.rows import Row
 from prr.shell.storage.state_file import StateFile, copied, create
 from prr.shell.storage.state_meta import Damaged, Failing, Meta, place_of
 from prr.wire.instance import Instance

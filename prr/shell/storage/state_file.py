@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from prr.config import Limits
 from prr.core.effects import Word
-from prr.core.restoring import Row, key_of, row_of
+from prr.shell.storage.rows import Row, key_of, row_of
 from prr.shell.storage.state_meta import FILE_BYTES, Damaged, Failing, Meta
 from prr.wire.instance import Instance
 

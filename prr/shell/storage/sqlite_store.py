@@ -1,4 +1,4 @@
-"""What a binder knows, kept on disk: who waits for what, and what happens when the disk fails.
+"""What a binder knows, kept in SQLite: who waits for what, and what happens when the disk fails.
 
 The changes of a moment are committed together by a thread, while the binder goes on; those that
 come meanwhile are the next group. Whoever has to be told only then waits in a table, not in a
@@ -9,20 +9,23 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from enum import Enum, auto
 from itertools import islice
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import gevent
 import gevent.event
-import gevent.lock
-from gevent.hub import get_hub
 
-from prr.core.binder import Binder
-from prr.core.effects import Effect, Persist, Word
+from prr.core.directory.directory import Directory
+from prr.core.effects import Persist, Word
+from prr.shell.storage.disk_thread import DiskThread
 from prr.shell.storage.losses import Losses
+from prr.shell.storage.progress import Progress
+from prr.shell.storage.rows import read_rows
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Damaged, Failing
+from prr.shell.storage.store import Learn
 from prr.wire.instance import Instance
 from prr.wire.trailer import GROUPS
 from prr.wire.version import next_run
@@ -45,12 +48,21 @@ CLOSE_WAIT = 3.0
 
 _log = logging.getLogger("prr")
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+
+class _File(Enum):
+    """What the file holds, together with the changes that are pending."""
+
+    WHOLE = auto()  # all that is known
+    DOUBTED = auto()  # that too, but not where it will be looked for: the next commit shows
+    OVERFLOWED = auto()  # not what had to be forgotten: to be emptied, and filled again
+    REFILLING = auto()  # not yet all that is known
+    DAMAGED = auto()  # nothing that can be believed: to be set aside, and another one begun
 
 
-class State:
-    """Keeps what one binder knows in one directory."""
+class SQLiteStore:
+    """Keeps what one binder knows in one directory; see `Store` for what each method promises."""
+
+    keeps = True
 
     def __init__(self, path: Path, identity: int) -> None:
         """Open the state in `path`; `identity` is for a binder that has none there yet.
@@ -58,8 +70,9 @@ class State:
         Raises BadInput if the directory cannot be used.
         """
         self._directory = StateDirectory(path)
+        self._known: Directory | None = None
         self.identity = identity
-        self._counter = self._restorable = 0
+        self.counter = self._restorable = 0
         self._losses: list[str] = []
         self._open_failed: str | None = None
         self.failing: str | None = None
@@ -68,63 +81,58 @@ class State:
         self._pending: dict[Instance, Word | None] = {}
         self._under_way: dict[Instance, Word | None] = {}
         self._waiting: dict[Instance, Callable[[], None]] = {}
-        self._must_clear = False
-        self._anew: str | None = None  # why the file must be written anew
-        self._is_whole = True  # what is on disk, with what is pending, is all that is known
+        self._file = _File.WHOLE
+        self._damage = ""  # of a DAMAGED one: what is wrong with it
+        self._refill: Iterator[dict[Instance, Word | None]] = iter(())  # of one that is REFILLING
         self._closing = False
-        self._refill: Iterator[dict[Instance, Word | None]] | None = None
         self._wake = gevent.event.Event()
-        self._disk = gevent.lock.Semaphore()
+        self._disk = DiskThread()
         self._greenlet: gevent.Greenlet[[], None] | None = None
         self._open(identity)
+        self._counter = self.counter
 
     @property
     def unsaved(self) -> int:
         """Changes that are not on disk yet."""
         return len(self._pending) + len(self._under_way)
 
+    @property
+    def is_whole(self) -> bool:
+        """All that the binder knows is on disk, or a change that is `unsaved`."""
+        return self._file is _File.WHOLE
+
     def status(self) -> dict[str, Any]:
-        """Changes that are not on disk yet; why the disk fails, if it does; and what was lost on
-        it lately."""
         damaged = self._lately_lost.lately()
         return {"unsaved": self.unsaved, "failing": self.failing, "damaged": damaged}
 
-    def attach(self, binder: Binder) -> None:
-        """Keep this binder, whose identity is `identity`; before it hears its first frame."""
-        self._binder = binder
-        self._restoring = binder.restoring(self._counter)
-
-    def restore(self, act: Callable[[list[Effect]], None]) -> None:
-        """Give back to the binder what was kept, a chunk at a time, while it serves; then start
-        it, and keep what it has to say from now on."""
+    def load(self, directory: Directory, learn: Learn) -> None:
+        self._known = directory
         for loss in self._losses:
             self._lost(loss)
         if self._open_failed:
             self._fails(self._open_failed)
-        damage = self._read_all()
+        damage = self._read_all(learn)
         if damage:
             self._begin_anew(damage)
         self._greenlet = gevent.spawn(self._keep_committing)
-        act(self._binder.start(time.monotonic()))
 
-    def keep(self, changes: Persist) -> None:
-        """Have what has changed put on disk, soon."""
+    def persist(self, changes: Persist) -> None:
         self._counter = changes.counter
         for instance in changes.words:
             self._pending.pop(instance, None)
         self._pending.update(changes.words)
         if len(self._pending) > PENDING_MAX:
             self._pending.clear()
-            self._must_clear, self._refill = True, None
+            if self._file is not _File.DAMAGED:
+                self._file = _File.OVERFLOWED
         self._wake.set()
 
-    def once_kept(self, instance: Instance, act: Callable[[], None]) -> None:
-        """Do `act` once all that was said about `instance` so far is on disk: at once if it is."""
+    def confirm(self, instance: Instance, act: Callable[[], None]) -> None:
         if not self._is_unsaved(instance):
             if self._directory.is_in_place():
                 act()
                 return
-            self._is_whole = False  # what was committed is not where it will be looked for
+            self._file = _File.DOUBTED
             self._wake.set()
         if len(self._waiting) < WAITING_MAX or instance in self._waiting:
             self._waiting[instance] = act
@@ -132,13 +140,12 @@ class State:
             self.counts["confirmations dropped, the disk being slow"] += 1
 
     def close(self) -> None:
-        """Put the rest on disk, if that is done soon, and leave the directory."""
         self._closing = True
         self._wake.set()
         with gevent.Timeout(CLOSE_WAIT, False):  # type: ignore[arg-type]  # False: end quietly
             if self._greenlet is not None:
                 self._greenlet.join()
-            self._on_disk(self._directory.leave)
+            self._disk.do(self._directory.leave)
 
     # Reading.
 
@@ -146,25 +153,29 @@ class State:
         try:
             meta, self._losses = self._directory.open(identity)
             self._restorable = meta.entries
-            self._counter = next_run(meta.counter)
+            self.counter = next_run(meta.counter)
             # On disk before it is used: no two processes with one identity may have the same run,
             # and so one whose disk does not take it has an identity of its own.
-            self._directory.commit({}, self._counter, whole=True)
+            self._directory.commit({}, self.counter, whole=True)
             self.identity = meta.identity
         except (Failing, Damaged) as error:
             self._open_failed = str(error)
 
-    def _read_all(self) -> str | None:
+    def _read_all(self, learn: Learn) -> str | None:
         """Read the file to its end; what is wrong with it, None if it is sound."""
+        progress = Progress(self._restorable)
         began_at = time.monotonic()
         sound = damaged = 0
         why = None
         try:
-            while not self._closing and (rows := self._on_disk(self._directory.read)):
-                bad = self._restoring.take(rows, time.monotonic())
+            while not self._closing and (rows := self._disk.do(self._directory.read)):
+                present, gone, bad = read_rows(rows)
+                learn(present, gone)
                 sound, damaged = sound + len(rows) - bad, damaged + bad
+                progress.show(sound + damaged)
         except (Damaged, Failing) as error:
             why = str(error)
+        progress.end()
         took = time.monotonic() - began_at
         restored = f"{sound} of {self._restorable} entries restored in {took:.3f} s"
         if sound or self._lately_lost.lately() is None:
@@ -189,29 +200,28 @@ class State:
 
     def _commit_next(self) -> None:
         """Commit one group, and let go whoever waited for it alone."""
-        if self._anew:
-            raise Damaged(self._anew)
-        if self._must_clear:
-            self._on_disk(self._directory.commit, {}, self._counter, False, True)
-            self._must_clear, self._refill = False, self._everything()
-            self._is_whole = False
-        if self._refill is not None:
-            self._refill_some(self._refill)
+        if self._file is _File.DAMAGED:
+            raise Damaged(self._damage)
+        if self._file is _File.OVERFLOWED:
+            self._disk.do(self._directory.commit, {}, self._counter, False, True)
+            self._begin_refill()
+        began_as = self._file
+        whole = began_as is not _File.REFILLING or self._refill_some()
         self._under_way = dict(islice(self._pending.items(), GROUP_MAX))
-        if not self._under_way and self._is_whole:
+        if not self._under_way and began_as is _File.WHOLE:
             self._wake.clear()
             return
         for instance in self._under_way:
             del self._pending[instance]
-        whole = self._refill is None
         try:
-            self._on_disk(self._directory.commit, self._under_way, self._counter, whole, False)
+            self._disk.do(self._directory.commit, self._under_way, self._counter, whole, False)
         except (Damaged, Failing):
             self._pending = {**self._under_way, **self._pending}
             raise
         finally:
             self._under_way = {}
-        self._is_whole = whole
+        if self._file is began_as:  # else more has happened to it meanwhile
+            self._file = _File.WHOLE if whole else _File.REFILLING
         self._works()
         self._let_go()
 
@@ -222,39 +232,42 @@ class State:
             gevent.spawn(_do_all, acts)  # the network may make them wait
 
     def _is_unsaved(self, instance: Instance) -> bool:
-        if self._must_clear or not self._is_whole:
-            return True
-        return instance in self._pending or instance in self._under_way
+        is_pending = instance in self._pending or instance in self._under_way
+        return is_pending or self._file is not _File.WHOLE
 
     def _begin_anew(self, why: str) -> None:
         """The file cannot be believed: write all that the binder knows into another one."""
         if not self.failing:
             self._lost(f"{why}; the file is set aside, and all that is known is written anew")
-        self._anew, self._is_whole = why, False
+        self._file, self._damage = _File.DAMAGED, why
         try:
-            self._on_disk(self._directory.begin_anew, self.identity, self._counter, False)
+            self._disk.do(self._directory.begin_anew, self.identity, self._counter, False)
         except Failing as error:
             self._fails(str(error))
         else:
-            self._anew, self._refill = None, self._everything()
+            self._begin_refill()
             self._wake.set()
+
+    def _begin_refill(self) -> None:
+        self._file, self._refill = _File.REFILLING, self._everything()
 
     def _everything(self) -> Iterator[dict[Instance, Word | None]]:
         """All that the binder knows, group by group. What changes meanwhile is told anyway."""
-        directory = self._binder.directory
+        assert self._known is not None  # `load` comes first
         for group in range(GROUPS):
             cursor: bytes | None = b""
             while cursor is not None:
-                page, cursor = directory.page(group, (1 << GROUPS) - 1, cursor, GROUP_MAX)
+                page, cursor = self._known.page(group, (1 << GROUPS) - 1, cursor, GROUP_MAX)
                 yield {instance: (version, present) for instance, version, present in page}
 
-    def _refill_some(self, words: Iterator[dict[Instance, Word | None]]) -> None:
-        while self._refill is not None and len(self._pending) < GROUP_MAX:
-            some = next(words, None)
+    def _refill_some(self) -> bool:
+        """Have the next group written; True at the end."""
+        while len(self._pending) < GROUP_MAX:
+            some = next(self._refill, None)
             if some is None:
-                self._refill = None
-            else:
-                self._pending.update(some)
+                return True
+            self._pending.update(some)
+        return False
 
     def _fails(self, why: str) -> None:
         """Nobody is confirmed now: who asks again is confirmed when the disk is back."""
@@ -277,21 +290,6 @@ class State:
 
     def _say(self, what: str, level: int = logging.INFO) -> None:
         _log.log(level, "state in %s: %s", self._directory.path, what)
-
-    def _on_disk(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Have a thread make a call that waits for the disk, while the others run."""
-
-        def attempt() -> tuple[_T | None, Exception | None]:
-            try:
-                return call(*args, **kwargs), None
-            except (Damaged, Failing) as error:  # the pool would tell the hub before us
-                return None, error
-
-        with self._disk:
-            result, error = get_hub().threadpool.apply(attempt)
-        if error is not None:
-            raise error
-        return result  # type: ignore[return-value]
 
 
 def _do_all(acts: list[Callable[[], None]]) -> None:

@@ -1,0 +1,140 @@
+"""A binder, running: what it does beyond what every node does.
+
+Lookups are answered a run at a time, from instances that lie ready. Instances in doubt are asked
+from sockets of their own, what it knows is kept in a store, and programs on this host are told how
+it is.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, assert_never
+
+from prr.core.binder import Binder
+from prr.core.directory.digests import Entry
+from prr.core.effects import (
+    Answer,
+    Confirm,
+    Effect,
+    Outcome,
+    Persist,
+    Probe,
+    Report,
+    Send,
+    Stop,
+    Tell,
+)
+from prr.shell.control import ControlAnswers
+from prr.shell.event_history import EventHistory
+from prr.shell.node import Node
+from prr.shell.prober import Prober
+from prr.shell.storage.store import Store
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.udp.reader import Reader
+from prr.wire.codec import Codec
+from prr.wire.found import AnswerRun
+
+_log = logging.getLogger("prr")
+
+
+class BinderNode(Node[Effect]):
+    """Runs a binder's core."""
+
+    def __init__(
+        self,
+        core: Binder,
+        codec: Codec,
+        lanes: Sequence[Datagrams],
+        first_line: str,
+        store: Store,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        """As of every node; `store` keeps what this binder knows, and gives it back first."""
+        super().__init__(core, codec, lanes, first_line, names)
+        self._binder = core
+        self._store = store
+        self._prober = Prober(self._probed, codec)
+        self._history = EventHistory()
+        self._control = ControlAnswers(core, self._history, self._overload)
+        self.tell("state", store.status)
+        self.tell("counters", self._count_all)
+
+    def tell(self, key: str, ask: Callable[[], Any]) -> None:
+        """Have `status` say under `key` what `ask` says then."""
+        self._control.add(key, ask)
+
+    def _begin(self) -> None:
+        if not self._store.keeps:
+            _log.info("nothing is kept on disk: started without --state DIR")
+        self._workers.spawn(self._load)
+
+    def _load(self) -> None:
+        """Learn what was kept, while others are served; then start."""
+        self._store.load(self._binder.directory, self._learn)
+        self.step(self._binder.start)
+
+    def _learn(self, present: list[Entry], gone: list[Entry]) -> None:
+        self.step(self._binder.learn, present, gone)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._send(effect.frame, effect.target)
+            case Answer():
+                self._outbox.send(self._codec.found(effect.found), effect.target)
+            case Persist():
+                self._store.persist(effect)
+            case Confirm():
+                answer = partial(self._send, effect.frame, effect.target)
+                self._store.confirm(effect.instance, answer)
+            case Probe():
+                self._prober.ask(effect)
+            case Report():
+                self._history.note(effect)
+                self._report(effect)
+            case Tell():
+                told = self._control.answer(effect)
+                self._send(told.frame, told.target)
+            case Stop():
+                self._stopped.set(effect)
+            case _:
+                assert_never(effect)
+
+    def _serve_next(self, reader: Reader) -> None:
+        """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""
+        types = self._codec.types_asked(reader.datagrams.burst, reader.at)
+        if types and (found := self._binder.look_up(types)):
+            self._answer(reader, self._codec.found_run(found))
+        else:
+            super()._serve_next(reader)
+
+    def _answer(self, reader: Reader, answers: AnswerRun) -> None:
+        """Send a run of answers. What there is no room for goes out alone, when there is."""
+        burst, at, count = reader.datagrams.burst, reader.at, answers.count
+        reader.at += count
+        self._counts["frames received"] += count
+        try:
+            sent = burst.answer(at, answers)
+        except OSError:  # whatever it is, it is dealt with where one is sent alone
+            sent = 0
+        if sent == count:
+            return
+        sources = [burst.source(at + number) for number in range(count)]
+        for answer, target in [*zip(answers.datagrams(), sources, strict=True)][sent:]:
+            self._outbox.send(answer, target)
+
+    def _probed(self, probe: Probe, outcome: Outcome) -> None:
+        """Let a greenlet of its own tell the core: what follows may have to wait."""
+        self._workers.spawn(partial(self.step, self._binder.probed, probe, outcome))
+
+    def _count_all(self) -> dict[str, int]:
+        return dict(sorted((super()._count_all() | self._store.counts).items()))
+
+    def _health(self) -> str:
+        reasons = self._control.status()["degraded"]
+        return f"DEGRADED: {'; '.join(reasons)}; " if reasons else ""
+
+    def _close(self) -> None:
+        super()._close()
+        self._prober.close()
+        self._store.close()

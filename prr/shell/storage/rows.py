@@ -1,0 +1,67 @@
+"""How an update stands in a state file: written, checked and read back.
+
+A row is (key, encoded version, 1 if present or 0 if gone, check); the key is the bucket, in two
+bytes, and the instance. Whatever reads rows from a disk believes none whose check is wrong. They
+lie there by bucket, as in the directory: a million are read back in a third less time than by
+instance, and those of each type from the start.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from prr.core.directory.digests import Entry, bucket_of, entry_of, hash_of
+from prr.core.effects import Word
+from prr.wire.instance import INSTANCE_BYTES, Instance
+from prr.wire.version import VERSION_BYTES, encode_version
+
+Row: TypeAlias = tuple[bytes, bytes, int, int]
+
+_KEY_BYTES = 2 + INSTANCE_BYTES
+
+CHECK_MAX = (1 << 40) - 1
+"""40 bits of the hash that the digests are made of, so that one computation serves both; a sum of
+2**23 checks, more than there are rows, still fits into the 63 bits that SQLite can add up."""
+
+
+def key_of(instance: Instance) -> bytes:
+    """The key of an instance's row."""
+    return bucket_of(instance).to_bytes(2, "big") + instance
+
+
+def row_of(instance: Instance, word: Word) -> Row:
+    """The row of an update."""
+    version, is_present = word
+    data = encode_version(version)
+    check = hash_of(instance, data) & CHECK_MAX
+    check = check if is_present else check ^ CHECK_MAX
+    return key_of(instance), data, int(is_present), check
+
+
+def read_rows(rows: Iterable[Row]) -> tuple[list[Entry], list[Entry], int]:
+    """What some rows say: the instances that are present, the removals, and how many of the rows
+    are damaged, which say nothing."""
+    present, gone = list[Entry](), list[Entry]()
+    damaged = 0
+    for row in rows:
+        entry = _entry_of(*row)
+        if entry is None:
+            damaged += 1
+        else:
+            (present if row[2] else gone).append(entry)
+    return present, gone, damaged
+
+
+def _entry_of(key: bytes, data: bytes, present: int, check: int) -> Entry | None:
+    """What a sound row says; None for a damaged one, of which anything may be expected."""
+    try:
+        if len(key) != _KEY_BYTES or len(data) != VERSION_BYTES:
+            return None
+        entry = entry_of(Instance(key[2:]), data)
+        if key[0] << 8 | key[1] != entry[3]:
+            return None
+    except TypeError:
+        return None
+    expected = entry[2] & CHECK_MAX
+    if check != (expected if present else expected ^ CHECK_MAX) or present not in (0, 1):
+        return None
+    return entry

@@ -10,6 +10,7 @@ import pytest
 from prr.cli import exits
 from prr.cli.main import _parser
 from prr.cli.settings import SETTINGS
+from prr.core.metrics import Metric
 from prr.demo.ports import free_port
 from prr.wire.frames import TABLE
 from prr.wire.trailer import KEYS
@@ -62,14 +63,20 @@ def settings():
     return table(["role", "flag", "variable", "key", "meaning"], rows)
 
 
+def metrics():
+    rows = [[f"`{one.key}`", one.unit, one.help] for one in sorted(Metric, key=lambda one: one.key)]
+    return table(["counter", "unit", "what"], rows)
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
         ("docs/protocol.md", frames()),
         ("docs/protocol.md", keys()),
         ("docs/settings.md", settings()),
+        ("docs/operations.md", metrics()),
     ],
-    ids=["frames", "trailer keys", "settings"],
+    ids=["frames", "trailer keys", "settings", "metrics"],
 )
 def test_a_table_of_a_document_is_the_code_s(document, expected):
     if expected not in (ROOT / document).read_text():

@@ -6,11 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
 from prr.cli import inspect
 from prr.client import control as listing
+from prr.core.effects import Event
+from prr.core.metrics import METRIC_OF, Metric, by_key
 from tests.nodes import ROOT, eventually, run, wire
 
 SOON = {f"{listing.__name__}.PAGE_LIMIT": 0.3, f"{inspect.__name__}.AGAIN": 0.1}
@@ -162,3 +165,12 @@ def test_output_that_nobody_takes_is_no_success_and_a_closed_pipe_no_noise(clust
     cut = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert (cut.returncode, cut.stderr) == (5, b"")
+
+
+def test_every_event_is_counted_by_a_metric_of_its_own():
+    assert {METRIC_OF[event].key for event in Event} == set(map(str, Event))
+    assert len({metric.key for metric in Metric}) == len(Metric)
+    assert by_key(Counter({Metric.LATE: 2, Metric.BRAKE: 1, Metric.KEPT: 0})) == {
+        str(Event.BRAKE): 1,
+        str(Event.LATE): 2,
+    }

@@ -14,6 +14,7 @@ import pytest
 
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
+from prr.core.metrics import Metric
 from prr.demo.ports import free_port
 from prr.shell.storage import sqlite_store
 from prr.shell.storage.sqlite_store import SQLiteStore
@@ -231,7 +232,7 @@ def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_ne
     one.settle(lambda: one.confirmed)
     one.trouble = Failing("database or disk is full")
     one.say(Subscribe(2), TWO)
-    one.settle(lambda: one.store.counts["confirmations dropped, the disk failing"])
+    one.settle(lambda: one.store.counts[Metric.CONFIRMATIONS_FAILING])
     assert one.binder.handle(Subscribe(2), address_of(ONE), 0.0)[-1].instance == ONE
     one.say(Subscribe(2), ONE)  # nothing new: confirmed
     assert one.confirmed == [ONE, ONE]
@@ -329,7 +330,7 @@ def test_a_disk_that_is_full_at_the_start_does_not_keep_the_binder_from_serving(
         patch.setattr("prr.shell.storage.state_directory.create", full)
         one = Disk(tmp_path, monkeypatch)
         one.say(Subscribe(2), ONE)
-        one.settle(lambda: one.store.counts["confirmations dropped, the disk failing"])
+        one.settle(lambda: one.store.counts[Metric.CONFIRMATIONS_FAILING])
     one.settle(lambda: not one.store.failing)
     one.say(Subscribe(2), ONE)
     one.settle(lambda: one.confirmed == [ONE])
@@ -350,7 +351,7 @@ def test_a_disk_that_is_full_at_the_start_is_read_all_the_same(tmp_path, monkeyp
         again = Disk(tmp_path, monkeypatch)
         assert ONE in again.binder.directory
         again.say(Subscribe(2), TWO)
-        again.settle(lambda: again.store.counts["confirmations dropped, the disk failing"])
+        again.settle(lambda: again.store.counts[Metric.CONFIRMATIONS_FAILING])
     again.settle(lambda: not again.store.failing)
     again.close()
     third = Disk(tmp_path, monkeypatch)

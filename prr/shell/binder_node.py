@@ -6,6 +6,7 @@ it is.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, assert_never
@@ -24,6 +25,7 @@ from prr.core.effects import (
     Stop,
     Tell,
 )
+from prr.core.metrics import Metric, by_key
 from prr.shell.control import ControlAnswers
 from prr.shell.event_history import EventHistory
 from prr.shell.node import Node
@@ -57,7 +59,7 @@ class BinderNode(Node[Effect]):
         self._history = EventHistory()
         self._control = ControlAnswers(core, self._history, self._overload)
         self.tell("state", store.status)
-        self.tell("counters", self._count_all)
+        self.tell("counters", lambda: by_key(self._count_all()))
 
     def tell(self, key: str, ask: Callable[[], Any]) -> None:
         """Have `status` say under `key` what `ask` says then."""
@@ -112,7 +114,7 @@ class BinderNode(Node[Effect]):
         """Send a run of answers. What there is no room for goes out alone, when there is."""
         burst, at, count = reader.datagrams.burst, reader.at, answers.count
         reader.at += count
-        self._counts["frames received"] += count
+        self._counts[Metric.FRAMES_RECEIVED] += count
         try:
             sent = burst.answer(at, answers)
         except OSError:  # whatever it is, it is dealt with where one is sent alone
@@ -127,8 +129,8 @@ class BinderNode(Node[Effect]):
         """Let a greenlet of its own tell the core: what follows may have to wait."""
         self._workers.spawn(partial(self.step, self._binder.probed, probe, outcome))
 
-    def _count_all(self) -> dict[str, int]:
-        return dict(sorted((super()._count_all() | self._store.counts).items()))
+    def _count_all(self) -> Counter[Metric]:
+        return super()._count_all() + self._store.counts
 
     def _health(self) -> str:
         reasons = self._control.status()["degraded"]

@@ -17,6 +17,7 @@ import gevent.event
 from gevent.hub import get_hub
 
 from prr.core.effects import Report, Stop
+from prr.core.metrics import METRIC_OF, Metric, by_key
 from prr.shell.core_timer import CoreTimer
 from prr.shell.log.handler import close_log
 from prr.shell.log.reports import ReportLog
@@ -75,7 +76,7 @@ class Node(Generic[_E]):
         self._readers = [Reader(lane, self._workers, self._serve_next) for lane in lanes]
         self._report_log = ReportLog(names or {})
         self._timer = CoreTimer(core.deadline, self._workers, self._tick)
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[Metric] = Counter()
         self._outbox = Outbox(lanes[0], self._step_aside, self._counts)
         self._overload = Overload(lanes)
         self._notifier = Notifier(self._readers, self._workers, self._status)
@@ -118,7 +119,7 @@ class Node(Generic[_E]):
             for handler in handlers:
                 handler.cancel()
             self._close()
-            counts = ", ".join(f"{count} {name}" for name, count in self._count_all().items())
+            counts = ", ".join(f"{count} {key}" for key, count in by_key(self._count_all()).items())
             for lane in self._lanes:
                 lane.close()
         self._report_log.close()
@@ -155,12 +156,12 @@ class Node(Generic[_E]):
         reader.at += 1
         self._serve(burst.datagram(at), burst.source(at))
 
-    def _count_all(self) -> dict[str, int]:
+    def _count_all(self) -> Counter[Metric]:
         """What has happened so far, how often."""
         dropped = sum(lane.dropped for lane in self._lanes)
         if dropped:
-            self._counts["datagrams dropped by the kernel, the queue being full"] = dropped
-        return dict(sorted(self._counts.items()))
+            self._counts[Metric.KERNEL_DROPS] = dropped
+        return self._counts
 
     def _health(self) -> str:
         """Why it is not well, for the start of a line; "" if it is."""
@@ -178,16 +179,16 @@ class Node(Generic[_E]):
         self._outbox.send(self._codec.encode(frame), target)
 
     def _report(self, report: Report) -> None:
-        self._counts[str(report.event)] += 1
+        self._counts[METRIC_OF[report.event]] += 1
         self._report_log.write(report)
 
     def _serve(self, data: bytes, source: Address) -> None:
         try:
             frame = self._codec.decode(data)
         except MalformedFrame:
-            self._counts["malformed datagrams dropped"] += 1
+            self._counts[Metric.MALFORMED] += 1
             return
-        self._counts["frames received"] += 1
+        self._counts[Metric.FRAMES_RECEIVED] += 1
         self.step(self._core.handle, frame, source)
 
     def _step_aside(self) -> None:
@@ -207,7 +208,7 @@ class Node(Generic[_E]):
 
     def _status(self, seconds: float) -> str:
         """How it is, in one line, and how much it had to do in the last `seconds`."""
-        frames = self._counts["frames received"]
+        frames = self._counts[Metric.FRAMES_RECEIVED]
         rate = (frames - self._told_frames) / max(seconds, 1.0)
         self._told_frames = frames
         return f"{self._health()}{self._core.summary(time.monotonic())}, {rate:,.0f} frames/s"

@@ -19,6 +19,7 @@ import gevent.event
 
 from prr.core.directory.directory import Directory
 from prr.core.effects import Persist, Word
+from prr.core.metrics import Metric
 from prr.shell.storage.disk_thread import DiskThread
 from prr.shell.storage.losses import Losses
 from prr.shell.storage.progress import Progress
@@ -77,7 +78,7 @@ class SQLiteStore:
         self._open_failed: str | None = None
         self.failing: str | None = None
         self._lately_lost = Losses()
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[Metric] = Counter()
         self._pending: dict[Instance, Word | None] = {}
         self._under_way: dict[Instance, Word | None] = {}
         self._waiting: dict[Instance, Callable[[], None]] = {}
@@ -137,7 +138,7 @@ class SQLiteStore:
         if len(self._waiting) < WAITING_MAX or instance in self._waiting:
             self._waiting[instance] = act
         else:
-            self.counts["confirmations dropped, the disk being slow"] += 1
+            self.counts[Metric.CONFIRMATIONS_SLOW] += 1
 
     def close(self) -> None:
         self._closing = True
@@ -275,7 +276,7 @@ class SQLiteStore:
             what = f"cannot be written to ({why}); new subscriptions are not confirmed"
             self._say(what, logging.ERROR)
         self.failing = why
-        self.counts["confirmations dropped, the disk failing"] += len(self._waiting)
+        self.counts[Metric.CONFIRMATIONS_FAILING] += len(self._waiting)
         self._waiting.clear()
 
     def _works(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
 from prr.core.effects import Persist
+from prr.core.metrics import Metric
 from prr.wire.instance import Instance
 
 Learn: TypeAlias = Callable[[list[Entry], list[Entry]], None]
@@ -43,8 +44,8 @@ class Store(Protocol):
     """No earlier than any that an earlier process with this identity has used, and of a run of its
     own. Fixed before `load`."""
 
-    counts: Counter[str]
-    """What has happened to it, how often: for `status` and the last line of the log."""
+    counts: Counter[Metric]
+    """What has happened to it, how often."""
 
     def load(self, directory: Directory, learn: Learn) -> None:
         """Have the binder learn all that was kept, a batch at a time, from this greenlet; once.
@@ -83,7 +84,7 @@ class NoStore:
     def __init__(self, identity: int) -> None:
         """`identity`: 64 random bits."""
         self.identity = identity
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[Metric] = Counter()
 
     def load(self, directory: Directory, learn: Learn) -> None:
         """Nothing was kept."""

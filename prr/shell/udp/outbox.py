@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from prr.core.metrics import Metric
 from prr.shell.udp.datagrams import Datagrams
 from prr.wire.instance import Address, describe_address
 
@@ -20,7 +21,7 @@ class Outbox:
     """Sends, waits for room, and remembers whom it cannot reach."""
 
     def __init__(
-        self, datagrams: Datagrams, step_aside: Callable[[], None], counts: Counter[str]
+        self, datagrams: Datagrams, step_aside: Callable[[], None], counts: Counter[Metric]
     ) -> None:
         """`step_aside` is called before a greenlet waits; `counts` tells what was lost."""
         self._datagrams = datagrams
@@ -34,11 +35,11 @@ class Outbox:
         try:
             while not self._datagrams.send(data, target):
                 if self._waiting >= WAITING_MAX:
-                    self._counts["datagrams dropped, the network being full"] += 1
+                    self._counts[Metric.SEND_DROPS] += 1
                     return
                 self._wait()
         except OSError as error:
-            self._counts["datagrams that could not be sent"] += 1
+            self._counts[Metric.SEND_ERRORS] += 1
             self._now_unreachable(target, error)
             return
         if target in self._unreachable:

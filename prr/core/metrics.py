@@ -1,0 +1,79 @@
+"""What a node counts: the one table that the log, `status` and the documents read."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from prr.core.effects import Event
+
+
+class Metric(Enum):
+    """A count since the node started, which never falls."""
+
+    FRAMES_RECEIVED = "frames received", "frames", "all that could be read, lookups included"
+    MALFORMED = "malformed datagrams dropped", "datagrams", "not a frame, or not one for this role"
+    KERNEL_DROPS = (
+        "datagrams dropped by the kernel, the queue being full",
+        "datagrams",
+        "more arrive than this process can take",
+    )
+    SEND_DROPS = (
+        "datagrams dropped, the network being full",
+        "datagrams",
+        "too many wait already for room to send",
+    )
+    SEND_ERRORS = "datagrams that could not be sent", "datagrams", "the system refused to send them"
+    CONFIRMATIONS_SLOW = (
+        "confirmations dropped, the disk being slow",
+        "confirmations",
+        "too many wait for the disk already; the server asks again",
+    )
+    CONFIRMATIONS_FAILING = (
+        "confirmations dropped, the disk failing",
+        "confirmations",
+        "the disk refuses to write; the server asks again",
+    )
+
+    SUBSCRIBED = Event.SUBSCRIBED, "instances", "new here, by their own subscription"
+    LEARNED = Event.LEARNED, "reports", "new instances, or removals, from a peer"
+    WITHDRAWN = Event.WITHDRAWN, "instances", "deregistered by themselves"
+    REMOVED = Event.REMOVED, "instances", "gone because a peer says so, or may not be here"
+    DISPUTED = Event.DISPUTED, "instances", "a peer says gone, was heard here lately: asked first"
+    EVICTED = Event.EVICTED, "instances", "found dead by this binder"
+    COMPLAINT = Event.COMPLAINT, "complaints", "about an instance that is held, which is asked"
+    VERIFIED = Event.VERIFIED, "instances", "in doubt, and answered"
+    UNVERIFIED = Event.UNVERIFIED, "complaints", "no room to ask at once; the instance waits"
+    ASKED = Event.ASKED, "questions", "sent to instances to see whether they live"
+    REFUSED = Event.REFUSED, "instances", "no room, or a loopback address: not taken in"
+    EXCLUDED = Event.EXCLUDED, "updates", "from peers, about loopback addresses: ignored"
+    KEPT = Event.KEPT, "instances", "silent, and kept all the same for now"
+    ADOPTED = Event.ADOPTED, "instances", "taken over from a lease owner that is silent"
+    BRAKE = Event.BRAKE, "changes", "the eviction limiter tripped, or was released"
+    LATE = Event.LATE, "times", "the event loop lagged; silence meanwhile does not count"
+    SYNCED = Event.SYNCED, "lists", "received in full from a peer at the start"
+    PEER_SILENT = Event.PEER_SILENT, "peers", "did not answer at the start"
+    TWIN = Event.TWIN, "times", "a peer has this binder's identity"
+    PEER_LOST = Event.PEER_LOST, "peers", "nothing heard for seconds"
+    PEER_BACK = Event.PEER_BACK, "peers", "heard again"
+    ISOLATED = Event.ISOLATED, "times", "no peer is heard"
+    CONNECTED = Event.CONNECTED, "times", "a peer is heard again"
+    CONFIRMED = Event.CONFIRMED, "subscriptions", "of this server, by a binder"
+    NO_CONFIRMATION = Event.NO_CONFIRMATION, "questions", "of this server that a binder left open"
+    FOUND = Event.FOUND, "instances", "named to this client"
+    OUT_OF_PLACE = Event.OUT_OF_PLACE, "frames", "from somebody who may not send them"
+    NOT_HELD = Event.NOT_HELD, "complaints", "about an instance that is not held"
+    OVER_QUOTA = Event.OVER_QUOTA, "subscriptions", "beyond what an address or a host may have"
+
+    def __init__(self, key: str, unit: str, help_: str) -> None:
+        """`key`: what `status` and the log call it. `help_`: what is counted, and why."""
+        self.key = str(key)
+        self.unit = unit
+        self.help = help_
+
+
+METRIC_OF = {event: Metric[event.name] for event in Event}
+"""What a Report counts for. Every event has one."""
+
+
+def by_key(counts: Mapping[Metric, int]) -> dict[str, int]:
+    """Counts as `status` and the log show them: in order, without what never happened."""
+    return dict(sorted((metric.key, count) for metric, count in counts.items() if count))

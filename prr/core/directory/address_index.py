@@ -13,7 +13,7 @@ class AddressIndex:
 
     def __init__(self, buckets: int) -> None:
         """`buckets`: how many there are."""
-        self._rows = [bytearray() for _ in range(buckets)]
+        self._rows = [b""] * buckets
 
     def add(self, instance: Instance, bucket: int) -> None:
         """Put in an instance that is not in."""
@@ -25,7 +25,7 @@ class AddressIndex:
         at = row.find(instance)
         while at % INSTANCE_BYTES:  # the end of one and the start of the next
             at = row.find(instance, at + 1)
-        del row[at : at + INSTANCE_BYTES]
+        self._rows[bucket] = row[:at] + row[at + INSTANCE_BYTES :]
 
     def at_address(self, instance: Instance, bucket: int) -> list[Instance]:
         """Those at the same address as `instance`, which may be one of them."""
@@ -34,6 +34,6 @@ class AddressIndex:
         at = row.find(address)
         while at >= 0:
             if at % INSTANCE_BYTES == 1:
-                found.append(Instance(bytes(row[at - 1 : at + ADDRESS_BYTES])))
+                found.append(Instance(row[at - 1 : at + ADDRESS_BYTES]))
             at = row.find(address, at + 1)
         return found

@@ -12,7 +12,7 @@ garbage collection would walk through each of them, a third of a second for a mi
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from typing import TypeAlias
 
 from prr.config import Limits
@@ -28,15 +28,18 @@ Place: TypeAlias = tuple[int, int]
 
 START: Place = (0, 0)
 
+_UNUSED: dict[Instance, bytes] = {}
+"""Stands for every bucket that never had an entry, and never gets one: most tables are small."""
+
 
 class Table:
     """Instances and removals by bucket. Knows no turn, no peer and no rule."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._present: list[dict[Instance, bytes]] = [{} for _ in range(BUCKETS)]
+        self._present = [_UNUSED] * BUCKETS
         self._address_index = AddressIndex(BUCKETS)
-        self._removed: list[dict[Instance, bytes]] = [{} for _ in range(BUCKETS)]
+        self._removed = [_UNUSED] * BUCKETS
         self._removals: deque[tuple[float, Instance, bytes]] = deque()
         self._digests = [0] * BUCKETS
         self._group_digests = [0] * GROUPS
@@ -52,7 +55,7 @@ class Table:
         return instance in self._present[bucket_of(instance)]
 
     def __iter__(self) -> Iterator[Instance]:
-        return chain.from_iterable(self._present)
+        return chain.from_iterable(filter(None, self._present))
 
     def version(self, instance: Instance) -> Version | None:
         """The version of an instance that is present."""
@@ -97,7 +100,7 @@ class Table:
             self._address_index.add(instance, bucket)
         self._removed[bucket].pop(instance, None)
         data = encode_version(version)
-        self._present[bucket][instance] = data
+        _used(self._present, bucket)[instance] = data
         self._toggle(instance, data, bucket)
         self._count += 1
         self._lease_owners[version.owner] += 1
@@ -126,7 +129,7 @@ class Table:
             if instance in there or instance in removed[bucket]:
                 known.append(entry)
                 continue
-            there[instance] = data
+            _used(present, bucket)[instance] = data
             add(instance, bucket)
             digests[bucket] ^= number
             group_digests[bucket // GROUPS] ^= number
@@ -198,13 +201,14 @@ class Table:
 
         Who follows the cursors sees every instance that was there all the while, exactly once.
         """
-        found, after = self._walk(list(range(BUCKETS)), cursor, size, removals=False)
+        buckets = compress(range(BUCKETS), self._present)
+        found, after = self._walk(buckets, cursor, size, removals=False)
         return [instance for instance, _, _ in found], after
 
     def updates(self) -> Iterator[tuple[Instance, Word]]:
         """The last update about each instance, present or gone. None may come in meanwhile."""
         for rows, is_present in ((self._present, True), (self._removed, False)):
-            for instance, data in chain.from_iterable(bucket.items() for bucket in rows):
+            for instance, data in chain.from_iterable(map(dict.items, filter(None, rows))):
                 yield instance, (decode_version(data), is_present)
 
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -213,7 +217,7 @@ class Table:
         return {"instances": (self._count, self._limits.instances), "removals": removals}
 
     def _walk(
-        self, buckets: list[int], cursor: bytes, size: int, removals: bool = True
+        self, buckets: Iterable[int], cursor: bytes, size: int, removals: bool = True
     ) -> tuple[list[tuple[Instance, bytes, bool]], bytes | None]:
         first = bucket_of(Instance(cursor)) if cursor else 0
         found: list[tuple[Instance, bytes, bool]] = []
@@ -255,7 +259,7 @@ class Table:
     def _remember_removal(
         self, instance: Instance, version: bytes, bucket: int, now: float
     ) -> None:
-        self._removed[bucket][instance] = version
+        _used(self._removed, bucket)[instance] = version
         self._removals.append((now, instance, version))
         self._forget_removals(now)
 
@@ -280,6 +284,13 @@ class Table:
             return version, True
         removal = self.removal(instance)
         return None if removal is None else (removal, False)
+
+
+def _used(buckets: list[dict[Instance, bytes]], bucket: int) -> dict[Instance, bytes]:
+    """One of `buckets`, to put an entry in."""
+    if (used := buckets[bucket]) is _UNUSED:
+        used = buckets[bucket] = {}
+    return used
 
 
 def _decoded(data: bytes | None) -> Version | None:

@@ -68,8 +68,9 @@ class Disk:
 
     def check(self, core: Binder, name: str) -> None:
         """What was written is all that the core knows."""
-        written = self._committed | self._pending
+        every = (self._committed | self._pending).items()
+        written = {instance: word for instance, word in every if word is not None}
         known = adapter.words(core)
-        for instance in written.keys() | known.keys():
-            if written.get(instance) != known.get(instance):
-                raise Violation(f"{name}: what it wrote about {describe(instance)} is not so")
+        if written != known:
+            differ = (i for i in written.keys() | known.keys() if written.get(i) != known.get(i))
+            raise Violation(f"{name}: what it wrote about {describe(min(differ))} is not so")

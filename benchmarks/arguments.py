@@ -1,4 +1,4 @@
-"""What all benchmarks have in common: flags, errors, how they print, and what made a figure."""
+"""What all benchmarks share: flags, errors, output, and the provenance of figures."""
 
 import argparse
 import json
@@ -23,11 +23,11 @@ GIT_LIMIT = 10.0
 """Seconds for each question to git."""
 
 SECONDS_MAX = 60.0
-"""The longest measurement: overload is to be borne for half of that."""
+"""The longest measurement: overload has to be survived for half of that."""
 
 
 class Trouble(Exception):
-    """There is nothing to measure; the text says why."""
+    """A benchmark cannot be run; the text says why."""
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
     measure: Callable[[argparse.Namespace], dict[str, Any]],
     arguments: Sequence[str],
 ) -> int:
-    """Parse `arguments`, measure, and print what was found and what made it; the exit code."""
+    """Parse `arguments`, measure, print the result with its provenance; the exit code."""
     parsed = parser.parse_args(arguments)
     try:
         result = measure(parsed)
@@ -72,7 +72,7 @@ class Flag(NamedTuple):
 
 
 def parser_for(name: str, doc: str, seconds: float, *flags: Flag) -> argparse.ArgumentParser:
-    """A parser with what every benchmark has, and `flags`; it takes `seconds` unless told."""
+    """A parser with every benchmark's flags, and `flags`; `seconds` is the default."""
     parser = argparse.ArgumentParser(prog=name, description=doc.splitlines()[0])
     parser.add_argument("--seconds", type=said_well(_parse_seconds), default=seconds, metavar="S")
     parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
@@ -101,7 +101,7 @@ def add_type(parser: argparse.ArgumentParser) -> None:
 
 
 def said_well(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`parse` for argparse, which keeps the words of this one error only."""
+    """`parse` for argparse, which shows the text of this error only."""
 
     def checked(text: str) -> Any:
         try:
@@ -115,12 +115,12 @@ def said_well(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 def _parse_seconds(text: str) -> float:
     seconds = parse_seconds(text)
     if not 0 < seconds <= SECONDS_MAX:
-        raise ValueError(f"{text} seconds; write more than 0, and {SECONDS_MAX:g} at most")
+        raise ValueError(f"{text} seconds; use more than 0, and {SECONDS_MAX:g} at most")
     return seconds
 
 
 def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
-    """A result for people: a name and a value a line, what belongs together set off."""
+    """A result as text: a name and a value per line, groups indented."""
     lines: list[str] = []
     for name, value in result.items():
         if isinstance(value, dict):
@@ -132,8 +132,8 @@ def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
 
 
 def _provenance(command: str, arguments: Sequence[str]) -> dict[str, str]:
-    """Without which a figure cannot be had again: the command line, the commit ("+dirty" with
-    changes), and the versions of what it ran on."""
+    """What is needed to reproduce a figure: the command line, the commit ("+dirty" with changes),
+    and the versions it ran on."""
     return {
         "command": shlex.join([*command.split(), *arguments]),
         "commit": _commit(),
@@ -153,7 +153,7 @@ def _commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git says; nothing where there is no git, or no repository."""
+    """Git's output; empty where there is no git, or no repository."""
     try:
         asked = subprocess.run(
             ["git", "-C", str(ROOT), *arguments],

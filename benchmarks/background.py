@@ -1,4 +1,4 @@
-"""What else a binder has to do meanwhile: subscriptions, and verifications that time out."""
+"""Background work for a binder: subscriptions, and verifications that time out."""
 
 import math
 import socket

@@ -17,7 +17,7 @@ def have_charts() -> bool:
 
 
 def bars(path: Path, title: str, unit: str, values: Mapping[str, float], own: str) -> None:
-    """A bar a name, the largest on top; `own` stands out."""
+    """One bar per name, the largest on top; `own` is highlighted."""
     rows = sorted(values.items(), key=lambda row: row[1])
     figure, axes = _figure(title, 1.2 + 0.32 * len(rows))
     names, lengths = zip(*rows, strict=True)
@@ -35,7 +35,7 @@ def lines(
     xs: Sequence[float],
     rows: Mapping[str, Sequence[float]],
 ) -> None:
-    """A line a name, over numbers of which each is ten times the one before."""
+    """One line per name, over a logarithmic axis."""
     figure, axes = _figure(title, 3.6)
     for name, ys in rows.items():
         axes.plot(xs, ys, marker="o", label=name)

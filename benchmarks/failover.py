@@ -1,11 +1,11 @@
-"""How long a dead server is still given to clients, and how many calls fail, by number of binders.
+"""How long a dead server is still returned, and how many calls fail, by number of binders.
 
     python -m benchmarks.failover --kills 50 --stops 3
     python -m benchmarks.failover --binders 3 --kills 10 --stops 0 --json
 
-Under steady load a server is killed with SIGKILL, or stopped with SIGSTOP; once every binder has
-taken it out, it is replaced, and the next one's turn comes. The same for the timing of the
-programs of 2016 (see lab.py).
+Under steady load a server is killed with SIGKILL or stopped with SIGSTOP. Once every binder has
+removed it, it is replaced, and the next one follows. The same is done with the timing of the legacy
+(2016) programs (see lab.py).
 """
 
 import os
@@ -41,7 +41,7 @@ LIMIT = 20.0
 """Seconds for nodes to be ready, and for every binder to take a server out."""
 
 SETTLE = 0.05
-"""Seconds to look on once all binders say that it is gone."""
+"""Seconds to keep watching once all binders report that it is gone."""
 
 TYPE = 1
 
@@ -49,7 +49,7 @@ TYPE = 1
 BINDERS = (1, 3, 5)
 COUNT_MAX = 1000
 FLAGS = (
-    Flag("--binders", None, COUNT_MAX, "so many; repeat it (1, 3, 5)", repeats=True),
+    Flag("--binders", None, COUNT_MAX, "number of binders; repeatable (1, 3, 5)", repeats=True),
     Flag("--kills", 50, COUNT_MAX, "for each number of binders", least=0),
     Flag("--stops", 3, COUNT_MAX, "with SIGSTOP, and in 2016", least=0),
 )
@@ -79,7 +79,7 @@ class Cluster:
         stack.callback(gevent.killall, self._clients)
 
     def strike(self, number: signal.Signals) -> dict[str, float]:
-        """Send a server a signal, see what follows until no binder has it, and replace it."""
+        """Send a server a signal, measure until no binder lists it, and replace it."""
         server = self._servers.pop(0)
         address = parse_peer(server.address)
         pid = pid_at(address)
@@ -151,7 +151,7 @@ class Cluster:
 def measure(
     binders: Sequence[int], kills: int, stops: int, seconds: float
 ) -> dict[str, dict[str, object]]:
-    """Strike as often as told, or for `seconds` for each number of binders and kind of strike.
+    """Strike as often as asked, or for `seconds` for each number of binders and kind of strike.
 
     Raises Trouble when a node does not start, or a binder does not take the dead out.
     """
@@ -175,8 +175,8 @@ def measure(
 def _strikes(
     binders: int, number: signal.Signals, strikes: int, seconds: float
 ) -> list[dict[str, float]]:
-    """What followed each. Binders let FLOOR servers go by silence, and then doubt themselves for
-    half a minute: so many are stopped, and the next ones in a fresh cluster."""
+    """What followed each strike. Binders evict FLOOR servers for silence and then doubt themselves
+    for half a minute: so many are stopped, and the next ones in a fresh cluster."""
     seen: list[dict[str, float]] = []
     ends_at = time.monotonic() + seconds
     most = FLOOR if number == signal.SIGSTOP else strikes

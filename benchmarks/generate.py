@@ -1,4 +1,4 @@
-"""A load, run: by the generator in C, or by the one in Python where there is no C compiler."""
+"""Runs a load, with the generator in C, or the one in Python where there is no C compiler."""
 
 import atexit
 import shutil
@@ -26,7 +26,7 @@ START_LIMIT = 40.0
 """Seconds for a generator to begin: it waits 20 s for a system's first right answer."""
 
 PATIENCE = 15.0
-"""Seconds it may take beyond those it was told."""
+"""Seconds a run may take beyond those of its load."""
 
 
 def generate(load: Load) -> Tally:

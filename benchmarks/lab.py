@@ -1,4 +1,4 @@
-"""The timing of the programs of 2016, played: for what prr is compared with.
+"""The timing of the legacy (2016) programs, simulated, to compare prr with.
 
 A binder, services and clients on loopback, in one process. The client waits 2 s for a service; then
 it complains, and the binder asks the service, waits 2 s for it, and serves nobody meanwhile. A
@@ -47,7 +47,7 @@ class _Scene:
 
 
 def play(kills: int) -> list[Seen]:
-    """So many scenes side by side, a kill in each: most of the time all of them wait."""
+    """That many scenes side by side, a kill in each: most of the time all of them wait."""
     scenes = [gevent.spawn(_play_scene) for _ in range(kills)]
     gevent.joinall(scenes, raise_error=True)
     return [scene.value for scene in scenes]

@@ -3,8 +3,8 @@
     python -m benchmarks.limit --instances 100000 --types 256
     python -m benchmarks.limit --subscriptions-per-second 100 --verifications 50
 
-All get the same load in turn, round by round in one run, since the machine changes from run to run.
-A ratio is the median of the rounds' ratios. Where there is no `cc` there is no C.
+All get the same load in turn, round by round in one run, since machines change between runs. A
+ratio is the median of the rounds' ratios. Without a `cc` there is no C.
 
 "no" is the binder asked for types that nobody provides.
 
@@ -49,7 +49,7 @@ from prr.wire.instance import Address, Instance
 BARE = Path(__file__).with_name("bare.py")
 
 SOCKETS = 64
-"""So many clients, unless told: few send more than a lookup or two at a time."""
+"""Clients by default: few send more than a lookup or two at a time."""
 
 FLAGS = (
     Flag("--rounds", 5, 50, "each of which measures all of them"),
@@ -57,11 +57,11 @@ FLAGS = (
 )
 
 QUIET = "quiet"
-"""The binder without the background, which goes to the sink."""
+"""The binder while the background work goes to the sink."""
 
 MISS = "no"
-"""The binder, asked for what is not there. Left out where every type has an instance, or others
-subscribe meanwhile."""
+"""The binder, asked for types without instances. Left out where every type has one, or others
+subscribe in the background."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -171,7 +171,7 @@ def _start(command: list[str], processes: ExitStack) -> Address:
 
 
 def _in_short(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """One row for those of all rounds: the median, or the sum of what must not happen."""
+    """One row for all rounds: medians, and sums of what must not happen."""
     sums = ("answered", "lost", "wrong", "dropped_by_kernel")
     short: dict[str, Any] = {}
     for name in rows[0]:

@@ -4,8 +4,8 @@
     python -m benchmarks.load --rate 20000
     python -m benchmarks.load --binder 127.0.0.1:2222 --type 2 --json
 
-A closed loop with so many lookups in flight, or with `--rate` an open loop, where each lookup has
-its moment whether or not others were answered, and its wait counts from there.
+A closed loop with a fixed number of lookups in flight, or with `--rate` an open loop, where each
+lookup is due at a fixed time whether or not others were answered, and is timed from then.
 """
 
 import argparse
@@ -45,8 +45,8 @@ ASKING = (
 
 WORK = (
     Flag("--types", 1, 256, "types, asked for in turn"),
-    Flag("--subscriptions-per-second", 0, 1000, "meanwhile, each from an address of its own"),
-    Flag("--verifications", 0, 500, "under way meanwhile; a binder has room for 512"),
+    Flag("--subscriptions-per-second", 0, 1000, "in the background, each from its own address"),
+    Flag("--verifications", 0, 500, "under way in the background; a binder has room for 512"),
 )
 
 STARTED = (
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measure(load: Load) -> dict[str, Any]:
-    """Let `load` loose; what was seen, and what the binders say of it. Raises Trouble."""
+    """Run `load`; what was measured, and what the binders report. Raises Trouble."""
     known = {*load.instances, *_listed(load.targets, load.types)}
     dropped_before, memory_before = _dropped(load.targets), resident_kib(load.pids)
     tally = generate(replace(load, instances=list(known)))  # what it knows costs it least
@@ -95,7 +95,7 @@ def measure(load: Load) -> dict[str, Any]:
 
 
 def figures_of(tally: Tally) -> dict[str, Any]:
-    """What a tally comes to."""
+    """The figures of a tally."""
     answered = tally.answered
     has_cpu = tally.cpu is not None and answered
     return {
@@ -118,15 +118,15 @@ def types_from(first: int, count: int) -> bytes:
 def check_counts(instances: int, types: int) -> None:
     """Raises BadInput where a type would have no instance."""
     if instances < types:
-        raise BadInput(f"{instances} instances for {types} types; write one for each type at least")
+        raise BadInput(f"{instances} instances for {types} types; use one for each type at least")
 
 
 def check_in_flight(in_flight: int, sockets: int) -> None:
     """Raises BadInput where a socket would have to ask for more at once than it can."""
     if in_flight > BATCH * sockets:
         raise BadInput(
-            f"{in_flight} lookups in flight from {sockets} sockets; one has {BATCH} at most, "
-            f"write --sockets {-(-in_flight // BATCH)} or more"
+            f"{in_flight} lookups in flight from {sockets} sockets; each has {BATCH} at most, "
+            f"use --sockets {-(-in_flight // BATCH)} or more"
         )
 
 
@@ -191,7 +191,7 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _listed(binders: list[Address], types: bytes) -> list[Instance]:
-    """The instances of the types, by the binders' own word."""
+    """The instances of the types that the binders list."""
     found: set[Instance] = set()
     for binder in binders:
         listed = fetch_list(binder) or []  # one that was killed meanwhile has nothing to say

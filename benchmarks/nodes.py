@@ -1,4 +1,4 @@
-"""The binders of a benchmark: started, filled if need be, and asked how they are."""
+"""The binders of a benchmark: started, filled if need be, and asked for their status."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ READY_LIMIT = 10.0
 """Seconds for each process that is started here."""
 
 READY_PAUSE = 0.01
-"""Seconds between two looks whether a binder is ready."""
+"""Seconds between two checks whether a binder is ready."""
 
 LISTENING = "binder listening on "
 """What a binder's first line says, before its address."""
@@ -40,12 +40,12 @@ FILL_PAUSE = 0.001
 """Seconds between two pages, so that the binder's queue holds them and its log is read."""
 
 LEASE = "--lease=86400"
-"""Of binders that are filled: nobody is behind the instances, so none of them must be asked."""
+"""Of filled binders: their instances do not exist, so none may be verified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A binder's process: where it listens, `ip:port`, and its number."""
+    """A binder's process: where it listens, `ip:port`, and its process id."""
 
     address: str
     pid: int
@@ -109,7 +109,7 @@ def make_instances(count: int, types: bytes) -> list[Instance]:
 
 
 def status_of(binder: Address) -> dict[str, Any] | None:
-    """How a binder is; None if it does not say."""
+    """A binder's status; None if it does not answer."""
     text = fetch_text(binder, Question.STATUS)
     return json.loads(text) if text is not None else None
 

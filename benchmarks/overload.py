@@ -1,14 +1,14 @@
-"""What becomes of a binder that is asked far more than it can answer.
+"""What happens to a binder that is asked far more than it can answer.
 
     python -m benchmarks.overload
     python -m benchmarks.overload --times 3 --seconds 10 --json
 
-A closed loop finds what it can do, then so many times that is offered, whether it answers or not,
-and two seconds later it is asked as before. Meanwhile a server renews its subscription ten times a
-second. What a flood from this host costs, it costs the core that it is sent from, where Linux also
-drops what finds the queue full; one core sends two million a second. Where that is not enough, the
-binder has to share its core with a process that does nothing: `share_of_core`, and the peak is that
-of the binder with this share. `offered_times` is what left.
+A closed loop finds its peak; then a multiple of that is offered, whether it answers or not, and two
+seconds later it is asked as before. Meanwhile a server renews its subscription ten times a second.
+A flood from this host costs the core that sends it, where Linux also drops what finds the queue
+full; one core sends two million a second. Where that is not enough, the binder shares its core with
+processes that only loop: `share_of_core`, and the peak is that of the binder with this share.
+`offered_times` is what was really sent.
 """
 
 import os
@@ -44,25 +44,25 @@ TYPES = b"\1"
 OTHER_TYPE = 2
 """Of the server that renews: the lookups ask for another."""
 
-TIMES = Flag("--times", 5, 100, "as much as the peak is offered")
+TIMES = Flag("--times", 5, 100, "multiple of the peak that is offered")
 
 IN_FLIGHT = 256
-"""Lookups at a time where the peak is found: so many that the binder's bursts are full."""
+"""Lookups in flight while the peak is measured: enough for full bursts at the binder."""
 
 PEAK_SECONDS = 5.0
-"""The longest that the peak is looked for, before and after."""
+"""Seconds at most to measure the peak, before and after."""
 
 SHARERS_MAX = 3
-"""Processes that share the binder's core at most."""
+"""At most so many processes share the binder's core."""
 
 TRIAL = 0.3
-"""Seconds in which it is found out how much can be offered."""
+"""Seconds to find out how much can be offered."""
 
 AS_MUCH_AS_CAN_BE = 1e9
 """Lookups a second, more than any core sends."""
 
 REST = 2.0
-"""Seconds between the flood and the look whether all is as before."""
+"""Seconds between the flood and the measurement after it."""
 
 RENEWAL_PAUSE = 0.1
 """Seconds in which a renewal has to be confirmed before the next one leaves."""
@@ -148,7 +148,7 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
 
 
 def _peak(load: Load) -> dict[str, Any]:
-    """What the binder can do. Raises Trouble: nothing."""
+    """The binder's peak. Raises Trouble if it answers nothing."""
     found = measure_load(load)
     if not found["lookups_per_second"]:
         raise Trouble("the binder answered nothing, even before the flood")
@@ -166,7 +166,7 @@ def _share_core(sharers: int, pid: int, processes: ExitStack) -> None:
 
 
 def _flood(load: Load) -> dict[str, Any]:
-    """Offer so much; what was seen, and what the binder says of it.
+    """Offer this load; what was measured, and what the binder reports.
 
     Runs on the core of the one who asks. Raises Trouble: the generator did not come to its end, or
     the binder does not say how it is.

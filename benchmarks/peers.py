@@ -1,11 +1,11 @@
-"""How many lookups a second prr answers, and how many the others, asked alike in one run.
+"""How many lookups a second prr and other systems answer, asked the same way in the same run.
 
     python -m benchmarks.peers --seconds 1
     python -m benchmarks.peers --only redis --only knotd --json
 
-Each server has one processor to itself, the generator another one; 64 questions are in flight. prr
-and each of the others take turns, since machines are noisy: trust the ratio. Of the rounds that a
-system has, that is shown whose ratio is the median.
+Each server has one processor to itself, the generator another; 64 questions are in flight. prr and
+each of the others take turns, since machines are noisy: trust the ratio. Of each system's rounds
+the one with the median ratio is shown.
 """
 
 import sys
@@ -23,10 +23,10 @@ from benchmarks.tally import Load
 from prr.demo.processes import PROGRAM
 
 SERVERS = 3
-"""Instances of the one name: enough that they take turns, and what the others are given too."""
+"""Instances of the one name, as many as the other systems are given."""
 
 ROUNDS = 3
-"""Turns that prr and the other one take: what disturbs the machine seldom lasts for two of them."""
+"""Turns of prr and the other system: what disturbs the machine seldom lasts for two of them."""
 
 WARM_UP = 3.0
 """Seconds of questions before those that count, so that Java has compiled what it runs."""
@@ -62,7 +62,7 @@ def measure(seconds: float, only: Sequence[str] = ()) -> dict[str, object]:
 def _measure_system(
     system: System, folder: Path, seconds: float, ask_own: Callable[[], dict]
 ) -> dict:
-    """The round in the middle of those with prr, by how many times as fast prr is in it."""
+    """The round with the median ratio of prr's speed to the system's."""
     if missing := system.missing():
         return {"skipped": f"{missing} is not installed"}
     try:
@@ -88,7 +88,7 @@ def _ratio(own: dict, its: dict) -> float:
 
 
 def _sums(runs: list[dict]) -> dict:
-    """What was lost or wrong in any."""
+    """The answers lost or wrong, of all runs."""
     return {name: sum(one[name] for one in runs) for name in ("lost", "wrong")}
 
 
@@ -97,7 +97,7 @@ def _speed(run_: dict) -> int:
 
 
 def _on_stage(stage: Stage, start: Callable[[Stage], Load], seconds: float) -> Load:
-    """What to ask a system that is started, and warm."""
+    """The load for a system, once it is started and warmed up."""
     load = replace(start(stage), core=generator_core(), inside=stage.inside, pids=stage.pids)
     generate(replace(load, seconds=min(WARM_UP, 4 * seconds)))
     return replace(load, seconds=seconds)

@@ -1,4 +1,4 @@
-"""What the kernel says of a process: its CPU, its memory, who has a port. None where nothing."""
+"""What the kernel knows about a process: its CPU, memory and ports; None where unknown."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def cpu_seconds(pids: Iterable[int]) -> float | None:
-    """Seconds these processes have had a core, all together; None if that cannot be known."""
+    """CPU seconds these processes have used together; None if unknown."""
     try:
         used = [_cpu_seconds(pid) for pid in pids]
     except OSError:
@@ -22,7 +22,7 @@ def cpu_seconds(pids: Iterable[int]) -> float | None:
 
 
 def resident_kib(pids: Iterable[int]) -> int | None:
-    """Memory these processes have in RAM, in KiB; None if that cannot be known."""
+    """Resident memory of these processes together, in KiB; None if unknown."""
     try:
         pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
     except OSError:
@@ -31,7 +31,7 @@ def resident_kib(pids: Iterable[int]) -> int | None:
 
 
 def pid_at(address: Address) -> int | None:
-    """Who has a UDP socket bound to `address`; None if that cannot be known."""
+    """The id of the process with a UDP socket bound to `address`; None if unknown."""
     try:
         rows = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
     except OSError:
@@ -49,13 +49,13 @@ def pid_at(address: Address) -> int | None:
 
 
 def cores() -> tuple[int, list[int]] | None:
-    """The core for the generator and those for what is measured; None if there is but one."""
+    """The generator's core, and those for what is measured; None if there is only one."""
     able = sorted(os.sched_getaffinity(0))
     return (able[0], able[1:]) if len(able) > 1 else None
 
 
 def pin(pids: Iterable[int]) -> str:
-    """Keep what is measured off the generator's core; what came of it, in words."""
+    """Keep what is measured off the generator's core; returns a description."""
     found = cores()
     if found is None:
         return "no: there is one core for all"

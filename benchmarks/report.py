@@ -1,9 +1,9 @@
-"""Run all benchmarks, a few minutes in all, and write RESULTS.md, its charts and README's table.
+"""Run all benchmarks, some minutes in all, and write RESULTS.md, its charts and README's table.
 
     python -m benchmarks.report
     python -m benchmarks.report --seconds 0.5 --json
 
-Each runs as a program of its own; what is printed with it made its figures.
+Each runs in a process of its own, and each section says which command made its figures.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PROGRAM_LIMIT = 400.0
 """Seconds for one benchmark: several times what the longest takes."""
 
 NOISE = 0.15
-"""Differences below this share are not resolved: machines that others use are no better."""
+"""Smaller differences are not resolved: machines shared with others allow no better."""
 
 BEGIN, END = "<!-- from benchmarks/report.py -->", "<!-- to here -->"
 """What stands between these in README.md is written here."""
@@ -47,7 +47,7 @@ def programs(seconds: float) -> dict[str, list[str]]:
 
 
 def measure(seconds: float) -> dict[str, Any]:
-    """The results of all benchmarks; what could not be measured says why under "trouble"."""
+    """The results of all benchmarks; one that failed says why under "trouble"."""
     results: dict[str, Any] = {}
     all_programs = programs(seconds)
     progress = Progress({name: _weight(name, seconds) for name in all_programs})
@@ -61,7 +61,7 @@ def measure(seconds: float) -> dict[str, Any]:
 
 
 def _weight(name: str, seconds: float) -> float:
-    """The seconds that a benchmark takes, roughly: what it measures, and its start and end."""
+    """Seconds a benchmark takes, roughly: its measurements, its start and its end."""
     is_short = seconds < 1
     return {
         "load": seconds + 2,
@@ -74,16 +74,16 @@ def _weight(name: str, seconds: float) -> float:
 
 
 class Progress:
-    """A line on a terminal: which benchmark runs, how far all are, how long they may still take."""
+    """A line on a terminal: which benchmark runs, the share done, and the time left."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        """`weights` are the seconds that each takes, roughly: only their proportions count."""
+        """`weights` are the seconds each takes, roughly; only their proportions matter."""
         self._weights = dict(weights)
         self._all = sum(weights.values())
         self._step_at = time.monotonic()
 
     def show(self, name: str) -> None:
-        """Write the line anew; nothing where stderr is no terminal."""
+        """Rewrite the line; nothing where stderr is not a terminal."""
         if not sys.stderr.isatty():
             return
         now = time.monotonic()
@@ -94,7 +94,7 @@ class Progress:
         print(f"\r\x1b[K{name}: {done:.0%}, {left}", end="", file=sys.stderr, flush=True)
 
     def end(self, name: str) -> None:
-        """That one is over."""
+        """That one has ended."""
         del self._weights[name]
         self._step_at = time.monotonic()
         if not self._weights and sys.stderr.isatty():
@@ -102,7 +102,7 @@ class Progress:
 
 
 def _result_of(command: list[str], wait: Callable[[], None]) -> dict[str, Any]:
-    """What a benchmark finds; `wait` is called every second until it has."""
+    """A benchmark's result; `wait` is called every second until it is there."""
     ends_at = time.monotonic() + PROGRAM_LIMIT
     with subprocess.Popen(
         [*command, "--json"], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True
@@ -123,19 +123,19 @@ def _result_of(command: list[str], wait: Callable[[], None]) -> dict[str, Any]:
 
 
 def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None:
-    """RESULTS.md and charts/ in `folder`, and the part of `readme` that is made of them."""
+    """Write RESULTS.md and charts/ in `folder`, and the part of `readme` made from them."""
     (folder / "charts").mkdir(exist_ok=True)
     sections = [
-        _section(results["peers"], "Others, asked the same", _peers, folder / "charts"),
+        _section(results["peers"], "Other systems, asked the same way", _peers, folder / "charts"),
         _section(results["limit"], "What C can do, and what Python can do", _plain),
         _section(results["load"], "Under load", _plain),
-        _section(results["overload"], "Asked for more than it can do", _plain),
+        _section(results["overload"], "Overload", _plain),
         _section(results["failover"], "When a server dies", _failover, folder / "charts"),
         _section(results["scale"], "From a thousand to a million", _scale, folder / "charts"),
     ]
     head = (
         "# Results\n\nWritten by `python -m benchmarks.report`; [README.md](README.md) says what "
-        "each question is. Machines are noisy: trust ratios of one run, and of those no "
+        "each question is. Machines are noisy: trust only ratios of one run, and of those no "
         f"difference below {NOISE:.0%}.\n"
     )
     (folder / "RESULTS.md").write_text("\n".join([head, *sections]))
@@ -191,9 +191,9 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
 
 BESIDE = ("prr in the same round", "prr is times as fast")
 COUNTED = (
-    "prr and each of the others take turns. Each row is the round whose ratio is the median, and "
-    "\"times as fast\" is the rate of prr in that round divided by the other's, not its CPU. prr's "
-    "own row is the median of all its rounds: the ratios are not taken from it."
+    "prr and each of the others take turns. Each row is the round with the median ratio; "
+    "'times as fast' is prr's rate in that round divided by the other's, not a ratio of CPU. "
+    "prr's own row is the median of all its rounds; the ratios are not computed from it."
 )
 
 
@@ -208,7 +208,7 @@ PEERS_TITLES = ("One core each, the same generator, 64 questions in flight", "lo
 
 
 def _asked(figures: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Those that were measured, the fastest first."""
+    """The systems that were measured, fastest first."""
     rows = [
         (name, row)
         for name, row in figures.items()
@@ -218,7 +218,7 @@ def _asked(figures: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _verdict(figures: Mapping[str, Any]) -> str:
-    """Who is ahead, said plainly."""
+    """Who is ahead of prr, level with it, and behind."""
     others = [(name, row["prr_is_times_as_fast"]) for name, row in _asked(figures) if name != "prr"]
     ahead = [name for name, ratio in others if ratio < 1 - NOISE]
     level = [name for name, ratio in others if 1 - NOISE <= ratio <= 1 + NOISE]
@@ -232,11 +232,11 @@ def _verdict(figures: Mapping[str, Any]) -> str:
         )
     ]
     return (
-        f"{' '.join(said)} The questions are near, not equal: a name server reads a name and gives "
-        "all instances where prr reads a byte and gives the one whose turn it is; stores keep "
-        "their data on disk and agree by a majority, which prr does not; over TCP a server has one "
-        "question for each system call, over UDP prr takes up to 64, and answers those of one "
-        "socket that stand in a row with one send, of which 8 with 8 questions each give it many.\n"
+        f"{' '.join(said)} The questions are similar, not equal: a name server parses a name and "
+        "returns all instances where prr reads a byte and returns the next one; stores keep their "
+        "data on disk and need a majority, which prr does not; over TCP a server receives one "
+        "question per system call, while over UDP prr receives up to 64, and answers adjacent ones "
+        "of one socket with a single send, which 8 sockets with 8 questions each often allow.\n"
     )
 
 
@@ -244,7 +244,7 @@ def _failover(figures: Mapping[str, Any], folder: Path) -> str:
     if charts.have_charts():
         killed = {name: row["last_named_ms_p50"] for name, row in figures.items() if "KILL" in name}
         if killed:
-            title = "kill -9: how long a binder still names the dead server"
+            title = "kill -9: how long a binder still returns the dead server"
             charts.bars(folder / "failover.svg", title, "ms, median", killed, "")
     head = ["", *(_words(name) for name in next(iter(figures.values())))]
     keys = list(next(iter(figures.values())))
@@ -255,10 +255,10 @@ def _failover(figures: Mapping[str, Any], folder: Path) -> str:
         if "nobody_served_ms" in row
     ]
     note = (
-        "Named: the last lookup's answer, from any binder, that gave the dead one. A killed "
-        "server is noticed by the first client whose datagram is refused; one that is stopped says "
-        "nothing, so the client waits its 2 s before it complains, as that of 2016 did. The "
-        "timing of 2016 is played (`lab.py`), not those programs.\n"
+        "Named: the last answer, from any binder, that returned the dead server. A killed server "
+        "is noticed by the first client whose datagram is refused; a stopped one is silent, so the "
+        "client waits its 2 s before it complains, as the legacy (2016) client did. The timing of "
+        "2016 is simulated (`lab.py`); those programs are not run.\n"
     )
     return f"{_picture('failover', 'charts')}{_table(head, rows)}\n{note}\n{''.join(unserved)}"
 
@@ -282,15 +282,15 @@ def _scale(figures: Mapping[str, Any], folder: Path) -> str:
         f"- {name}: {_said(row)}\n" for name, row in figures.items() if name not in sizes
     )
     note = (
-        "An operation whose price did not follow the number of instances would have 1.0 in the "
-        "last column. A lookup after a change lays 64 turns ready and rebuilds nothing else.\n"
+        "An operation whose cost does not depend on the number of instances has 1.0 in the last "
+        "column. A lookup after a change prefetches 64 turns and rebuilds nothing else.\n"
     )
     picture = _picture("scale", "charts")
     return f"{picture}{_table(['instances', *sizes, 'last / first'], rows)}\n{note}\n{rest}"
 
 
 def _plain(figures: Mapping[str, Any]) -> str:
-    """A table of what has no columns; one of several systems gets a column each."""
+    """Single figures as a table of two columns; groups of figures get a column each."""
     groups = {name: row for name, row in figures.items() if isinstance(row, dict)}
     single = [[_words(k), _said(v)] for k, v in figures.items() if k not in groups]
     text = _table(["", ""], single)

@@ -38,19 +38,19 @@ LIMITS = Limits(instances=1 << 21, newcomers=1 << 21)
 subscribe in no time, and none is ever asked."""
 
 CHUNK = 500
-"""Operations between two looks at the clock, so that the clock is not what is measured."""
+"""Operations between two readings of the clock, so that the clock is not what is measured."""
 
 SAMPLE = 2_000
 """Lookups, and changes with a lookup after each: enough for a mean to 1%."""
 
 REMOVED_MAX = 100_000
-"""Removals: of a million instances so many, of fewer all."""
+"""Removals at most: all instances, unless there are more."""
 
 SIZE_LIMIT = 300.0
 """Seconds for one size: a million takes a minute or so."""
 
 PROCESS_SIZE = 50_000
-"""Instances that a real binder is given: some seconds' work for one that asks it."""
+"""Instances that a real binder is given: some seconds' work for the one who subscribes them."""
 
 TYPE = 1
 FIRST: Address = ("127.0.0.1", 2222)
@@ -59,7 +59,7 @@ NOW = 1.0
 
 
 class Pair:
-    """Two binders' cores, and what each operation has taken."""
+    """Two binders' cores, and the time each operation has taken."""
 
     def __init__(self) -> None:
         self.first = _binder(1, SECOND)

@@ -1,6 +1,6 @@
-"""The other systems: how each is started on loopback, and the question nearest to a lookup.
+"""The other systems: how each is started on loopback, and its closest question to a lookup.
 
-Each has one name with three instances, and runs as its makers would have it on one core.
+Each has one name with three instances, and runs on one core as its documentation recommends.
 """
 
 import importlib.util
@@ -32,7 +32,7 @@ PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # root's too
 
 
 class Stage:
-    """Where one system runs: a folder, a port, and the processes, ended with the `with` block."""
+    """Where one system runs: a folder, a port and its processes, which end with `stack`."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         folder.mkdir()
@@ -73,7 +73,7 @@ class Stage:
         raise AssertionError
 
     def last_line(self) -> str:
-        """What the server said last."""
+        """The last line of the server's output."""
         lines = (self.folder / "log").read_text(errors="replace").splitlines()
         return lines[-1] if lines else "it said nothing"
 
@@ -114,7 +114,7 @@ SYSTEMS: list[System] = []
 
 
 def system(name: str, more: str, *needs: str) -> Callable[[Callable], Callable]:
-    """Puts a system into the table: what starts it, and what to ask it then."""
+    """Adds a system to SYSTEMS; the function starts it and returns the load for it."""
 
     def put(start: Callable[[Stage], Load]) -> Callable:
         SYSTEMS.append(System(name, more, needs, start))
@@ -129,7 +129,7 @@ def which(program: str) -> str | None:
 
 
 def tries(trouble: str) -> Iterator[None]:
-    """Go round until what is tried returns. Raises Trouble when READY_LIMIT is over."""
+    """Loop until the body returns or breaks. Raises Trouble after READY_LIMIT."""
     ends_at = time.monotonic() + READY_LIMIT
     while time.monotonic() < ends_at:
         yield

@@ -1,4 +1,4 @@
-"""What a load is, and what was seen of it: what both generators are given, and what they give.
+"""A load and its tally: what both generators take, and what they print.
 
 Either generator, `generator.py` and `generator.c`, is run as
 
@@ -27,7 +27,7 @@ _BINDERS = [Codec(Role.BINDER, found) for found in (Found, FoundInstance)]
 ROW_BYTES = 12
 
 BATCH = 64
-"""Questions that one socket sends at once; the kernel cuts one send into no more datagrams."""
+"""Questions that one socket sends at once; the kernel makes no more segments of one send."""
 
 TALLY = ("asked", "lost", "unasked", "odd", "elapsed", "asking", "asked_by_first", "heard_by_first")
 """What stands behind `ended`."""
@@ -61,7 +61,7 @@ class Load:
     inside: tuple[str, ...] = ()  # a command that enters where the target is, if it has to
 
     def arguments(self) -> list[str]:
-        """What a generator is called with."""
+        """A generator's command-line arguments."""
         questions = [_CLIENT.encode(Lookup(type_)) for type_ in self.types] or [self.question]
         sockets = max(self.sockets, len(self.targets))
         return [
@@ -85,7 +85,7 @@ class Load:
 
 @dataclass(slots=True)
 class Tally:
-    """What was seen."""
+    """What was measured."""
 
     waits: Counter[int] = field(default_factory=Counter)  # microseconds, and how often
     asked: int = 0
@@ -103,7 +103,7 @@ class Tally:
 
     @property
     def answered(self) -> int:
-        """How many questions were."""
+        """How many questions were answered."""
         return self.waits.total()
 
     def wait_ms(self, share: float) -> float | None:

@@ -106,7 +106,7 @@ def test_load_asks_from_as_many_sockets_as_it_is_told(run_one, capsys):
     assert (result["sockets"], result["in_flight"]) == (64, 64)
     assert (result["lost"], result["wrong"]) == (0, 0)
     assert load.main(["--sockets", "2", "--in-flight", "129"]) == 2
-    assert "write --sockets 3 or more" in capsys.readouterr().err
+    assert "use --sockets 3 or more" in capsys.readouterr().err
 
 
 def test_load_keeps_a_rate(generator, run_one):

@@ -259,13 +259,15 @@ class Binder:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        pending = (self._detector.deadline(), self._sync.deadline())
+        parts = (self._detector, self._sync, self._versioned)
+        pending = [part.deadline() for part in parts]
         return min((when for when in pending if when is not None), default=None)
 
     @_step
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
-        return self._sync.tick(now) + self._answer_waiting() + self._detector.tick(now)
+        effects = self._sync.tick(now) + self._answer_waiting() + self._detector.tick(now)
+        return effects + self._versioned.tick(now)
 
     # The rules, in the order of the frame table.
 

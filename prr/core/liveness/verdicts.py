@@ -137,7 +137,7 @@ class Verdicts:
         is_back = self._versioned.is_back_unproven(instance)
         if is_orphan or is_back:
             self._versioned.add(instance, 0 if is_back else version.start)
-            effects += self._versioned.tell_added(instance, is_news=is_back)
+            effects += self._versioned.tell_in_pages(instance, now, is_news=is_back)
         if is_orphan:
             why = "the binder it had subscribed with is silent"
             effects.append(Report(Event.ADOPTED, instance, why))
@@ -178,7 +178,7 @@ class Verdicts:
         self._doubts.clear(instance)
         self._doubts.leases.set(instance, now + self._lease)
         report = Report(Event.VERIFIED, instance, f"a peer said it was gone, but {verdict.why}")
-        return [*self._versioned.tell_added(instance), report]
+        return [*self._versioned.tell_in_pages(instance, now), report]
 
     def _keep(self, verdict: Verdict, now: float) -> list[Effect]:
         self._doubts.rechecks.set(verdict.instance, now + RECHECK)

@@ -14,13 +14,11 @@ from prr.core.deadlines import Deadlines
 from prr.core.directory.digests import bucket_of, differing
 from prr.core.directory.directory import Directory
 from prr.core.effects import Send
+from prr.core.replication.versioned_directory import PAGE_WORDS
 from prr.wire.frames import ListRequest, ServiceList
 from prr.wire.instance import Address, Instance
 from prr.wire.trailer import GROUPS, Trailer
 from prr.wire.version import encode_removals, encode_versions
-
-PAGE_WORDS = 46
-"""Words about instances in one page: 27 bytes each fill what a datagram has room for."""
 
 GROUPS_AT_ONCE = 20
 """Groups asked for at once: enough to hide the way there and back, few enough that the answers

@@ -27,16 +27,26 @@ fit the smallest receive buffer."""
 PAUSE_FIRST = 0.04
 PAUSE_MIN = 0.02
 PAUSE_GROWTH = 1.5
-PAUSE_MAX = 0.2
-"""Seconds before an unanswered question is asked again: at first three times the way there and
-back, once that is known."""
+PAUSE_MAX = 0.4
+"""Seconds before an unanswered question is asked again: at first three times the round-trip time,
+once that is known."""
+
+CONTACT_PAUSE = 0.1
+CONTACT_PAUSE_EACH = 0.01
+"""Seconds before a first question is asked again, at most: a peer that is back is heard that soon.
+With many that are silent it is so many times the second: 100 questions a second in all, 20 us each.
+"""
+
+HEARING = 1.0
+"""Seconds after which others are heard although a round is still going on: its peer may be slow, or
+go on for ever."""
 
 PAGES_MAX = 1 << 16
 """Pages in one round: 46 words each make twice what the largest table holds. Whoever sends more, or
 pages that do not go forward, is not telling what it knows."""
 
 TRIES_MAX = 20
-"""Times a question is asked before its peer is given up, about three seconds: with a fifth lost
+"""Times a question is asked before its peer is given up, two seconds or more: with a fifth lost
 either way that happens to one question in a billion."""
 
 
@@ -56,6 +66,7 @@ class _Round:
     groups_to_ask: list[int] = field(default_factory=list)
     digest: bytes | None = None  # what the peer said first: the digest of all that it knows
     is_same: bool = False  # as ours was when we asked
+    is_told: bool = False  # the peer is telling what differs
     pages: int = 0
     news: int = 0
     refused: int = 0
@@ -88,6 +99,12 @@ class End:
     refused: int
     """Words there was no room for."""
 
+    took: float
+    """Seconds from its first question to its end."""
+
+    is_put_off: bool = False
+    """The peer differs, but another one is being heard: who knows the same tells it once."""
+
 
 class AntiEntropy:
     """The rounds under way, one with each peer at most."""
@@ -107,6 +124,10 @@ class AntiEntropy:
     def is_talking_to(self, peer: Address) -> bool:
         """A round with this peer is under way."""
         return peer in self._rounds
+
+    def is_hearing(self, now: float) -> bool:
+        """A peer is telling what it knows, and began to lately."""
+        return any(talk.is_told and now - talk.began_at < HEARING for talk in self._rounds.values())
 
     def begin(self, peer: Address, now: float) -> list[Send]:
         """Begin a round with a peer, unless there is one under way."""
@@ -142,20 +163,32 @@ class AntiEntropy:
             talk.pages += 1
             if talk.pages == PAGES_MAX or not _goes_on(question.trailer, answer.cursor):
                 self.forget(peer)
-                return Heard(end=self._end(talk, is_complete=False))
+                return Heard(end=self._end(talk, now, is_complete=False))
             rest = {"buckets": answer.buckets, "cursor": answer.cursor}
             return Heard([self._ask(peer, now, group=answer.group, **rest)])
         self._close(peer, answer.group)
-        took = None
         if answer.group is None:
-            talk.digest, talk.is_same = answer.digest, answer.digest == question.trailer.digest
-            if not talk.was_resent:
-                took = now - talk.began_at
-                talk.pause = min(max(PAUSE_MIN, 3 * took), PAUSE_MAX)
-            if answer.digests is not None:
-                bits = differing(self._directory.digests(None), answer.digests)
-                talk.groups_to_ask = [group for group in range(GROUPS) if bits >> group & 1]
-        return self._go_on(peer, now, took)
+            return self._begun(peer, talk, question, answer, now)
+        return self._go_on(peer, now)
+
+    def _begun(
+        self, peer: Address, talk: _Round, question: _Question, answer: Trailer, now: float
+    ) -> Heard:
+        """The first question is answered."""
+        talk.digest, talk.is_same = answer.digest, answer.digest == question.trailer.digest
+        round_trip = None
+        if not talk.was_resent:
+            round_trip = now - talk.began_at
+            talk.pause = min(max(PAUSE_MIN, 3 * round_trip), PAUSE_MAX)
+        talk.began_at = now
+        if answer.digests is not None:
+            bits = differing(self._directory.digests(None), answer.digests)
+            talk.groups_to_ask = [group for group in range(GROUPS) if bits >> group & 1]
+        if talk.groups_to_ask and self.is_hearing(now):
+            del self._rounds[peer]
+            return Heard([], self._end(talk, now, is_put_off=True), round_trip)
+        talk.is_told = True
+        return replace(self._go_on(peer, now), round_trip=round_trip)
 
     def tick(self, now: float) -> tuple[list[Send], list[Address]]:
         """Ask again what was not answered by `now`; and the peers that were given up."""
@@ -166,7 +199,9 @@ class AntiEntropy:
             talk = self._rounds[peer]
             question = talk.open[group]
             talk.was_resent = True
-            question.pause = min(question.pause * PAUSE_GROWTH, PAUSE_MAX)
+            question.pause = min(question.pause * PAUSE_GROWTH, self._pause_max(group))
+            if group is None:  # what we know may be more by now
+                question.trailer = replace(question.trailer, digest=self._directory.digest())
             question.tries += 1
             if question.tries == TRIES_MAX:
                 self.forget(peer)
@@ -204,20 +239,28 @@ class AntiEntropy:
         )
         return ServiceList(tuple(instance for instance, _ in there), trailer=trailer)
 
-    def _go_on(self, peer: Address, now: float, took: float | None) -> Heard:
+    def _go_on(self, peer: Address, now: float) -> Heard:
         talk = self._rounds[peer]
         sends = []
         while talk.groups_to_ask and len(talk.open) < GROUPS_AT_ONCE:
             group = talk.groups_to_ask.pop()
             sends.append(self._ask(peer, now, group=group, digests=self._directory.digests(group)))
         if talk.open:
-            return Heard(sends, round_trip=took)
+            return Heard(sends)
         del self._rounds[peer]
-        return Heard(sends, self._end(talk, is_complete=not talk.refused), took)
+        return Heard(sends, self._end(talk, now, is_complete=not talk.refused))
 
-    def _end(self, talk: _Round, is_complete: bool) -> End:
+    def _end(
+        self, talk: _Round, now: float, is_complete: bool = False, is_put_off: bool = False
+    ) -> End:
         agrees = talk.is_same or talk.digest == self._directory.digest()
-        return End(agrees, is_complete, talk.news, talk.refused)
+        took = now - talk.began_at
+        return End(agrees, is_complete, talk.news, talk.refused, took, is_put_off)
+
+    def _pause_max(self, group: int | None) -> float:
+        if group is not None:
+            return PAUSE_MAX
+        return max(CONTACT_PAUSE, CONTACT_PAUSE_EACH * len(self._rounds))
 
     def _ask(self, peer: Address, now: float, **values: Any) -> Send:  # noqa: ANN401 a trailer's
         """Ask a new question, of these fields of a trailer."""

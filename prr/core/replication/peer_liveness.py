@@ -59,6 +59,10 @@ class Liveness:
         """From now on there are peers to be heard, or one more."""
         self._look_by(now + self._peers.patience + GRAIN)
 
+    def is_lost(self, peer: Peer) -> bool:
+        """It was said to be lost, and has not been heard since."""
+        return peer.address in self._lost
+
     def heard(self, peer: Peer, now: float) -> list[Effect]:
         """A peer said something, for the first time since `peer.heard_at`."""
         effects: list[Effect] = []

@@ -49,6 +49,7 @@ class Peer:
     answered_bare_at: float | None = None  # and has not shown yet what it is
     agrees: bool | None = None  # both digests were equal when they were compared last
     full_at: float | None = None  # when the last comparison ended with words there is no room for
+    hinted_at: float | None = None  # when a comparison began last since it was seen to differ
     round_trip: float | None = None
 
 

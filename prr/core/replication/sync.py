@@ -35,7 +35,7 @@ ROUND_PAUSE_FULL = 10.0
 say all of them once more, and what makes room is slower than that."""
 
 HINT_PAUSE = 0.2
-"""Seconds at least between two comparisons begun because a peer was seen to differ."""
+"""Seconds at least between two comparisons with a peer begun because it was seen to differ."""
 
 PAUSE_FIRST = 0.05
 PAUSE_MAX = 5.0
@@ -54,7 +54,7 @@ class Sync:
         self._first_questions: Deadlines[Address] = Deadlines()
         self._pauses: dict[Address, float] = {}
         self._round_at: float | None = None
-        self._hinted_at: float | None = None
+        self._rests_until = 0.0
         self._sync_until: float | None = None
 
     @property
@@ -88,7 +88,11 @@ class Sync:
 
     def heard(self, peer: Peer, frame: Frame, now: float) -> list[Effect]:
         """Any frame from a peer shows that it is there, and perhaps what it is."""
-        effects = self._liveness.heard(peer, now)
+        effects: list[Effect] = []
+        if peer.kind is Kind.OURS and self._liveness.is_lost(peer):  # it need not be waited for
+            self._anti_entropy.forget(peer.address)
+            effects += self._begin(peer, now)
+        effects += self._liveness.heard(peer, now)
         peer.heard_at = now
         if frame.trailer is not None and frame.trailer.binder is not None:
             peer.kind, peer.answered_bare_at = Kind.OURS, None
@@ -155,16 +159,26 @@ class Sync:
             effects += self._ask_bare_again(address, now)
         sends, given_up = self._anti_entropy.tick(now)
         effects += sends
-        for address in given_up:
-            if (peer := self._peers.get(address)) is not None:
-                peer.agrees = None
         if given_up and not self._anti_entropy.is_talking:
             effects += self._synced("the peers fell silent; serving what they have told so far")
+        for address in given_up:
+            effects += self._gave_up(address, now)
         if self._round_at is not None and now >= self._round_at:
-            self._round_at = now + ROUND_PAUSE
-            if (chosen := self._peers.next(now)) is not None:
-                effects += self._begin(chosen, now)
+            if self._anti_entropy.is_hearing(now):
+                self._round_at = now + ROUND_PAUSE_NEWS
+            else:
+                self._round_at = now + ROUND_PAUSE
+                if (chosen := self._peers.next(now)) is not None:
+                    effects += self._begin(chosen, now)
         return effects
+
+    def _gave_up(self, address: Address, now: float) -> list[Effect]:
+        """A peer has not answered. One that is ours may be back at any moment."""
+        peer = self._peers.get(address)
+        if peer is None:
+            return []
+        peer.agrees = None
+        return self._begin(peer, now) if peer.kind is Kind.OURS else []
 
     def _begin(self, peer: Peer, now: float) -> list[Effect]:
         """Compare notes with a peer, unless what it knows finds no room here anyway."""
@@ -177,7 +191,9 @@ class Sync:
         """A comparison is over."""
         peer.agrees = end.agrees
         peer.full_at = now if end.refused else None
-        self._round_at = now + (ROUND_PAUSE_NEWS if end.news else ROUND_PAUSE)
+        self._rests_until = now + end.took
+        pause = max(ROUND_PAUSE_NEWS, end.took) if end.news or end.is_put_off else ROUND_PAUSE
+        self._round_at = now + pause
         if not end.is_complete:
             return []
         return self._synced(f"peer {describe_address(peer.address)} has told all it knows")
@@ -193,9 +209,11 @@ class Sync:
         """A peer was seen to differ: it may know what we do not."""
         if self._round_at is None:  # it still reads from the disk: much of that is no news
             return []
-        if self._hinted_at is not None and now - self._hinted_at < HINT_PAUSE:
+        if peer.hinted_at is not None and now - peer.hinted_at < HINT_PAUSE:
             return []
-        self._hinted_at = now
+        if now < self._rests_until or self._anti_entropy.is_hearing(now):
+            return []
+        peer.hinted_at = now
         return self._begin(peer, now)
 
     def _answered_bare(self, peer: Peer, now: float) -> list[Effect]:

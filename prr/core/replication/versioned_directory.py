@@ -208,7 +208,7 @@ class VersionedDirectory:
         return version
 
     def _page(self, instances: list[Instance]) -> ServiceList:
-        versions = [self.directory.table.version(instance) for instance in instances]
+        versions = [self.directory.version(instance) for instance in instances]
         words = encode_versions([version for version in versions if version is not None])
         trailer = Trailer(binder=self.identity, versions=words, nonce=UNASKED)
         return ServiceList(tuple(instances), trailer=trailer)

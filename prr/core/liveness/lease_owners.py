@@ -67,15 +67,19 @@ class LeaseOwners:
             return []
         found, after = self._directory.owned_by(self._orphaning, self._place, STEP_MAX, LOOKS_MAX)
         self._place = after or START
-        self._step_at = now + STEP_PAUSE if after else self._review_at
+        # A late step makes no later one later, as long as one follows the other at once.
+        step_at = max(self._step_at, now - STEP_PAUSE) + STEP_PAUSE
+        self._step_at = step_at if after else self._review_at
         return found
 
     def _review(self, now: float) -> None:
         self._review_at = now + REVIEW_PAUSE
         heard = {peer.identity for peer in self._peers.heard_lately(now)} | {self._identity}
-        last_heard = {peer.identity: peer.heard_at for peer in self._peers.all()}
+        last_heard = {
+            peer.identity: peer.heard_at for peer in self._peers.all() if peer.heard_at is not None
+        }
         self._silent_since = {
-            owner: last_heard.get(owner) or self._silent_since.get(owner, now)
+            owner: last_heard.get(owner, self._silent_since.get(owner, now))
             for owner in self._directory.owners()
             if owner not in heard
         }

@@ -1,10 +1,18 @@
-"""Comparing notes with one peer at a time: the questions that make two binders equal.
+"""Anti-entropy: comparing with one peer at a time until both know the same.
+
+Intuition: two binders that know the same need eight bytes to see it, and two that differ in one
+instance should not have to tell each other a million. So what a binder knows is hashed as a Merkle
+tree of two levels, 64 groups of 64 buckets (as Dynamo's replicas do: DeCandia et al., 2007, 4.7).
+The digests are sums (XOR), so that an update costs three of them and nothing is ever hashed anew.
 
 A round begins with the digest of everything. A peer that knows the same says so, and that is all.
 Otherwise it answers with the digests of its 64 groups; each group that differs is asked for with
 the digests of its 64 buckets, and comes back in pages of what lies in the buckets that differ.
 A round is pulled by the side that wants to know; the other side, seeing that it differs, begins
 one of its own. What was lost is asked for again; the answering side keeps no state at all.
+
+After a partition everybody differs from everybody, and several peers have the same to tell. The
+first that differs is heard; the others are put off until it has told, and mostly differ no more.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,8 +1,9 @@
-"""Whom of its peers a binder hears: it says so when one falls silent, when it is back, and when
-none is left.
+"""Which peers are alive: says when one falls silent, when it is back, and when none is left.
 
-What a binder of ours owes its peers is a comparison every second or so; a program of 2016 says
-nothing while nothing changes, and its silence means nothing.
+Anti-entropy is the heartbeat: a binder of ours owes its peers a comparison every second or so, and
+no datagram is sent for this alone. A legacy (2016) binder says nothing while nothing changes, and
+its silence means nothing. Before it calls anybody lost, a binder asks whether it was itself that
+was stopped (the local health of Lifeguard: Dadgar et al., 2017).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
-"""What other binders say about instances: taken over if it is newer, and seen to.
+"""What other binders say about instances: taken over if it is newer, and acted on.
 
-A binder of ours says it with a version. The word of a program of 2016 has none, and counts as if
-it had been said here.
+Intuition: a peer is believed about what this binder does not hear itself, and asked to be right
+about what it does. An update of ours has a version. That of a legacy (2016) binder has none, and
+counts as if it had been decided here.
 """
 
 from prr.core.directory.directory import Added as Adding
@@ -16,7 +17,7 @@ from prr.wire.version import LEFT, Version, decode_removals, decode_versions
 
 
 class PeerUpdates:
-    """The words of one binder's peers."""
+    """The updates of one binder's peers."""
 
     def __init__(self, versioned: VersionedDirectory, detector: Detector) -> None:
         self._versioned = versioned

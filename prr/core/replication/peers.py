@@ -105,7 +105,9 @@ class Peers:
 
         Also true where none of the peers has shown to be ours: there is nobody to be asked.
         """
-        return all(now - (peer.heard_at or 0.0) > GONE_AFTER for peer in self.ours())
+        return all(
+            peer.heard_at is None or now - peer.heard_at > GONE_AFTER for peer in self.ours()
+        )
 
     def none_is_heard(self, now: float) -> bool:
         """There are others of ours, as far as is known, and this binder hears none of them."""

@@ -2,8 +2,12 @@
 
 A peer is first asked with the spec's bare byte, since it may be a program of 2016. One that
 answers with a trailer is ours, and is compared with every second or so. One that answers bare is
-asked once more, with a trailer; if that too is answered bare, it is a program of 2016, which tells
-what it knows in its own time.
+asked once more, with a trailer; if that too is answered bare, it is a legacy (2016) binder, which
+tells what it knows in its own time.
+
+A comparison begins for one of four reasons: it is this peer's turn, a peer that asked was seen to
+differ, one that was lost is back, or the last comparison brought news. Each has a pause of its own,
+and one peer that differs is heard at a time.
 """
 
 from prr.config import WireForm

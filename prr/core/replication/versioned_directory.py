@@ -1,4 +1,9 @@
-"""The last word about each instance: deciding it, and taking over what others decided.
+"""The last update about each instance: deciding it, and taking over what others decided.
+
+Each has a version: a Lamport counter, which is later than any its owner had seen, then the owner,
+so that no two are equal. The newest wins wherever it arrives, in any order and however often, so
+binders that heard the same updates know the same. SWIM's incarnation numbers do this for members
+(Das et al., 2002, 4.2); here any binder may decide, and none needs the instance to raise a number.
 
 What is decided is told to every peer at once, in a frame of its own. Only after a partition, or
 when a lease owner is gone, thousands are to be told within a second: that an instance is there
@@ -53,7 +58,7 @@ class News(Enum):
 
 
 class VersionedDirectory:
-    """The registry, and the rules by which its versions rise."""
+    """The directory, and the rules by which its versions rise."""
 
     def __init__(
         self, identity: int, limits: Limits, peers: Peers, own_ips: frozenset[str] = frozenset()
@@ -69,7 +74,7 @@ class VersionedDirectory:
         self._gathers_until = 0.0
 
     def add(self, instance: Instance, start: int, learned: bool = False) -> Adding:
-        """Decide that an instance is there, and that this binder is its home."""
+        """Decide that an instance is there, and that this binder owns its lease."""
         if self.reach.excludes(instance):
             return Adding.EXCLUDED
         return self.directory.add(instance, self.next_version(instance, start), learned)
@@ -145,7 +150,7 @@ class VersionedDirectory:
         return [Send(Removed(instance), address) for address in bare]
 
     def is_cared_for(self, owner: int, now: float) -> bool:
-        """Another binder of ours is this home, and has been heard lately."""
+        """Another binder of ours is this owner, and has been heard lately."""
         return any(peer.identity == owner for peer in self._peers.heard_lately(now))
 
     def is_back_unproven(self, instance: Instance) -> bool:

@@ -8,7 +8,7 @@ from random import Random
 from prr.core.binder import Binder
 from prr.core.effects import Answer, Effect, Event, Outcome, Probe, Report, Send
 from prr.wire.codec import Codec
-from prr.wire.frames import TABLE, Added, Form, FoundInstance, Frame, Removed, Role
+from prr.wire.frames import TABLE, Added, Complaint, Form, FoundInstance, Frame, Removed, Role
 from prr.wire.instance import Address, Instance, make_instance
 from prr.wire.trailer import GROUPS, Trailer
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
@@ -65,6 +65,13 @@ def run(core, until: float) -> list[tuple[float, Effect]]:
             return done
         done += [(when, effect) for effect in core.tick(when)]
     raise AssertionError("the core wants to be woken again and again")
+
+
+def has_answered(binder: Binder, instance: Instance, now: float) -> None:
+    """A newcomer is asked, since a client complains, and answers: it is no newcomer any more."""
+    for probe in probes(binder.handle(Complaint(instance), ("10.0.9.9", 9), now)):
+        binder.probed(probe, Outcome.ALIVE, now)
+    assert instance not in binder.inspect().newcomers
 
 
 def effects_of(timed: list[tuple[float, Effect]]) -> list[Effect]:

@@ -11,10 +11,12 @@ from prr.core.directory.digests import bucket_of
 from prr.core.effects import Event, Report
 from prr.core.replication import anti_entropy
 from prr.core.replication.anti_entropy import PAGE_WORDS
+from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import HELLO_PAUSE, Kind
 from prr.core.replication.sync import ROUND_PAUSE, ROUND_PAUSE_FULL, SYNC_TALK
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Added, ListRequest, Removed, ServiceList, Subscribe
+from prr.wire.instance import address_of
 from prr.wire.trailer import GROUPS, Trailer
 from prr.wire.version import Version, encode_removals, encode_versions
 from tests.cores import Net, at, encode, rising, say, sent
@@ -170,7 +172,6 @@ def test_an_answer_that_comes_twice_or_late_changes_nothing_and_asks_nothing():
     )
     assert len(answers) > 5
     before = core.directory.digest()
-    core._sync._anti_entropy.forget(A)
     for frame in answers:
         if frame.trailer.nonce is not None:  # the answer to the bare byte begins a round
             assert sent(core.handle(frame, A, net.now)) == []
@@ -198,7 +199,7 @@ def test_a_silent_peer_is_given_up_and_asked_again_next_round():
     net.run(begin + 30.0)
     asked = [e for address, e in net.sent(begin) if address == A]
     assert 30 < len(asked) < 400
-    assert len(net.binders[A]._sync._anti_entropy._rounds) <= 1
+    assert net.binders[A].inspect().rounds.keys() <= {B}
     assert net.binders[A].peers.get(B).agrees is None
     net.cut = set()
     give(net.binders[B], [ONE])
@@ -304,10 +305,10 @@ def agrees(net, one, other):
     return net.binders[one].peers.get(other).agrees
 
 
-def test_binders_agree_when_their_digests_are_equal_and_not_when_there_is_no_news():
+def test_binders_agree_when_their_digests_are_equal_and_not_when_there_is_no_news(monkeypatch):
     net = settled()
     assert (agrees(net, A, B), agrees(net, B, A)) == (True, True)
-    net.binders[B]._peer_updates.merge = lambda *_: (0, 0, [])  # it takes nothing in
+    monkeypatch.setattr(PeerUpdates, "merge", lambda *_: (0, 0, []))  # nothing is taken in
     give(net.binders[A], MANY[100:160])
     net.run(net.now + 3.0)
     assert not net.agree()
@@ -330,7 +331,7 @@ def test_what_finds_no_room_is_no_agreement_and_no_synchronisation_and_heals_wit
     lists = [frame for frame in lists if isinstance(frame, ServiceList)]
     assert sum(len(frame.instances) for frame in lists) <= 2 * 100
     for one in MANY[:60]:
-        net.binders[A]._versioned.remove(one, 0, net.now)
+        net.binders[A].handle(Removed(one), address_of(one), net.now)  # no peer hears of it
     net.run(net.now + ROUND_PAUSE_FULL + 2.0)
     assert net.agree()
     assert (agrees(net, A, B), agrees(net, B, A)) == (True, True)
@@ -369,7 +370,7 @@ def test_a_round_with_pages_that_never_end_ends(same, monkeypatch):
         for question in questions:
             if question is not None:
                 net.say(A, endless(question, step % 256, same), B)
-    assert not net.binders[A]._sync._anti_entropy.is_talking_to(B)
+    assert B not in net.binders[A].inspect().rounds
     assert agrees(net, A, B) is False
     assert not net.reports(Event.SYNCED)
     net.run(SYNC_TALK + 1.0)

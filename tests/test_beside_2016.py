@@ -59,8 +59,8 @@ def given_out(binder) -> set:
 def left(binder, start=99) -> None:
     """ONE, a server of ours, was there and took its leave, a while ago."""
     binder.handle(Subscribe(7, trailer=Trailer(start=start)), address_of(ONE), 0.0)
-    binder.handle(Removed(ONE), address_of(ONE), 1.0)
-    answer(binder, ONE, Outcome.REFUSED, 1.0)
+    (probe,) = probes(binder.handle(Removed(ONE), address_of(ONE), 1.0))
+    answer(binder, ONE, Outcome.REFUSED, 1.0, probe)
     assert ONE not in binder.directory
 
 
@@ -72,23 +72,13 @@ def evicted(binder) -> None:
     assert ONE not in binder.directory
 
 
-def answer(binder, instance: Instance, outcome: Outcome, now: float, probe=None) -> list:
+def answer(binder, instance: Instance, outcome: Outcome, now: float, probe) -> list:
     """What comes of a question: all that were put get the same answer."""
     effects = []
-    rows = binder._detector._verifications._rows
-    if probe is None:
-        probe = _probe_of(binder, instance, rows)
     for moment in (now + 0.01, now + 0.1):
-        if instance in rows and not rows[instance].is_over:
+        if binder.inspect().verifications.get(instance) is False:
             effects += binder.probed(probe, outcome, moment)
     return effects
-
-
-def _probe_of(binder, instance, rows):
-    row, asking = rows[instance], binder._detector._verifications
-    probe = asking._ask(instance, row.began_at)
-    row.asked -= 1
-    return probe
 
 
 # What it tells them
@@ -156,7 +146,7 @@ def test_if_it_refuses_it_stays_gone_and_those_of_2016_are_told(gone):
     effects = answer(binder, ONE, Outcome.REFUSED, 5.0, probe)
     assert told(effects, Removed) == [LAB, LAB_2]
     assert given_out(binder) == set()
-    assert ONE not in binder._versioned.returning
+    assert ONE not in binder.inspect().returning
 
 
 def test_a_server_of_2016_takes_over_the_address_and_type_of_one_of_ours_that_left():

@@ -8,6 +8,7 @@ import pytest
 
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
+from prr.core.deadlines import Deadlines
 from prr.core.effects import SILENT_EVENTS, Effect, Event, Outcome, Stop
 from prr.core.lookups import WAITING_MAX
 from prr.core.replication.peers import Kind
@@ -114,14 +115,14 @@ def accuse(binder, instance=ONE, source=CLIENT, now=0.0):
 
 def doubts(binder):
     """The instances that are being verified."""
-    return sorted(binder._detector._verifications._rows)
+    return sorted(binder.inspect().verifications)
 
 
 def state(binder):
     """All that later answers depend on."""
     directory = binder.directory
     in_turn = {service: directory.instances_of(service) for service in directory.services()}
-    doubted = [(one, binder._detector._verifications._rows[one].is_over) for one in doubts(binder)]
+    doubted = sorted(binder.inspect().verifications.items())
     return directory.digest(), set(directory), in_turn, doubted
 
 
@@ -134,6 +135,25 @@ def test_every_way_into_the_core_is_a_step():
     deciding = [one for one in public if one.__annotations__["return"] == list[Effect]]
     assert {Binder.handle, Binder.tick, Binder.learn} < set(deciding)
     assert [one.__name__ for one in deciding if not hasattr(one, "__wrapped__")] == []
+
+
+# What it shows
+
+
+def deadlines_in(thing, seen):
+    """Every container of deadlines in a core."""
+    if id(thing) in seen or not type(thing).__module__.startswith("prr.core"):
+        return []
+    seen.add(id(thing))
+    inside = [deadlines_in(value, seen) for value in getattr(thing, "__dict__", {}).values()]
+    return sum(inside, [thing] if isinstance(thing, Deadlines) else [])
+
+
+def test_it_shows_the_size_of_every_container_of_deadlines():
+    binder = starting()
+    shown = [name for name in binder.inspect().sizes if name.endswith(" due")]
+    # The eviction limiter is checked by itself: it holds back no more than the instances there are.
+    assert len(shown) == len(deadlines_in(binder, set())) - 1 > 4
 
 
 # Starting

@@ -12,7 +12,7 @@ from prr.core.effects import Answer, Probe, Send
 from prr.wire.frames import ListRequest, Role, ServiceList, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
 from prr.wire.trailer import Trailer
-from tests.cores import CODEC_2016, decode, encode, sent
+from tests.cores import CODEC_2016, decode, encode, has_answered, sent
 
 CAPTURE = json.loads((Path(__file__).parent / "lab2016" / "capture.json").read_text())
 DATAGRAMS = CAPTURE["datagrams"]
@@ -89,7 +89,7 @@ def test_a_binder_that_receives_what_theirs_did_sends_what_theirs_did(name, peer
             source = address(datagram, "source")
             outbox.put(binder.handle(frame, source, now))
             if isinstance(frame, Subscribe):  # theirs asks nobody who has just subscribed
-                binder._detector._newcomers.answered(make_instance(frame.type, source), now)
+                has_answered(binder, make_instance(frame.type, source), now)
     assert outbox.hellos <= 1
     theirs = [one for one in DATAGRAMS if one["source"].startswith(name)]
     theirs = [(address(one, "target"), payload(one)) for one in theirs]

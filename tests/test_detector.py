@@ -14,7 +14,7 @@ from prr.wire.frames import Added, Complaint, Lookup, Removed, Subscribe, Subscr
 from prr.wire.instance import address_of
 from prr.wire.trailer import Trailer
 from prr.wire.version import Version, is_newer
-from tests.cores import Net, at, events, probes, say, sent
+from tests.cores import Net, at, events, has_answered, probes, say, sent
 
 pytestmark = pytest.mark.elsewhere
 
@@ -50,7 +50,7 @@ def subscribe(net, binder, *instances, start=None):
     for one in instances:
         trailer = Trailer(start=start) if start else None
         net.say(binder, Subscribe(one[0], trailer=trailer), address_of(one))
-        net.binders[binder]._detector._newcomers.answered(one, net.now)
+        has_answered(net.binders[binder], one, net.now)
     net.run(net.now + 0.1)
 
 
@@ -528,8 +528,7 @@ def test_what_waits_for_room_is_bounded_by_what_is_known():
         service = ("10.0.3.1", port)
         for frame in (Removed(at(7, *service)), Subscribe(7)):
             net.say(A, frame, service)
-    detector = net.binders[A]._detector
-    assert len(detector._rechecks) <= 30
+    assert net.binders[A].inspect().sizes["rechecks"][0] <= 30
 
 
 def test_an_opinion_is_given_only_about_what_is_held():

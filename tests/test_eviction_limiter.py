@@ -57,7 +57,7 @@ def test_it_counts_in_a_bounded_number_of_steps():
     eviction_limiter = EvictionLimiter()
     for number in range(10_000):
         eviction_limiter.allows(ONE, 100, number * 0.01)
-    assert len(eviction_limiter._evictions) <= 2 * WINDOW + 1
+    assert eviction_limiter.sizes()["evictions"][0] <= 2 * WINDOW + 1
 
 
 def test_peers_evictions_count_and_beyond_its_part_a_binder_leaves_time_to_hear_of_them():

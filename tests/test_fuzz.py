@@ -211,26 +211,22 @@ class BinderUnderFire(Target):
         assert len(held) == len(directory) <= INSTANCES_MAX
         assert cursor is None
         check_turns(directory, held)
-        seen = directory.inspect()
-        gone = sum(not is_there for _, is_there in seen.updates.values())
+        seen = core.inspect()
+        gone = sum(not is_there for _, is_there in seen.directory.updates.values())
         assert gone <= seen.sizes["removals"][0] <= REMOVALS_MAX
-        assert 0 <= core._versioned.counter < 2**64
-        detector = core._detector
-        rows = detector._verifications._rows
-        assert len(rows) <= VERIFICATIONS_MAX
+        assert all(size <= limit for size, limit in seen.sizes.values())
+        assert 0 <= seen.counter < 2**64
+        assert len(seen.verifications) <= VERIFICATIONS_MAX
         known = INSTANCES_MAX + REMOVALS_MAX + VERIFICATIONS_MAX
-        assert len(detector._leases) <= known
-        assert all(
-            peer in PEERS for askers in detector._opinions._askers.values() for peer in askers
-        )
-        assert len(detector._opinions._askers) <= known
-        assert len(detector._verdicts._limiter._held) <= INSTANCES_MAX
-        anti_entropy = core._sync._anti_entropy
-        assert set(anti_entropy._rounds) <= set(PEERS)
-        assert all(len(talk.open) <= 65 for talk in anti_entropy._rounds.values())
-        assert len(detector._verifications._deadlines._heap) <= limit_of_heap(VERIFICATIONS_MAX)
-        assert len(detector._leases._heap) <= limit_of_heap(known)
-        assert len(anti_entropy._deadlines._heap) <= limit_of_heap(65 * len(PEERS))
+        assert seen.sizes["leases"][1] == seen.sizes["opinions owed"][1] == known
+        assert set().union(*seen.opinions_owed.values()) <= set(PEERS)
+        held_back = (core.status(self.now)["brake"] or {}).get("held_back", 0)
+        assert held_back <= INSTANCES_MAX
+        assert set(seen.rounds) <= set(PEERS)
+        assert all(questions <= 65 for questions in seen.rounds.values())
+        assert seen.sizes["verifications due"][0] <= limit_of_heap(VERIFICATIONS_MAX)
+        assert seen.sizes["leases due"][0] <= limit_of_heap(known)
+        assert seen.sizes["questions due"][0] <= limit_of_heap(65 * len(PEERS))
 
 
 def check_turns(directory, held) -> None:
@@ -239,7 +235,6 @@ def check_turns(directory, held) -> None:
     assert seen.suspects <= set(held)
     in_turn = [one for service in directory.services() for one in directory.instances_of(service)]
     assert sorted(in_turn) == sorted(held)
-    assert all(size <= limit for size, limit in seen.sizes.values())
 
 
 def limit_of_heap(rows: int) -> int:
@@ -275,8 +270,8 @@ class ServerUnderFire(Target):
         return [encode(Removed(OWN))] * 50
 
     def check(self) -> None:
-        assert sorted(self._core._binders) == sorted(PEERS)
-        assert len(self._core._left_to_ask) <= len(PEERS)
+        assert sorted(self._core.inspect().binders) == sorted(PEERS)
+        assert len(self._core.inspect().left_to_ask) <= len(PEERS)
 
 
 class ClientUnderFire(Target):
@@ -292,8 +287,9 @@ class ClientUnderFire(Target):
 
     def handle(self, frame: Frame) -> None:
         core = self._core
-        is_service = core._service is not None and self.rng.getrandbits(2)
-        source = core._service if is_service else pick(SOURCES, self.rng)
+        service = core.inspect().service
+        is_service = service is not None and self.rng.getrandbits(2)
+        source = service if is_service else pick(SOURCES, self.rng)
         self.act(core.handle(frame, source, self.now))
         if self.rng.getrandbits(4) == 0:
             self.act(core.refused(source, self.now))
@@ -304,7 +300,7 @@ class ClientUnderFire(Target):
             self.renew()
 
     def check(self) -> None:
-        assert sorted(self._core._binders) == sorted(PEERS)
+        assert sorted(self._core.inspect().binders) == sorted(PEERS)
 
 
 def pick(choices, rng: Random):

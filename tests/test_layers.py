@@ -97,6 +97,64 @@ def test_no_two_modules_import_each_other():
     TopologicalSorter(graph).prepare()  # CycleError if there is a circle
 
 
+def private_names(source: str) -> set[str]:
+    """The private attributes and methods of the classes in `source`."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            names |= {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+        elif isinstance(node, ast.Attribute) and _is_own(node):
+            names.add(node.attr)
+    return {name for name in names if name[0] == "_" and not name.endswith("__")}
+
+
+def reached_into(source: str, names: set[str]) -> list[str]:
+    """Where `source` takes one of `names` of anything but its own objects. A rule that is switched
+    off is a method for a while, and may take what that one may."""
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr in names and not _is_own(node)
+    ]
+
+
+def _is_own(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+CORE_PRIVATE = set[str]().union(
+    *(private_names(source) for name, source in sources().items() if within(name, PURE_ROOMS))
+)
+TESTS = sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
+
+
+REACHING = {
+    "tests/test_anti_entropy.py": 2,  # lets a binder know what nobody has told it
+    "tests/test_address_index.py": 1,  # puts in a container that counts how often it is looked at
+    "tests/test_table.py": 2,  # likewise
+    "tests/test_brake_cluster.py": 1,  # switches a rule off
+    "tests/test_library.py": 4,  # the library's client, which is no core
+    "tests/test_ports.py": 2,  # the demo's ports
+}
+"""Files that do, or have names that a core has as well; and how often. It may become less."""
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_reaches_into_a_core(path):
+    """What tests need to see of a core is what `inspect` shows."""
+    found = reached_into(path.read_text(), CORE_PRIVATE)
+    assert len(found) == REACHING.get(str(path.relative_to(ROOT)), 0), found
+
+
+def test_a_test_that_reaches_into_a_core_is_found():
+    assert {"_detector", "_versioned", "_table", "_rotation", "_step_aside"} - CORE_PRIVATE == {
+        "_step_aside"
+    }
+    source = "self._own = 1\nassert binder._detector.inner and net.binders[A]._other\n"
+    assert reached_into(source, CORE_PRIVATE) == ["line 2: binder._detector"]
+    assert private_names("class A:\n    def _b(self): self._c = other._d\n") == {"_b", "_c"}
+
+
 def test_the_core_never_throws_dice_of_its_own():
     for module, source in sources().items():
         calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]

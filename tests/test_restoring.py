@@ -78,7 +78,7 @@ def test_many_are_asked_at_a_pace_that_leaves_room_for_others():
         asked.append(len(probes(binder.tick(look * PAUSE))))
     first = [ASKED_MAX] * (UNDER_WAY_MAX // ASKED_MAX)
     assert asked[: len(first)] == first
-    assert len(binder._detector.under_way()) <= UNDER_WAY_MAX
+    assert len(binder.inspect().verifications) <= UNDER_WAY_MAX
 
 
 def test_a_restart_of_all_is_quiet():

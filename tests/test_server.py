@@ -157,7 +157,7 @@ def test_confirmed_by_one_of_2016_it_renews_with_ours_once_one_answers(since):
     renewed = [(when, frame, to) for when, frame, to in asked if isinstance(frame, Subscribe)]
     assert renewed[0][0] <= since + 3 * RENEWAL
     assert {(frame, to) for _, frame, to in renewed} == {
-        (Subscribe(7, trailer=Trailer(start=server._start)), ours)
+        (Subscribe(7, trailer=Trailer(start=server.inspect().start)), ours)
     }
     assert len(renewed) >= 60 / RENEWAL - 3
     assert sent(server.stop(since + 61))[0][1] == ours
@@ -166,7 +166,7 @@ def test_confirmed_by_one_of_2016_it_renews_with_ours_once_one_answers(since):
 def test_an_answer_that_comes_after_the_search_is_heard_too():
     server, _ = serving()
     renewals(server, 20.0, lambda _: None)
-    while server._asking is not None:
+    while server.inspect().is_asking:
         server.tick(server.deadline())
     assert server.handle(Subscribed(), BINDERS[1], 21.0) == []
     assert server.handle(Subscribed(trailer=Trailer()), BINDERS[2], 21.0) == []
@@ -195,7 +195,9 @@ def test_when_its_binder_is_gone_it_renews_with_the_next_and_when_all_are_it_goe
 
 
 def test_two_processes_on_one_port_have_different_starts():
-    starts = {Server(7, dict.fromkeys(BINDERS, OWN), Random(seed))._start for seed in range(50)}
+    starts = {
+        Server(7, dict.fromkeys(BINDERS, OWN), Random(seed)).inspect().start for seed in range(50)
+    }
     assert len(starts) == 50
 
 

@@ -138,11 +138,28 @@ def test_sqlite_is_only_loaded_for_a_state():
 # A disk that fails, in this process.
 
 
+class FailingDirectory(StateDirectory):
+    """The directory of a `Disk`, which fails when that one is in trouble."""
+
+    def __init__(self, disk, path):
+        self._disk_of = disk
+        super().__init__(path)
+
+    def commit(self, words, *rest, **named):
+        if self._disk_of.trouble is not None:
+            raise self._disk_of.trouble
+        self._disk_of.groups.append(len(words))
+        super().commit(words, *rest, **named)
+
+
 class Disk:
     """A state, its binder, and a disk that can be told to fail."""
 
     def __init__(self, path, monkeypatch):
         monkeypatch.setattr(sqlite_store, "RETRY_PAUSE", 0.005)
+        self.trouble = None
+        self.groups = []
+        monkeypatch.setattr(sqlite_store, "StateDirectory", partial(FailingDirectory, self))
         self.store = SQLiteStore(path, 77)
         self.binder = Binder(
             frozenset(), (), self.store.identity, Random(1), keeps=True, counter=self.store.counter
@@ -150,17 +167,7 @@ class Disk:
         self.confirmed = []
         self.store.load(self.binder.directory, self.learn)
         self.act(self.binder.start(time.monotonic()))
-        self.trouble = None
-        self.groups = []
-        commit = self.store._directory.commit
-
-        def failing(words, *rest, **named):
-            if self.trouble is not None:
-                raise self.trouble
-            self.groups.append(len(words))
-            commit(words, *rest, **named)
-
-        self.store._directory.commit = failing
+        self.groups.clear()
 
     def learn(self, present, gone):
         self.act(self.binder.learn(present, gone, time.monotonic()))

@@ -186,7 +186,7 @@ def test_removals_are_bounded_in_number_the_oldest_forgotten_first():
         assert held == POOL[max(0, number - 4) : number + 1]
     for number in range(100):  # of one instance, again and again
         real.remove(POOL[0], Version(100 + number, 1, 0), 0.0)
-        assert len(real._removals) <= 5
+        assert real.sizes()["removals"][0] <= 5
     assert real.removal(POOL[0]) == Version(199, 1, 0)
 
 

@@ -198,9 +198,10 @@ def test_who_holds_what_one_and_the_same_word_denies_lets_it_go():
 
 def test_versions_go_to_peers_of_ours_only_and_everybody_is_told():
     peers = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
-    versioned = made(peers=peers)
+    known = Peers(peers)
+    versioned = VersionedDirectory(OWN, Limits(), known)
     for address, kind in zip(peers, (Kind.OURS, Kind.LAB, Kind.UNKNOWN), strict=True):
-        versioned._peers.get(address).kind = kind
+        known.get(address).kind = kind
     versioned.add(ONE, 7)
     for told, word, version in (
         (sent(versioned.tell_added(ONE)), Added, Version(FIRST, OWN, 7)),
@@ -250,6 +251,6 @@ def test_removals_by_the_thousand_are_bounded_and_forget_no_instance():
     for number in range(1000):
         word = say(Removed, at(9, "10.3.0.1", number), Version(100 + number, 9, 0))
         assert sent(binder.handle(word, MAD, 0.0)) == []
-    updates = binder.directory.inspect().updates
+    updates = binder.inspect().directory.updates
     assert sum(not is_there for _, is_there in updates.values()) <= 10
     assert len(binder.directory) == 1

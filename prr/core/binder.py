@@ -1,7 +1,6 @@
 """The binder: what to do about each frame, and when time passes.
 
-The rules about one instance in doubt are in `watch`, those about versions in `members`, those
-about other binders' words in `hearsay`, and how they are asked in `replication`; here is which of
+The rules are in the folders `liveness` and `replication`, and in `subscriptions`; here is which of
 them a frame goes to. Who may say what is a column of the frame table.
 """
 
@@ -26,6 +25,7 @@ from prr.core.effects import (
     Tell,
     stray,
 )
+from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
 from prr.core.lookups import Lookups
 from prr.core.replication.peer_updates import PeerUpdates
@@ -56,7 +56,6 @@ LEASE = 15.0
 """Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
 dead that nobody asks for sooner, and asks the living more often: 1/LEASE questions a second each,
 for those that do not renew by themselves."""
-
 
 _P = ParamSpec("_P")
 _Decide: TypeAlias = Callable[Concatenate["Binder", _P], list[Effect]]
@@ -139,6 +138,10 @@ class Binder:
     def is_ready(self) -> bool:
         """It has heard its disk and its peers, or waited long enough for them."""
         return self._is_started and self._sync.is_synced
+
+    def inspect(self) -> BinderInspection:
+        """What it holds, for tests; to be read only."""
+        return BinderInspection(self._versioned, self._detector.doubts, self._sync, self._peers)
 
     def summary(self, now: float) -> str:
         """How it is, and whom it hears, in one line; see `status`."""

@@ -80,6 +80,17 @@ class NoService:
 Outcome: TypeAlias = FoundService | Answered | UnknownService | NoBinder | NoService
 
 
+@dataclass(frozen=True, slots=True)
+class ClientInspection:
+    """What a client holds at one moment: for whoever checks it from outside, to be read only."""
+
+    binders: tuple[Address, ...]
+    """Those it knows."""
+
+    service: Address | None
+    """Whom it calls, once it knows."""
+
+
 class Client:
     """One exchange's decisions; it is over when `outcome` is set. A call never waits."""
 
@@ -96,6 +107,10 @@ class Client:
         self._began_at = 0.0
         self._asking: Retry | None = None
         self.outcome: Outcome | None = None
+
+    def inspect(self) -> ClientInspection:
+        """What it holds."""
+        return ClientInspection(tuple(self._binders), self._service)
 
     def start(self, now: float) -> list[Effect]:
         """Begin: ask the first binder."""

@@ -26,6 +26,11 @@ class Deadlines(Generic[K]):
     def __len__(self) -> int:
         return len(self._due)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many entries it has, stale ones included, and how many it may have."""
+        return len(self._heap), 2 * len(self._due) + _STALE_MIN
+
     def set(self, key: K, when: float) -> None:
         """`key` is due at `when` (seconds), whatever was set before."""
         before = self._due.get(key)
@@ -62,6 +67,7 @@ class Deadlines(Generic[K]):
             return None
         key = heappop(self._heap)[2]
         del self._due[key]
+        self._drop_stale()
         return key
 
     def _drop_stale(self) -> None:

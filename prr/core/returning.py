@@ -4,6 +4,8 @@ is believed, and not to be told to them again, who take each word for one more s
 What one of them says all of them have heard: it tells every peer.
 """
 
+from collections.abc import Iterator
+
 from prr.wire.instance import Instance
 
 RETURNING_MAX = 4096
@@ -19,6 +21,9 @@ class Returning:
 
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._instances
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(self._instances)
 
     def add(self, instance: Instance) -> None:
         """It is said to be there, and is not there here."""

@@ -1,6 +1,7 @@
 """The server: subscribes, gives the lab's echo service, says that it lives, and takes its leave."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
@@ -43,6 +44,23 @@ class _State(Enum):
     OVER = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class ServerInspection:
+    """What a server holds at one moment: for whoever checks it from outside, to be read only."""
+
+    start: int
+    """What tells this process from an earlier one at the same address."""
+
+    binders: tuple[Address, ...]
+    """Those it knows, the one to ask first at the front."""
+
+    left_to_ask: tuple[Address, ...]
+    """Those it asks next while nobody answers."""
+
+    is_asking: bool
+    """A question is open."""
+
+
 class Server:
     """One server's decisions. A call never waits, so there are no locks."""
 
@@ -70,6 +88,11 @@ class Server:
     def is_ready(self) -> bool:
         """A binder has confirmed it, and it has not begun to leave."""
         return self._state is _State.SERVING
+
+    def inspect(self) -> ServerInspection:
+        """What it holds."""
+        left = tuple(self._left_to_ask)
+        return ServerInspection(self._start, tuple(self._binders), left, self._asking is not None)
 
     def summary(self, now: float) -> str:
         """How it is, in one line."""

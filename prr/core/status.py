@@ -15,7 +15,7 @@ def status_of(
 ) -> dict[str, Any]:
     """What the core knows of itself, as plain data. Times are seconds before `now`."""
     directory = versioned.directory
-    verified = Counter(type_of(instance) for instance in detector.under_way())
+    verified = Counter(type_of(instance) for instance in detector.doubts.verifications.under_way())
     types = []
     for type_ in directory.services():
         up, suspect = directory.count(type_)

@@ -1,20 +1,13 @@
 """How the simulator takes hold of the cores. What it assumes of them beyond the calls that the
 real shell makes stands here, and nowhere else."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from random import Random
-from typing import Any
 
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
-from prr.core.deadlines import Deadlines
-from prr.core.directory.directory import Directory
-from prr.core.directory.ring import Ring
-from prr.core.directory.table import Table
 from prr.core.effects import Word
-from prr.core.liveness.probes import Verifications
 from prr.core.lookups import FOUND_FORMS
-from prr.core.replication.peers import PEERS_MAX, Peers
 from prr.core.server import Server
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
@@ -61,7 +54,7 @@ def instances(binder: Binder) -> list[Instance]:
 
 def words(binder: Binder) -> Mapping[Instance, Word]:
     """The last word about each instance that a binder knows or remembers."""
-    return binder.directory.inspect().updates
+    return binder.inspect().directory.updates
 
 
 def holds(binder: Binder, instance: Instance) -> bool:
@@ -71,7 +64,7 @@ def holds(binder: Binder, instance: Instance) -> bool:
 
 def is_newcomer(binder: Binder, instance: Instance) -> bool:
     """It has subscribed with a binder and has not answered it yet."""
-    return instance in binder._detector._newcomers
+    return instance in binder.inspect().newcomers
 
 
 def digest(binder: Binder) -> bytes:
@@ -84,30 +77,6 @@ def snapshot(binder: Binder) -> tuple[bytes, list[Instance]]:
     return digest(binder), sorted(instances(binder))
 
 
-_LIMITS: dict[type, Callable[[Any], tuple[int, int]]] = {
-    Table: lambda table: (len(table), table._limits.instances),
-    Verifications: lambda table: (len(table), table._rows_max),
-    Deadlines: lambda table: (len(table._heap), 2 * len(table._due) + 64 + 1),
-    Ring: lambda ring: (len(ring._queue), 2 * len(ring) + 64 + 1),
-    Directory: lambda table: (len(table._disputed), len(table)),
-    Peers: lambda peers: (len(peers), PEERS_MAX),
-}
-"""For each kind of table the size of one, and its limit."""
-
-
-def tables(thing: object, name: str = "binder", depth: int = 3) -> Iterator[tuple[str, object]]:
-    """Every table in a core that has a limit, with its name."""
-    if type(thing) in _LIMITS:
-        yield name, thing
-    if type(thing) is dict:
-        for key, value in thing.items():
-            if type(value) in _LIMITS:
-                yield f"{name}[{key}]", value
-    elif depth and type(thing).__module__.startswith("prr.core"):
-        for attribute, value in getattr(thing, "__dict__", {}).items():
-            yield from tables(value, f"{name}.{attribute}", depth - 1)
-
-
-def size_and_limit(table: object) -> tuple[int, int]:
-    """Of one of `tables`."""
-    return _LIMITS[type(table)](table)
+def sizes(binder: Binder) -> Mapping[str, tuple[int, int]]:
+    """Of every container with a limit how many entries it has, and the limit."""
+    return binder.inspect().sizes

@@ -78,8 +78,8 @@ PEER_SILENCE_EACH = 3.0
 PEER_GRACE = 4.0
 """Seconds more after which it must be called lost, by a binder that runs."""
 
-TABLES_EVERY = 50
-"""Steps between two searches for tables; those that were found are watched at every step."""
+LOOK_EVERY = 50
+"""Steps between two looks at whether a silence is told."""
 
 SETTLED = 8.0
 """Seconds for which nothing has changed before a binder can be blamed for asking nobody else."""
@@ -126,7 +126,6 @@ class Ledger:
         # Whose leave was acknowledged here, and who have not been named since.
         self._left: dict[Instance, ServerProcess | None] = {}
         self._questions: dict[str, list[Question]] = {}
-        self._tables: list[tuple[str, object]] = []
         self._steps = 0
         self._peer_heard: dict[str, float] = {}  # by address
         self._peers_of_ours: set[str] = set()
@@ -248,16 +247,10 @@ class Ledger:
 
     def bounded(self) -> None:
         """A step is over: every table is within its limit."""
-        if self._steps % TABLES_EVERY == 0:
-            # Many parts of a core have the same one: each is watched once, by its first name.
-            tables: dict[int, tuple[str, object]] = {}
-            for name, table in adapter.tables(self._binder.core):
-                tables.setdefault(id(table), (name, table))
-            self._tables = list(tables.values())
+        if self._steps % LOOK_EVERY == 0:
             self._check_silence_is_told()
         self._steps += 1
-        for name, table in self._tables:
-            size, limit = adapter.size_and_limit(table)
+        for name, (size, limit) in adapter.sizes(self._binder.core).items():
             if size > limit:
                 raise Violation(f"{self._name}: {name} has {size} entries of {limit}")
 

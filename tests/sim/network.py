@@ -120,6 +120,10 @@ class Socket:
         else:
             self._refused()
 
+    def waiting_sources(self) -> list[Address]:
+        """Who has sent what waits in it."""
+        return [one[1] for one in self._queue if one is not None]
+
     def holds(self, data: bytes) -> bool:
         """A datagram with this frame waits in it."""
         waiting = (one[0] for one in self._queue if one is not None)

@@ -144,7 +144,7 @@ class BinderProcess(Process):
 
     def waiting_sources(self) -> list[Address]:
         """Who has sent what still waits in the socket's queue."""
-        return [waiting[1] for waiting in self._socket._queue if waiting is not None]
+        return self._socket.waiting_sources()
 
     def _commit(self) -> None:
         for act in self.disk.commit():

@@ -39,9 +39,6 @@ class DirectorySnapshot:
     suspects: frozenset[Instance]
     """Those out of turn."""
 
-    sizes: Mapping[str, tuple[int, int]]
-    """For each container with a limit how many entries it has, and how many it may have."""
-
 
 class Directory:
     """The instances one binder holds. Each update must be newer than the one before.
@@ -250,6 +247,9 @@ class Directory:
 
     def inspect(self) -> DirectorySnapshot:
         """A copy of what is held. O(its size)."""
+        return DirectorySnapshot(dict(self._table.updates()), self._rotation.suspects())
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """For each container with a limit how many entries it has, and how many it may have."""
         disputed = {"disputed": (len(self._disputed), len(self))}
-        sizes = self._table.sizes() | self._rotation.sizes() | disputed
-        return DirectorySnapshot(dict(self._table.updates()), self._rotation.suspects(), sizes)
+        return self._table.sizes() | self._rotation.sizes() | disputed

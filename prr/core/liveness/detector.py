@@ -47,9 +47,10 @@ class Detector:
         self._proving = Proving(self._doubts, self._verdicts, self._directory)
         self._recheck_queue = RecheckQueue(versioned, peers)
 
-    def under_way(self) -> list[Instance]:
-        """The instances that are being verified."""
-        return self._verifications.under_way()
+    @property
+    def doubts(self) -> Doubts:
+        """What is in doubt; to be read only."""
+        return self._doubts
 
     def admits(self, instance: Instance, is_at_home: bool, now: float) -> bool:
         """An instance that subscribes may do so. One that is at home here and has answered may

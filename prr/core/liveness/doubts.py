@@ -86,8 +86,21 @@ class Doubts:
         self.newcomers = Newcomers(limits.newcomers, rng)
         self.opinions = SecondOpinions(versioned.identity, peers, rng)
         self._places = limits.verifications
+        self._known_max = limits.instances + limits.removals + limits.verifications
         self._versioned = versioned
         self._directory = versioned.directory
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """For each container with a limit how many entries it has, and how many it may have."""
+        return {
+            **self.verifications.sizes(),
+            **self.newcomers.sizes(),
+            "leases": (len(self.leases), self._known_max),
+            "leases due": self.leases.size,
+            "rechecks": (len(self.rechecks), self._known_max),
+            "rechecks due": self.rechecks.size,
+            "opinions owed": (len(self.opinions), self._known_max),
+        }
 
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""

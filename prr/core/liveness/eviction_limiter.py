@@ -52,6 +52,11 @@ class EvictionLimiter:
         self._held_most = 0
         self._limit = 0
 
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Entries and limit of each container."""
+        counts = len(self._evictions), int(WINDOW / GRAIN) + 1
+        return {"evictions": counts, "held back due": self._held.size}
+
     def allows(
         self, instance: Instance, held: int, now: float, share: float = SHARE, binders: int = 1
     ) -> bool:

@@ -5,6 +5,7 @@ the confirmation, at most three questions, and a fourth one late, for programs o
 cut off just then. An answer, which nobody can forge who does not see the question, ends it.
 """
 
+from collections.abc import Iterator
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.deadlines import Deadlines
@@ -41,6 +42,13 @@ class Newcomers:
 
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._asked
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(self._asked)
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Entries and limit of each container."""
+        return {"newcomers": (len(self), self._size), "newcomers due": self._due.size}
 
     def admit(self, instance: Instance, is_there: bool, now: float) -> bool:
         """It subscribes, for the first time or again; False if it is to be ignored, since too many

@@ -6,6 +6,7 @@ weak evidence: the row then waits for the opinion of other binders, who are aske
 third question. Bookkeeping only: what follows from a verdict is the binder's.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
@@ -97,6 +98,14 @@ class Verifications:
 
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._rows
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(self._rows)
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Entries and limit of each container."""
+        rows = len(self._rows), self._rows_max
+        return {"verifications": rows, "verifications due": self._deadlines.size}
 
     def under_way(self) -> list[Instance]:
         """The instances whose verification is not settled."""

@@ -26,6 +26,13 @@ class SecondOpinions:
         self._rng = rng
         self._askers: dict[Instance, dict[Address, int]] = {}
 
+    def __len__(self) -> int:
+        return len(self._askers)
+
+    def owed(self) -> dict[Instance, frozenset[Address]]:
+        """The peers that wait for this binder's opinion."""
+        return {instance: frozenset(peers) for instance, peers in self._askers.items()}
+
     def is_asked(self, instance: Instance) -> bool:
         """A peer waits for this binder's opinion."""
         return instance in self._askers

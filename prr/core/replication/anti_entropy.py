@@ -137,6 +137,14 @@ class AntiEntropy:
         """A peer is telling what it knows, and began to lately."""
         return any(talk.is_told and now - talk.began_at < HEARING for talk in self._rounds.values())
 
+    def rounds(self) -> dict[Address, int]:
+        """How many questions are open, for each peer with which a round is under way."""
+        return {peer: len(talk.open) for peer, talk in self._rounds.items()}
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Entries and limit of each container."""
+        return {"questions due": self._deadlines.size}
+
     def begin(self, peer: Address, now: float) -> list[Send]:
         """Begin a round with a peer, unless there is one under way."""
         if peer in self._rounds:

@@ -66,6 +66,14 @@ class Sync:
         """It has heard a peer, or waited long enough: what it does not know does not exist."""
         return self._sync_until is None
 
+    def rounds(self) -> dict[Address, int]:
+        """How many questions are open, for each peer with which a round is under way."""
+        return self._anti_entropy.rounds()
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Entries and limit of each container."""
+        return self._anti_entropy.sizes() | {"first questions due": self._first_questions.size}
+
     def start(self, now: float, expects_peers: bool) -> list[Effect]:
         """Begin: ask every peer for its list."""
         if len(self._peers) or expects_peers:

@@ -1,0 +1,70 @@
+"""What a binder's core holds, for whoever checks it from outside: the tests, and the simulator.
+
+To be read only. No rule of the core reads it, and nothing else says what is inside.
+"""
+
+from collections.abc import Mapping
+
+from prr.core.directory.directory import DirectorySnapshot
+from prr.core.liveness.doubts import Doubts
+from prr.core.replication.peers import PEERS_MAX, Peers
+from prr.core.replication.sync import Sync
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.instance import Address, Instance
+
+
+class BinderInspection:
+    """One binder. Each property is a copy, made when it is read."""
+
+    def __init__(
+        self, versioned: VersionedDirectory, doubts: Doubts, sync: Sync, peers: Peers
+    ) -> None:
+        self._versioned = versioned
+        self._doubts = doubts
+        self._sync = sync
+        self._peers = peers
+
+    @property
+    def directory(self) -> DirectorySnapshot:
+        """What it holds and remembers."""
+        return self._versioned.directory.inspect()
+
+    @property
+    def counter(self) -> int:
+        """No earlier than any counter it has used or seen."""
+        return self._versioned.counter
+
+    @property
+    def returning(self) -> frozenset[Instance]:
+        """Those that a program of 2016 says are there, though they are gone here."""
+        return frozenset(self._versioned.returning)
+
+    @property
+    def newcomers(self) -> frozenset[Instance]:
+        """Those that have subscribed and have not answered yet."""
+        return frozenset(self._doubts.newcomers)
+
+    @property
+    def verifications(self) -> Mapping[Instance, bool]:
+        """Those that are being verified; True once only an open question is left of that."""
+        return {one: self._doubts.verifications.is_over(one) for one in self._doubts.verifications}
+
+    @property
+    def opinions_owed(self) -> Mapping[Instance, frozenset[Address]]:
+        """The peers that wait for its second opinion, by instance."""
+        return self._doubts.opinions.owed()
+
+    @property
+    def rounds(self) -> Mapping[Address, int]:
+        """The rounds of anti-entropy under way: how many questions are open, by peer."""
+        return self._sync.rounds()
+
+    @property
+    def sizes(self) -> Mapping[str, tuple[int, int]]:
+        """For each container with a limit how many entries it has, and how many it may have."""
+        return {
+            "peers": (len(self._peers), PEERS_MAX),
+            **self._versioned.directory.sizes(),
+            **self._doubts.sizes(),
+            **self._sync.sizes(),
+        }

@@ -134,7 +134,7 @@ def test_what_was_kept_of_loopback_is_not_given_back_where_others_may_be_told():
     assert ON_LOOPBACK not in core.directory
     assert len(core.directory) == 1
     (told,) = [effect for effect in effects if isinstance(effect, Persist)]
-    assert [(describe(one), word[1]) for one, word in told.words.items()] == [
+    assert [(describe(one), word[1]) for one, word in told.updates.items()] == [
         ("type 7 at 127.0.0.1:4000", False)
     ]
 

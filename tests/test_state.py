@@ -137,7 +137,7 @@ def test_what_is_forgotten_is_to_be_forgotten_on_disk():
         instance = at(2, "10.0.0.1", n)
         binder.handle(Subscribe(2), address_of(instance), now)
         effects = binder.handle(Removed(instance), address_of(instance), now)
-    assert persisted(effects)[0].words[at(2, "10.0.0.1", 1)] is None
+    assert persisted(effects)[0].updates[at(2, "10.0.0.1", 1)] is None
 
 
 def test_a_binder_that_keeps_nothing_notes_nothing():
@@ -182,7 +182,7 @@ def test_restored_tables_have_the_same_digest():
     for n in range(100):
         instance = at(n % 3, "10.0.0.1", n)
         for effect in persisted(whole.handle(Subscribe(n % 3), address_of(instance), 0.0)):
-            rows += [row_of(i, word) for i, word in effect.words.items()]
+            rows += [row_of(i, word) for i, word in effect.updates.items()]
     learn(given_back, rows)
     assert not persisted(given_back.start(0.0))  # it is on disk already
     assert given_back.directory.digest() == whole.directory.digest()

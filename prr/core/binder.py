@@ -272,8 +272,6 @@ class Binder:
         effects = self._sync.tick(now) + self._answer_waiting() + self._detector.tick(now)
         return effects + self._versioned.tick(now)
 
-    # The rules, in the order of the frame table.
-
     def _answer_waiting(self) -> list[Effect]:
         """Answer those who had to wait, once the peers have told what they know."""
         return self._lookups.answer_waiting() if self.is_ready else []

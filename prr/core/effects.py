@@ -75,16 +75,16 @@ class Answer:
     target: Address
 
 
-Word: TypeAlias = tuple[Version, bool]
-"""The last word about an instance: its version, and whether the instance is present."""
+Update: TypeAlias = tuple[Version, bool]
+"""The last update about an instance: its version, and whether the instance is present."""
 
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Put on disk, soon, what has changed: for each instance the last word about it, None if it
-    is forgotten. `counter` is no earlier than any that this binder has used."""
+    """Keep what has changed, soon: for each instance the last update about it, None if it is
+    forgotten. `counter` is no earlier than any that this binder has used."""
 
-    words: dict[Instance, Word | None]
+    updates: dict[Instance, Update | None]
     counter: int
 
 

@@ -6,7 +6,7 @@ from random import Random
 
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
-from prr.core.effects import Word
+from prr.core.effects import Update
 from prr.core.lookups import FOUND_FORMS
 from prr.core.server import Server
 from prr.wire.codec import Codec
@@ -52,8 +52,8 @@ def instances(binder: Binder) -> list[Instance]:
     return list(binder.directory)
 
 
-def words(binder: Binder) -> Mapping[Instance, Word]:
-    """The last word about each instance that a binder knows or remembers."""
+def updates(binder: Binder) -> Mapping[Instance, Update]:
+    """The last update about each instance that a binder knows or remembers."""
     return binder.inspect().directory.updates
 
 

@@ -7,7 +7,7 @@ from random import Random
 
 from prr.core.binder import Binder
 from prr.core.directory.digests import Entry, entry_of
-from prr.core.effects import Persist, Word
+from prr.core.effects import Persist, Update
 from prr.wire.instance import Instance, describe
 from prr.wire.version import encode_version, next_run
 from tests.sim import adapter
@@ -22,9 +22,9 @@ class Disk:
     def __init__(self, identity: int, rng: Random) -> None:
         self.identity = identity
         self.rng = rng
-        self._committed: dict[Instance, Word] = {}
+        self._committed: dict[Instance, Update] = {}
         self.counter = 0
-        self._pending: dict[Instance, Word | None] = {}
+        self._pending: dict[Instance, Update | None] = {}
         self._seen = 0
         self._waiting: dict[Instance, Callable[[], None]] = {}
 
@@ -43,7 +43,7 @@ class Disk:
 
     def persist(self, changes: Persist) -> None:
         """Keep these with the next commit."""
-        self._pending |= changes.words
+        self._pending |= changes.updates
         self._seen = changes.counter
 
     def commit(self) -> list[Callable[[], None]]:
@@ -70,7 +70,7 @@ class Disk:
         """What was written is all that the core knows."""
         every = (self._committed | self._pending).items()
         written = {instance: word for instance, word in every if word is not None}
-        known = adapter.words(core)
+        known = adapter.updates(core)
         if written != known:
             differ = (i for i in written.keys() | known.keys() if written.get(i) != known.get(i))
             raise Violation(f"{name}: what it wrote about {describe(min(differ))} is not so")

@@ -15,7 +15,7 @@ from prr.config import Limits
 from prr.core.directory.digests import Entry
 from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.directory.table import Place, Table
-from prr.core.effects import Word
+from prr.core.effects import Update
 from prr.wire.instance import Instance
 from prr.wire.version import Version, is_newer
 
@@ -33,7 +33,7 @@ class Added(Enum):
 class DirectorySnapshot:
     """What a directory holds at one moment, for whoever checks it from outside."""
 
-    updates: Mapping[Instance, Word]
+    updates: Mapping[Instance, Update]
     """The last update about each instance: those held, and the removals remembered."""
 
     suspects: frozenset[Instance]
@@ -196,7 +196,7 @@ class Directory:
         """From now on remember what changes, until it is taken with `take_changes`."""
         self._table.note_changes()
 
-    def take_changes(self) -> dict[Instance, Word | None]:
+    def take_changes(self) -> dict[Instance, Update | None]:
         """The last update about each instance that changed since they were taken last; None for
         one that is forgotten. Always empty unless changes are noted."""
         return self._table.take_changes()

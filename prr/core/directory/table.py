@@ -18,7 +18,7 @@ from typing import TypeAlias
 from prr.config import Limits
 from prr.core.directory.address_index import AddressIndex
 from prr.core.directory.digests import BUCKETS, Entry, bucket_of, hash_of
-from prr.core.effects import Word
+from prr.core.effects import Update
 from prr.wire.instance import Instance
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import OWNER, Version, decode_version, encode_version, owner_in
@@ -66,7 +66,7 @@ class Table:
         return _decoded(self._removed[bucket_of(instance)].get(instance))
 
     def latest(self, instance: Instance) -> Version | None:
-        """The version of the last word about an instance, present or gone."""
+        """The version of the last update about an instance, present or gone."""
         bucket = bucket_of(instance)
         data = self._present[bucket].get(instance) or self._removed[bucket].get(instance)
         return _decoded(data)
@@ -75,21 +75,21 @@ class Table:
         """From now on remember what changes, until it is taken with `take_changes`."""
         self._changed = set()
 
-    def take_changes(self) -> dict[Instance, Word | None]:
-        """The last word about each instance that has changed since they were taken last; None
+    def take_changes(self) -> dict[Instance, Update | None]:
+        """The last update about each instance that has changed since they were taken last; None
         for what is forgotten. Empty unless they are noted. Whoever has them noted takes them
         after every step, so that there are never more than one step makes."""
         if not self._changed:
             return {}
         changed, self._changed = self._changed, set()
-        return {instance: self._word(instance) for instance in changed}
+        return {instance: self._update(instance) for instance in changed}
 
     def owners(self) -> list[int]:
-        """The binders that are home to at least one instance."""
+        """The binders that are lease owner of at least one instance."""
         return list(self._lease_owners)
 
     def has_other_owner(self, owner: int) -> bool:
-        """A binder other than `home` is home to an instance."""
+        """A binder other than `owner` is lease owner of an instance."""
         return len(self._lease_owners) > (owner in self._lease_owners)
 
     def put(self, instance: Instance, version: Version) -> None:
@@ -154,8 +154,8 @@ class Table:
     def owned_by(
         self, owners: set[bytes], place: Place, size: int, looks: int
     ) -> tuple[list[Instance], Place | None]:
-        """At most `size` instances whose home is one of `homes` (encoded), from `place` on, and
-        where to go on, None at the end. At most `looks` entries and buckets are looked at.
+        """At most `size` instances whose lease owner is one of `owners` (encoded), from `place` on,
+        and where to go on, None at the end. At most `looks` entries and buckets are looked at.
 
         Who walks from START to the end sees what was there all the while; not all, perhaps, of a
         bucket that lost some.
@@ -187,7 +187,7 @@ class Table:
     def page(
         self, group: int, buckets: int, cursor: bytes, size: int
     ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
-        """At most `size` words about the buckets of `group` whose bit is set in `buckets`.
+        """At most `size` updates about the buckets of `group` whose bit is set in `buckets`.
 
         Each is (instance, version, is present). They come in a fixed order, from behind `cursor`
         (b"": from the start), with the cursor of the next page, None if there is no more.
@@ -205,7 +205,7 @@ class Table:
         found, after = self._walk(buckets, cursor, size, removals=False)
         return [instance for instance, _, _ in found], after
 
-    def updates(self) -> Iterator[tuple[Instance, Word]]:
+    def updates(self) -> Iterator[tuple[Instance, Update]]:
         """The last update about each instance, present or gone. None may come in meanwhile."""
         for rows, is_present in ((self._present, True), (self._removed, False)):
             for instance, data in chain.from_iterable(map(dict.items, filter(None, rows))):
@@ -278,7 +278,7 @@ class Table:
         if self._changed is not None:
             self._changed.add(instance)
 
-    def _word(self, instance: Instance) -> Word | None:
+    def _update(self, instance: Instance) -> Update | None:
         version = self.version(instance)
         if version is not None:
             return version, True

@@ -122,7 +122,7 @@ class AntiEntropy:
         self._directory = directory
         self._nonce = 0  # tells a late answer from the one that is waited for
         self._rounds: dict[Address, _Round] = {}
-        self._deadlines: Deadlines[tuple[Address, int | None]] = Deadlines()
+        self.deadlines: Deadlines[tuple[Address, int | None]] = Deadlines()
 
     @property
     def is_talking(self) -> bool:
@@ -140,10 +140,6 @@ class AntiEntropy:
     def rounds(self) -> dict[Address, int]:
         """How many questions are open, for each peer with which a round is under way."""
         return {peer: len(talk.open) for peer, talk in self._rounds.items()}
-
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """Entries and limit of each container."""
-        return {"questions due": self._deadlines.size}
 
     def begin(self, peer: Address, now: float) -> list[Send]:
         """Begin a round with a peer, unless there is one under way."""
@@ -210,7 +206,7 @@ class AntiEntropy:
         """Ask again what was not answered by `now`; and the peers that were given up."""
         sends: list[Send] = []
         given_up: list[Address] = []
-        while (key := self._deadlines.pop_due(now)) is not None:
+        while (key := self.deadlines.pop_due(now)) is not None:
             peer, group = key
             talk = self._rounds[peer]
             question = talk.open[group]
@@ -228,13 +224,13 @@ class AntiEntropy:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        return self._deadlines.first()
+        return self.deadlines.first()
 
     def forget(self, peer: Address) -> None:
         """Give a round up."""
         talk = self._rounds.pop(peer, None)
         for group in talk.open if talk else ():
-            self._deadlines.cancel((peer, group))
+            self.deadlines.cancel((peer, group))
 
     def _answer_group(self, question: Trailer, group: int) -> ServiceList:
         buckets = question.buckets
@@ -288,12 +284,12 @@ class AntiEntropy:
         """Put a question, for the first time or again."""
         group = question.trailer.group
         self._rounds[peer].open[group] = question
-        self._deadlines.set((peer, group), now + question.pause)
+        self.deadlines.set((peer, group), now + question.pause)
         return Send(ListRequest(trailer=question.trailer), peer)
 
     def _close(self, peer: Address, group: int | None) -> None:
         del self._rounds[peer].open[group]
-        self._deadlines.cancel((peer, group))
+        self.deadlines.cancel((peer, group))
 
 
 def _goes_on(question: Trailer, cursor: bytes) -> bool:

@@ -72,7 +72,8 @@ class Sync:
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Entries and limit of each container."""
-        return self._anti_entropy.sizes() | {"first questions due": self._first_questions.size}
+        due = {"first questions due": self._first_questions.size}
+        return {"questions due": self._anti_entropy.deadlines.size, **due}
 
     def start(self, now: float, expects_peers: bool) -> list[Effect]:
         """Begin: ask every peer for its list."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from prr.core.directory.digests import Entry, bucket_of, entry_of, hash_of
-from prr.core.effects import Word
+from prr.core.effects import Update
 from prr.wire.instance import INSTANCE_BYTES, Instance
 from prr.wire.version import VERSION_BYTES, encode_version
 
@@ -28,9 +28,9 @@ def key_of(instance: Instance) -> bytes:
     return bucket_of(instance).to_bytes(2, "big") + instance
 
 
-def row_of(instance: Instance, word: Word) -> Row:
+def row_of(instance: Instance, update: Update) -> Row:
     """The row of an update."""
-    version, is_present = word
+    version, is_present = update
     data = encode_version(version)
     check = hash_of(instance, data) & CHECK_MAX
     check = check if is_present else check ^ CHECK_MAX

@@ -18,7 +18,7 @@ import gevent
 import gevent.event
 
 from prr.core.directory.directory import Directory
-from prr.core.effects import Persist, Word
+from prr.core.effects import Persist, Update
 from prr.core.metrics import Metric
 from prr.shell.storage.disk_thread import DiskThread
 from prr.shell.storage.losses import Losses
@@ -79,12 +79,12 @@ class SQLiteStore:
         self.failing: str | None = None
         self._lately_lost = Losses()
         self.counts: Counter[Metric] = Counter()
-        self._pending: dict[Instance, Word | None] = {}
-        self._under_way: dict[Instance, Word | None] = {}
+        self._pending: dict[Instance, Update | None] = {}
+        self._under_way: dict[Instance, Update | None] = {}
         self._waiting: dict[Instance, Callable[[], None]] = {}
         self._file = _File.WHOLE
         self._damage = ""  # of a DAMAGED one: what is wrong with it
-        self._refill: Iterator[dict[Instance, Word | None]] = iter(())  # of one that is REFILLING
+        self._refill: Iterator[dict[Instance, Update | None]] = iter(())  # of one that is REFILLING
         self._closing = False
         self._wake = gevent.event.Event()
         self._disk = DiskThread()
@@ -119,9 +119,9 @@ class SQLiteStore:
 
     def persist(self, changes: Persist) -> None:
         self._counter = changes.counter
-        for instance in changes.words:
+        for instance in changes.updates:
             self._pending.pop(instance, None)
-        self._pending.update(changes.words)
+        self._pending.update(changes.updates)
         if len(self._pending) > PENDING_MAX:
             self._pending.clear()
             if self._file is not _File.DAMAGED:
@@ -252,7 +252,7 @@ class SQLiteStore:
     def _begin_refill(self) -> None:
         self._file, self._refill = _File.REFILLING, self._everything()
 
-    def _everything(self) -> Iterator[dict[Instance, Word | None]]:
+    def _everything(self) -> Iterator[dict[Instance, Update | None]]:
         """All that the binder knows, group by group. What changes meanwhile is told anyway."""
         assert self._known is not None  # `load` comes first
         for group in range(GROUPS):

@@ -15,7 +15,7 @@ from pathlib import Path
 from zlib import crc32
 
 from prr.config import BadInput
-from prr.core.effects import Word
+from prr.core.effects import Update
 from prr.shell.storage.rows import Row
 from prr.shell.storage.state_file import StateFile, copied, create
 from prr.shell.storage.state_meta import Damaged, Failing, Meta, place_of
@@ -100,7 +100,11 @@ class StateDirectory:
         return rows
 
     def commit(
-        self, words: Mapping[Instance, Word | None], counter: int, whole: bool, clear: bool = False
+        self,
+        updates: Mapping[Instance, Update | None],
+        counter: int,
+        whole: bool,
+        clear: bool = False,
     ) -> None:
         """Put a group of changes on disk. Raises Damaged, and Failing: it may be tried again."""
         if self._file is None or self._is_copy:
@@ -108,7 +112,7 @@ class StateDirectory:
             self.close()
             self._file = file
         try:
-            self._file.commit(words, counter, whole, clear)
+            self._file.commit(updates, counter, whole, clear)
             self._known = self._file.meta
             self._write_witness(self._known)
         except BaseException:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory, mkstemp
 from typing import TypeAlias
 
 from prr.config import Limits
-from prr.core.effects import Word
+from prr.core.effects import Update
 from prr.shell.storage.rows import Row, key_of, row_of
 from prr.shell.storage.state_meta import FILE_BYTES, Damaged, Failing, Meta
 from prr.wire.instance import Instance
@@ -133,15 +133,19 @@ class StateFile:
         return rows
 
     def commit(
-        self, words: Mapping[Instance, Word | None], counter: int, whole: bool, clear: bool = False
+        self,
+        updates: Mapping[Instance, Update | None],
+        counter: int,
+        whole: bool,
+        clear: bool = False,
     ) -> None:
         """Put a group of changes on disk; with `clear` everything else goes. When this returns it
         is there. Raises Damaged, and Failing: then it may be there or not."""
         if self._look() != self._stamp:
             raise Damaged(_REPLACED)
-        rows = [row_of(instance, word) for instance, word in words.items() if word is not None]
+        rows = [row_of(instance, last) for instance, last in updates.items() if last is not None]
         with _told(), self._transaction() as execute:
-            meta = self._cleared(execute) if clear else self._without(execute, words)
+            meta = self._cleared(execute) if clear else self._without(execute, updates)
             if rows:
                 values = [value for row in rows for value in row]
                 execute(f"INSERT INTO entry VALUES {_places(len(rows), 4)}", values)

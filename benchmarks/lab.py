@@ -7,7 +7,7 @@ costs nothing, and a client whose lookup is not answered waits on without harm.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import gevent
 import gevent.socket
@@ -29,32 +29,27 @@ BYTES = 1024
 
 
 @dataclass(slots=True)
-class Seen:
-    """What followed one kill."""
+class Scene:
+    """One kill, and what followed it."""
 
+    binder: gevent.socket.socket
+    servers: list[gevent.socket.socket]
+    dead: Address | None = None
+    killed_at: float = 0.0
     last_named: float = 0.0  # seconds from the kill to the last answer that named the dead one
     failed_calls: int = 0
     unserved: float = 0.0  # the longest a lookup waited, in seconds
 
 
-@dataclass(slots=True)
-class _Scene:
-    binder: gevent.socket.socket
-    servers: list[gevent.socket.socket]
-    dead: Address | None = None
-    killed_at: float = 0.0
-    seen: Seen = field(default_factory=Seen)
-
-
-def play(kills: int) -> list[Seen]:
+def play(kills: int) -> list[Scene]:
     """That many scenes side by side, a kill in each: most of the time all of them wait."""
     scenes = [gevent.spawn(_play_scene) for _ in range(kills)]
     gevent.joinall(scenes, raise_error=True)
     return [scene.value for scene in scenes]
 
 
-def _play_scene() -> Seen:
-    scene = _Scene(_bound(), [_bound() for _ in range(SERVERS)])
+def _play_scene() -> Scene:
+    scene = Scene(_bound(), [_bound() for _ in range(SERVERS)])
     running = [gevent.spawn(_binder, scene)]
     running += [gevent.spawn(_server, server) for server in scene.servers]
     running += [gevent.spawn(_caller, scene) for _ in range(CALLERS)]
@@ -69,7 +64,7 @@ def _play_scene() -> Seen:
         gevent.killall(running)
         for one in (scene.binder, *scene.servers):
             one.close()
-    return scene.seen
+    return scene
 
 
 def _bound() -> gevent.socket.socket:
@@ -78,7 +73,7 @@ def _bound() -> gevent.socket.socket:
     return one
 
 
-def _binder(scene: _Scene) -> None:
+def _binder(scene: Scene) -> None:
     held = [server.getsockname() for server in scene.servers]
     while True:
         data, source = scene.binder.recvfrom(BYTES)
@@ -97,38 +92,38 @@ def _server(own: gevent.socket.socket) -> None:
         own.sendto(b"\x0c" if data[0] == 11 else b"\1" + data[1:], source)
 
 
-def _caller(scene: _Scene) -> None:
-    with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as own:
+def _caller(scene: Scene) -> None:
+    with _bound() as own:
         while True:
             gevent.sleep(CALL_PAUSE)
             server = _look_up(own, scene)
             if not _answers(server, b"\0\5hello", CLIENT_WAIT):
-                scene.seen.failed_calls += 1
+                scene.failed_calls += 1
                 complaint = _CLIENT.encode(Complaint(make_instance(TYPE, server)))
                 own.sendto(complaint, scene.binder.getsockname())
 
 
-def _asker(scene: _Scene) -> None:
-    with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as own:
+def _asker(scene: Scene) -> None:
+    with _bound() as own:
         while True:
             gevent.sleep(ASK_PAUSE)
             _look_up(own, scene)
 
 
-def _look_up(own: gevent.socket.socket, scene: _Scene) -> Address:
+def _look_up(own: gevent.socket.socket, scene: Scene) -> Address:
     asked_at = time.monotonic()
     own.sendto(bytes((2, TYPE)), scene.binder.getsockname())
     found = own.recv(BYTES)
     server = ".".join(map(str, found[1:5])), int.from_bytes(found[5:7], "little")
     now = time.monotonic()
-    scene.seen.unserved = max(scene.seen.unserved, now - asked_at)
+    scene.unserved = max(scene.unserved, now - asked_at)
     if server == scene.dead:
-        scene.seen.last_named = now - scene.killed_at
+        scene.last_named = now - scene.killed_at
     return server
 
 
 def _answers(server: Address, question: bytes, wait: float) -> bool:
-    with gevent.socket.socket(type=gevent.socket.SOCK_DGRAM) as own:
+    with _bound() as own:
         own.settimeout(wait)
         own.sendto(question, server)
         try:

@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.arguments import Trouble
@@ -79,15 +79,11 @@ class Stage:
 
     def in_turn(self, question: bytes, expected: bytes, hello: bytes = b"") -> Load:
         """One question at a time on each of 64 connections."""
-        target = (HERE, self.port)
-        return Load(
-            [target], how="tcp", sockets=64, question=question, expected=expected, hello=hello
-        )
+        return replace(self.at_once("tcp", question, expected, hello), sockets=64)
 
     def at_once(self, how: str, question: bytes, expected: bytes, hello: bytes = b"") -> Load:
         """Eight questions at a time on each of 8 sockets."""
-        target = (HERE, self.port)
-        return Load([target], how=how, question=question, expected=expected, hello=hello)
+        return Load([(HERE, self.port)], how=how, question=question, expected=expected, hello=hello)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +211,7 @@ def _start_memcached(stage: Stage) -> bytes:
     """The value that it gives then."""
     user = ["-u", "root"] if os.geteuid() == 0 else []
     ports = ["-l", HERE, "-p", stage.port, "-U", stage.port]
-    stage.run(which("memcached"), *ports, "-t", "1", *user)
+    stage.run("memcached", *ports, "-t", "1", *user)
     value = ADDRESSES[0].encode()
     with stage.connect() as server:
         server.sendall(b"set echo 0 0 %d\r\n%b\r\n" % (len(value), value))
@@ -244,7 +240,7 @@ def _dnsmasq(stage: Stage) -> Load:
     where = [f"--port={stage.port}", f"--listen-address={HERE}", "--bind-interfaces", "--pid-file"]
     user = ["--user=root"] if os.geteuid() == 0 else []
     alone = ["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]
-    stage.run(which("dnsmasq"), *alone, *where, *user, *records)
+    stage.run("dnsmasq", *alone, *where, *user, *records)
     return _srv_question(stage)
 
 
@@ -265,7 +261,7 @@ def _knotd(stage: Stage) -> Load:
         f"database:\n  {where}\ntemplate:\n  - id: default\n    {where}\n"
         "zone:\n  - domain: prr.test\n",
     )
-    stage.run(which("knotd"), "--config", settings)
+    stage.run("knotd", "--config", settings)
     return _srv_question(stage)
 
 
@@ -282,7 +278,7 @@ def _srv_question(stage: Stage) -> Load:
 @system("redis GET", "by TCP; a plain GET, no turns", "redis-server")
 def _redis(stage: Stage) -> Load:
     alone = ["--save", "", "--appendonly", "no"]
-    stage.run(which("redis-server"), "--port", stage.port, "--bind", HERE, *alone)
+    stage.run("redis-server", "--port", stage.port, "--bind", HERE, *alone)
     value = ADDRESSES[0].encode()
     with stage.connect() as server:
         server.sendall(_resp(b"SET", b"echo", value))
@@ -297,7 +293,7 @@ def _resp(*words: bytes) -> bytes:
 def _start_etcd(stage: Stage) -> None:
     url, peer = f"http://{HERE}:{stage.port}", f"http://{HERE}:{free_port()}"
     stage.run(
-        which("etcd"),
+        "etcd",
         f"--data-dir={stage.folder}/data",
         *(f"--{kind}-client-urls={url}" for kind in ("listen", "advertise")),
         *(f"--{kind}-peer-urls={peer}" for kind in ("listen", "initial-advertise")),

@@ -162,7 +162,8 @@ class Table:
         """
         found, (bucket, passed) = list[Instance](), place
         while bucket < BUCKETS:
-            for instance, data in islice(self._present[bucket].items(), passed, None):
+            there = self._present[bucket]
+            for instance, data in islice(there.items(), passed, None) if there else ():
                 if looks <= 0 or len(found) == size:
                     return found, (bucket, passed)
                 looks, passed = looks - 1, passed + 1

@@ -67,7 +67,7 @@ class Cluster:
         self._addresses = [f"127.0.0.1:{free_port()}" for _ in range(binders)]
         self._binders = [self._start(_binder(own, self._addresses)) for own in self._addresses]
         # One that has no peers has nothing to wait for, and says nothing of it.
-        self._await("synced this binder" if binders > 1 else "listening on", self._binders)
+        self._await("synced" if binders > 1 else "listening on", self._binders)
         self._servers = [self._start_server() for _ in range(SERVERS)]
         for server in self._servers:
             self._await_known(server)

@@ -50,7 +50,9 @@ def parse_peer(text: str) -> HostPort:
     """HOST:PORT of another node. Raises ValueError."""
     host, port = parse_host_port(text)
     if host == "0.0.0.0":
-        raise ValueError(f"{text!r} is where to listen, not whom to ask; use the host's address")
+        raise ValueError(
+            f"{text!r} is an address to listen on, not one to send to; use the host's address"
+        )
     return host, port
 
 

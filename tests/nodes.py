@@ -127,7 +127,7 @@ class Cluster:
         ports = [free_port() for _ in range(count)]
         nodes = [self.start(*binder_arguments(port, ports), *arguments) for port in ports]
         for node in nodes:
-            node.wait_for("synced this binder")
+            node.wait_for("synced")
         return nodes
 
     def server(self, type_: int, *binders: Node) -> Node:

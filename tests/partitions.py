@@ -46,7 +46,7 @@ class Parted:
         self.sides = self.hosts[:size], self.hosts[size:]
         self.nodes = [self._start(host) for host in self.hosts]
         for node in self.nodes:
-            node.wait_for("synced this binder")
+            node.wait_for("synced")
         time.sleep(SETTLING)
         self.crowds = [Crowd(side[0], side) for side in self.sides]
         self.askers, self.told, self.looks = [], [(0, 0, "")] * len(self.hosts), 0
@@ -160,7 +160,15 @@ def main() -> None:
             play.part(options.seconds)
             play.detector()
             for number, node in enumerate(play.nodes, 1):
-                words = ("evicted", "removed", "brake", "late ", "kept", "verified", "adopted")
+                words = (
+                    "evicted",
+                    "removed",
+                    "eviction limiter",
+                    "late:",
+                    "kept",
+                    "verified",
+                    "adopted",
+                )
                 counts = {word: len(node.matching(f" {word}")) for word in words}
                 print(f"binder {number}:", counts)
                 if options.log:

@@ -92,7 +92,7 @@ def reload() -> dict:
     log = Path("/run/prr-binder@one.log")
     pid = main_pid("prr-binder@one")
     for changed, code, line in (
-        (text.replace(', "127.0.0.1:2224"]', "]"), 0, "peer dropped 127.0.0.1:2224"),
+        (text.replace(', "127.0.0.1:2224"]', "]"), 0, "peer removed 127.0.0.1:2224"),
         ("[binder]\nlease = no", 1, "prr: /etc/prr/one.toml"),
         (text, 0, "peer added 127.0.0.1:2224"),
     ):

@@ -70,7 +70,7 @@ def test_the_brake_says_once_that_it_holds_and_once_that_it_lets_go():
     net.run(net.now + 30.0)
     assert net.binders[A].status(net.now)["brake"] is None
     assert len(said(net)) == 2 * len(held)
-    assert all("let go after" in why for why in said(net)[len(held) :])
+    assert all("off after" in why for why in said(net)[len(held) :])
 
 
 def frozen_and_gone(seconds=25.0, count=60):

@@ -60,5 +60,13 @@ def test_the_demo_tells_its_story_and_ends_by_itself():
         demo.kill()
         demo.wait()
     assert (demo.returncode, complaints) == (0, "")
-    for words in ("killed with SIGKILL", "a client noticed", "evicted", "started again", "the end"):
+    for words in (
+        "killed with SIGKILL",
+        "a client noticed",
+        "evicted",
+        "started again",
+        "why 2",
+        "the end",
+        "PASS",
+    ):
         assert words in story

@@ -194,7 +194,7 @@ def test_three_hosts_are_one_cluster_as_readme_says(tmp_path):
             binder, _, _ = commands(listens.replace("/var/lib/prr", str(tmp_path / host.ip)))
             host.start(*binder)
         for host in network.hosts:
-            host.nodes[0].wait_for("synced this binder")
+            host.nodes[0].wait_for("synced")
         _, server, client = commands(text)
         network.hosts[2].start(*server).wait_for("confirmed")
         calls = network.hosts[1].start(*client)

@@ -86,6 +86,6 @@ def test_it_says_once_that_it_holds_and_once_that_it_does_not():
     }
     eviction_limiter.release(ONE)
     assert eviction_limiter.deadline() == 1.0 + HELD
-    assert "let go after 7 s: it held back 2 at most" in eviction_limiter.tick(85, 1.0 + HELD)
+    assert "off after 7 s; it held back 2 at most" in eviction_limiter.tick(85, 1.0 + HELD)
     assert eviction_limiter.status(85, 8.0) is None
     assert eviction_limiter.deadline() is None

@@ -118,7 +118,7 @@ def test_peers_that_are_frozen_are_told_of_in_the_log_and_by_status(cluster):
     eventually(lambda: status(first)["ok"])
     second.process.send_signal(signal.SIGSTOP)
     first.wait_for(f"WARNING peer lost {second.name}: nothing heard for ")
-    first.wait_for("WARNING isolated this binder: 0 of 1 peers heard")
+    first.wait_for("WARNING isolated: 0 of 1 peers heard")
     done = run("status", "--binder", first.name)
     assert done.returncode == 6
     assert re.match(

@@ -29,7 +29,7 @@ class Ears:
 
 def words(effects):
     assert all(isinstance(effect, Report) for effect in effects)
-    return [f"{effect.event} {effect.subject}: {effect.why}" for effect in effects]
+    return [effect.text() for effect in effects]
 
 
 def test_one_that_falls_silent_is_lost_once_and_back_when_it_speaks():
@@ -57,21 +57,19 @@ def test_a_binder_that_hears_nobody_says_so_and_what_it_does_now():
     ears.hear(A, 1.0)
     ears.hear(B, 2.0)
     said = ears.until(10.0)
-    assert said[-1] == (
-        "isolated this binder: 0 of 2 peers heard for 6 s; evicting on refusals only"
-    )
+    assert said[-1] == ("isolated: 0 of 2 peers heard for 6 s; evicting on refusals only")
     assert ears.until(2.0 + GONE_AFTER) == []
     (alone,) = ears.until(1000.0)
-    assert alone == "isolated this binder: 0 of 2 peers heard for 60 s; deciding alone"
+    assert alone == "isolated: 0 of 2 peers heard for 60 s; deciding alone"
     assert ears.hear(B, 1000.0) == [
         "peer back 10.0.0.2:2222: after 998 s",
-        "no longer isolated this binder: it hears peer 10.0.0.2:2222",
+        "no longer isolated: it hears peer 10.0.0.2:2222",
     ]
 
 
 def test_nothing_ever_heard_is_not_well():
     ears = Ears(A, B)
-    assert ears.until(100.0) == ["isolated this binder: 0 of 2 peers ever heard; deciding alone"]
+    assert ears.until(100.0) == ["isolated: 0 of 2 peers ever heard; deciding alone"]
     assert ears.core.deadline() is None
     assert str(isolation(ears.peers, 0.1)) == "0 of 2 peers ever heard; deciding alone"
 

@@ -74,7 +74,7 @@ def test_what_nobody_reads_is_left_out_and_counted(pipe):
     assert 0 < kept < 40
     say(handler, "after")
     handler.flush()
-    note = f"({40 - kept} lines left out: more than could be written)"
+    note = f"({40 - kept} lines dropped: more than could be written)"
     assert read(reading) == [note, "after"]
 
 

@@ -55,7 +55,7 @@ def start_binders(hosts, listen="{}:2222"):
         for host, peer in ((one, other), (other, one))
     ]
     for node in nodes:
-        node.wait_for("synced this binder: peer .* has told")
+        node.wait_for("synced: full list")
     return nodes
 
 

@@ -219,7 +219,7 @@ class Stage:
         self.network, self.flags = network, flags
         self.nodes = [self.start(host) for host in self.hosts]
         for node in self.nodes:
-            node.wait_for("synced this binder")
+            node.wait_for("synced")
         time.sleep(SETTLING)
         self.crowd = Crowd(self.last, self.hosts)
         self.askers = [Asker(host) for host in self.hosts]
@@ -497,13 +497,13 @@ def restart(play, types):
     began = time.monotonic()
     answers = []
     asker = play.askers[-1]
-    while not node.matching("synced this binder") and time.monotonic() - began < 30:
+    while not node.matching("synced") and time.monotonic() - began < 30:
         answers.append(asker.look_up(types[len(answers) % len(types)], 0.02))
     synced = time.monotonic() - began
     answers += [asker.look_up(type_, 0.02) for type_ in types]
     asker.close()
     play.askers[-1] = Asker(host)
-    return synced, answers, node.matching("synced this binder")
+    return synced, answers, node.matching("synced")
 
 
 @pytest.mark.parametrize(

@@ -67,14 +67,14 @@ def test_row_1_the_binder_is_chosen_at_random(peers):
 def test_row_3_a_binder_that_restarts_is_brought_up_to_date(cluster):
     ports = [free_port(), free_port()]
     first = cluster.start(*binder_arguments(ports[0], ports), limits=ALONE_SOON)
-    first.wait_for("synced this binder")
+    first.wait_for("synced")
     servers = [cluster.server(type_, first) for type_ in (1, 2, 2)]
     second = cluster.start(*binder_arguments(ports[1], ports))
-    second.wait_for("synced this binder: peer .* has told")
+    second.wait_for("synced: full list")
     assert known(second) == known(first) == sorted(server.name for server in servers)
     first.kill()
     again = cluster.start(*binder_arguments(ports[0], ports))
-    again.wait_for("synced this binder: peer .* has told")
+    again.wait_for("synced: full list")
     assert known(again) == known(second)
 
 
@@ -84,7 +84,7 @@ def test_row_4_an_unknown_service_stops_the_client_or_has_it_ask_again(cluster):
     waiting = cluster.start(
         "client", "--type", "7", "--binder", binder.name, "--retry-unknown", "0.1"
     )
-    waiting.wait_for("asking again", 2)
+    waiting.wait_for("trying again", 2)
     cluster.server(7, binder)
     assert waiting.process.wait(5) == 0
     assert waiting.process.stdout.read() == "hello\n"

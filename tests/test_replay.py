@@ -121,7 +121,7 @@ def replay(acts: list[dict], node, world: World) -> None:
             other = world.socket(datagram["source"], datagram["source_port"])
             padding = bytes((datagram["zero_padded_to"] or len(expected)) - len(expected))
             if datagram["frame"] == "DEMANDE_DE_SERVICE":
-                node.wait_for("synced this binder")  # before that it owes nobody a "no"
+                node.wait_for("synced")  # before that it owes nobody a "no"
             other.send(expected + padding, address or other.source)
         else:
             other = world.socket(datagram["target"], datagram["target_port"])

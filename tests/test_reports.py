@@ -47,10 +47,10 @@ def test_a_line_has_its_level_and_the_services_name(heard):
     log = ReportLog({2: "time"})
     (instance,) = instances(1)
     log.write(Report(Event.EVICTED, instance, "refused 2 questions"))
-    log.write(Report(Event.SYNCED, "this binder", "alone"))
+    log.write(Report(Event.SYNCED, "", "alone"))
     assert heard == [
         f"WARNING evicted {describe(instance)} (time): refused 2 questions",
-        "INFO synced this binder: alone",
+        "INFO synced: alone",
     ]
 
 

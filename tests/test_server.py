@@ -241,7 +241,7 @@ def test_its_summary_says_who_confirmed_it():
     server, _ = started()
     assert server.summary(0.0) == "subscribing for type 7"
     server, binder = serving()
-    assert server.summary(0.1) == f"giving type 7, confirmed by binder {binder[0]}:2222"
+    assert server.summary(0.1) == f"providing type 7, confirmed by binder {binder[0]}:2222"
     server, _ = leaving()
     assert server.summary(2.0) == "leaving"
 

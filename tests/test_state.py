@@ -491,7 +491,7 @@ def test_a_file_that_does_not_say_where_it_was_written_is_at_home_anywhere(tmp_p
 
 def test_a_state_that_cannot_be_had_is_bad_input(tmp_path, opened):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="Not a directory; write a directory"):
+    with pytest.raises(BadInput, match="Not a directory; use a directory"):
         StateDirectory(tmp_path / "file" / "state")
     opened(tmp_path)
     with pytest.raises(BadInput, match=rf"process id {os.getpid()}; stop that one"):

@@ -114,12 +114,12 @@ def test_a_damaged_file_is_set_aside_and_the_peers_fill_the_new_one(cluster, pee
         assert client.ask(b"\x02\x02", one.address) == answer, name
         health = run("health", "--binder", one.name).stdout
         assert ("the state on disk was damaged: " in health) == (name == "1")
-        one.wait_for("synced this binder")
+        one.wait_for("synced")
         one.terminate()
 
 
 def test_without_a_state_the_binder_says_that_it_keeps_nothing(cluster):
-    cluster.binder().wait_for("nothing is kept on disk: started without --state DIR")
+    cluster.binder().wait_for("state in memory only: started without --state DIR")
 
 
 def test_status_tells_of_the_state(cluster, tmp_path):

@@ -135,7 +135,7 @@ def test_a_binder_takes_one_socket_or_one_for_each_lane(count):
         assert take_lanes(lanes) == lanes
         assert take_lanes(lanes[:1]) == lanes[:1]
         assert take_lanes(lanes[:LANES_BEFORE]) == lanes[:LANES_BEFORE]
-        with pytest.raises(BadInput, match=f"handed over {count} sockets"):
+        with pytest.raises(BadInput, match=f"passed {count} sockets"):
             take_lanes((2 * lanes)[:count])
     finally:
         for lane in lanes:
@@ -154,7 +154,7 @@ def test_what_waited_in_the_sockets_is_answered_by_whoever_takes_them(peers):
             nodes.append(node)
             assert client.receive() == b"\x04"
             assert client.source == address == node.address
-            node.wait_for("listen = 127.0.0.1:1 not heeded: systemd holds the socket")
+            node.wait_for("listen = 127.0.0.1:1 ignored: systemd holds the socket")
             node.kill()
     finally:
         for closing in (*nodes, *lanes):
@@ -177,7 +177,7 @@ def test_a_socket_of_another_kind_is_refused_in_one_line(cluster):
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
         node = HandedOver([bound], "binder")
         try:
-            node.wait_for(r"^prr: systemd handed over .*; write ListenDatagram=")
+            node.wait_for(r"^prr: systemd passed .*; use ListenDatagram=")
             assert node.process.wait(PATIENCE) == 2
         finally:
             node.close()
@@ -203,7 +203,7 @@ def test_a_server_is_ready_once_a_binder_has_confirmed_it(cluster, listener):
     binder = cluster.binder()
     assert "synced" in listener.next("READY=1")
     cluster.server(7, binder)
-    assert f"giving type 7, confirmed by binder {binder.name}" in listener.next("READY=1")
+    assert f"providing type 7, confirmed by binder {binder.name}" in listener.next("READY=1")
 
 
 def test_hang_up_reads_the_peers_again_and_a_mistake_changes_nothing(listener, cluster, tmp_path):
@@ -216,16 +216,16 @@ def test_hang_up_reads_the_peers_again_and_a_mistake_changes_nothing(listener, c
     assert "of 1 peers" in listener.next("READY=1")
     for text, line, peers in (
         (f'peers = ["localhost:{ports[1]}"]\nlease = 9', f"peer added 127.0.0.1:{ports[1]}", 1),
-        ("wire = 7", "settings not read again: key wire", 1),
-        ("", f"peer dropped 127.0.0.1:{ports[1]}", 0),
+        ("wire = 7", "settings not reloaded: key wire", 1),
+        ("", f"peer removed 127.0.0.1:{ports[1]}", 0),
     ):
         path.write_text(f"[binder]\n{text}")
         node.process.send_signal(signal.SIGHUP)
         assert "MONOTONIC_USEC=" in listener.next("RELOADING=1")
         assert f"of {peers} peers" in listener.next("READY=1")
         node.wait_for(line)
-    assert node.matching(f"peer dropped 127.0.0.1:{ports[0]}")
-    assert node.matching("not changed without a restart: lease")
+    assert node.matching(f"peer removed 127.0.0.1:{ports[0]}")
+    assert node.matching("need a restart to change: lease")
 
 
 def test_hang_up_has_a_server_renew_with_the_binders_named_now(cluster, tmp_path):

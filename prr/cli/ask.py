@@ -57,7 +57,7 @@ def run_lookup(config: ClientConfig, output: str) -> int:
 def run_list(binders: tuple[HostPort, ...], output: str) -> int:
     """All that `binders` know, as a table or as JSON, and which of them does not know what."""
     said = ask_each(binders, fetch_list)
-    complain(said, "list", "Lists are for its peers and for programs on its own host")
+    complain(said, "list", "A binder gives its list to its peers and its own host only")
     if all(row.answer is None for row in said):
         return NO_BINDER
     missing_at = _compare(said)
@@ -92,7 +92,7 @@ def _call(client: Client, config: ClientConfig) -> bytes:
         except NoSuchService as error:
             if config.retry_unknown is None:
                 raise
-            print(f"prr: {error}; asking again in {config.retry_unknown:g} s", file=sys.stderr)
+            print(f"prr: {error}; trying again in {config.retry_unknown:g} s", file=sys.stderr)
             time.sleep(config.retry_unknown)
 
 

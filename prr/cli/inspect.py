@@ -19,7 +19,7 @@ from prr.wire.trailer import Question
 AGAIN = 1.0
 """Seconds after which binders that differ are asked once more: a change may have been under way."""
 
-_HINT = "It tells programs on its own host only"
+_HINT = "A binder answers this on its own host only"
 
 Status = dict[str, Any]
 
@@ -94,7 +94,11 @@ def _reasons(said: list[Said[Status]]) -> list[str]:
     """Why the binders are not well, each with the binder's name if there are several."""
     reasons = []
     for row in said:
-        found = [row.why] if row.answer is None else row.answer.get("degraded", ["no word of it"])
+        found = (
+            [row.why]
+            if row.answer is None
+            else row.answer.get("degraded", ["its answer says nothing about its health"])
+        )
         reasons += [f"{row.binder}: {why}" if len(said) > 1 else why for why in found]
     return reasons
 
@@ -136,7 +140,7 @@ def _why_text(name: str, binder: str, answer: Status) -> str:
     if answer["suspect"]:
         state += ", suspect: out of turn"
     rows = [(_clock(row["at"]), row["event"], row["why"]) for row in answer["events"]]
-    table = f"\n\n{as_table(('AT', 'EVENT', 'WHY'), rows)}" if rows else "; no event remembered"
+    table = f"\n\n{as_table(('AT', 'EVENT', 'WHY'), rows)}" if rows else "; no event recorded"
     return f"{name}, on binder {binder}: {state}{table}"
 
 

@@ -38,8 +38,8 @@ exit codes:
   4 the service did not answer, and the binder was told     5 stdout is closed or full
   6 status: a binder is degraded     130 interrupted
 
-A value comes from its flag, else from the environment (PRR_LISTEN, PRR_BINDERS, PRR_PEERS, ...),
-else from the file of --config (see conf/prr.toml), else it is the default."""
+A setting comes from its flag, else from the environment (PRR_LISTEN, PRR_BINDERS, PRR_PEERS, ...),
+else from the --config file (see conf/prr.toml), else it has its default."""
 
 _EXAMPLES = {
     "binder": "--listen 10.0.0.1:2222 --peer 10.0.0.2:2222",
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "prr") -> int:
         return USAGE
     except ImportError as error:
         if (error.name or "prr").partition(".")[0] == "prr":
-            raise  # a mistake of ours
+            raise  # a bug
         print(f"prr: {_in_one_line(_missing(error))}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
@@ -184,27 +184,27 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     for verb, help_text in (
         ("binder", "run a binder: track services, answer lookups"),
-        ("server", "give the echo service"),
-        ("client", "find a service and call it"),
+        ("server", "run an echo server"),
+        ("client", "look up a service and call it"),
     ):
         added = _add_verb(verbs, verb, help_text)
         for setting in SETTINGS[verb]:
             _add_setting(added, setting, _CONFIGS.get(verb, ClientConfig))
         if verb != "client":
-            checking = "read the settings, say what is wrong with them, and end"
+            checking = "check the settings, and exit"
             added.add_argument("--check", action="store_true", help=checking)
-    lookup = _add_verb(verbs, "lookup", "ask once: prints ip:port")
-    lookup.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
+    lookup = _add_verb(verbs, "lookup", "look up one instance: print ip:port")
+    lookup.add_argument("type", metavar="TYPE", help=TYPE_ARGUMENT.help)
     _add_question(lookup)
-    _add_question(_add_verb(verbs, "list", "print all that a binder knows"))
-    _add_question(_add_verb(verbs, "status", "show the health of binders, and their peers"))
-    health = _add_verb(verbs, "health", "say in one line whether binders are well: 0 yes, 1 no")
+    _add_question(_add_verb(verbs, "list", "list the instances that binders know"))
+    _add_question(_add_verb(verbs, "status", "show the health and the peers of binders"))
+    health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
     _add_setting(health, BINDERS)
-    why = _add_verb(verbs, "why", "print what happened to one instance")
-    why.add_argument("type", metavar="TYPE", help="0 to 255, or a name in conf/services.toml")
-    why.add_argument("address", metavar="ADDRESS", help="ip:port of the instance")
+    why = _add_verb(verbs, "why", "show what happened to one instance, and why")
+    why.add_argument("type", metavar="TYPE", help=TYPE_ARGUMENT.help)
+    why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
     _add_question(why)
-    _add_verb(verbs, "demo", "watch three binders, their servers, and a crash or two")
+    _add_verb(verbs, "demo", "run a small cluster and watch it survive crashes")
     return parser
 
 
@@ -220,7 +220,9 @@ def _add_verb(
     )
     added.epilog = f"example: {added.prog} {_EXAMPLES[verb]}".rstrip() + f"\n\n{_EPILOG}"
     if verb != "demo":
-        added.add_argument("--config", metavar="FILE", help="a TOML file; see conf/prr.toml")
+        added.add_argument(
+            "--config", metavar="FILE", help="TOML file with settings; see conf/prr.toml"
+        )
     return added
 
 

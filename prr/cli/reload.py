@@ -145,12 +145,12 @@ class PeersFollower:
             if peer.address not in wanted:
                 self._core.remove_peer(peer.address)
                 _log.info(
-                    "peer dropped %s: the settings do not name it", describe_address(peer.address)
+                    "peer removed %s: no longer in the settings", describe_address(peer.address)
                 )
         for address in wanted:
             if address not in self._core.peers:
                 self._node.step(self._core.add_peer, address)
-                _log.info("peer added %s: the settings name it", describe_address(address))
+                _log.info("peer added %s: it is in the settings", describe_address(address))
 
 
 def binders_of(
@@ -194,12 +194,12 @@ def rereading(
             config = read()
             change(config)
         except BadInput as error:
-            _log.warning("settings not read again: %s", error)
+            _log.warning("settings not reloaded: %s", error)
             return
         keys = [one.name for one in fields(config) if one.name != changing]
         differing = [key for key in keys if getattr(config, key) != getattr(began_with, key)]
         if differing:
-            _log.warning("not changed without a restart: %s", ", ".join(differing))
-        _log.info("settings read again: %s", changing)
+            _log.warning("these settings need a restart to change: %s", ", ".join(differing))
+        _log.info("settings reloaded: %s", changing)
 
     return reread

@@ -63,7 +63,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     )
     first_line = f"binder listening on {describe_address(own)}"
     if handed:
-        first_line += _not_heeded(config.listen, own, BinderConfig().listen)
+        first_line += _ignored(config.listen, own, BinderConfig().listen)
     codec = Codec(Role.BINDER, FOUND_FORMS[config.wire])
     node = BinderNode(core, codec, lanes, first_line, store, _names())
     follower = PeersFollower(peers, core, node)
@@ -114,14 +114,14 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     log_to_stderr()
     handed = handed_over()
     if len(handed) > 1:
-        raise BadInput(f"systemd handed over {len(handed)} sockets; a server listens on one")
+        raise BadInput(f"systemd passed {len(handed)} sockets; a server listens on one")
     bound = handed[0] if handed else open_socket(_where(config))
     datagrams = Datagrams(bound)
     own = datagrams.address
     core = Server(config.type, binders_of(config, own, bool(handed)), random.Random())
     first_line = f"server of type {config.type} listening on {describe_address(own)}"
     if handed:
-        first_line += _not_heeded(config.listen, own, ServerConfig(config.type).listen)
+        first_line += _ignored(config.listen, own, ServerConfig(config.type).listen)
     node = ServerNode(core, Codec(Role.SERVER), [datagrams], first_line, _names())
     node.on_hangup(
         rereading(
@@ -148,8 +148,8 @@ def _hint(own: Address) -> str:
     """What to do where no binder has confirmed a server that listens on `own`."""
     hint = "start a binder, or name one with --binder"
     if is_loopback(own[0]):
-        hint += "; one with peers on other hosts takes no server on loopback: name it by its "
-        hint += "address in their network"
+        hint += "; a binder with peers on other hosts refuses servers on loopback: use its address "
+        hint += "in their network"
     return hint
 
 
@@ -165,12 +165,12 @@ def _names() -> dict[int, str]:
     try:
         return type_names()
     except BadInput as error:
-        _log.warning("types have no names in this log: %s", error)
+        _log.warning("this log shows types as numbers: %s", error)
         return {}
 
 
-def _not_heeded(listen: HostPort | None, own: Address, default: HostPort | None) -> str:
+def _ignored(listen: HostPort | None, own: Address, default: HostPort | None) -> str:
     """One more line, if the settings name another address than the one that systemd listens on."""
     if listen is None or listen in (own, default):
         return ""
-    return f"\nlisten = {describe_address(listen)} not heeded: systemd holds the socket"
+    return f"\nlisten = {describe_address(listen)} ignored: systemd holds the socket"

@@ -59,36 +59,50 @@ LISTEN = Setting(
     "--listen",
     parse_listen,
     "HOST:PORT",
-    "where to listen: address or interface, and port (0: any)",
+    "address or interface, and port, to listen on (port 0: any)",
 )
 SERVER_LISTEN = replace(
-    LISTEN, help=f"{LISTEN.help}; without: where its binders can reach it, any port"
+    LISTEN, help=f"{LISTEN.help}; default: the address its binders reach, any port"
 )
-PEERS = Setting("peers", "--peer", parse_peer, "HOST:PORT", "another binder; repeat it", many=True)
+PEERS = Setting(
+    "peers", "--peer", parse_peer, "HOST:PORT", "another binder; may be repeated", many=True
+)
 WIRE = Setting(
-    "wire", "--wire", parse_wire, "spec|lab2016", "form of a lookup's answer: 7 bytes, or 8"
+    "wire",
+    "--wire",
+    parse_wire,
+    "spec|lab2016",
+    "answers to lookups: 7 bytes, or 8 as legacy (2016) clients need",
 )
 LEASE = Setting(
-    "lease", "--lease", parse_lease, "S", "seconds after which one not heard of is verified"
+    "lease", "--lease", parse_lease, "S", "seconds of silence after which an instance is asked"
 )
 STATE = Setting(
-    "state", "--state", parse_directory, "DIR", "state directory (without: memory only)"
+    "state", "--state", parse_directory, "DIR", "state directory (default: memory only)"
 )
-TYPE = Setting("type", "--type", _parse_type, "TYPE", "0 to 255, or a name in conf/services.toml")
+TYPE = Setting(
+    "type",
+    "--type",
+    _parse_type,
+    "TYPE",
+    "service type: 0 to 255, or a name from conf/services.toml",
+)
 TYPE_ARGUMENT = replace(TYPE, flag="TYPE")
-ADDRESS_ARGUMENT = Setting("address", "ADDRESS", parse_address, "ADDRESS", "ip:port")
-BINDERS = Setting(
-    "binders", "--binder", parse_peer, "HOST:PORT", "a binder to choose from; repeat it", many=True
+ADDRESS_ARGUMENT = Setting(
+    "address", "ADDRESS", parse_address, "ADDRESS", "ip:port of the instance"
 )
-MESSAGE = Setting("message", "--message", parse_message, "TEXT", "what to say to the service")
-COUNT = Setting("count", "--count", parse_count, "N", "calls to make, one after another")
+BINDERS = Setting(
+    "binders", "--binder", parse_peer, "HOST:PORT", "a binder to use; may be repeated", many=True
+)
+MESSAGE = Setting("message", "--message", parse_message, "TEXT", "message to send")
+COUNT = Setting("count", "--count", parse_count, "N", "number of calls")
 INTERVAL = Setting("interval", "--interval", parse_seconds, "S", "seconds between two calls")
 RETRY_UNKNOWN = Setting(
     "retry_unknown",
     "--retry-unknown",
     parse_seconds,
     "S",
-    "seconds to wait before asking again for a type nobody gives (without: stop)",
+    "seconds before looking up again a service without instances (default: give up)",
 )
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {

@@ -1,4 +1,4 @@
-"""Rows for people."""
+"""Formats a table."""
 
 from collections.abc import Sequence
 

@@ -179,7 +179,7 @@ class Binder:
 
     @_step
     def stop(self, now: float) -> list[Effect]:
-        """Leave in good order. The other binders go on; nobody has to be told."""
+        """Stop gracefully. The other binders go on; nobody has to be told."""
         return [Stop(True, "by signal")]
 
     def look_up(self, types: bytes) -> list[Instance]:

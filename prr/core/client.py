@@ -177,7 +177,7 @@ class Client:
         self._service = address
         self._asking = Retry([address], SERVICE_LIMIT, now)
         name = describe(make_instance(self._type, address))
-        why = f"binder {describe_address(binder)} says so"
+        why = f"named by binder {describe_address(binder)}"
         return [Report(Event.FOUND, name, why), *self.tick(now)]
 
     def _complain(self, why: str) -> list[Effect]:

@@ -15,7 +15,7 @@ class Event(StrEnum):
 
     SUBSCRIBED = "subscribed"
     LEARNED = "learned"
-    WITHDRAWN = "withdrawn"
+    WITHDRAWN = "deregistered"
     REMOVED = "removed"
     DISPUTED = "disputed"
     EVICTED = "evicted"
@@ -27,7 +27,7 @@ class Event(StrEnum):
     EXCLUDED = "loopback address refused"
     KEPT = "kept"
     ADOPTED = "adopted"
-    BRAKE = "brake"
+    BRAKE = "eviction limiter"
     LATE = "late"
     SYNCED = "synced"
     PEER_SILENT = "peer silent"
@@ -107,7 +107,7 @@ class Probe:
     came: `probed(probe, outcome, now)`. Silence needs no word; the core watches its own deadline.
 
     `start` is the start number of the server asked, where known; LEFT: any will do; 0: a bare
-    answer will do as well, from a program of 2016.
+    answer will do as well, from a legacy (2016) program.
     """
 
     instance: Instance
@@ -148,8 +148,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something happened to `of`, an instance or what has that name, and `why`. Logs and counters
-    are made of these; it is put into words only where somebody reads it."""
+    """Something happened to `of`: an instance, something with that name, or, if it is empty, the
+    node itself; and `why`. Logs and counters are made of these; it is formatted lazily."""
 
     event: Event
     of: Instance | str
@@ -157,13 +157,18 @@ class Report:
 
     @property
     def subject(self) -> str:
-        """What it happened to, in words."""
+        """What it happened to, as text; empty for the node itself."""
         return self.of if isinstance(self.of, str) else describe(self.of)
 
     @property
     def instance(self) -> Instance | None:
         """The instance it happened to, whose history keeps it; None if it was none."""
         return None if isinstance(self.of, str) else self.of
+
+    def text(self, name: str | None = None) -> str:
+        """All of it in one line; `name`: what the instance's type is called."""
+        subject = f"{self.subject} ({name})" if name else self.subject
+        return f"{self.event} {subject}: {self.why}" if subject else f"{self.event}: {self.why}"
 
 
 def stray(frame: Frame, source: Address) -> Report:
@@ -184,7 +189,7 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The role is over: in good order, or because it cannot go on."""
+    """The role is over: gracefully (`in_order`), or because it cannot go on."""
 
     in_order: bool
     why: str

@@ -1,4 +1,4 @@
-"""Whether a binder is well, and if not, why: read from its status, in words an operator can act on.
+"""Whether a binder is well, and if not, why: reasons from its status that one can act on.
 
 Nothing heard is not well: a peer that never spoke counts as one that is lost.
 """

@@ -1,4 +1,4 @@
-"""The server: subscribes, gives the lab's echo service, says that it lives, and takes its leave."""
+"""The server: subscribes, provides the echo service, says that it is alive, and deregisters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ class Server:
             case _State.SUBSCRIBING:
                 return f"subscribing for type {self._type}"
             case _State.SERVING:
-                return f"giving type {self._type}, confirmed by binder {binder}"
+                return f"providing type {self._type}, confirmed by binder {binder}"
             case _:
                 return "leaving"
 
@@ -120,7 +120,7 @@ class Server:
         self._left_to_ask = [binder for binder in self._left_to_ask if binder in binders] + new
 
     def stop(self, now: float) -> list[ServerEffect]:
-        """Leave in good order: stop once a binder has acknowledged it."""
+        """Leave gracefully: stop once a binder has acknowledged it."""
         if self._state in (_State.LEAVING, _State.OVER):
             return []
         self._state = _State.LEAVING
@@ -198,7 +198,7 @@ class Server:
         leaving = self._state is _State.LEAVING
         self._over()
         if leaving:
-            return [Stop(True, f"left, but no binder acknowledged it (asked {names})")]
+            return [Stop(True, f"stopped, but no binder acknowledged that (asked {names})")]
         return [Stop(False, f"no binder confirmed the subscription (asked {names})")]
 
     def _verified(self, frame: Verify, source: Address) -> list[ServerEffect]:
@@ -242,7 +242,7 @@ class Server:
         if frame.instance != self._instance(source):
             return []
         self._over()
-        return [Stop(True, f"left; acknowledged by binder {describe_address(source)}")]
+        return [Stop(True, f"deregistered; acknowledged by binder {describe_address(source)}")]
 
     def _over(self) -> None:
         self._state = _State.OVER

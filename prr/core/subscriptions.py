@@ -10,8 +10,8 @@ from prr.wire.trailer import Trailer
 from prr.wire.version import LEFT
 
 EXCLUDED = (
-    "a loopback address means nothing to other hosts, which may be told here; "
-    "let the server listen on this host's address, and name this binder by it"
+    "a loopback address means nothing to other hosts, which may ask this binder; "
+    "have the server listen on this host's address, and give it this binder's by --binder"
 )
 """Why a server on loopback is refused, and what to do about it."""
 
@@ -58,7 +58,7 @@ class Subscriptions:
                 return [Report(Event.REFUSED, instance, why)]
             effects += self._versioned.tell_added(instance, is_news=version is None)
             if version is None:
-                effects.append(Report(Event.SUBSCRIBED, instance, "it said so itself"))
+                effects.append(Report(Event.SUBSCRIBED, instance, "self-reported"))
             if version is None or version.start != start:
                 effects += self._detector.doubt_others_at(instance, start, now)
         self._detector.spoke(instance, now)
@@ -68,7 +68,7 @@ class Subscriptions:
 
     def _take_back(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         """One that had left subscribes like a new server, or that is a late copy: what it is shows
-        when it is asked. A server of 2016 answers only once it is confirmed. Until it answers it
+        when it is asked. A legacy server answers only once it is confirmed. Until it answers it
         serves only if its type has no other, and is gone when it does not."""
         is_new = instance not in self._directory
         if is_new and self._versioned.add(instance, LEFT) is Adding.FULL:
@@ -87,7 +87,7 @@ class Subscriptions:
         version = self._directory.version(instance)
         if version is not None:
             effects += self._versioned.remove(instance, version.start or LEFT, now)
-            effects.append(Report(Event.WITHDRAWN, instance, "it said so itself"))
+            effects.append(Report(Event.WITHDRAWN, instance, "self-reported"))
         if self._directory.removal(instance) is not None:
             effects += self._detector.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.

@@ -20,7 +20,7 @@ from prr.cli.exits import YES
 from prr.cli.output import say
 from prr.client.api import PrrError
 from prr.demo.ports import free_port
-from prr.demo.processes import Process
+from prr.demo.processes import Process, run_command
 from prr.demo.timeline import Timeline
 from prr.demo.traffic import ASKERS, CALLERS, Tally, Traffic
 from prr.text import parse_host_port
@@ -35,15 +35,19 @@ READY_LIMIT = 10.0
 ACT = 1.8
 """Seconds to watch what follows from an event."""
 
-FAILED = 1  # exit code
+FAILED = 1
+"""Exit code: it could not go on, or did not go as promised."""
 
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.+-]+ [A-Z]+ ")
 """How the nodes' lines begin: when, and how grave."""
 _INTRODUCTION = """\
-Three binders that know each other, six servers of two types, and clients. Every node is a process
-of its own on 127.0.0.1, and two of them are about to be killed.
+A dead server is out of every binder's answers a fraction of a second after the first call that
+fails, and a dead binder is hardly missed. See for yourself: here are three binders, six servers of
+two types, and clients, each node a process of its own on 127.0.0.1. One server and one binder will
+be killed.
 """
-_TOLD = ("evicted", "removed", "synced this binder")
+_GONE = ("evicted", "removed")
+_TOLD = (*_GONE, "synced")
 """How the binders' lines begin that belong to the story."""
 
 
@@ -88,14 +92,13 @@ def run_demo() -> int:
             handler = gevent.signal_handler(number, demo.hear_signal, number)
             processes.callback(handler.cancel)
         try:
-            demo.play()
+            return YES if demo.play() else FAILED
         except _Interrupted as interrupted:
             print(f"prr: {interrupted}", file=sys.stderr)
             return interrupted.exit_code
         except (_Failed, OSError) as error:
             print(f"prr: the demo failed: {error}", file=sys.stderr)
             return FAILED
-    return YES
 
 
 class _Demo:
@@ -106,26 +109,34 @@ class _Demo:
         self._news: Queue[_News] = Queue()
         self._timeline = Timeline()
         self._tallies: list[Tally] = []
+        self._gone_after: dict[Process, float] = {}
+        """For each binder, the ms after which the killed server was out of its answers."""
 
-    def play(self) -> None:
-        """The whole story. Raises _Failed, _Interrupted, OSError and OutputLost."""
+    def play(self) -> bool:
+        """The whole story; whether it went as promised. Raises _Failed, _Interrupted, OSError and
+        OutputLost."""
         say(_INTRODUCTION)
         addresses = [f"127.0.0.1:{free_port()}" for _ in range(BINDERS)]
         binders = [self._start_binder(number, addresses) for number in range(BINDERS)]
-        self._await(binders, "synced this binder")
+        self._await(binders, "synced")
         servers = [self._start_server(name, addresses) for name in SERVERS]
         self._await(servers, "confirmed")
         traffic = Traffic(addresses, sorted(set(SERVERS.values())), self._hear_trouble)
         self._processes.callback(traffic.stop)
         traffic.start()
+        self._act("1: business as usual")
         self._timeline.event(f"{CALLERS} clients call services, {ASKERS} more only look them up")
-        self._detector(traffic)
+        self._watch(traffic)
+        self._act("2: kill -9 of a server")
         self._crash(servers[1], traffic)
+        self._explain(servers[1], addresses[0])
+        self._act("3: kill -9 of a binder")
         self._crash(binders[0], traffic)
+        self._act("4: the binder comes back")
         self._timeline.event("binder 1 started again")
         self._start_binder(0, addresses)
-        self._detector(traffic)
-        self._sum_up()
+        self._watch(traffic)
+        return self._verdict()
 
     def hear_signal(self, number: int) -> None:
         """A signal came."""
@@ -172,9 +183,17 @@ class _Demo:
         self._timeline.event(f"{process.name} ({process.address}) killed with SIGKILL")
         process.kill()
         traffic.dead.add(parse_host_port(process.address))
-        self._detector(traffic)
+        self._watch(traffic)
 
-    def _detector(self, traffic: Traffic) -> None:
+    def _act(self, title: str) -> None:
+        say(f"Act {title}")
+
+    def _explain(self, server: Process, binder: str) -> None:
+        """Have a binder say why a server is gone, as anybody can."""
+        command = ["why", str(SERVERS[server.name.split()[1]]), server.address, "--binder", binder]
+        say(f"$ prr {' '.join(command)}\n{run_command(command)}")
+
+    def _watch(self, traffic: Traffic) -> None:
         """Tell what comes in during one act, and what the clients have counted in it."""
         ends_at = time.monotonic() + ACT
         failed = 0
@@ -182,6 +201,8 @@ class _Demo:
             match news:
                 case _Line(text=str(text)) if text.startswith(_TOLD):
                     self._timeline.after(news.moment, f"{news.process.name} {text}")
+                    if text.startswith(_GONE):
+                        self._gone_after[news.process] = self._timeline.milliseconds(news.moment)
                 case _Failure():
                     failed += 1
                     if failed == 1:
@@ -200,14 +221,22 @@ class _Demo:
             last = f"; the last wrong answer came after {after:.1f} ms"
         self._timeline.remark(f"{tally.lookups} lookups: {tally.wrong} named a dead server{last}\n")
 
-    def _sum_up(self) -> None:
+    def _verdict(self) -> bool:
+        """Say how it went; whether it went as promised."""
         calls, failed, lookups, wrong = (
             sum(getattr(tally, count) for tally in self._tallies)
             for count in ("calls", "failed", "lookups", "wrong")
         )
         self._timeline.event(
-            f"the end: {calls} calls, {failed} failed; {lookups} lookups, {wrong} wrong"
+            f"the end: {calls:,} calls, {failed} failed; {lookups:,} lookups, {wrong} wrong"
         )
+        if len(self._gone_after) < BINDERS:
+            say(f"FAIL: only {len(self._gone_after)} of {BINDERS} binders took out the dead server")
+            return False
+        after, lost = max(self._gone_after.values()), self._tallies[2].failed
+        gone = f"the dead server was gone everywhere after {after:.0f} ms"
+        say(f"PASS: {gone}; the dead binder cost {lost} calls")
+        return True
 
     def _next(self, ends_at: float) -> _Line | _Failure | None:
         """The next news; None when it is `ends_at`. Raises what ends the demo."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gevent
-from gevent.subprocess import DEVNULL, PIPE, Popen
+from gevent.subprocess import DEVNULL, PIPE, Popen, check_output
 
 _NODE = Path(__file__).parents[2] / "node.py"
 PROGRAM = [str(_NODE)] if _NODE.exists() else ["-P", "-m", "prr"]
@@ -77,6 +77,11 @@ class Process:
             self._hear(self, self.last_line)
         self._popen.wait()
         self._hear(self, None)
+
+
+def run_command(arguments: list[str]) -> str:
+    """What a command such as `why` prints."""
+    return check_output([sys.executable, *PROGRAM, *arguments], text=True, env=plain_environment())
 
 
 def plain_environment() -> dict[str, str]:

@@ -67,7 +67,7 @@ class BinderNode(Node[Effect]):
 
     def _begin(self) -> None:
         if not self._store.keeps:
-            _log.info("nothing is kept on disk: started without --state DIR")
+            _log.info("state in memory only: started without --state DIR")
         self._workers.spawn(self._load)
 
     def _load(self) -> None:

@@ -218,7 +218,7 @@ class Node(Generic[_E]):
 
     def _asked_to_stop(self) -> None:
         if self._stopping:
-            self._stopped.set(Stop(True, "asked twice to stop: leaving at once"))
+            self._stopped.set(Stop(True, "stopped at once by a second signal"))
             return
         self._stopping = True
         self._notifier.stopping()

@@ -124,7 +124,7 @@ class BinderProcess(Process):
                     self.world.at(self.world.now, self._may_be_preempted)
                     self.at(self.world.now, partial(self._ask, effect))
                 case Report():
-                    self.world.note(self.name, f"{effect.event} {effect.subject}: {effect.why}")
+                    self.world.note(self.name, effect.text())
                     self.ledger.reported(effect)
                 case Stop():
                     self.world.note(self.name, f"stops: {effect.why}")
@@ -292,7 +292,7 @@ class ServerProcess(Process):
                     self.trace("->", frame, target)
                     self._socket.send(self.encode(frame), target)
                 case Report():
-                    self.world.note(self.name, f"{effect.event} {effect.subject}: {effect.why}")
+                    self.world.note(self.name, effect.text())
                 case Stop():
                     self.world.note(self.name, f"stops: {effect.why}")
                     self.end()

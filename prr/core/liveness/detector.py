@@ -154,7 +154,7 @@ class Detector:
     def dispute(self, instance: Instance, peer: Address) -> list[Effect]:
         """A peer says that an instance is gone that is vouched for here: it is asked next."""
         self._doubts.urgent[instance] = peer
-        return [Report(Event.DISPUTED, instance, "a peer says that it is gone: is it?")]
+        return [Report(Event.DISPUTED, instance, "a peer says that it is gone: asking it")]
 
     def ask_disputed(self, now: float) -> list[Effect]:
         """Ask those at once, or some of them."""
@@ -260,8 +260,8 @@ class Detector:
         for instance in due.unanswered:
             effects += self._opinions.answer(instance, is_alive=False)
         if due.was_late:
-            why = "its own clockwork was late; it asks again instead of believing the silence"
-            effects.append(Report(Event.LATE, "this binder", why))
+            why = "the event loop lagged; asking again instead of believing the silence"
+            effects.append(Report(Event.LATE, "", why))
         for verdict in due.verdicts:
             effects += self._verdicts.judge(verdict, now)
         return effects

@@ -1,4 +1,4 @@
-"""The brake on eviction by silence: binders that lose many at once are themselves the suspects.
+"""A limit on eviction by silence: a binder that loses many at once is itself the suspect.
 
 Silence looks the same whether the service died or a binder's own network did. So within WINDOW
 seconds at most a share of what the cluster holds may go that way, whoever evicts: a small one where
@@ -102,15 +102,15 @@ class EvictionLimiter:
             self._held_since = now
             gone = self._count(self._evictions, now)
             return (
-                f"on: {gone} of {held + gone} instances were evicted for silence within "
-                f"{WINDOW:g} s, and {self._limit} may be; others that are silent are kept out of "
-                f"turn and asked again. If they are gone, more go every {WINDOW:g} s by "
-                f"themselves; if they are not, look at this host's network"
+                f"on; {gone} of {held + gone} instances were evicted for silence within "
+                f"{WINDOW:g} s, and {self._limit} may be; others that are silent stay out of "
+                f"turn and are asked again. If they are dead, more go every {WINDOW:g} s by "
+                f"themselves; if they are alive, check this host's network"
             )
         if not len(self._held) and self._held_since is not None:
             took, most = now - self._held_since, self._held_most
             self._held_since, self._held_most = None, 0
-            return f"let go after {took:.0f} s: it held back {most} at most, now none"
+            return f"off after {took:.0f} s; it held back {most} at most, now none"
         return None
 
     def status(self, held: int, now: float) -> dict[str, Any] | None:

@@ -114,7 +114,7 @@ class Verdicts:
     def tick(self, now: float) -> list[Effect]:
         """Say what the brake does, once it does something else. Safe to call too often."""
         said = self._limiter.tick(len(self._directory), now)
-        return [] if said is None else [Report(Event.BRAKE, "this binder", said)]
+        return [] if said is None else [Report(Event.BRAKE, "", said)]
 
     def _brake_allows(self, verdict: Verdict, now: float) -> bool:
         share = SHARE_CONFIRMED if verdict.finding is Finding.SILENT else SHARE

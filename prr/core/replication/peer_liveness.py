@@ -74,7 +74,7 @@ class Liveness:
             effects.append(Report(Event.PEER_BACK, name, f"after {now - peer.heard_at:.0f} s"))
         if self._told is not None:
             self._told = None
-            effects.append(Report(Event.CONNECTED, "this binder", f"it hears peer {name}"))
+            effects.append(Report(Event.CONNECTED, "", f"it hears peer {name}"))
         self._look_by(now + self._peers.patience + GRAIN)
         return effects
 
@@ -117,7 +117,7 @@ class Liveness:
         if self._told is not None and self._told.decides_alone == found.decides_alone:
             return []
         self._told = found
-        return [Report(Event.ISOLATED, "this binder", str(found))]
+        return [Report(Event.ISOLATED, "", str(found))]
 
     def _look_by(self, when: float) -> None:
         self._look_at = when if self._look_at is None else min(when, self._look_at)

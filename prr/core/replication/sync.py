@@ -111,9 +111,7 @@ class Sync:
             peer.kind, peer.answered_bare_at = Kind.OURS, None
             was, peer.identity = peer.identity, frame.trailer.binder
             if was != peer.identity == self._versioned.identity:
-                why = (
-                    "it has this binder's identity: one of the two runs with a copy of the other's "
-                )
+                why = "it has this binder's identity: one of the two runs on a copy of the other's "
                 why += "state, or it is this binder itself; stop one, and remove its directory"
                 effects.append(Report(Event.TWIN, describe_address(peer.address), why))
             if not isinstance(frame, ListRequest):
@@ -166,14 +164,14 @@ class Sync:
         """Do what is due by `now`. Safe to call too often."""
         effects = self._liveness.tick(now)
         if self._sync_until is not None and now >= self._sync_until:
-            why = "no peer has told all it knows in time; serving what is known here"
+            why = "no full list from any peer in time; serving what is known here"
             effects += self._synced(why)
         while (address := self._first_questions.pop_due(now)) is not None:
             effects += self._ask_bare_again(address, now)
         sends, given_up = self._anti_entropy.tick(now)
         effects += sends
         if given_up and not self._anti_entropy.is_talking:
-            effects += self._synced("the peers fell silent; serving what they have told so far")
+            effects += self._synced("the peers fell silent; serving what they have sent so far")
         for address in given_up:
             effects += self._gave_up(address, now)
         if self._round_at is not None and now >= self._round_at:
@@ -209,7 +207,7 @@ class Sync:
         self._round_at = now + pause
         if not end.is_complete:
             return []
-        return self._synced(f"peer {describe_address(peer.address)} has told all it knows")
+        return self._synced(f"full list received from peer {describe_address(peer.address)}")
 
     def _answer_to_bare(self, peer: Peer) -> ServiceList:
         """The first instances; one of ours is shown that it may ask for the rest."""
@@ -235,7 +233,7 @@ class Sync:
             peer.kind, peer.identity, peer.answered_bare_at = Kind.LAB, None, None
         elif peer.kind is Kind.UNKNOWN:
             peer.answered_bare_at = now
-        return self._synced(f"peer {describe_address(peer.address)} sent its list")
+        return self._synced(f"list received from peer {describe_address(peer.address)}")
 
     def _ask_bare_again(self, address: Address, now: float) -> list[Effect]:
         pause = min(2 * self._pauses[address], PAUSE_MAX)
@@ -258,4 +256,4 @@ class Sync:
         if self._sync_until is None:
             return []
         self._sync_until = None
-        return [Report(Event.SYNCED, "this binder", why)]
+        return [Report(Event.SYNCED, "", why)]

@@ -70,7 +70,7 @@ class LossyHandler(logging.Handler):
         self._gathered, self._unwritten = [], []
         self._written_at = time.monotonic()
         if lines and self._left_out and self._is_ready():
-            note = f"({self._left_out} lines left out: more than could be written)\n"
+            note = f"({self._left_out} lines dropped: more than could be written)\n"
             self._left_out = 0
             self._write([(note.encode(), False)])
         together: list[tuple[bytes, bool]] = []

@@ -1,5 +1,5 @@
-"""A core's Reports as lines of the log: how grave each is, whom it is about, and none lost that
-must not be."""
+"""A core's Reports as lines of the log: the level and subject of each, and none lost that must not
+be."""
 
 import logging
 import time
@@ -48,9 +48,9 @@ class ReportLog:
         if event in SILENT_EVENTS:
             return
         if event not in EACH_IS_TOLD or instance is None:
-            self._say(event, _Words(report, self._names), {"kind": event})
+            self._say(event, _Text(report, self._names), {"kind": event})
         elif self._may_be_said(event):
-            self._say(event, _Words(report, self._names), {"kept": True})
+            self._say(event, _Text(report, self._names), {"kept": True})
         else:
             self._roll.put(event, instance)
             self._see_to_later()
@@ -85,16 +85,16 @@ class ReportLog:
         event, what = self._roll.next_line()
         self._say(event, f"{event} {what}", {"kept": True})
 
-    def _say(self, event: Event, words: object, extra: dict[str, Any]) -> None:
-        _log.log(logging.WARNING if event in GRAVE else logging.INFO, "%s", words, extra=extra)
+    def _say(self, event: Event, text: object, extra: dict[str, Any]) -> None:
+        _log.log(logging.WARNING if event in GRAVE else logging.INFO, "%s", text, extra=extra)
 
     def _name_of(self, type_: int) -> str:
         name = self._names.get(type_)
         return f"type {type_}" + (f" ({name})" if name else "")
 
 
-class _Words:
-    """A Report in words: only once somebody reads it."""
+class _Text:
+    """A Report as text, formatted lazily: only once somebody reads it."""
 
     def __init__(self, report: Report, names: Mapping[int, str]) -> None:
         self._report = report
@@ -103,5 +103,4 @@ class _Words:
     def __str__(self) -> str:
         report, instance = self._report, self._report.instance
         name = self._names.get(type_of(instance)) if isinstance(instance, bytes) else None
-        about = f"{report.subject} ({name})" if name else report.subject
-        return f"{report.event} {about}: {report.why}"
+        return report.text(name)

@@ -48,10 +48,10 @@ class StateDirectory:
             self._lock = self._open_lock()
             self._place = place_of(path)
         except OSError as error:
-            why = f"{error.strerror}; write a directory that this user may write to"
+            why = f"{error.strerror}; use a directory that this user may write to"
             raise BadInput(f"cannot keep the state in {path}: {why}") from error
         if self._database.exists() and not os.access(self._database, os.R_OK):
-            raise BadInput(f"{self._database} belongs to another user; write another directory")
+            raise BadInput(f"{self._database} belongs to another user; use another directory")
         self._take_lock()
 
     def open(self, identity: int) -> tuple[Meta, list[str]]:
@@ -258,10 +258,10 @@ class StateDirectory:
             holder = holder or "?"
             raise BadInput(
                 f"the state in {self.path} is in use by the binder with process id {holder}; "
-                f"stop that one, or write another directory for this one"
+                f"stop that one, or use another directory for this one"
             ) from None
         except OSError as error:
-            why = f"it cannot be locked ({error.strerror}); write a directory on a local disk"
+            why = f"it cannot be locked ({error.strerror}); use a directory on a local disk"
             raise BadInput(f"cannot keep the state in {self.path}: {why}") from error
         with suppress(OSError):  # it is for people only, and the disk may be full
             os.ftruncate(self._lock, 0)

@@ -31,8 +31,8 @@ def handed_over() -> list[socket.socket]:
         one.set_inheritable(False)
         if (one.family, one.type) != (socket.AF_INET, socket.SOCK_DGRAM):
             raise BadInput(
-                "systemd handed over a socket for something else than datagrams over IPv4; write "
-                "ListenDatagram=IP:PORT into the socket unit"
+                "systemd passed a socket that is not for UDP over IPv4; use "
+                "ListenDatagram=IP:PORT in the socket unit"
             )
     return sockets
 

@@ -1,6 +1,6 @@
 """A binder's sockets: several on one address, and the kernel sorts the datagrams.
 
-In one queue a flood of lookups would push out the renewals and the other binders' words, and a
+In one queue a flood of lookups would push out the renewals and the other binders' frames, and a
 flood of complaints, or of subscriptions that anybody can send, the lookups. So four sockets share
 the address (SO_REUSEPORT), and a small classic BPF program chooses by the first bytes whose queue a
 datagram goes to (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
@@ -114,7 +114,7 @@ def open_lanes(address: Address) -> list[socket.socket]:
         for lane in lanes:
             lane.close()
         _log.warning(
-            "one queue for all datagrams: this system cannot sort them (%s)", error.strerror
+            "one queue for all datagrams: this kernel cannot sort them (%s)", error.strerror
         )
         return [open_socket(address)]
     return lanes
@@ -131,14 +131,14 @@ def take_lanes(handed: list[socket.socket]) -> list[socket.socket]:
         or len({one.getsockname() for one in handed}) > 1
     ):
         raise BadInput(
-            f"systemd handed over {len(handed)} sockets; write the same ListenDatagram= "
+            f"systemd passed {len(handed)} sockets; use the same ListenDatagram= "
             f"{len(LANES)} times, and ReusePort=yes, or only once"
         )
     if len(handed) > 1:
         try:
             sort_into(handed)
         except OSError as error:
-            _log.warning("the queues share all datagrams: this system cannot sort them (%s)", error)
+            _log.warning("datagrams go to any queue: this kernel cannot sort them (%s)", error)
     return handed
 
 

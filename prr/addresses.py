@@ -1,4 +1,4 @@
-"""From what people write to what sockets take."""
+"""From HOST:PORT as it is configured to addresses that sockets take."""
 
 import fcntl
 import ipaddress

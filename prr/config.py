@@ -1,6 +1,6 @@
-"""What a node was told, once flags, environment, file and defaults are settled.
+"""A node's configuration, once flags, environment, file and defaults are merged.
 
-Addresses here are what a person wrote: the host may be a name that still has to be resolved.
+Addresses are as configured: the host may be a name that still has to be resolved.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DEFAULT_BINDER: HostPort = ("127.0.0.1", 2222)
 
 
 class WireForm(StrEnum):
-    """How a binder answers a lookup: the spec's 7 bytes, or the 8 of the programs of 2016."""
+    """How a binder answers a lookup: the spec's 7 bytes, or the 8 of the legacy (2016) programs."""
 
     SPEC = "spec"
     LAB2016 = "lab2016"
@@ -28,7 +28,7 @@ class Limits:
     """Instances held: about 500 bytes each, so a flood of subscriptions ends at half a GB."""
 
     learned_share: float = 0.94
-    """Share of `instances` that peers' words may fill: a peer faulty leaves room for those who
+    """Share of `instances` that peers' updates may fill: a faulty peer leaves room for those who
     subscribe here."""
 
     removals: int = 1 << 16
@@ -79,4 +79,4 @@ class ClientConfig:
 
 
 class BadInput(Exception):
-    """What a person wrote cannot be used. The text says what, why, and what to write instead."""
+    """Invalid input of a user. The text says what is wrong, why, and what to use instead."""

@@ -1,4 +1,4 @@
-"""What people write for the values of settings, read. Every error says what to write instead."""
+"""Parses the values of settings. Every error says what to use instead."""
 
 import ipaddress
 import re

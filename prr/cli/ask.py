@@ -1,4 +1,4 @@
-"""The verbs that ask and end: client, lookup and list."""
+"""The verbs client, lookup and list."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ def run_client(config: ClientConfig) -> int:
 
 
 def run_lookup(config: ClientConfig, output: str) -> int:
-    """One question, one answer: ip:port."""
+    """Look up one instance and print it."""
     log_to_stderr(logging.WARNING)
     try:
         found = _client(config).lookup(config.type)
@@ -55,7 +55,7 @@ def run_lookup(config: ClientConfig, output: str) -> int:
 
 
 def run_list(binders: tuple[HostPort, ...], output: str) -> int:
-    """All that `binders` know, as a table or as JSON, and which of them does not know what."""
+    """Print the instances that `binders` know, as a table or JSON, and who lacks which."""
     said = ask_each(binders, fetch_list)
     complain(said, "list", "A binder gives its list to its peers and its own host only")
     if all(row.answer is None for row in said):
@@ -71,7 +71,7 @@ def run_list(binders: tuple[HostPort, ...], output: str) -> int:
 
 
 def _compare(said: list[Said[list[Instance]]]) -> dict[Instance, list[str]]:
-    """All that anybody knows, in order, and the binders that answered but do not know it."""
+    """All instances that any binder knows, sorted, each with the binders that lack it."""
     known = [(row.binder, frozenset(row.answer)) for row in said if row.answer is not None]
     everything = frozenset[Instance]().union(*(instances for _, instances in known))
     return {

@@ -1,4 +1,4 @@
-"""Asks all the binders that are named, at once: one that is dead costs the others nothing."""
+"""Asks several binders at once, so that a dead one does not delay the others."""
 
 import sys
 from collections.abc import Callable
@@ -15,19 +15,19 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Said(Generic[T]):
-    """What one binder said."""
+    """What one binder answered."""
 
     binder: str
-    """As it was named."""
+    """HOST:PORT as it was given."""
     answer: T | None = None
     why: str = "no answer"
-    """Why there is none."""
+    """Why there is no answer, if there is none."""
 
 
 def ask_each(binders: tuple[HostPort, ...], ask: Callable[[Address], T | None]) -> list[Said[T]]:
-    """What each of `binders` says to `ask`, in their order; `ask` is called in a thread for each.
+    """Call `ask` for each of `binders`, in a thread each; returns what they answered, in order.
 
-    Raises BadInput where not one of their names has an address.
+    Raises BadInput if none of their names can be resolved.
     """
     said = [Said[T](describe_address(binder)) for binder in binders]
     failures: list[BadInput] = []
@@ -52,7 +52,7 @@ def ask_each(binders: tuple[HostPort, ...], ask: Callable[[Address], T | None]) 
 
 
 def complain(said: list[Said[T]], what: str, hint: str) -> None:
-    """Say on stderr that there is no `what` from those that did not answer; `hint`: what to do."""
+    """Report on stderr who did not answer: no `what` from them; `hint` says what to check."""
     names = ", ".join(row.binder for row in said if row.answer is None)
     if names:
         print(f"prr: no {what} from {names}; is a binder running there? {hint}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The verbs that look into binders: status, health and why."""
+"""The verbs that inspect binders: status, health and why."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from prr.wire.instance import Address, describe_address, make_instance
 from prr.wire.trailer import Question
 
 AGAIN = 1.0
-"""Seconds after which binders that differ are asked once more: a change may have been under way."""
+"""Seconds before binders that differ are asked once more: a change may have been on its way."""
 
 _HINT = "A binder answers this on its own host only"
 
@@ -25,7 +25,7 @@ Status = dict[str, Any]
 
 
 def run_status(binders: tuple[HostPort, ...], output: str) -> int:
-    """How binders are, and whom they hear: one of them in full, several in a row each."""
+    """Print the status of binders: a single one in full, several in a row each."""
     said = _statuses(binders)
     if not any(row.answer for row in said):
         complain(said, "answer", _HINT)
@@ -40,7 +40,7 @@ def run_status(binders: tuple[HostPort, ...], output: str) -> int:
 
 
 def run_health(binders: tuple[HostPort, ...]) -> int:
-    """One line: whether all of `binders` are well; 0 if so, 1 if not, 3 if none answers."""
+    """Print in one line whether all of `binders` are well: 0 if so, 1 if not, 3 if none answers."""
     said = ask_each(binders, _status)
     names = ", ".join(row.binder for row in said)
     if not any(row.answer for row in said):
@@ -52,7 +52,7 @@ def run_health(binders: tuple[HostPort, ...]) -> int:
 
 
 def run_why(config: ClientConfig, address: HostPort, output: str) -> int:
-    """The last events about one instance, each with its reason; 1 if no binder has any."""
+    """Print the last events of one instance, each with its reason; 1 if no binder has any."""
     instance = make_instance(config.type, address)
     said = ask_each(config.binders, lambda binder: _fetch(binder, Question.WHY, instance))
     answered = [row for row in said if row.answer is not None]
@@ -108,7 +108,7 @@ def _verdict(reasons: list[str]) -> str:
 
 
 def _odd_ones(said: list[Said[Status]]) -> set[str]:
-    """The binders that know something else than most, or than the first where none are most."""
+    """The binders whose digest is not the most common one (or, in a tie, not the first one's)."""
     digests = {row.binder: row.answer["digest"] for row in said if row.answer}
     if not digests:
         return set()

@@ -30,7 +30,7 @@ QUESTIONS = {
     "health": (BINDERS,),
     "why": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
 }
-"""The verbs that ask and end, and the settings of each."""
+"""The verbs that ask something and exit, and the settings of each."""
 
 _EPILOG = """\
 exit codes:
@@ -52,25 +52,25 @@ _EXAMPLES = {
     "why": "echo 10.0.0.7:4242",
     "demo": "",
 }
-"""Behind each verb, for its help."""
+"""The arguments of the example in each verb's help."""
 
 _CONFIGS = {"binder": BinderConfig, "server": ServerConfig}
-"""Whose settings a verb has, if they are not a client's."""
+"""What a verb's settings configure, where that is not a client."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, saying what is wrong in one line."""
+    """argparse with errors of one line."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see {self.prog} --help")
 
     def _print_message(self, message: str, file: object = None) -> None:
-        """Help is data: it goes to stdout, and is missed if it cannot."""
+        """Help is data: it goes to stdout, and failing to write it is an error."""
         say(message.rstrip("\n"))
 
 
 class _VerbParser(_Parser):
-    """The parser of what stands behind a verb: what it does not know is that verb's affair."""
+    """The parser of one verb's arguments: an unknown one points to that verb's help."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
         known, rest = super().parse_known_args(args, namespace)
@@ -114,7 +114,7 @@ def _run(program: str, arguments: Sequence[str] | None) -> int:
 
 
 def _run_role(role: str, flags: dict[str, Any]) -> int:
-    """Be what stays."""
+    """Run a binder or a server."""
     from prr.cli.roles import check_binder, check_server, run_binder, run_server
 
     if role == "binder":
@@ -131,7 +131,7 @@ def _server_config(flags: dict[str, Any]) -> ServerConfig:
 
 
 def _run_question(verb: str, flags: dict[str, Any]) -> int:
-    """Ask, and end."""
+    """Ask something and exit."""
     from prr.cli.ask import run_client, run_list, run_lookup
     from prr.cli.inspect import run_health, run_status, run_why
 
@@ -155,14 +155,14 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
 
 
 def _missing(error: ImportError) -> str:
-    """What to do about a package that cannot be imported."""
+    """The message about a package that cannot be imported."""
     lacks = f"{sys.executable} cannot load the package {error.name} ({error})"
     needed = f"--requirement {REQUIREMENTS}" if REQUIREMENTS.exists() else error.name
     return f"{lacks}; install it: {sys.executable} -m pip install {needed}"
 
 
 def _in_one_line(text: str) -> str:
-    """`text` with what would break the line, or a terminal, written out."""
+    """`text` with unprintable characters escaped: it stays one line, and harmless to a terminal."""
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
@@ -227,7 +227,7 @@ def _add_verb(
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:
-    """What every verb that asks a binder about itself takes."""
+    """The arguments of every verb that queries binders."""
     _add_setting(parser, BINDERS)
     parser.add_argument(
         "--output", choices=("table", "json"), default="table", help="(default: table)"

@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr, whatever the caller left of them."""
+"""stdin, stdout and stderr, even where the caller has closed them."""
 
 import os
 import sys
@@ -7,15 +7,15 @@ from prr.cli.exits import NO_OUTPUT
 
 
 class OutputLost(Exception):
-    """stdout does not take what was found; why, or nothing if nobody is left to be told."""
+    """stdout cannot be written to. The text says why; it is empty if its reader is gone."""
 
 
 def open_standard_streams() -> None:
-    """Have descriptors 0 to 2 open, so that no socket gets one, and both outputs take any text."""
+    """Open descriptors 0 to 2, so that no socket gets one, and let both outputs take any text."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
-        except OSError:  # the lowest free descriptor is this one; who prints to 1 is to be told
+        except OSError:  # the lowest free descriptor is this one; writing to 1 must fail
             os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
     for name, number in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
@@ -34,7 +34,7 @@ def say(text: str) -> None:
 
 
 def give_up_output(error: OutputLost) -> int:
-    """Say that the output is lost, where that can still be said; the exit code."""
+    """Report on stderr why the output is lost, unless its reader is gone; returns the exit code."""
     if str(error):
         print(f"prr: cannot write to stdout: {error}", file=sys.stderr)
     # What Python still holds for stdout would fail once more when it exits.

@@ -1,6 +1,6 @@
-"""What a running node takes over from its settings when they are read again: whom it talks to.
+"""Reloads what a running node can change: a binder's peers, or a server's binders.
 
-Names are resolved again, too: at SIGHUP all of them, otherwise those that could not be so far.
+Names are resolved again, too: all of them at SIGHUP, otherwise those that failed so far.
 """
 
 import logging
@@ -48,7 +48,7 @@ class NamedPeers:
         self.change_to(named)
 
     def change_to(self, named: Iterable[HostPort]) -> None:
-        """These are named from now on.
+        """Replace the names.
 
         Raises BadInput if they are more than PEERS_MAX, or cannot be in one cluster.
         """
@@ -70,15 +70,15 @@ class NamedPeers:
         return tuple(remote or found)
 
     def unknown(self) -> list[HostPort]:
-        """Those whose name could not be resolved yet."""
+        """Those that could not be resolved yet."""
         return [peer for peer, address in self._known.items() if address is None]
 
     def resolve(self) -> None:
-        """Ask for the names that could not be resolved yet."""
+        """Resolve the names that could not be resolved yet."""
         self._resolve(self.unknown())
 
     def resolve_again(self) -> None:
-        """Ask for all names. One that has no answer now keeps the address that it had."""
+        """Resolve all names. One that fails now keeps the address that it had."""
         self._resolve([peer for peer in self._known if not is_ip(peer[0])])
 
     def _resolve(self, peers: list[HostPort]) -> None:
@@ -92,7 +92,7 @@ class NamedPeers:
                 self._known[peer] = address
 
     def _check_where(self, peers: list[Address]) -> None:
-        """A cluster lies on loopback altogether or not at all: see `prr.core.directory.reach`."""
+        """A cluster is on loopback altogether or not at all: see `prr.core.directory.reach`."""
         here = next((peer for peer in peers if is_loopback(peer[0])), None)
         away = next((peer for peer in peers if not is_loopback(peer[0])), None)
         if here and away:
@@ -115,7 +115,7 @@ class NamedPeers:
 
 
 class PeersFollower:
-    """Has a running binder talk to the peers that its settings name."""
+    """Keeps a running binder's peers the ones that its settings name."""
 
     def __init__(self, peers: NamedPeers, core: Binder, node: BinderNode) -> None:
         self._peers = peers
@@ -131,7 +131,7 @@ class PeersFollower:
             gevent.sleep(RESOLVE_PAUSE)
 
     def change_to(self, config: BinderConfig) -> None:
-        """Talk to the peers that are named now, under the addresses that they have now.
+        """Follow new settings: the peers named there, at the addresses they have now.
 
         Raises BadInput, and goes on as before, if they are too many.
         """
@@ -174,7 +174,7 @@ def binders_of(
 
 
 def _instead(port: int, other: Address, is_handed: bool) -> str:
-    """What to write so that a node listens on `port` where `other` can reach it."""
+    """What to use so that a node listens on `port` where `other` can reach it."""
     hosts = hosts_towards(other)
     if is_handed:
         return f"ListenDatagram={hosts[0]}:{port} in its socket unit"
@@ -186,7 +186,7 @@ def rereading(
 ) -> Callable[[], None]:
     """What a node does at SIGHUP: read its settings, and `change` what it can, the key `changing`.
 
-    A mistake in them is logged, and the node goes on with what it had.
+    An error in them is logged, and the node keeps its old ones.
     """
 
     def reread() -> None:

@@ -1,4 +1,4 @@
-"""The roles that stay: a binder and a server, each a core on a socket."""
+"""The long-running roles: a binder and a server, each a core in a node."""
 
 import logging
 import random
@@ -32,13 +32,16 @@ from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address, is_loopback
 
 ANYWHERE: Address = ("0.0.0.0", 0)
-"""Where a node listens whose settings are only checked: no peer or binder is out of its reach."""
+"""Stands for the address of a node whose settings are only checked: all peers are in reach."""
 
 _log = logging.getLogger("prr")
 
 
 def run_binder(read: Callable[[], BinderConfig]) -> int:
-    """Be a binder until a signal; the exit code. `read` gives its settings, again at SIGHUP."""
+    """Run a binder until a signal; returns the exit code.
+
+    `read` reads its settings, again at SIGHUP.
+    """
     config = read()
     if len(config.peers) > PEERS_MAX:
         raise BadInput(f"{len(config.peers)} peers; use {PEERS_MAX} at most")
@@ -76,9 +79,9 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
 
 
 def check_binder(read: Callable[[], BinderConfig]) -> int:
-    """Read a binder's settings as a running one would, and do nothing; the exit code.
+    """Check a binder's settings as at SIGHUP; returns the exit code.
 
-    Raises BadInput where that one would go on with those it had. Only it knows where it listens.
+    Raises BadInput where a running binder would keep its old ones. Only that one knows its address.
     """
     NamedPeers(read().peers, ANYWHERE)
     return YES
@@ -106,9 +109,9 @@ def _open_store(path: Path | None) -> Store:
 
 
 def run_server(read: Callable[[], ServerConfig]) -> int:
-    """Be a server until a signal, or until no binder confirms; the exit code.
+    """Run a server until a signal, or until no binder confirms it; returns the exit code.
 
-    `read` gives its settings, again at SIGHUP.
+    `read` reads its settings, again at SIGHUP.
     """
     config = read()
     log_to_stderr()
@@ -139,13 +142,13 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
 
 
 def check_server(read: Callable[[], ServerConfig]) -> int:
-    """Read a server's settings as a running one would, and do nothing; see `check_binder`."""
+    """Check a server's settings; see `check_binder`."""
     binders_of(read(), ANYWHERE)
     return YES
 
 
 def _hint(own: Address) -> str:
-    """What to do where no binder has confirmed a server that listens on `own`."""
+    """What to do when no binder has confirmed a server that listens on `own`."""
     hint = "start a binder, or name one with --binder"
     if is_loopback(own[0]):
         hint += "; a binder with peers on other hosts refuses servers on loopback: use its address "
@@ -154,14 +157,14 @@ def _hint(own: Address) -> str:
 
 
 def _where(config: ServerConfig) -> Address:
-    """Where a server listens: as it was told, or where the binders it is told of can reach it."""
+    """Where a server listens: as configured, or where its binders can reach it."""
     if config.listen is None:
         return listening_towards(resolve_any(config.binders, gevent.socket))
     return resolve_listen(config.listen, gevent.socket)
 
 
 def _names() -> dict[int, str]:
-    """What the log calls types. A mistake in the file of names ends no node: it has numbers."""
+    """The names of types, for the log. An invalid file of names stops no node: it logs numbers."""
     try:
         return type_names()
     except BadInput as error:
@@ -170,7 +173,7 @@ def _names() -> dict[int, str]:
 
 
 def _ignored(listen: HostPort | None, own: Address, default: HostPort | None) -> str:
-    """One more line, if the settings name another address than the one that systemd listens on."""
+    """A second first line, if the settings name another address than systemd's socket has."""
     if listen is None or listen in (own, default):
         return ""
     return f"\nlisten = {describe_address(listen)} ignored: systemd holds the socket"

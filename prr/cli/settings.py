@@ -126,9 +126,9 @@ def default_text(config: type[Any], key: str) -> str:
 
 
 def gather(role: str, settings: tuple[Setting, ...], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that were given for `settings`; what was not is left to the defaults.
+    """The values that are set for `settings`; the others are left to the defaults.
 
-    `role` names the file's table, `flags` holds what the command line said, None where nothing.
+    `role` names the file's table; `flags` are those of the command line, None where not given.
     Raises BadInput.
     """
     in_file = _read_role(role, flags.get("config") or os.environ.get("PRR_CONFIG") or None)
@@ -158,14 +158,14 @@ def service_names() -> dict[str, int]:
 
 
 def type_names() -> dict[int, str]:
-    """What types are called: `service_names` the other way round."""
+    """The names of types: `service_names` inverted."""
     return {type_: name for name, type_ in service_names().items()}
 
 
 def _given(
     setting: Setting, flags: Mapping[str, Any], in_file: Mapping[str, Any]
 ) -> tuple[str, list[str]] | None:
-    """Who gave the value of a setting first, and its texts; None if nobody did."""
+    """Where the value of a setting comes from, and its text or texts; None if it is not set."""
     flag = flags.get(setting.key)
     if flag is not None:
         return setting.flag, flag if setting.many else [flag]

@@ -1,4 +1,4 @@
-"""The status of binders as people read it: of one in full, of several in a row each."""
+"""Formats the status of binders: a single one in full, several in a row each."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from prr.cli.table import as_table
 
 
 def in_full(said: Said[dict[str, Any]]) -> str:
-    """All that one binder says of itself."""
+    """Everything in one binder's status."""
     status = said.answer or {}
     names = type_names()
     synced = "synced" if status["synced"] else "waiting for its peers"
@@ -45,7 +45,7 @@ def in_full(said: Said[dict[str, Any]]) -> str:
 
 
 def in_rows(said: list[Said[dict[str, Any]]], odd: set[str]) -> str:
-    """Several binders; those that are `odd` know something else than the others."""
+    """A row for each binder; those in `odd` differ from the others."""
     header = ("BINDER", "HEALTH", "UP S", "SYNCED", "INSTANCES", "PEERS UP", "DIGEST", "SAME")
     return as_table(header, [_row(row, row.binder in odd) for row in said])
 

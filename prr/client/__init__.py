@@ -1,1 +1,1 @@
-"""The library: what programs import, and how the commands ask binders."""
+"""The library: `prr.Client`, and how the commands query binders."""

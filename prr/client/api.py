@@ -38,7 +38,7 @@ class Client:
         from prr import Client, ServiceDidNotAnswer
 
         client = Client(["127.0.0.1:2222", "127.0.0.1:2223"])
-        ip, port = client.lookup(2)          # whose turn it is; talk to it as you like
+        ip, port = client.lookup(2)          # the next instance in turn
         answer = client.call(2, b"hello")    # or look up and call in one
     """
 
@@ -54,14 +54,14 @@ class Client:
         self._rng = random.Random()
 
     def lookup(self, type_: int) -> tuple[str, int]:
-        """The (ip, port) of the instance of `type_` (0 to 255) whose turn it is.
+        """Returns the (ip, port) of the next instance of `type_` (0 to 255) in turn.
 
         Asks a binder chosen at random, and another one whenever that is silent for 0.1 s and
-        more. Takes 4.5 s at most: a binder of 2016 that verifies serves nobody for 2 s. Where
+        more. Takes 4.5 s at most: a legacy (2016) binder that verifies serves nobody for 2 s. Where
         every binder refuses, 2 s.
 
         Raises NoSuchService, NoBinderAnswered, ValueError (a type out of range) and OSError (no
-        socket to be had). A binder whose name cannot be resolved is left out.
+        free socket). A binder whose name cannot be resolved is skipped.
         """
         match self._exchange(type_, None):
             case core.FoundService(address=address):
@@ -70,11 +70,11 @@ class Client:
                 raise _error(type_, outcome)
 
     def call(self, type_: int, message: bytes) -> bytes:
-        """The answer of a service of `type_` (0 to 255) to `message` (at most 255 bytes).
+        """Returns the answer of a service of `type_` (0 to 255) to `message` (at most 255 bytes).
 
         Looks an instance up, and gives it 2 s to answer, asking it again a few times meanwhile:
         a request may arrive more than once. When it does not answer, the binder is told, which
-        makes sure and hands it out no more; calling again then reaches another instance. Takes
+        verifies that and hands it out no more; calling again then reaches another instance. Takes
         6.5 s at most: 4.5 s for the lookup, 2 s for the service.
 
         Raises what `lookup` raises, ServiceDidNotAnswer, TypeError (a message that is not bytes)

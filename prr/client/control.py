@@ -1,4 +1,4 @@
-"""What a binder tells a program on its own host, fetched part by part."""
+"""Queries a binder on this host: its list, status and event history, fetched page by page."""
 
 import secrets
 import socket
@@ -27,7 +27,7 @@ def fetch_list(binder: Address) -> list[Instance] | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:
             asking.connect(binder)
-        except OSError:  # no way there, or no place for a binder
+        except OSError:  # no route, or not an address that a binder can have
             return None
         while cursor is not None:
             page = _fetch_page(asking, binder, Trailer(cursor=cursor, nonce=len(found)))
@@ -78,7 +78,7 @@ def _fetch_page(asking: socket.socket, binder: Address, wanted: Trailer) -> Serv
 
 
 def _is_wanted(page: ServiceList, wanted: Trailer) -> bool:
-    """It answers this question; a program of 2016 answers the first one bare, and that is all."""
+    """It answers this question; a legacy (2016) binder answers the first only, with no trailer."""
     if page.trailer is None:
         return wanted.cursor == b""
     return page.trailer.nonce == wanted.nonce

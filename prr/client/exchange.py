@@ -20,7 +20,7 @@ from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address
 
 RECEIVE_BYTES = 2048
-"""Room for one datagram: a server of 2016 pads its answer to 1000 bytes."""
+"""Room for one datagram: a legacy (2016) server pads its answer to 1000 bytes."""
 
 RECEIVE_BUFFER = 4 << 20
 """Bytes asked for a socket's queue, some 5,000 datagrams: what comes at once after a restart has
@@ -59,7 +59,7 @@ class _Line:
         self.target: Address | None = None
 
     def aim(self, target: Address) -> None:
-        """Have a fresh socket for `target`, unless it is the one aimed at already."""
+        """Open a fresh socket for `target`, unless it is the current target."""
         if target != self.target:
             self.close()
             self._socket = self._sockets.socket(socket.AF_INET, socket.SOCK_DGRAM)

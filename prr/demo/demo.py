@@ -1,7 +1,7 @@
 """`node.py demo`: real binders, real servers, clients, and what they notice of a crash.
 
-The lines of the nodes, the failures of the clients and the signals all come in as news; one
-greenlet reads them in the order they came and tells the story. However that ends, no process
+The nodes' log lines, the clients' failures and signals all go into one queue; one greenlet reads it
+in order and tells the story. However that ends, no process
 outlives the `with` block it was started in.
 """
 
@@ -39,7 +39,7 @@ FAILED = 1
 """Exit code: it could not go on, or did not go as promised."""
 
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.+-]+ [A-Z]+ ")
-"""How the nodes' lines begin: when, and how grave."""
+"""How the nodes' log lines begin: time and level."""
 _INTRODUCTION = """\
 A dead server is out of every binder's answers a fraction of a second after the first call that
 fails, and a dead binder is hardly missed. See for yourself: here are three binders, six servers of
@@ -48,7 +48,7 @@ be killed.
 """
 _GONE = ("evicted", "removed")
 _TOLD = (*_GONE, "synced")
-"""How the binders' lines begin that belong to the story."""
+"""How those log lines of the binders begin that belong to the story."""
 
 
 class _Failed(Exception):
@@ -65,7 +65,7 @@ class _Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What a node wrote, without its time and level; None when it is over."""
+    """What a node logged, without its time and level; None when it has ended."""
 
     moment: float
     process: Process
@@ -102,7 +102,7 @@ def run_demo() -> int:
 
 
 class _Demo:
-    """The stage: what runs, and the news of it."""
+    """What runs, and the queue of what happens to it."""
 
     def __init__(self, processes: ExitStack) -> None:
         self._processes = processes
@@ -194,7 +194,7 @@ class _Demo:
         say(f"$ prr {' '.join(command)}\n{run_command(command)}")
 
     def _watch(self, traffic: Traffic) -> None:
-        """Tell what comes in during one act, and what the clients have counted in it."""
+        """Print what happens during one act, and the clients' counts at its end."""
         ends_at = time.monotonic() + ACT
         failed = 0
         while (news := self._next(ends_at)) is not None:

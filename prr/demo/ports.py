@@ -14,7 +14,7 @@ LOWEST = 10_000
 """The lowest port that is chosen: those below belong to well-known services."""
 
 BELOW = 32_768
-"""The programs of 2016 take ports for signed numbers: none from here up is chosen."""
+"""Legacy (2016) programs take ports for signed numbers: none from here up is chosen."""
 
 BLOCK = 50
 """Ports in a block: one descriptor each, and most processes need no second one."""

@@ -28,7 +28,7 @@ class Process:
     def __init__(
         self, name: str, arguments: list[str], hear: "Callable[[Process, str | None], None]"
     ) -> None:
-        """Start a node with `arguments`; `name` is for people. OSError if it cannot be."""
+        """Start a node with `arguments`; `name` is what the demo calls it. Raises OSError."""
         self.name = name
         self.address = ""
         """Where it listens, ip:port; known once its first line is heard."""
@@ -65,7 +65,7 @@ class Process:
         return code
 
     def kill(self) -> None:
-        """SIGKILL: it can tell nobody. No error if it is over already."""
+        """SIGKILL: it cannot tell anybody. No error if it has ended already."""
         self.killed = True
         self._popen.kill()
 
@@ -85,7 +85,7 @@ def run_command(arguments: list[str]) -> str:
 
 
 def plain_environment() -> dict[str, str]:
-    """For a node whose arguments are all it is told: the caller's PRR_ settings are not for it."""
+    """The environment without the caller's PRR_ settings: a node has its arguments only."""
     return {name: text for name, text in os.environ.items() if not name.startswith("PRR_")}
 
 

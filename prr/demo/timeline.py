@@ -1,4 +1,4 @@
-"""The demo's story as people read it: what happened when, and what followed how soon."""
+"""Prints the demo's timeline: what happened when, and how soon what followed."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""The demo's clients: some call services, others only ask where one is. Both keep count."""
+"""The demo's clients: some call services, others only look them up. Both keep count."""
 
 import random
 import time
@@ -28,7 +28,7 @@ class Tally:
     lookups: int = 0
     wrong: int = 0  # of the lookups
     failed: int = 0  # of the calls
-    last_wrong_at: float | None = None  # in a lookup, or at the bottom of a call that failed
+    last_wrong_at: float | None = None  # in a lookup, or behind a failed call
 
 
 class Traffic:
@@ -37,7 +37,7 @@ class Traffic:
     def __init__(
         self, binders: list[str], types: list[int], trouble: Callable[[BaseException], None]
     ) -> None:
-        """`trouble` hears of every call that fails (a PrrError), and of anything unforeseen."""
+        """`trouble` is given every failed call (a PrrError), and any unexpected exception."""
         self.dead: set[Address] = set()
         self.tally = Tally()
         self._client = Client(binders)

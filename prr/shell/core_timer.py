@@ -20,7 +20,7 @@ class CoreTimer:
     def __init__(
         self, deadline: Callable[[], float | None], workers: WorkerPool, ask: Callable[[], None]
     ) -> None:
-        """`deadline` is the core's, in seconds of the monotonic clock; one of the `crew` does
+        """`deadline` is the core's, in seconds of the monotonic clock; one of the `workers` does
         `ask`."""
         self._deadline = deadline
         self._workers = workers

@@ -1,4 +1,4 @@
-"""The log: one event a line, on stderr, never at the price of a lookup."""
+"""The log: one event a line, on stderr, and never blocking a lookup."""
 
 import logging
 import os
@@ -25,11 +25,11 @@ LAST_WAIT = 0.5
 
 
 class LossyHandler(logging.Handler):
-    """Writes lines to a descriptor, and leaves out what would have to wait for its reader.
+    """Writes lines to a descriptor, and drops what would have to wait for its reader.
 
     Each kind of line is bounded by itself (see `Throttle`): a record's `kind`, or the text it was
     logged with, one for each place in the program. A record that is `kept` is neither held nor
-    left out: it waits for the reader. Whoever logs such records looks first whether the handler
+    dropped: it waits for the reader. Whoever logs such records looks first whether the handler
     `is_clogged`, and keeps them meanwhile: a burst at most waits here.
     """
 
@@ -39,7 +39,7 @@ class LossyHandler(logging.Handler):
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self._throttle: Throttle[logging.LogRecord] = Throttle()
-        self._left_out = 0
+        self._dropped = 0
         self._gathered: list[tuple[bytes, bool]] = []  # BURST of each kind at most
         self._unwritten: list[bytes] = []
         self._written_at = -GATHER
@@ -53,7 +53,7 @@ class LossyHandler(logging.Handler):
         return bool(self._unwritten)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, now or with those behind it; hold it, or count it as left out."""
+        """Write one record, now or with those behind it; or hold it, or count it as dropped."""
         now = time.monotonic()
         is_kept = getattr(record, "kept", False)
         kind = getattr(record, "kind", record.msg)
@@ -69,9 +69,9 @@ class LossyHandler(logging.Handler):
         lines = [(line, True) for line in self._unwritten] + self._gathered
         self._gathered, self._unwritten = [], []
         self._written_at = time.monotonic()
-        if lines and self._left_out and self._is_ready():
-            note = f"({self._left_out} lines dropped: more than could be written)\n"
-            self._left_out = 0
+        if lines and self._dropped and self._is_ready():
+            note = f"({self._dropped} lines dropped: more than could be written)\n"
+            self._dropped = 0
             self._write([(note.encode(), False)])
         together: list[tuple[bytes, bool]] = []
         size = 0
@@ -122,7 +122,7 @@ class LossyHandler(logging.Handler):
 
     def _line(self, record: logging.LogRecord, more: str = "") -> bytes:
         text = self.format(record) + more
-        if not text.isprintable():  # one event is one line, whatever somebody has named something
+        if not text.isprintable():  # one event is one line, whatever names it contains
             text = "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
         return text.encode(errors="backslashreplace")[: LINE_BYTES_MAX - 1] + b"\n"
 
@@ -139,11 +139,11 @@ class LossyHandler(logging.Handler):
         except OSError:
             pass
         self._unwritten += [line for line, is_kept in lines if is_kept]
-        self._left_out += sum(not is_kept for _, is_kept in lines)
+        self._dropped += sum(not is_kept for _, is_kept in lines)
 
 
 class _Formatter(logging.Formatter):
-    """When (ISO 8601, with the zone), how grave, and what."""
+    """Time (ISO 8601, with the zone), level and message."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{iso_time(record.created)} {record.levelname} {record.getMessage()}"
@@ -173,13 +173,13 @@ def log_to_stderr(level: int = logging.INFO, timestamps: bool = True) -> None:
 
 
 def log_is_clogged() -> bool:
-    """The log's reader is slow: what must not be lost has to wait where it is."""
+    """The log's reader is slow: the caller has to keep what must not be lost."""
     handlers = logging.getLogger("prr").handlers
     return any(isinstance(handler, LossyHandler) and handler.is_clogged for handler in handlers)
 
 
 def close_log() -> None:
-    """Write what is left to be written: the process ends."""
+    """Write what is left: the process ends."""
     for handler in logging.getLogger("prr").handlers:
         if isinstance(handler, LossyHandler):
             handler.close()

@@ -14,17 +14,17 @@ from prr.shell.log.roll import Roll
 from prr.shell.log.throttle import PAUSE, Throttle
 from prr.wire.instance import type_of
 
-GRAVE = frozenset(
+WARNINGS = frozenset(
     {
         *(Event.EVICTED, Event.REFUSED, Event.UNVERIFIED, Event.BRAKE, Event.LATE),
         *(Event.PEER_SILENT, Event.PEER_LOST, Event.ISOLATED, Event.NO_CONFIRMATION),
         Event.TWIN,
     }
 )
-"""What an operator may have to do something about: WARNING, all else is INFO."""
+"""What an operator may have to act on: WARNING; all else is INFO."""
 
 EACH_IS_TOLD = frozenset({Event.EVICTED, Event.REMOVED})
-"""What is never left out: each instance is named, if need be later and many in a line."""
+"""What is never dropped: each instance is named, if need be later and many in a line."""
 
 LINES_MAX = 10
 """Lines a second that name those that had to wait: some 1,700 instances."""
@@ -36,14 +36,14 @@ class ReportLog:
     """Writes one node's Reports. A storm of them costs a line a second for each kind."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
-        """`names` are what types are called."""
+        """`names` are the names of types."""
         self._names = names
         self._throttle: Throttle[None] = Throttle()
         self._roll = Roll(self._name_of)
         self._timer: Any = None
 
     def write(self, report: Report) -> None:
-        """Write one, or see that it is told with others."""
+        """Write one now, or later together with others."""
         event, instance = report.event, report.instance
         if event in SILENT_EVENTS:
             return
@@ -86,7 +86,7 @@ class ReportLog:
         self._say(event, f"{event} {what}", {"kept": True})
 
     def _say(self, event: Event, text: object, extra: dict[str, Any]) -> None:
-        _log.log(logging.WARNING if event in GRAVE else logging.INFO, "%s", text, extra=extra)
+        _log.log(logging.WARNING if event in WARNINGS else logging.INFO, "%s", text, extra=extra)
 
     def _name_of(self, type_: int) -> str:
         name = self._names.get(type_)

@@ -19,7 +19,7 @@ class Roll:
     counted."""
 
     def __init__(self, name_of: Callable[[int], str]) -> None:
-        """`name_of` gives what a type is called: `type 2 (time)`."""
+        """`name_of` returns what a type is called: `type 2 (time)`."""
         self._name_of = name_of
         self._waiting: deque[tuple[Event, Instance]] = deque()
         self._counted: Counter[tuple[Event, int]] = Counter()

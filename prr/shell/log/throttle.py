@@ -1,4 +1,4 @@
-"""How often the log says things of one kind: a burst, then one line a second for all of them."""
+"""Rate limits for each kind of log line: a burst, then one line a second for all the rest."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -52,7 +52,7 @@ class Throttle(Generic[L]):
 
     @property
     def is_holding(self) -> bool:
-        """There is something for `due` to give, now or later."""
+        """`due` has something to return, now or later."""
         return bool(self._holding)
 
     def admits(self, kind: str, line: L, now: float) -> bool:
@@ -67,7 +67,7 @@ class Throttle(Generic[L]):
         return False
 
     def has_room(self, kind: str, now: float) -> bool:
-        """The same, for who sees himself to what may not be written."""
+        """The same, for a caller that takes care of what may not be written itself."""
         return self._row(kind, now).take(now)
 
     def due(self, now: float, all_of_them: bool = False) -> list[Held[L]]:

@@ -1,1 +1,1 @@
-"""What systemd hands to the process and wants to hear from it."""
+"""Socket activation, notification and watchdog."""

@@ -1,7 +1,8 @@
-"""What systemd is told of a node: that it is ready, how it is, and again and again that it lives.
+"""Notifies systemd: that the node is ready, how it is, and that it is alive (the watchdog).
 
-The signs of life come out of the node's own loop, through a greenlet of its own crew, and only
-while every socket is being read: a node that hangs, or has lost a reader, is not to look alive.
+The keep-alives come out of the node's own event loop, through a greenlet of its own worker pool,
+and only while every socket is being read: a node that hangs, or has lost a reader, must not look
+alive.
 """
 
 import time
@@ -18,12 +19,12 @@ STATUS_PAUSE = 5.0
 
 
 class Notifier:
-    """Tells systemd, where there is one that listens; else it does nothing at all."""
+    """Notifies systemd if it listens; otherwise does nothing."""
 
     def __init__(
         self, readers: Sequence[Reader], workers: WorkerPool, status: Callable[[float], str]
     ) -> None:
-        """`status`: a line worth reading, given the seconds since it was asked for last."""
+        """`status` returns a status line, given the seconds since the last one."""
         self._readers = readers
         self._workers = workers
         self._status = status
@@ -34,12 +35,12 @@ class Notifier:
         self.is_ready = False
 
     def start(self) -> None:
-        """Begin to give signs of life, and to tell how the node is."""
+        """Begin to send keep-alives and status lines."""
         pause = watchdog_pause()
         if pause is not None:
             self._watchdog.close()
             self._watchdog = get_hub().loop.timer(pause, pause)
-            self._watchdog.start(self._workers.spawn, self.give_sign)
+            self._watchdog.start(self._workers.spawn, self.keep_alive)
         if is_told():
             self._control.close()
             self._control = get_hub().loop.timer(STATUS_PAUSE, STATUS_PAUSE)
@@ -60,12 +61,12 @@ class Notifier:
         notify("STOPPING=1", "STATUS=leaving")
 
     def close(self) -> None:
-        """No more signs."""
+        """Stop sending."""
         self._watchdog.close()
         self._control.close()
 
-    def give_sign(self) -> None:
-        """Say that the node lives, if every reader reads.
+    def keep_alive(self) -> None:
+        """Send a keep-alive, if every reader reads.
 
         One that left waiting what was there at the last sign, and has taken nothing since, does
         not.

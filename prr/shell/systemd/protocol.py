@@ -1,4 +1,4 @@
-"""What systemd and a process say to each other: the sockets it holds, the news it is told.
+"""The protocol between systemd and a service: sockets passed in, notifications sent out.
 
 sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3) by hand: a few lines each, and no library
 that would have to be there, and be loaded, first.
@@ -11,15 +11,15 @@ import socket
 from prr.config import BadInput
 
 FIRST_FD = 3
-"""The descriptor of the first socket that is handed over (SD_LISTEN_FDS_START)."""
+"""The descriptor of the first socket passed (SD_LISTEN_FDS_START)."""
 
 
 def handed_over() -> list[socket.socket]:
-    """The sockets that systemd holds for this process, in the order of the unit's lines; or none.
+    """Returns the sockets that systemd passes to this process, in the order of the unit; or none.
 
-    What was queued in them while no process ran is still there. To be called once: the variables
-    that tell of them are taken out of the environment. Raises BadInput if one of them is nothing
-    that a node can listen on.
+    What was queued in them while no process ran is still there. Call it once: it removes the
+    variables that announce them from the environment. Raises BadInput if one of them is not a
+    socket for UDP over IPv4.
     """
     for_whom, count, _ = (
         os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -38,12 +38,12 @@ def handed_over() -> list[socket.socket]:
 
 
 def is_told() -> bool:
-    """Somebody wants to hear what `notify` says."""
+    """Somebody listens to `notify`."""
     return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(*lines: str) -> None:
-    """Tell systemd VARIABLE=VALUE, one a line. Never waits, and never fails: it is only news."""
+    """Send systemd VARIABLE=VALUE, one a line. Never waits, and never fails."""
     name = os.environ.get("NOTIFY_SOCKET", "")
     if not name:
         return
@@ -57,7 +57,7 @@ def notify(*lines: str) -> None:
 
 
 def watchdog_pause() -> float | None:
-    """Seconds between two signs of life, half of what systemd allows; None if it wants none."""
+    """Seconds between two keep-alives, half of what systemd allows; None if it wants none."""
     allowed = os.environ.get("WATCHDOG_USEC", "")
     whose = os.environ.get("WATCHDOG_PID") or str(os.getpid())
     if whose != str(os.getpid()) or not allowed.isdecimal() or int(allowed) == 0:

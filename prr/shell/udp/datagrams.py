@@ -17,7 +17,7 @@ _DROPS_AT = 32  # the ninth of its numbers of 4 bytes
 
 
 class Datagrams:
-    """One of the node's own sockets, its bursts and who waits for it."""
+    """One of the node's own sockets, its bursts and its waiters."""
 
     def __init__(self, bound: socket.socket, lane: Lane = SINGLE_LANE) -> None:
         """`lane` says how it stands to the other sockets of its node, if there are any."""
@@ -36,7 +36,7 @@ class Datagrams:
 
     @property
     def dropped(self) -> int:
-        """Datagrams that the kernel has dropped because nobody took them in time (SO_MEMINFO)."""
+        """Datagrams that the kernel has dropped because nobody read them in time (SO_MEMINFO)."""
         numbers = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _DROPS_AT + 4)
         (dropped,) = struct.unpack_from("I", numbers, _DROPS_AT)
         return int(dropped)
@@ -69,6 +69,6 @@ class Datagrams:
             writable.close()
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self._readable.close()
         self._socket.close()

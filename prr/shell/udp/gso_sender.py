@@ -1,8 +1,8 @@
 """The answers to a burst of lookups, sent by one system call.
 
-Those to one sender that stand in a row leave as one send, which the kernel cuts into datagrams
-(UDP_SEGMENT, Linux 4.18): it finds the way once and not for each, so that eight together cost
-little more than two alone. Nobody can tell from the datagrams.
+Those to one sender that follow each other leave as one send, which the kernel segments into
+datagrams (UDP_SEGMENT, Linux 4.18): it finds the route once and not for each, so that eight
+together cost little more than two alone. Nobody can tell from the datagrams.
 """
 
 import ctypes
@@ -27,14 +27,14 @@ from prr.wire.found import AnswerRun
 _SOL_UDP, _UDP_SEGMENT = 17, 103
 _CONTROL = struct.Struct("=QiiH6x")  # struct cmsghdr and the size of a segment
 
-_CANNOT_CUT = frozenset({errno.EINVAL, errno.EIO, errno.EOPNOTSUPP})
+_CANNOT_SEGMENT = frozenset({errno.EINVAL, errno.EIO, errno.EOPNOTSUPP})
 """What a network interface has to say that leaves checksums to the processor (udp(7))."""
 
 
 class _Layout:
     """Headers and buffers for answers of one size, one for each datagram of a burst.
 
-    `headers` send each answer alone; a template sends a run of them, which the kernel cuts.
+    `headers` send each answer alone; a template sends a run of them, which the kernel segments.
     """
 
     def __init__(self, size: int, names: bytearray) -> None:
@@ -60,10 +60,10 @@ class GsoSender:
     def __init__(self, bound: socket.socket, names: bytearray) -> None:
         """`names` are the senders' addresses, as recvmmsg fills them in."""
         self._socket = bound
-        self._can_cut = _can_cut(bound)
+        self._can_segment = _can_segment(bound)
         self._names = names
         self._senders = memoryview(names).cast("Q")[::2]  # family, port and ip
-        self._layouts: dict[int, _Layout] = {}  # a node has two: for what it found, and for "no"
+        self._layouts: dict[int, _Layout] = {}  # a node has two: for addresses, and for "no"
         self._headers = bytearray(BURST_MAX * HEADER_BYTES)
         self._first = ctypes.c_void_p(start_of(self._headers))
 
@@ -77,7 +77,7 @@ class GsoSender:
         size, count = answers.size, len(answers.data) // answers.size
         layout = self._layout(size)
         layout.data[at * size : at * size + len(answers.data)] = answers.data
-        if self._can_cut:
+        if self._can_segment:
             starts = self._starts(at, count)
             if 4 * len(starts) <= 3 * count:  # else the kernel's savings do not pay for ours
                 return self._send_runs(at, starts, count, layout)
@@ -106,10 +106,10 @@ class GsoSender:
         try:
             sent = self._call_with(headers)
         except OSError as error:
-            if error.errno not in _CANNOT_CUT:
+            if error.errno not in _CANNOT_SEGMENT:
                 raise
             sent_alone = self._send_each(at, count, layout)  # raises if that was not the reason
-            self._can_cut = False
+            self._can_segment = False
             return sent_alone
         return ends[sent - 1] if sent else 0
 
@@ -139,7 +139,7 @@ def _each(headers: bytearray) -> list[bytes]:
     return [bytes(headers[at : at + HEADER_BYTES]) for at in range(0, len(headers), HEADER_BYTES)]
 
 
-def _can_cut(bound: socket.socket) -> bool:
+def _can_segment(bound: socket.socket) -> bool:
     """An older kernel would send all as one datagram, and say nothing."""
     try:
         bound.getsockopt(_SOL_UDP, _UDP_SEGMENT)

@@ -8,7 +8,7 @@ import sys
 
 BURST_MAX = 64
 """Datagrams taken before others have their turn: lookups for half a millisecond at most. The
-kernel cuts one send into no more than this either (UDP_MAX_SEGMENTS)."""
+kernel makes no more segments of one send either (UDP_MAX_SEGMENTS)."""
 
 NAME_BYTES = 16  # struct sockaddr_in
 
@@ -37,14 +37,14 @@ HEADER_BYTES = ctypes.sizeof(Header)
 LENGTH_AT = Header.length.offset
 
 IS_KNOWN = sys.byteorder == "little" and (HEADER_BYTES, LENGTH_AT) == (64, 56)
-"""The structures are laid out here as they are taken to be."""
+"""The structures have the layout here that this code assumes."""
 
 # The calls that are made never wait, so they keep the interpreter's lock.
 libc = ctypes.PyDLL(None, use_errno=True)
 
 
 def make_parts(buffer: bytearray, size: int) -> "ctypes.Array[Part]":
-    """`buffer` cut into parts of `size` bytes, one for each datagram."""
+    """`buffer` divided into parts of `size` bytes, one for each datagram."""
     start = start_of(buffer)
     return (Part * BURST_MAX)(*(Part(start + n * size, size) for n in range(BURST_MAX)))
 

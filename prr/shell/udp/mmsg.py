@@ -29,7 +29,7 @@ from prr.wire.instance import Address
 
 RECEIVE_BYTES = 2048
 """Room for one datagram: more than any frame has (a list of 255 with a trailer is 1.8 kB), so
-that nothing is cut unseen."""
+that nothing is truncated unnoticed."""
 
 _AGAIN = frozenset({errno.EAGAIN, errno.EINTR})
 

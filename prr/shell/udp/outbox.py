@@ -1,4 +1,4 @@
-"""What a node sends, one datagram at a time, and what becomes of it."""
+"""Sends single datagrams, and keeps track of what cannot be sent."""
 
 import logging
 from collections import Counter

@@ -1,5 +1,5 @@
-"""Says when the kernel drops what nobody takes in time: when it begins, while it lasts, and when it
-is over."""
+"""Reports when the kernel drops datagrams that are not read in time: when that begins, while it
+lasts, and when it is over."""
 
 import logging
 import time

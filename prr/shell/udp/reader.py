@@ -34,7 +34,7 @@ class Reader:
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
-        """Have a greenlet of the crew read, from now on."""
+        """Have a greenlet of the worker pool read, from now on."""
         self._greenlet = self._workers.spawn(self._read)
 
     @property

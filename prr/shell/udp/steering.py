@@ -43,8 +43,8 @@ subscriptions, likewise. Each of those costs as much as ten to twenty lookups, a
 must leave the processor to these."""
 
 LANES_BEFORE = 3
-"""Sockets that units from before first subscriptions had a queue of their own hand over: there they
-go with the nodes' own frames."""
+"""Sockets passed by units older than the queue for first subscriptions, which then go with the
+nodes' own frames."""
 
 SINGLE_LANE = Lane(0, BURST_MAX, "of any kind")
 """Of a node with one socket for everything."""

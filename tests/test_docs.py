@@ -173,7 +173,7 @@ def test_a_program_behind_prr_is_found_and_called_as_readme_says(cluster):
     service = service.replace("4242", own).replace("2222", str(binder.address[1]))
     process = subprocess.Popen([sys.executable, "-c", service])
     try:
-        binder.wait_for("subscribed type 2")
+        binder.wait_for("subscribed type 7")
         found = {}
         exec(finding.replace("2222", str(binder.address[1])), found)
     finally:

@@ -24,6 +24,13 @@ README = (ROOT / "README.md").read_text()
 README_LINES_MAX = 150
 
 
+BANNED = [
+    *("is no HOST:PORT", "not heeded", "look-up", "search for garbage", "outbids"),
+    *("said so itself", "takes its leave", "gone mad", "thousand million", "is it me"),
+]
+"""What reads as translated, or is a coined word where the field has a term."""
+
+
 def table(header, rows):
     """A table as Markdown has it."""
     lines = [header, ["---"] * len(header), *rows]
@@ -212,3 +219,17 @@ def test_the_simulator_is_started_as_the_contributor_is_told():
         [sys.executable, *shlex.split(first, comments=True)[1:]], cwd=ROOT, capture_output=True
     )
     assert done.returncode == 0
+
+
+def test_words_are_the_field_s():
+    files = [*(ROOT / "prr").rglob("*.py"), *(ROOT / "conf").rglob("*.*"), *DOCUMENTS]
+    texts = {
+        path.relative_to(ROOT): " ".join(re.split(r"[\s#]+", path.read_text())) for path in files
+    }
+    found = [
+        f"{path}: {phrase}"
+        for path, text in texts.items()
+        for phrase in BANNED
+        if re.search(rf"\b{phrase}\b", text, re.IGNORECASE)
+    ]
+    assert found == []

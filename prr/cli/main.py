@@ -34,9 +34,9 @@ QUESTIONS = {
 
 _EPILOG = """\
 exit codes:
-  0 yes, or stopped as asked     1 no such service     2 wrong usage     3 no binder answered
-  4 the service did not answer, and the binder was told     5 stdout is closed or full
-  6 status: a binder is degraded     130 interrupted
+  0 yes, or stopped as asked     1 no: no such service, no record, not well     2 wrong usage
+  3 no binder answered     4 the service did not answer, and the binder was told
+  5 stdout is closed or full     6 status: a binder is degraded     130 interrupted
 
 A setting comes from its flag, else from the environment (PRR_LISTEN, PRR_BINDERS, PRR_PEERS, ...),
 else from the --config file (see conf/prr.toml), else it has its default."""
@@ -230,7 +230,10 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     """The arguments of every verb that queries binders."""
     _add_setting(parser, BINDERS)
     parser.add_argument(
-        "--output", choices=("table", "json"), default="table", help="(default: table)"
+        "--output",
+        choices=("table", "json"),
+        default="table",
+        help="how to print it (default: table)",
     )
 
 

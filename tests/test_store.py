@@ -180,3 +180,11 @@ def test_status_says_whether_all_is_kept_and_well(kept):
     well = {"unsaved": 0, "failing": None, "damaged": None}
     assert kept.store.status() == (well if kept.store.keeps else None)
     assert not kept.store.counts
+
+
+def test_a_store_that_confirms_before_it_has_kept_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(SQLiteStore, "confirm", lambda self, instance, act: act())
+    for open_ in opens_sqlite(tmp_path, monkeypatch):
+        kept = Kept(open_)
+        with pytest.raises(AssertionError):
+            test_what_was_confirmed_is_learned_by_the_next_process(kept)

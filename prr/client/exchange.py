@@ -11,9 +11,10 @@ import sys
 import time
 from collections import deque
 from types import ModuleType
+from typing import assert_never
 
 from prr.core.client import Client, Outcome
-from prr.core.effects import Effect, Report, Send
+from prr.core.effects import ClientEffect, Report, Send
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Role
@@ -134,7 +135,7 @@ class Exchange:
             return
         self._act(self._core.handle(frame, target, time.monotonic()))
 
-    def _act(self, effects: list[Effect]) -> None:
+    def _act(self, effects: list[ClientEffect]) -> None:
         todo = deque(effects)
         while todo:
             match effect := todo.popleft():
@@ -143,9 +144,9 @@ class Exchange:
                 case Report(event=event, subject=subject, why=why):
                     _log.info("%s %s: %s", event, subject, why)
                 case _:
-                    raise AssertionError(f"a client does not {effect}")
+                    assert_never(effect)
 
-    def _send(self, data: bytes, target: Address) -> list[Effect]:
+    def _send(self, data: bytes, target: Address) -> list[ClientEffect]:
         """Send; what follows if the target refused, or there is no way to it."""
         self._line.aim(target)
         try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from typing import TypeAlias
 
-from prr.core.effects import Effect, Event, Report, Send
+from prr.core.effects import ClientEffect, Event, Report, Send
 from prr.core.retry import Retry
 from prr.wire.frames import (
     Complaint,
@@ -112,13 +112,13 @@ class Client:
         """What it holds."""
         return ClientInspection(tuple(self._binders), self._service)
 
-    def start(self, now: float) -> list[Effect]:
+    def start(self, now: float) -> list[ClientEffect]:
         """Begin: ask the first binder."""
         self._began_at = now
         self._asking = Retry(self._binders, BINDER_LIMIT, now, REFUSED_LIMIT)
         return self.tick(now)
 
-    def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
+    def handle(self, frame: Frame, source: Address, now: float) -> list[ClientEffect]:
         """Decide about a frame that `source` sent. One that nobody waits for has no effect."""
         if self.outcome is not None:
             return []
@@ -138,7 +138,7 @@ class Client:
             case _:
                 return []
 
-    def refused(self, target: Address, now: float) -> list[Effect]:
+    def refused(self, target: Address, now: float) -> list[ClientEffect]:
         """`target` cannot be reached: nobody listens there, or there is no way to it."""
         if self.outcome is not None or self._asking is None:
             return []
@@ -152,7 +152,7 @@ class Client:
         """When `tick` has something to do; None when the exchange is over."""
         return self._asking.deadline() if self._asking else None
 
-    def tick(self, now: float) -> list[Effect]:
+    def tick(self, now: float) -> list[ClientEffect]:
         """Ask again what was not answered, or give up. Safe to call too often."""
         if self._asking is None:
             return []
@@ -170,7 +170,7 @@ class Client:
         assert self._message is not None
         return Send(Request(self._message), target)
 
-    def _found(self, address: Address, binder: Address, now: float) -> list[Effect]:
+    def _found(self, address: Address, binder: Address, now: float) -> list[ClientEffect]:
         if self._message is None:
             return self._end(FoundService(address))
         self._binder = binder
@@ -180,13 +180,13 @@ class Client:
         why = f"named by binder {describe_address(binder)}"
         return [Report(Event.FOUND, name, why), *self.tick(now)]
 
-    def _complain(self, why: str) -> list[Effect]:
+    def _complain(self, why: str) -> list[ClientEffect]:
         assert self._service is not None
         instance = make_instance(self._type, self._service)
         outcome = NoService(self._service, self._binder, why)
         return [Send(Complaint(instance), self._binder), *self._end(outcome)]
 
-    def _end(self, outcome: Outcome) -> list[Effect]:
+    def _end(self, outcome: Outcome) -> list[ClientEffect]:
         self.outcome = outcome
         self._asking = None
         return []

@@ -195,7 +195,10 @@ class Stop:
     why: str
 
 
-ServerEffect: TypeAlias = Send | Report | Stop
+ClientEffect: TypeAlias = Send | Report
+"""What a client's core asks for."""
+
+ServerEffect: TypeAlias = ClientEffect | Stop
 """What a server's core asks for."""
 
 Effect: TypeAlias = ServerEffect | Answer | Persist | Confirm | Probe | Tell

@@ -13,7 +13,8 @@ from random import Random
 import pytest
 
 from prr.core import binder
-from prr.core.directory.rotation import Rotation
+from prr.core.directory import rotation
+from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.effects import Answer, Outcome
 from prr.core.liveness import detector, eviction_limiter, verdicts
 from prr.core.liveness import probes as verification
@@ -163,11 +164,17 @@ def denies_before_it_has_heard(patch):
 
 
 def suspects_are_never_handed_out(patch):
-    patch.setattr(Rotation, "_turning", lambda self, type_: self._in_turn.get(type_) or None)
+    find = Rotation.next
+
+    def trusting(self, types, denies=False):
+        found = find(self, types, denies)
+        return [NOBODY if self.is_suspect(instance) else instance for instance in found]
+
+    patch.setattr(Rotation, "next", trusting)
 
 
 def what_lies_ready_is_not_taken_back(patch):
-    patch.setattr(Rotation, "_take_back", lambda self, type_: None)
+    patch.setattr(rotation, "length_hint", lambda ahead: 0)
 
 
 def leaves_are_acknowledged_only(patch):

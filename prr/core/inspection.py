@@ -36,7 +36,7 @@ class BinderInspection:
 
     @property
     def returning(self) -> frozenset[Instance]:
-        """Those that a program of 2016 says are there, though they are gone here."""
+        """Those that a legacy program says are there, though they are gone here."""
         return frozenset(self._versioned.returning)
 
     @property

@@ -1,4 +1,4 @@
-"""Instances that binders of 2016 say are there, though they are gone here: to be asked before that
+"""Instances that legacy binders say are there, though they are gone here: to be asked before that
 is believed, and not to be told to them again, who take each word for one more server.
 
 What one of them says all of them have heard: it tells every peer.
@@ -10,7 +10,7 @@ from prr.wire.instance import Instance
 
 RETURNING_MAX = 4096
 """Instances that are claimed: forty lists of 100. Beyond it the oldest claim is forgotten, and
-binders of 2016 may be told what they have: they hold it twice then."""
+legacy binders may be told what they have: they hold it twice then."""
 
 
 class Returning:

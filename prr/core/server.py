@@ -34,7 +34,7 @@ RENEWAL = 5.0
 
 SEARCH_WAIT = 0.3
 """Seconds a binder is given to show that it is ours, once all of them have been asked in vain: two
-small datagrams every RENEWAL, which one of 2016 drops."""
+small datagrams every RENEWAL, which a legacy one drops."""
 
 
 class _State(Enum):
@@ -163,10 +163,10 @@ class Server:
         if self._state is _State.LEAVING:
             return Removed(self._instance(binder))
         if self._state is _State.SUBSCRIBING:
-            return Subscribe(self._type)  # bare: the binder may be a program of 2016
+            return Subscribe(self._type)  # bare: the binder may be a legacy program
         if binder == self._ours:
             return Subscribe(self._type, trailer=Trailer(start=self._start))
-        # One of 2016 would take each subscription for one more server. This it drops.
+        # A legacy one would take each subscription for one more server. This it drops.
         return Alive(trailer=Trailer(types=bytes((self._type,)), start=self._start))
 
     def _instance(self, binder: Address) -> Instance:
@@ -181,7 +181,7 @@ class Server:
         return self.tick(now)
 
     def _not_answered(self, binder: Address) -> list[ServerEffect]:
-        """A binder had its time. One that was only asked what it is may be one of 2016."""
+        """A binder had its time. One that was only asked what it is may be a legacy one."""
         if self._state is _State.SERVING and binder != self._ours:
             return []
         self._ours = None
@@ -223,7 +223,7 @@ class Server:
             case _State.SERVING if is_ours and (self._asking or self._is_searching):
                 self._renews_with(source, is_ours, now + RENEWAL)
             case _State.SERVING if self._asking and source == self._ours:
-                # A renewal answered bare: one of 2016 has taken its place, or it is a late copy.
+                # A renewal answered bare: a legacy one has taken its place, or it is a late copy.
                 self._renews_with(source, is_ours, now + RENEWAL)
         return []
 

@@ -16,7 +16,7 @@ from prr.wire.instance import Address, Instance
 from prr.wire.trailer import PART_BITS, TEXT_BYTES_MAX, Question, Trailer
 
 TEXTS_MAX = 8
-"""Texts kept while their parts are fetched, so that all parts are of one moment."""
+"""Texts kept while their parts are fetched, so that all parts are of one snapshot."""
 
 
 class ControlAnswers:

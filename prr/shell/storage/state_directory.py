@@ -263,6 +263,6 @@ class StateDirectory:
         except OSError as error:
             why = f"it cannot be locked ({error.strerror}); use a directory on a local disk"
             raise BadInput(f"cannot keep the state in {self.path}: {why}") from error
-        with suppress(OSError):  # it is for people only, and the disk may be full
+        with suppress(OSError):  # only humans read it, and the disk may be full
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)

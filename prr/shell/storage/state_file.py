@@ -165,7 +165,7 @@ class StateFile:
         self.meta, self._stamp = meta, stamp
 
     def close(self) -> None:
-        """Leave the file in good order, all in one piece, if the disk lets us."""
+        """Close the file properly, all of it in one piece, if the disk lets us."""
         with suppress(sqlite3.Error):
             self._connection.close()
 

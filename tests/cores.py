@@ -1,6 +1,7 @@
 """What the tests of the cores share: frames in, effects out, and time that only the test moves."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -8,9 +9,11 @@ from random import Random
 from prr.core.binder import Binder
 from prr.core.effects import Answer, Effect, Event, Outcome, Probe, Report, Send
 from prr.wire.codec import Codec
-from prr.wire.frames import TABLE, Added, Complaint, Form, FoundInstance, Frame, Removed, Role
+from prr.wire.forms import TABLE, Form
+from prr.wire.frames import Added, Complaint, FoundInstance, Frame, Removed, Role, messages_of
 from prr.wire.instance import Address, Instance, make_instance
-from prr.wire.trailer import GROUPS, Trailer
+from prr.wire.messages import Versioned, message_in
+from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 
 
@@ -101,7 +104,8 @@ _RANDOM_VALUES = {
 def random_frame(rng: Random, form: Form, trailer: bool = True) -> Frame:
     """A frame of `form` with random values; with or without a trailer, unless never with one."""
     values = [_RANDOM_VALUES[field.attribute](rng) for field in form.fields]
-    return form.frame(*values, trailer=random_trailer(rng) if trailer else None)
+    frame, keys = form.frame(*values), random_keys(rng) if trailer else None
+    return frame if keys is None else behind(frame, **keys)
 
 
 RANDOM_KEYS = {
@@ -136,10 +140,15 @@ def random_version(rng: Random) -> Version:
     return Version(counter, rng.choice((1, 2, rng.getrandbits(64))), rng.choice((0, 1, 2, 3)))
 
 
-def random_trailer(rng: Random) -> Trailer | None:
-    """Any trailer of a few keys, or none: the longest fits behind the longest frame."""
+def random_keys(rng: Random) -> dict[str, object] | None:
+    """A trailer of a few keys, by field, or none: the longest fits behind the longest frame."""
     names = rng.sample(list(RANDOM_KEYS), rng.randrange(5))
-    return rng.choice((None, Trailer(**{name: RANDOM_KEYS[name](rng) for name in names})))
+    return rng.choice((None, {name: RANDOM_KEYS[name](rng) for name in names}))
+
+
+def behind(frame: Frame, **keys: object) -> Frame:
+    """The frame with a trailer of these keys behind it, as it is read when it arrives."""
+    return replace(frame, trailer=message_in(keys, messages_of(type(frame))))
 
 
 def forms_for(role) -> list[Form]:
@@ -151,7 +160,7 @@ def say(
     frame: type[Added] | type[Removed], instance: Instance, version: Version, binder: int = 77
 ) -> Frame:
     """A binder's word about an instance, with its version."""
-    return frame(instance, trailer=Trailer(binder=binder, versions=encode_version(version)))
+    return frame(instance, trailer=Versioned(binder=binder, versions=encode_version(version)))
 
 
 class Net:

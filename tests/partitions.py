@@ -15,7 +15,8 @@ import time
 
 from prr.client.control import fetch_list
 from prr.wire.frames import ListRequest, Role
-from prr.wire.trailer import PART_BITS, Question, Trailer
+from prr.wire.messages import TextQuery
+from prr.wire.trailer import PART_BITS, Question
 from tests.cores import decode, encode
 from tests.netns import Network
 from tests.test_network import SETTLING, Crowd, eventually
@@ -85,7 +86,7 @@ class Parted:
                     held, digest = TOLD.search(answer.trailer.text.decode()).groups()
                     self.told[number] = answer.trailer.nonce, int(held), digest
             self.looks += 1
-            words = Trailer(nonce=self.looks << PART_BITS, question=Question.STATUS, offset=0)
+            words = TextQuery(nonce=self.looks << PART_BITS, question=Question.STATUS)
             asker.send(encode(ListRequest(trailer=words)))
         return [(held, digest) for _, held, digest in self.told]
 

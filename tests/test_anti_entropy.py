@@ -1,6 +1,5 @@
 """Binders that compare notes: through bytes, losses, copies and disorder they come to agree."""
 
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,15 +9,16 @@ from prr.core.binder import Binder
 from prr.core.directory.digests import bucket_of
 from prr.core.effects import Event, Report
 from prr.core.replication import anti_entropy
-from prr.core.replication.anti_entropy import PAGE_WORDS
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import HELLO_PAUSE, Kind
 from prr.core.replication.sync import ROUND_PAUSE, ROUND_PAUSE_FULL, SYNC_TALK
+from prr.core.replication.versioned_directory import PAGE_WORDS
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Added, ListRequest, Removed, ServiceList, Subscribe
 from prr.wire.instance import address_of
-from prr.wire.trailer import GROUPS, Trailer
-from prr.wire.version import Version, encode_removals, encode_versions
+from prr.wire.messages import DigestReply, DigestRequest, Hello, ListQuery, Page
+from prr.wire.trailer import GROUPS
+from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 from tests.cores import Net, at, encode, rising, say, sent
 
 pytestmark = pytest.mark.elsewhere
@@ -173,7 +173,7 @@ def test_an_answer_that_comes_twice_or_late_changes_nothing_and_asks_nothing():
     assert len(answers) > 5
     before = core.directory.digest()
     for frame in answers:
-        if frame.trailer.nonce is not None:  # the answer to the bare byte begins a round
+        if not isinstance(frame.trailer, Hello):  # the answer to the bare byte begins a round
             assert sent(core.handle(frame, A, net.now)) == []
     assert core.directory.digest() == before
 
@@ -182,7 +182,8 @@ def test_an_old_word_in_a_late_page_does_not_outlive_a_newer_one():
     net = settled()
     core = net.binders[B]
     old = ServiceList(
-        (ONE,), trailer=replace(say(Added, ONE, Version(3, 9, 0)).trailer, group=1, nonce=999)
+        (ONE,),
+        trailer=Page(binder=77, versions=encode_version(Version(3, 9, 0)), group=1, nonce=999),
     )
     core.handle(old, A, net.now)
     assert ONE in core.directory
@@ -273,7 +274,7 @@ def test_under_wire_lab2016_nobody_is_shown_a_trailer_who_has_not_shown_one():
         net.say(A, frame, B)
     assert len(_to(net, B)) > 4
     assert all(effect.frame.trailer is None for _, effect in _to(net, B))
-    ((frame, _),) = sent(net.say(A, ListRequest(trailer=Trailer(binder=9, nonce=1)), B))
+    ((frame, _),) = sent(net.say(A, ListRequest(trailer=ListQuery(binder=9, nonce=1)), B))
     assert frame.trailer.binder == net.binders[A].identity
 
 
@@ -340,9 +341,9 @@ def test_what_finds_no_room_is_no_agreement_and_no_synchronisation_and_heals_wit
 def endless(question, step, same):
     """A hostile peer's answer: digests of which none is ours, and pages that have always another
     one behind them: the same one again, or one further on."""
-    words = Trailer(binder=9, nonce=question.nonce, digest=b"different")
-    if question.group is None:
-        return ServiceList((), trailer=replace(words, digest=b"12345678", digests=b"x" * 512))
+    if isinstance(question, DigestRequest):
+        reply = DigestReply(binder=9, nonce=question.nonce, digest=b"12345678", digests=b"x" * 512)
+        return ServiceList((), trailer=reply)
     number = 7 if same else step
     cursor = next(
         one
@@ -351,10 +352,8 @@ def endless(question, step, same):
     )
     if not same:
         cursor = number.to_bytes(1, "little") + cursor[1:]
-    trailer = Trailer(
-        binder=9, nonce=question.nonce, group=question.group, buckets=1, cursor=cursor
-    )
-    return ServiceList((), trailer=trailer)
+    page = Page(binder=9, nonce=question.nonce, group=question.group, buckets=1, cursor=cursor)
+    return ServiceList((), trailer=page)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -362,7 +361,7 @@ def test_a_round_with_pages_that_never_end_ends(same, monkeypatch):
     monkeypatch.setattr(anti_entropy, "PAGES_MAX", 200)
     net = Net({A: made(A, (A, B))})
     net.start()
-    net.say(A, ServiceList((), trailer=Trailer(binder=9)), B)
+    net.say(A, ServiceList((), trailer=Hello(binder=9)), B)
     asked = 0
     for step in range(300):
         questions = [e.frame.trailer for _, e in _to(net, B)][asked:]
@@ -381,12 +380,12 @@ def test_what_a_page_removes_is_reported_by_name_and_what_has_no_room_once():
     binder = made(A, (A, B), limits=Limits(instances=10))
     give(binder, MANY[:2])
     gone = encode_removals([(one, Version(5, 9, 0)) for one in MANY[:2]])
-    trailer = Trailer(binder=2, group=0, nonce=1, removals=gone)
+    trailer = Page(binder=2, group=0, nonce=1, removals=gone)
     said = reports(binder.handle(ServiceList((), trailer=trailer), B, 1.0))
     assert [report.of for report in said if report.event is Event.REMOVED] == MANY[:2]
     there = tuple(MANY[10:40])
     versions = encode_versions([Version(6, 9, 0)] * len(there))
-    trailer = Trailer(binder=2, group=0, nonce=1, versions=versions)
+    trailer = Page(binder=2, group=0, nonce=1, versions=versions)
     said = reports(binder.handle(ServiceList(there, trailer=trailer), B, 1.0))
     (refused,) = [report for report in said if report.event is Event.REFUSED]
     assert refused.of == "20 instances"

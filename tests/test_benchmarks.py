@@ -16,7 +16,7 @@ from benchmarks.tally import Load, Tally, right_answers
 from prr.text import parse_peer
 from prr.wire.frames import Role, ServiceList
 from prr.wire.instance import make_instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import TextPart, TextQuery
 from tests.cores import decode, encode
 from tests.nodes import Peer, wire
 
@@ -45,10 +45,10 @@ class FakeBinder:
                 self.peer.send(answer, self.peer.source)
 
     def _tell(self, asked):
-        if asked.question is None:
+        if not isinstance(asked, TextQuery):
             return b"\x08\x01" + wire(1, HERE)
         text = b'{"types": [], "counters": {}}'
-        trailer = Trailer(nonce=asked.nonce, offset=len(text), text=text)
+        trailer = TextPart(nonce=asked.nonce, offset=len(text), text=text)
         return encode(ServiceList((), trailer=trailer))
 
     def close(self):

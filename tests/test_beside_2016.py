@@ -20,7 +20,7 @@ from prr.wire.frames import (
     Subscribed,
 )
 from prr.wire.instance import Instance, address_of
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Search, Started
 from prr.wire.version import Version
 from tests.cores import at, effects_of, probes, run, say, sent
 
@@ -58,7 +58,7 @@ def given_out(binder) -> set:
 
 def left(binder, start=99) -> None:
     """ONE, a server of ours, was there and took its leave, a while ago."""
-    binder.handle(Subscribe(7, trailer=Trailer(start=start)), address_of(ONE), 0.0)
+    binder.handle(Subscribe(7, trailer=Started(start=start)), address_of(ONE), 0.0)
     (probe,) = probes(binder.handle(Removed(ONE), address_of(ONE), 1.0))
     answer(binder, ONE, Outcome.REFUSED, 1.0, probe)
     assert ONE not in binder.directory
@@ -89,9 +89,9 @@ def test_one_of_2016_is_told_once_that_a_server_is_there_and_ours_of_each_versio
     binder = beside()
     assert told(binder.handle(Subscribe(7), address_of(ONE), 0.0), Added) == list(PEERS)
     renewals = [
-        Alive(trailer=Trailer(types=b"\7", start=99)),
-        Subscribe(7, trailer=Trailer(start=99)),
-        Subscribe(7, trailer=Trailer(start=98)),  # another process
+        Alive(trailer=Search(types=b"\7", start=99)),
+        Subscribe(7, trailer=Started(start=99)),
+        Subscribe(7, trailer=Started(start=98)),  # another process
         Subscribe(7),  # a late copy
     ]
     words = [told(binder.handle(frame, address_of(ONE), 1.0), Added) for frame in renewals]
@@ -167,7 +167,7 @@ def test_a_server_of_2016_takes_over_the_address_and_type_of_one_of_ours_that_le
 
 def test_so_it_does_while_the_binder_still_asks_whether_the_one_before_has_left():
     binder = beside()
-    binder.handle(Subscribe(7, trailer=Trailer(start=99)), address_of(ONE), 0.0)
+    binder.handle(Subscribe(7, trailer=Started(start=99)), address_of(ONE), 0.0)
     assert probes(binder.handle(Removed(ONE), address_of(ONE), 1.0))
     assert Subscribed() in dict(sent(binder.handle(Subscribe(7), address_of(ONE), 1.1)))
     asked = []
@@ -197,7 +197,7 @@ def test_a_late_copy_of_a_renewal_proves_nothing():
     binder = beside()
     left(binder)
     (probe,) = probes(binder.handle(Subscribe(7), address_of(ONE), 5.0))
-    late = Subscribe(7, trailer=Trailer(start=99))
+    late = Subscribe(7, trailer=Started(start=99))
     assert sent(binder.handle(late, address_of(ONE), 5.0)) == []
     assert binder.directory.is_suspect(ONE)
     answer(binder, ONE, Outcome.REFUSED, 5.0, probe)
@@ -240,7 +240,7 @@ def test_claims_are_bounded():
 
 def test_one_that_subscribes_with_one_of_2016_may_be_the_successor_of_one_of_ours_that_crashed():
     binder = beside()
-    binder.handle(Subscribe(7, trailer=Trailer(start=99)), address_of(ONE), 0.0)
+    binder.handle(Subscribe(7, trailer=Started(start=99)), address_of(ONE), 0.0)
     effects = binder.handle(Added(ONE), LAB, 5.0)
     assert told(effects, Added) == [OURS]
     (probe,) = probes(effects)

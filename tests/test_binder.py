@@ -13,8 +13,8 @@ from prr.core.effects import SILENT_EVENTS, Effect, Event, Outcome, Stop
 from prr.core.lookups import WAITING_MAX
 from prr.core.replication.peers import Kind
 from prr.wire.fields import LIST_INSTANCES_MAX
+from prr.wire.forms import TABLE
 from prr.wire.frames import (
-    TABLE,
     Added,
     Alive,
     Complaint,
@@ -30,12 +30,23 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import address_of
-from prr.wire.trailer import Trailer
+from prr.wire.messages import (
+    DigestRequest,
+    Hello,
+    ListQuery,
+    Opinion,
+    OpinionRequest,
+    Page,
+    Plain,
+    Search,
+    Started,
+)
 from prr.wire.version import LEFT, Version
 from tests.cores import (
     CODEC_2016,
     CODECS,
     at,
+    behind,
     decode,
     effects_of,
     encode,
@@ -178,7 +189,7 @@ def test_it_says_no_such_service_only_when_it_has_heard_a_peer():
     assert answers(binder) == [Found(SERVICES[0])]  # what it knows it says
     binder.handle(ServiceList(()), CLIENT, 0.1)  # no peer
     assert answers(binder, type_=9) == [None]
-    binder.handle(ServiceList((), trailer=Trailer(binder=2)), PEER_2, 0.1)  # it has more to tell
+    binder.handle(ServiceList((), trailer=Hello(binder=2)), PEER_2, 0.1)  # it has more to tell
     assert answers(binder, type_=9) == [None]
     assert Event.SYNCED in events(binder.handle(ServiceList((ONE,)), PEER, 0.2))
     assert answers(binder, type_=9) == [Unknown()]
@@ -253,13 +264,17 @@ def test_a_subscription_is_told_to_every_peer_and_then_confirmed():
 
 def test_a_server_that_asks_what_it_is_subscribes_by_that():
     binder = alone()
-    asks = Alive(trailer=Trailer(types=b"\7", start=99))
+    asks = Alive(trailer=Search(types=b"\7", start=99))
     for _ in range(2):
         confirmed = sent(binder.handle(asks, address_of(ONE), 0.0))
-        assert confirmed == [(Subscribed(trailer=Trailer()), address_of(ONE))]
+        assert confirmed == [(Subscribed(trailer=Plain()), address_of(ONE))]
     assert binder.directory.version(ONE).start == 99
-    for trailer in (None, Trailer(nonce=1, types=b"\7", start=99), Trailer(types=b"\7")):
-        assert sent(binder.handle(Alive(trailer=trailer), address_of(TWO), 0.0)) == []
+    for other in (
+        Alive(),
+        behind(Alive(), nonce=1, types=b"\7", start=99),
+        behind(Alive(), types=b"\7"),
+    ):
+        assert sent(binder.handle(other, address_of(TWO), 0.0)) == []
     assert sent(binder.handle(asks, ("10.0.1.9", 0), 0.0)) == []
     assert len(binder.directory) == 1
 
@@ -459,7 +474,7 @@ def test_lists_go_to_peers_and_to_its_own_host(source):
 
 
 @pytest.mark.parametrize("source", [CLIENT, SERVICES[0], (PEER[0], 2223), ("12.7.0.1", 2222)])
-@pytest.mark.parametrize("trailer", [None, Trailer(cursor=b"")])
+@pytest.mark.parametrize("trailer", [None, ListQuery()])
 def test_lists_go_to_nobody_else(source, trailer):
     effects = synced(*HELD).handle(ListRequest(trailer=trailer), source, 0.0)
     assert (sent(effects), events(effects)) == ([], [Event.OUT_OF_PLACE])
@@ -484,7 +499,7 @@ def test_who_asks_barely_as_in_2016_gets_the_first_hundred_in_one_datagram(sourc
 def test_a_program_on_its_host_is_told_all_in_pages_with_its_nonce():
     binder, cursor, seen = synced(*MANY), b"", []
     while cursor is not None:
-        question = ListRequest(trailer=Trailer(cursor=cursor, nonce=2016))
+        question = ListRequest(trailer=ListQuery(cursor=cursor, nonce=2016))
         ((frame, _),) = sent(binder.handle(question, LOCAL, 0.0))
         assert frame.trailer.nonce == 2016
         seen += frame.instances
@@ -509,19 +524,19 @@ RULES = {
     "a strange removal": (Removed(FOREIGN), PEER),
     "a leave": (Removed(ONE), SERVICES[0]),
     "a leave unasked": (Removed(FOREIGN), address_of(FOREIGN)),
-    "a renewal": (Subscribe(7, trailer=Trailer(start=9)), SERVICES[0]),
+    "a renewal": (Subscribe(7, trailer=Started(start=9)), SERVICES[0]),
     "an addition with a version": (say(Added, FOREIGN, Version(99, 9, 0)), PEER),
     "a newer word about one that is held": (say(Added, ONE, Version(99, 9, 0)), PEER),
     "an older word": (say(Added, ONE, Version(0, 0, 0)), PEER),
     "a removal with a version": (say(Removed, ONE, Version(99, 9, 0)), PEER),
     "a removal from the future": (say(Removed, ONE, Version(2**63, 9, 0)), PEER),
     "a removal that is out of date": (say(Removed, ONE, Version(0, 0, 0)), PEER),
-    "a question from a binder": (ListRequest(trailer=Trailer(binder=9, nonce=9)), PEER),
-    "a binder that differs": (ListRequest(trailer=Trailer(binder=9, digest=bytes(8))), PEER),
-    "a page nobody asked for": (ServiceList((), trailer=Trailer(binder=9, group=3)), PEER),
-    "a request for an opinion": (Complaint(ONE, trailer=Trailer(binder=9, nonce=9)), PEER),
-    "an opinion unasked for": (Unknown(trailer=Trailer(binder=9, nonce=9)), PEER),
-    "a good opinion unasked for": (Alive(trailer=Trailer(binder=9, nonce=9)), PEER),
+    "a question from a binder": (behind(ListRequest(), binder=9, nonce=9), PEER),
+    "a binder that differs": (ListRequest(trailer=DigestRequest(binder=9, digest=bytes(8))), PEER),
+    "a page nobody asked for": (ServiceList((), trailer=Page(binder=9, group=3)), PEER),
+    "a request for an opinion": (Complaint(ONE, trailer=OpinionRequest(binder=9, nonce=9)), PEER),
+    "an opinion unasked for": (Unknown(trailer=Opinion(binder=9, nonce=9)), PEER),
+    "a good opinion unasked for": (Alive(trailer=Opinion(binder=9, nonce=9)), PEER),
 }
 
 
@@ -619,7 +634,7 @@ def test_a_peer_that_is_removed_is_a_stranger_and_is_asked_nothing_more():
 def test_a_peer_is_removed_while_it_is_being_asked():
     binder = made(PEERS)
     binder.start(0.0)
-    binder.handle(ServiceList((), trailer=Trailer(binder=77)), PEER, 0.01)  # a round begins
+    binder.handle(ServiceList((), trailer=Hello(binder=77)), PEER, 0.01)  # a round begins
     binder.remove_peer(PEER)
     binder.remove_peer(PEER_2)
     assert sent(effects_of(run(binder, 20.0))) == []

@@ -11,7 +11,7 @@ from prr.core.binder import Binder
 from prr.core.effects import Answer, Probe, Send
 from prr.wire.frames import ListRequest, Role, ServiceList, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Message
 from tests.cores import CODEC_2016, decode, encode, has_answered, sent
 
 CAPTURE = json.loads((Path(__file__).parent / "lab2016" / "capture.json").read_text())
@@ -48,7 +48,7 @@ class Outbox:
     def put(self, effects) -> None:
         for effect in effects:
             match effect:
-                case Send(frame=ListRequest(trailer=Trailer())):
+                case Send(frame=ListRequest(trailer=Message())):
                     self.hellos += 1  # what a program of 2016 answers bare, like the other one
                 case Send(frame=frame, target=target):
                     self._put(target, encode(frame))

@@ -7,7 +7,8 @@ import pytest
 
 from prr.client.control import fetch_list, fetch_text
 from prr.wire.frames import ListRequest, Role, ServiceList
-from prr.wire.trailer import TEXT_BYTES_MAX, Question, Trailer
+from prr.wire.messages import ListPage, TextPart, TextQuery
+from prr.wire.trailer import TEXT_BYTES_MAX, Question
 from tests.cores import at, decode, encode
 
 ALL = [at(1, "10.0.0.1", port) for port in range(1, 7)]
@@ -20,11 +21,11 @@ TEXT = bytes(number % 251 for number in range(2 * TEXT_BYTES_MAX + 100))
 
 def page_for(asked):
     """The instances and the trailer of the answer."""
-    if asked.question is not None:
+    if isinstance(asked, TextQuery):
         part = TEXT[asked.offset : asked.offset + TEXT_BYTES_MAX]
-        return (), Trailer(nonce=asked.nonce, offset=len(TEXT), text=part)
+        return (), TextPart(nonce=asked.nonce, offset=len(TEXT), text=part)
     instances, cursor = PAGES[asked.cursor]
-    return instances, Trailer(cursor=cursor, nonce=asked.nonce)
+    return instances, ListPage(cursor=cursor, nonce=asked.nonce)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from prr.core.liveness.eviction_limiter import FLOOR, SHARE
 from prr.core.liveness.lease_owners import RANK_PAUSE
 from prr.wire.frames import Added, Complaint, Lookup, Removed, Subscribe, Subscribed, Verify
 from prr.wire.instance import address_of
-from prr.wire.trailer import Trailer
+from prr.wire.messages import OpinionRequest, Plain, Started
 from prr.wire.version import Version, is_newer
 from tests.cores import Net, at, events, has_answered, probes, say, sent
 
@@ -48,7 +48,7 @@ def subscribe(net, binder, *instances, start=None):
     others hear of it."""
     net.alive |= set(instances)
     for one in instances:
-        trailer = Trailer(start=start) if start else None
+        trailer = Started(start=start) if start else None
         net.say(binder, Subscribe(one[0], trailer=trailer), address_of(one))
         has_answered(net.binders[binder], one, net.now)
     net.run(net.now + 0.1)
@@ -95,8 +95,8 @@ def test_a_renewal_puts_the_question_off():
     subscribe(net, A, ONE, start=9)
     for _ in range(10):
         net.run(net.now + LEASE / 3)
-        ((frame, _),) = sent(net.say(A, Subscribe(7, trailer=Trailer(start=9)), address_of(ONE)))
-        assert frame == Subscribed(trailer=Trailer())
+        ((frame, _),) = sent(net.say(A, Subscribe(7, trailer=Started(start=9)), address_of(ONE)))
+        assert frame == Subscribed(trailer=Plain())
     assert asked(net, ONE) == []
 
 
@@ -324,7 +324,7 @@ def test_one_that_leaves_by_itself_while_its_removal_is_disputed_is_gone():
 @pytest.mark.parametrize("start", [9, 0])
 def test_one_of_ours_that_renews_meanwhile_has_to_answer_first_and_one_of_2016_is_there(start):
     net, directory = disputed(start=start)
-    frame = Subscribe(7, trailer=Trailer(start=start) if start else None)
+    frame = Subscribe(7, trailer=Started(start=start) if start else None)
     effects = net.say(A, frame, address_of(ONE))
     assert directory.is_disputed(ONE) is bool(start)
     assert any(isinstance(f, Subscribed) for f, _ in sent(effects)) is not bool(start)
@@ -533,7 +533,7 @@ def test_what_waits_for_room_is_bounded_by_what_is_known():
 
 def test_an_opinion_is_given_only_about_what_is_held():
     net = cluster(2)
-    question = Complaint(ONE, trailer=Trailer(binder=1, nonce=5))
+    question = Complaint(ONE, trailer=OpinionRequest(binder=1, nonce=5))
     assert net.say(B, question, A) == []
     net.say(A, say(Added, ONE, Version(LATER, 2, 0), binder=2), B)
     assert knowing(net, ONE) == {A}

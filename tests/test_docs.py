@@ -12,7 +12,7 @@ from prr.cli.main import _parser
 from prr.cli.settings import SETTINGS
 from prr.core.metrics import Metric
 from prr.demo.ports import free_port
-from prr.wire.frames import TABLE
+from prr.wire.forms import TABLE
 from prr.wire.trailer import KEYS
 from tests.netns import Network, why_not
 from tests.nodes import ROOT, eventually, run

@@ -14,8 +14,8 @@ from prr.core.binder import Binder
 from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop
 from prr.core.server import Server
 from prr.wire.errors import MalformedFrame
+from prr.wire.forms import TABLE
 from prr.wire.frames import (
-    TABLE,
     Added,
     Alive,
     Complaint,
@@ -29,9 +29,8 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import address_of, type_of
-from prr.wire.trailer import Trailer
 from prr.wire.version import encode_removals, encode_version, encode_versions
-from tests.cores import at, decode, encode, forms_for, random_frame, random_version, sent
+from tests.cores import at, behind, decode, encode, forms_for, random_frame, random_version, sent
 
 pytestmark = pytest.mark.elsewhere
 
@@ -76,8 +75,8 @@ def between_binders(rng: Random) -> list[bytes]:
     for _ in range(200):
         versions = [random_version(rng) for _ in range(4)]
         own = {"binder": rng.choice((1, 2, 3, 4)), "nonce": rng.randrange(200)}
-        word = Trailer(**own, versions=encode_version(versions[0]))
-        frames += [kind(rng.choice(POOL), trailer=word) for kind in (Added, Removed)]
+        word = {**own, "versions": encode_version(versions[0])}
+        frames += [behind(kind(rng.choice(POOL)), **word) for kind in (Added, Removed)]
         instances = rng.sample(POOL, 4)
         page = {
             "group": rng.choice((None, *range(64))),
@@ -86,9 +85,10 @@ def between_binders(rng: Random) -> list[bytes]:
             "versions": encode_versions(versions),
             "removals": encode_removals(list(zip(rng.sample(POOL, 4), versions, strict=True))),
         }
-        frames.append(ServiceList(tuple(instances), trailer=Trailer(**own, **page)))
+        page = {key: value for key, value in page.items() if value is not None}
+        frames.append(behind(ServiceList(tuple(instances)), **own, **page))
         digests = {"digest": rng.randbytes(8), "digests": rng.randbytes(512)}
-        frames.append(ServiceList((), trailer=Trailer(**own, **digests)))
+        frames.append(behind(ServiceList(()), **own, **digests))
     return [encode(frame) for frame in frames]
 
 
@@ -177,9 +177,11 @@ class BinderUnderFire(Target):
         if self._questions and not is_quiet and self.rng.getrandbits(2) == 0:
             question = self._questions.pop()  # a peer's answer, to the nonce that was asked for
             source = question.target
-            trailer = frame.trailer or Trailer(binder=2)
-            asked = question.frame.trailer
-            frame = replace(frame, trailer=replace(trailer, nonce=asked.nonce, group=asked.group))
+            said = frame.trailer.values() if frame.trailer else {"binder": 2}
+            said.pop("group", None)
+            asked = question.frame.trailer.values()
+            repeated = {key: asked[key] for key in ("nonce", "group") if key in asked}
+            frame = behind(frame, **(said | repeated))
         effects = self._core.handle(frame, source, self.now)
         self.act(effects)
         if source not in PEERS:

@@ -9,11 +9,12 @@ import pytest
 
 from prr.core.binder import Binder
 from prr.wire.frames import Subscribe
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Started
 
 CHILD = """
 import gc
 from prr.shell.garbage_collection import FULL_COLLECTION_AFTER, collect_seldom
+from prr.wire.messages import Started
 
 class Circle:
     def __init__(self):
@@ -54,6 +55,6 @@ def test_instances_are_nothing_to_walk_through(peers):
     before = tracked()
     for number in range(5000):
         address = (f"10.0.{number >> 8}.{number & 255}", 4242)
-        binder.handle(Subscribe(1, trailer=Trailer(start=7)), address, 1.0)
+        binder.handle(Subscribe(1, trailer=Started(start=7)), address, 1.0)
     assert len(binder.directory) == 5000
     assert tracked() - before < 50

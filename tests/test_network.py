@@ -18,7 +18,7 @@ import pytest
 from prr.client.control import fetch_list
 from prr.wire.frames import Alive, Removed, Role, Subscribe
 from prr.wire.instance import address_of, make_instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Presence, Started
 from tests.cores import decode, encode
 from tests.netns import Network, why_not
 from tests.nodes import eventually
@@ -46,14 +46,14 @@ class Server:
 
     def subscribe(self):
         """What it says to be taken in, or to stay."""
-        trailer = Trailer(start=self.start) if self.start else None
+        trailer = Started(start=self.start) if self.start else None
         self.questions = deque(Subscribe(type_, trailer=trailer) for type_ in self.types)
 
     def alive(self, asked):
         """What it answers when it is asked whether it lives."""
         if asked is None:
             return encode(Alive())
-        words = Trailer(nonce=asked.nonce, types=bytes(self.types), start=self.start)
+        words = Presence(nonce=asked.nonce, types=bytes(self.types), start=self.start)
         return encode(Alive(trailer=words))
 
 

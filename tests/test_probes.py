@@ -8,9 +8,9 @@ from prr.core.effects import Outcome, Probe
 from prr.core.liveness.findings import Finding
 from prr.core.liveness.probes import WAITS, WAITS_FOR_OPINIONS, Due, Verifications
 from prr.wire.frames import Alive, Unknown, Verify
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Challenge, Presence
 from prr.wire.version import LEFT
-from tests.cores import at
+from tests.cores import at, behind
 
 ONE, OTHER = at(1, "10.0.0.1", 4000), at(1, "10.0.0.2", 4000)
 LETTERS = {"A": Outcome.ALIVE, "R": Outcome.REFUSED, "U": Outcome.UNSENT}
@@ -222,8 +222,8 @@ def test_whenever_we_were_late_the_others_are_still_asked_before_silence_counts(
 
 # Which frame is an answer
 
-ASKED = Trailer(nonce=5)
-SAID = Trailer(nonce=5, types=b"\2\1", start=7)
+ASKED = Challenge(nonce=5)
+SAID = Presence(nonce=5, types=b"\2\1", start=7)
 
 
 @pytest.mark.parametrize(
@@ -236,10 +236,10 @@ SAID = Trailer(nonce=5, types=b"\2\1", start=7)
         (ASKED, 7, Alive(), False),  # a program of 2016 took the port
         (ASKED, LEFT, Alive(), False),
         (ASKED, 8, Alive(trailer=SAID), False),  # another process
-        (ASKED, 7, Alive(trailer=Trailer(nonce=6, types=b"\1", start=7)), False),
-        (ASKED, 7, Alive(trailer=Trailer(nonce=5, types=b"\2", start=7)), False),
-        (ASKED, 7, Alive(trailer=Trailer(nonce=5, start=7)), False),
-        (ASKED, 7, Alive(trailer=Trailer(nonce=5, types=b"\1")), False),
+        (ASKED, 7, Alive(trailer=Presence(nonce=6, types=b"\1", start=7)), False),
+        (ASKED, 7, Alive(trailer=Presence(nonce=5, types=b"\2", start=7)), False),
+        (ASKED, 7, behind(Alive(), nonce=5, start=7), False),
+        (ASKED, 7, behind(Alive(), nonce=5, types=b"\1"), False),
         (ASKED, 7, Verify(trailer=SAID), False),
     ],
 )

@@ -10,7 +10,7 @@ from prr.core.effects import Event, Persist, Report
 from prr.core.replication.peers import Kind
 from prr.wire.frames import Added, Found, Lookup, ServiceList, Subscribe, Subscribed, Unknown
 from prr.wire.instance import describe
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Page, Started, Versioned
 from prr.wire.version import Version, encode_version, encode_versions
 from tests.cores import Net, at, events, run, sent
 
@@ -74,11 +74,11 @@ def a_list_of_2016():
 
 def a_page():
     versions = encode_versions([Version(5, 2, 9)])
-    return ServiceList((ON_LOOPBACK,), trailer=Trailer(binder=2, versions=versions))
+    return ServiceList((ON_LOOPBACK,), trailer=Page(binder=2, group=0, versions=versions))
 
 
 def an_addition():
-    trailer = Trailer(binder=2, versions=encode_version(Version(5, 2, 9)))
+    trailer = Versioned(binder=2, versions=encode_version(Version(5, 2, 9)))
     return Added(ON_LOOPBACK, trailer=trailer)
 
 
@@ -154,7 +154,7 @@ def test_binders_of_two_hosts_stay_equal_and_quiet_while_servers_on_loopback_kee
     for second in range(3, 33, 5):
         net.run(float(second))
         for binder_there in (one, other):
-            net.say(binder_there, Subscribe(7, trailer=Trailer(start=9)), SERVER)
+            net.say(binder_there, Subscribe(7, trailer=Started(start=9)), SERVER)
     net.run(40.0)
     assert net.agree()
     assert all(len(core.directory) == 1 for core in net.binders.values())

@@ -7,18 +7,9 @@ import pytest
 
 from prr.core.effects import Event, Stop
 from prr.core.server import RENEWAL, RENEWAL_FIRST, Server
-from prr.wire.frames import (
-    TABLE,
-    Alive,
-    Removed,
-    Request,
-    Response,
-    Role,
-    Subscribe,
-    Subscribed,
-    Verify,
-)
-from prr.wire.trailer import Trailer
+from prr.wire.forms import TABLE
+from prr.wire.frames import Alive, Removed, Request, Response, Role, Subscribe, Subscribed, Verify
+from prr.wire.messages import Challenge, Hello, Plain, Presence, Search, Started
 from prr.wire.version import START_MAX
 from tests.cores import at, effects_of, events, forms_for, random_frame, run, sent
 
@@ -115,12 +106,12 @@ def renewals(server, until, answer):
 
 def test_it_renews_every_few_seconds_with_a_binder_of_ours_and_says_its_start():
     server, binder = serving()
-    asked = renewals(server, 60.0, lambda _: Subscribed(trailer=Trailer()))
+    asked = renewals(server, 60.0, lambda _: Subscribed(trailer=Plain()))
     (start,) = {frame.trailer.start for _, frame, _ in asked}
     assert 2 <= start <= START_MAX
-    assert asked[0][1:] == (Alive(trailer=Trailer(types=b"\7", start=start)), binder)
+    assert asked[0][1:] == (Alive(trailer=Search(types=b"\7", start=start)), binder)
     assert {(frame, to) for _, frame, to in asked[1:]} == {
-        (Subscribe(7, trailer=Trailer(start=start)), binder)
+        (Subscribe(7, trailer=Started(start=start)), binder)
     }
     first, *pauses = [
         after - before
@@ -153,11 +144,11 @@ def test_confirmed_by_one_of_2016_it_renews_with_ours_once_one_answers(since):
         for frame, binder in sent(server.tick(when)):
             asked.append((when, frame, binder))
             if binder == ours and when >= since:
-                server.handle(Subscribed(trailer=Trailer()), ours, when)
+                server.handle(Subscribed(trailer=Plain()), ours, when)
     renewed = [(when, frame, to) for when, frame, to in asked if isinstance(frame, Subscribe)]
     assert renewed[0][0] <= since + 3 * RENEWAL
     assert {(frame, to) for _, frame, to in renewed} == {
-        (Subscribe(7, trailer=Trailer(start=server.inspect().start)), ours)
+        (Subscribe(7, trailer=Started(start=server.inspect().start)), ours)
     }
     assert len(renewed) >= 60 / RENEWAL - 3
     assert sent(server.stop(since + 61))[0][1] == ours
@@ -169,7 +160,7 @@ def test_an_answer_that_comes_after_the_search_is_heard_too():
     while server.inspect().is_asking:
         server.tick(server.deadline())
     assert server.handle(Subscribed(), BINDERS[1], 21.0) == []
-    assert server.handle(Subscribed(trailer=Trailer()), BINDERS[2], 21.0) == []
+    assert server.handle(Subscribed(trailer=Plain()), BINDERS[2], 21.0) == []
     assert server.deadline() == 21.0 + RENEWAL
     ((frame, to),) = sent(server.tick(server.deadline()))
     assert (type(frame), to) == (Subscribe, BINDERS[2])
@@ -177,16 +168,14 @@ def test_an_answer_that_comes_after_the_search_is_heard_too():
 
 def test_one_of_2016_in_the_place_of_ours_gets_one_more_subscription_and_no_other():
     server, _ = serving()
-    renewals(server, 20.0, lambda _: Subscribed(trailer=Trailer()))
+    renewals(server, 20.0, lambda _: Subscribed(trailer=Plain()))
     asked = renewals(server, 300.0, lambda when: Subscribed() if when < 26 else None)
     assert [type(frame) for _, frame, _ in asked].count(Subscribe) == 1
 
 
 def test_when_its_binder_is_gone_it_renews_with_the_next_and_when_all_are_it_goes_on_asking():
     server, binder = serving()
-    asked = renewals(
-        server, 60.0, lambda when: Subscribed(trailer=Trailer()) if when > 30 else None
-    )
+    asked = renewals(server, 60.0, lambda when: Subscribed(trailer=Plain()) if when > 30 else None)
     assert [to for when, _, to in asked][:4] == [binder] * 4
     assert {to for when, _, to in asked if when < 9} == set(BINDERS)
     assert len([when for when, *_ in asked if when < 29]) > 20
@@ -209,7 +198,7 @@ def test_it_renews_and_leaves_with_the_binders_that_are_named_now():
     server.change_binders({others[0]: OWN, new: ("10.0.5.5", 4000)})
     asked = {to for _, to in sent(effects_of(run(server, RENEWAL_FIRST + 1.5)))}
     assert asked == {others[0], new}
-    server.handle(Subscribed(trailer=Trailer()), new, RENEWAL_FIRST + 1.5)
+    server.handle(Subscribed(trailer=Plain()), new, RENEWAL_FIRST + 1.5)
     left = sent(server.stop(9.0))
     assert left == [(Removed(at(7, "10.0.5.5", 4000)), new)]
     assert not server.is_ready
@@ -259,14 +248,12 @@ def test_it_echoes_to_anybody_at_any_time_and_says_that_it_lives_unless_it_is_le
 
 def test_a_question_with_a_nonce_is_answered_with_it_its_types_and_its_start():
     server, binder = serving()
-    ((_, renewal, _),) = renewals(server, 2.0, lambda _: Subscribed(trailer=Trailer()))
-    said = Trailer(nonce=2016, types=b"\7", start=renewal.trailer.start)
+    ((_, renewal, _),) = renewals(server, 2.0, lambda _: Subscribed(trailer=Plain()))
+    said = Presence(nonce=2016, types=b"\7", start=renewal.trailer.start)
     for _ in range(2):
-        answer = server.handle(Verify(trailer=Trailer(nonce=2016)), binder, 3.0)
+        answer = server.handle(Verify(trailer=Challenge(nonce=2016)), binder, 3.0)
         assert sent(answer) == [(Alive(trailer=said), binder)]
-    assert sent(server.handle(Verify(trailer=Trailer(binder=1)), binder, 3.0)) == [
-        (Alive(), binder)
-    ]
+    assert sent(server.handle(Verify(trailer=Hello(binder=1)), binder, 3.0)) == [(Alive(), binder)]
 
 
 def test_it_leaves_when_the_binder_that_confirmed_it_acknowledges():

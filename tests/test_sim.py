@@ -15,7 +15,7 @@ import pytest
 from prr.core import binder
 from prr.core.directory import rotation
 from prr.core.directory.rotation import NOBODY, Rotation
-from prr.core.effects import Answer, Outcome
+from prr.core.effects import Answer, Outcome, Send
 from prr.core.liveness import detector, eviction_limiter, verdicts
 from prr.core.liveness import probes as verification
 from prr.core.liveness.detector import Detector
@@ -179,7 +179,7 @@ def what_lies_ready_is_not_taken_back(patch):
 
 def leaves_are_acknowledged_only(patch):
     def keep(self, instance, source, now):
-        return [binder.Send(Removed(instance), source)]
+        return [Send(Removed(instance), source)]
 
     patch.setattr(Subscriptions, "withdrawn", keep)
 
@@ -201,7 +201,7 @@ def lists_for_everybody(patch):
     def generous(self, frame, source, now):
         if isinstance(frame, ListRequest):
             instances, _ = self.directory.instances(b"", 9)
-            return [binder.Send(ServiceList(tuple(instances)), source)]
+            return [Send(ServiceList(tuple(instances)), source)]
         return handle(self, frame, source, now)
 
     patch.setattr(binder.Binder, "handle", generous)
@@ -308,7 +308,7 @@ def serves_a_healthy_lookup() -> bool:
     servers = [("10.0.0.1", 9), ("10.0.0.2", 9)]
     for server in servers:
         sent = core.handle(Subscribe(7), server, 0.0)
-        if binder.Send(Subscribed(), server) not in sent:
+        if Send(Subscribed(), server) not in sent:
             return False
     named = core.look_up(b"\x07\x07")
     client = "10.0.0.9", 9

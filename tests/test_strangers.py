@@ -12,9 +12,10 @@ from prr.core.liveness.detector import DOUBTED_MAX
 from prr.core.liveness.quotas import CREDIT, REPAYMENT
 from prr.core.server import Server
 from prr.core.subscriptions import TYPES_MAX
-from prr.wire.frames import TABLE, Complaint, Role, Subscribe, Subscribed, Verify
+from prr.wire.forms import TABLE
+from prr.wire.frames import Complaint, Role, Subscribe, Subscribed, Verify
 from prr.wire.instance import address_of
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Challenge, Started
 from tests.cores import CODEC_2016, CODECS, at, encode, events, probes, random_frame, sent
 
 pytestmark = pytest.mark.elsewhere
@@ -204,7 +205,7 @@ def test_so_it_does_whoever_complains_renews_and_leaves_in_its_name_meanwhile():
     renewals = 0
     for tenth in range(300, 350):
         binder.run(tenth / 10)
-        binder.say(Subscribe(7, trailer=Trailer(start=9)), source)
+        binder.say(Subscribe(7, trailer=Started(start=9)), source)
         renewals += 1
     assert len(told(binder)) <= PER_SUBSCRIPTION * 2 + renewals
 
@@ -291,12 +292,12 @@ def test_a_binder_answers_a_stranger_with_one_datagram_of_8_bytes_at_most():
 
 def test_a_server_answers_as_much_as_it_is_asked_and_says_who_it_is_in_ten_bytes_more():
     frames = [random_frame(Random(seed), form) for form in TABLE for seed in range(4)]
-    nonces = [Verify(trailer=Trailer(nonce=nonce)) for nonce in (0, 1, 2**32, 2**64 - 1)]
+    nonces = [Verify(trailer=Challenge(nonce=nonce)) for nonce in (0, 1, 2**32, 2**64 - 1)]
     for frame in [*frames, *nonces]:
         server = Server(7, {CLIENT: SERVER}, Random(1))
         server.start(0.0)
         server.handle(Subscribed(), CLIENT, 0.1)
         back = [len(encode(answer)) for answer, _ in sent(server.handle(frame, (VICTIM, 9), 0.2))]
         assert len(back) <= 1
-        has_nonce = isinstance(frame, Verify) and frame.trailer and frame.trailer.nonce is not None
+        has_nonce = isinstance(frame.trailer, Challenge)
         assert sum(back) <= len(encode(frame)) + (10 if has_nonce else 0)

@@ -9,7 +9,8 @@ from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import ListRequest, Role, ServiceList
 from prr.wire.instance import Address, Instance
-from prr.wire.trailer import PART_BITS, Question, Trailer
+from prr.wire.messages import Hello, ListPage, ListQuery, TextPart, TextQuery
+from prr.wire.trailer import PART_BITS, Question
 
 PAGE_LIMIT = 2.0
 """Seconds in which each page must come, all resends included."""
@@ -30,13 +31,14 @@ def fetch_list(binder: Address) -> list[Instance] | None:
         except OSError:  # no route, or not an address that a binder can have
             return None
         while cursor is not None:
-            page = _fetch_page(asking, binder, Trailer(cursor=cursor, nonce=len(found)))
+            page = _fetch_page(asking, binder, ListQuery(cursor=cursor, nonce=len(found)))
             if page is None:
                 return None
             known = len(found)
             found.update(dict.fromkeys(page.instances))
             brought_more = len(found) > known  # a page that brings nothing new must be the last
-            cursor = page.trailer.cursor if page.trailer and brought_more else None
+            said = page.trailer
+            cursor = said.cursor if isinstance(said, ListPage) and brought_more else None
     return list(found)
 
 
@@ -50,17 +52,20 @@ def fetch_text(binder: Address, question: Question, instance: bytes | None = Non
         except OSError:
             return None
         while True:
-            wanted = Trailer(nonce=nonce, question=question, cursor=instance, offset=len(text))
+            wanted = TextQuery(nonce=nonce, question=question, cursor=instance, offset=len(text))
             answer = _fetch_page(asking, binder, wanted)
-            if answer is None or answer.trailer is None or answer.trailer.text is None:
+            if answer is None or not isinstance(answer.trailer, TextPart):
                 return None
-            text += answer.trailer.text
-            if len(text) >= (answer.trailer.offset or 0) or not answer.trailer.text:
+            part = answer.trailer
+            text += part.text
+            if len(text) >= part.offset or not part.text:
                 return text
             nonce += 1
 
 
-def _fetch_page(asking: socket.socket, binder: Address, wanted: Trailer) -> ServiceList | None:
+def _fetch_page(
+    asking: socket.socket, binder: Address, wanted: ListQuery | TextQuery
+) -> ServiceList | None:
     """The page that `wanted` asks for; its nonce tells it from a late copy of another."""
     question = _CODEC.encode(ListRequest(trailer=wanted))
     rotation = Retry([binder], PAGE_LIMIT, time.monotonic())
@@ -77,8 +82,12 @@ def _fetch_page(asking: socket.socket, binder: Address, wanted: Trailer) -> Serv
     return None
 
 
-def _is_wanted(page: ServiceList, wanted: Trailer) -> bool:
+def _is_wanted(page: ServiceList, wanted: ListQuery | TextQuery) -> bool:
     """It answers this question; a legacy (2016) binder answers the first only, with no trailer."""
-    if page.trailer is None:
-        return wanted.cursor == b""
-    return page.trailer.nonce == wanted.nonce
+    match page.trailer:
+        case None:
+            return isinstance(wanted, ListQuery) and wanted.cursor == b""
+        case Hello():
+            return False
+        case said:
+            return said.nonce == wanted.nonce

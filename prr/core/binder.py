@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 from prr.config import Limits, WireForm
 from prr.core.claims import sender_of
+from prr.core.control import answer_program
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
 from prr.core.effects import (
@@ -20,9 +21,7 @@ from prr.core.effects import (
     Persist,
     Probe,
     Report,
-    Send,
     Stop,
-    Tell,
     stray,
 )
 from prr.core.inspection import BinderInspection
@@ -35,7 +34,6 @@ from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.restoring import Restoring
 from prr.core.status import status_of, summary_of
 from prr.core.subscriptions import Subscriptions
-from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import (
     Added,
     Alive,
@@ -50,7 +48,13 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import Address, Instance, describe_address
-from prr.wire.trailer import Question, Trailer
+from prr.wire.messages import (
+    Opinion,
+    OpinionRequest,
+    Presence,
+    Search,
+    Started,
+)
 
 LEASE = 15.0
 """Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
@@ -213,7 +217,7 @@ class Binder:
             case Complaint(instance=instance):
                 return self._complaint(instance, source, now)
             case ListRequest():
-                return self._list(frame, source)
+                return answer_program(self.directory, frame, source)
             case _:
                 raise AssertionError(f"no rule for {frame} of a client")
 
@@ -221,9 +225,9 @@ class Binder:
         match frame:
             case Subscribe() if source[1] != 0:  # else nobody can be reached there
                 return self._subscriptions.subscribe(frame, source, now)
-            case Alive(trailer=Trailer(nonce=None, types=bytes(types), start=int()) as trailer):
+            case Alive(trailer=Search(types=types, start=start)):
                 # A server asks whether this binder is ours: one of 2016 drops the frame.
-                asking = Subscribe(types[0], trailer=trailer)
+                asking = Subscribe(types[0], trailer=Started(start=start))
                 return self._handle_server(asking, source, now)
             case Subscribe() | Alive():
                 return [stray(frame, source)]
@@ -244,13 +248,13 @@ class Binder:
                 return self._peer_updates.added(frame, peer, now)
             case Removed():
                 return self._peer_updates.removed(frame, peer, now)
-            case Complaint(instance=instance, trailer=Trailer(nonce=int(nonce))):
+            case Complaint(instance=instance, trailer=OpinionRequest(nonce=nonce)):
                 if instance not in self.directory:
                     return []  # it is no witness
                 return self._detector.ask_for_peer(instance, peer.address, nonce, now)
-            case Alive(trailer=Trailer(nonce=int(nonce))):
+            case Alive(trailer=Opinion(nonce=nonce) | Presence(nonce=nonce)):
                 return self._detector.opinion(peer.address, nonce, True, now)
-            case Unknown(trailer=Trailer(nonce=int(nonce))):
+            case Unknown(trailer=Opinion(nonce=nonce)):
                 return self._detector.opinion(peer.address, nonce, False, now)
             case _:
                 raise AssertionError(f"no rule for {frame} of a binder")
@@ -281,18 +285,6 @@ class Binder:
             return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
         why = f"{describe_address(source)} could not reach it"
         return self._detector.accuse(instance, why, now, source)
-
-    def _list(self, frame: ListRequest, source: Address) -> list[Effect]:
-        """A program on this host wants to know what there is, or how things are."""
-        asked = frame.trailer
-        if asked is not None and asked.question is not None:
-            subject = Instance(asked.cursor) if asked.cursor else None
-            nonce, offset = asked.nonce or 0, asked.offset or 0
-            return [Tell(Question(asked.question), source, nonce, offset, subject)]
-        cursor = asked.cursor if asked else None
-        page, after = self.directory.instances(cursor or b"", LIST_INSTANCES_MAX)
-        trailer = Trailer(cursor=after, nonce=asked.nonce) if asked else None
-        return [Send(ServiceList(tuple(page), trailer=trailer), source)]
 
     def _merge(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
         news, refused, effects = self._peer_updates.merge(frame, peer, now)

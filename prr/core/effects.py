@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from prr.wire.frames import Alive, Frame, Verify
 from prr.wire.instance import Address, Instance, describe, describe_address, type_of
+from prr.wire.messages import Challenge, Presence
 from prr.wire.trailer import Question
 from prr.wire.version import LEFT, Version
 
@@ -125,15 +126,14 @@ class Probe:
         if not isinstance(frame, Alive):
             return False
         asked, said = self.frame.trailer, frame.trailer
-        if asked is None:
+        if not isinstance(asked, Challenge):
             return True
         if said is None:
             return self.start == 0
         return (
-            said.nonce == asked.nonce
-            and said.types is not None
+            isinstance(said, Presence)
+            and said.nonce == asked.nonce
             and type_of(self.instance) in said.types
-            and said.start is not None
             and self.start in (0, LEFT, said.start)
         )
 

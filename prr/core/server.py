@@ -18,7 +18,7 @@ from prr.wire.frames import (
     Verify,
 )
 from prr.wire.instance import Address, Instance, describe, describe_address, make_instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Challenge, Presence, Search, Started
 from prr.wire.version import START_MAX
 
 BINDER_WAIT = 1.0
@@ -165,9 +165,9 @@ class Server:
         if self._state is _State.SUBSCRIBING:
             return Subscribe(self._type)  # bare: the binder may be a legacy program
         if binder == self._ours:
-            return Subscribe(self._type, trailer=Trailer(start=self._start))
+            return Subscribe(self._type, trailer=Started(start=self._start))
         # A legacy one would take each subscription for one more server. This it drops.
-        return Alive(trailer=Trailer(types=bytes((self._type,)), start=self._start))
+        return Alive(trailer=Search(types=bytes((self._type,)), start=self._start))
 
     def _instance(self, binder: Address) -> Instance:
         """This server as a binder sees it."""
@@ -204,11 +204,11 @@ class Server:
     def _verified(self, frame: Verify, source: Address) -> list[ServerEffect]:
         if self._state in (_State.LEAVING, _State.OVER):
             return []  # it is about to be true that it is not there
-        nonce = frame.trailer.nonce if frame.trailer else None
-        if nonce is None:
+        asked = frame.trailer
+        if not isinstance(asked, Challenge):
             return [Send(Alive(), source)]
-        trailer = Trailer(nonce=nonce, types=bytes((self._type,)), start=self._start)
-        return [Send(Alive(trailer=trailer), source)]
+        here = Presence(nonce=asked.nonce, types=bytes((self._type,)), start=self._start)
+        return [Send(Alive(trailer=here), source)]
 
     def _confirmed(self, frame: Subscribed, source: Address, now: float) -> list[ServerEffect]:
         if source not in self._binders:

@@ -6,7 +6,7 @@ from prr.core.liveness.detector import Detector
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
 from prr.wire.instance import Address, Instance, make_instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Plain, Started
 from prr.wire.version import LEFT
 
 EXCLUDED = (
@@ -35,7 +35,7 @@ class Subscriptions:
         instance = make_instance(frame.type, source)
         if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
-        start = (frame.trailer.start or 0) if frame.trailer else 0
+        start = frame.trailer.start if isinstance(frame.trailer, Started) else 0
         version = self._directory.version(instance)
         removal = self._directory.removal(instance)
         if version is None and len(self._directory.at_address(instance)) >= TYPES_MAX:
@@ -63,7 +63,7 @@ class Subscriptions:
                 effects += self._detector.doubt_others_at(instance, start, now)
         self._detector.spoke(instance, now)
         # An empty trailer is all that fits into what a stranger may get, and says enough.
-        trailer = Trailer() if frame.trailer else None
+        trailer = None if frame.trailer is None else Plain()
         return [*effects, self._promise(Subscribed(trailer=trailer), instance, source)]
 
     def _take_back(self, instance: Instance, source: Address, now: float) -> list[Effect]:

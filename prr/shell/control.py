@@ -13,7 +13,8 @@ from prr.shell.event_history import EventHistory
 from prr.shell.udp.overload import Overload
 from prr.wire.frames import ServiceList
 from prr.wire.instance import Address, Instance
-from prr.wire.trailer import PART_BITS, TEXT_BYTES_MAX, Question, Trailer
+from prr.wire.messages import TextPart
+from prr.wire.trailer import PART_BITS, TEXT_BYTES_MAX, Question
 
 TEXTS_MAX = 8
 """Texts kept while their parts are fetched, so that all parts are of one snapshot."""
@@ -49,9 +50,9 @@ class ControlAnswers:
             text = self._texts[key] = self._compose(tell)
             if len(self._texts) > TEXTS_MAX:
                 self._texts.popitem(last=False)
-        part = text[tell.offset : tell.offset + TEXT_BYTES_MAX]
-        trailer = Trailer(nonce=tell.nonce, offset=len(text), text=part)
-        return Send(ServiceList((), trailer=trailer), tell.target)
+        piece = text[tell.offset : tell.offset + TEXT_BYTES_MAX]
+        part = TextPart(nonce=tell.nonce, offset=len(text), text=piece)
+        return Send(ServiceList((), trailer=part), tell.target)
 
     def _compose(self, tell: Tell) -> bytes:
         match tell.question:

@@ -1,15 +1,17 @@
 """The codec: the one place where bytes become frames, and frames bytes.
 
-It reads the table in `frames`, and has no knowledge of its own of any frame.
+It reads the table in `forms`, and has no knowledge of its own of any frame.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from prr.wire.errors import MalformedFrame, OutOfPlace
+from prr.wire.forms import FORM_OF, TABLE, Form
 from prr.wire.found import FOUND_RUNS, AnswerRun, FoundForm, Pairs, types_asked
-from prr.wire.frames import FORM_OF, TABLE, Form, Found, Frame, Role
+from prr.wire.frames import Found, Frame, Role, messages_of
 from prr.wire.instance import Instance
+from prr.wire.messages import message_in
 from prr.wire.trailer import decode_trailer, encode_trailer
 
 DATAGRAM_BYTES_MAX = 1400
@@ -20,6 +22,7 @@ _FORMS_BY_RECEIVER: dict[tuple[Role, int], list[Form]] = defaultdict(list)
 for _form in TABLE:
     for _receiver in dict.fromkeys(route.receiver for route in _form.routes):
         _FORMS_BY_RECEIVER[_receiver, _form.code].append(_form)
+_MESSAGES = {form.frame: messages_of(form.frame) for form in TABLE}
 
 
 class Codec:
@@ -46,7 +49,7 @@ class Codec:
         parts = [field.write(getattr(frame, field.attribute)) for field in form.fields]
         data = bytes((form.code,)) + b"".join(parts)
         if frame.trailer is not None:
-            data += encode_trailer(frame.trailer)
+            data += encode_trailer(frame.trailer.values())
         assert len(data) <= DATAGRAM_BYTES_MAX
         return data
 
@@ -79,4 +82,5 @@ def _decode_form(data: bytes, form: Form) -> Frame:
         values.append(value)
     if at == len(data) or form.padded:
         return form.frame(*values)
-    return form.frame(*values, trailer=decode_trailer(data[at:]))
+    said = message_in(decode_trailer(data[at:]), _MESSAGES[form.frame])
+    return form.frame(*values, trailer=said)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Protocol, TypeAlias
 
-from prr.wire.frames import FORM_OF, Found, FoundInstance, Lookup, Unknown
+from prr.wire.forms import FORM_OF
+from prr.wire.frames import Found, FoundInstance, Lookup, Unknown
 from prr.wire.instance import INSTANCE_BYTES, Instance
 
 _LOOKUP_CODE = bytes((FORM_OF[Lookup].code,))

@@ -1,22 +1,36 @@
-"""The thirteen frames, and the ONE table that declares them.
+"""The thirteen frames, as they are kept, and what may stand in the trailer behind each.
 
-Decoding, encoding, who may send what to whom, docs/protocol.md and the tests all read TABLE.
-Codes, widths and byte order are those of the legacy (2016) programs, since the spec is silent about
-them.
-
-Theory of operation: byte 0 is the code. A code may have several forms, told apart by who receives
-it (SERVICE_EXISTE_PAS is a complaint to a binder and a "no" to a client) and then by length (the
-programs of 2016 put the type into REPONSE_DEMANDE_DE_SERVICE). Behind a frame stands nothing or
-a trailer; behind the form that is `padded` may stand anything, and it is ignored.
+How they look on the wire, and who may send them to whom, is declared by the table in `forms`.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from types import NoneType
+from typing import TypeAlias, get_args, get_type_hints
 
-from prr.wire.fields import ADDRESS, INSTANCE, INSTANCES, MESSAGE, TYPE, Field
 from prr.wire.instance import Address, Instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import (
+    Challenge,
+    DigestReply,
+    DigestRequest,
+    GroupRequest,
+    Hello,
+    ListPage,
+    ListQuery,
+    Message,
+    Opinion,
+    OpinionRequest,
+    Page,
+    PageRequest,
+    Plain,
+    Presence,
+    Search,
+    Started,
+    TextPart,
+    TextQuery,
+    UnaskedPage,
+    Versioned,
+)
 
 
 class Role(StrEnum):
@@ -27,62 +41,51 @@ class Role(StrEnum):
     BINDER = "binder"
 
 
-class Claim(StrEnum):
-    """What makes a receiver believe that a frame comes from who may send it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Framed:
+    """What every frame may have: the message in the trailer behind it. Each class names those that
+    may be there, and in this order they are looked for."""
 
-    ANYBODY = "always"
-    PEER = "a peer"
-    PEER_WITH_NONCE = "a peer, with a nonce"
-    NAMED = "from the address in it"
-    LOCAL = "from the same host"
-    ASKED = "asked"
-
-
-class Route(NamedTuple):
-    """A form is legal from `sender` to `receiver`, which demands `claim`."""
-
-    sender: Role
-    receiver: Role
-    claim: Claim
+    trailer: Message | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Framed:
-    """What every frame may have: the trailer behind it."""
+class _Alone(_Framed):
+    """A frame behind which nothing of use stands."""
 
-    trailer: Trailer | None = None
+    trailer: Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Request(_Framed):
+class Request(_Alone):
     """A request to a service; `message` of at most 255 bytes."""
 
     message: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Response(_Framed):
+class Response(_Alone):
     """The service's answer to a Request."""
 
     message: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup(_Framed):
+class Lookup(_Alone):
     """Who gives a service of this type?"""
 
     type: int
 
 
 @dataclass(frozen=True, slots=True)
-class Found(_Framed):
+class Found(_Alone):
     """The answer to a Lookup: ask there."""
 
     address: Address
 
 
 @dataclass(frozen=True, slots=True)
-class FoundInstance(_Framed):
+class FoundInstance(_Alone):
     """The answer to a Lookup as the programs of 2016 send it, with the type."""
 
     instance: Instance
@@ -93,11 +96,16 @@ class Complaint(_Framed):
     """I could not reach this instance."""
 
     instance: Instance
+    _: KW_ONLY
+    trailer: OpinionRequest | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown(_Framed):
     """The answer to a Lookup: I know none of that type."""
+
+    _: KW_ONLY
+    trailer: Opinion | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +113,12 @@ class Subscribe(_Framed):
     """I give this type; my address is the datagram's source."""
 
     type: int
+    _: KW_ONLY
+    trailer: Started | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Subscribed(_Framed):
+class Subscribed(_Alone):
     """The answer to a Subscribe."""
 
 
@@ -116,12 +126,17 @@ class Subscribed(_Framed):
 class ListRequest(_Framed):
     """Send me your list."""
 
+    _: KW_ONLY
+    trailer: GroupRequest | PageRequest | DigestRequest | TextQuery | ListQuery | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceList(_Framed):
     """The answer to a ListRequest."""
 
     instances: tuple[Instance, ...]
+    _: KW_ONLY
+    trailer: Page | DigestReply | UnaskedPage | Hello | TextPart | ListPage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +144,8 @@ class Added(_Framed):
     """This instance subscribed."""
 
     instance: Instance
+    _: KW_ONLY
+    trailer: Versioned | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +153,24 @@ class Removed(_Framed):
     """This instance is gone."""
 
     instance: Instance
+    _: KW_ONLY
+    trailer: Versioned | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verify(_Framed):
     """Are you there?"""
 
+    _: KW_ONLY
+    trailer: Challenge | Hello | Plain | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Alive(_Framed):
     """The answer to a Verify."""
+
+    _: KW_ONLY
+    trailer: Presence | Opinion | Search | Hello | Plain | None = None
 
 
 Frame: TypeAlias = (
@@ -167,133 +192,7 @@ Frame: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """One row of the table.
-
-    `routes` are whom the form is legal between; the first whose claim fits counts.
-    `padded`: whatever stands behind the fields is ignored, even a trailer.
-    """
-
-    code: int
-    name: str
-    frame: type[Frame]
-    fields: tuple[Field, ...]
-    routes: tuple[Route, ...]
-    when: str
-    padded: bool = False
-
-
-_CALL = Route(Role.CLIENT, Role.SERVER, Claim.ANYBODY)
-_CALLED = Route(Role.SERVER, Role.CLIENT, Claim.ASKED)
-_FROM_CLIENT = Route(Role.CLIENT, Role.BINDER, Claim.ANYBODY)
-_TO_CLIENT = Route(Role.BINDER, Role.CLIENT, Claim.ASKED)
-_FROM_SERVER = Route(Role.SERVER, Role.BINDER, Claim.ANYBODY)
-_TO_SERVER = Route(Role.BINDER, Role.SERVER, Claim.ASKED)
-_QUESTION = Route(Role.BINDER, Role.SERVER, Claim.ANYBODY)
-_FROM_PEER = Route(Role.BINDER, Role.BINDER, Claim.PEER)
-_OPINION = Route(Role.BINDER, Role.BINDER, Claim.PEER_WITH_NONCE)
-_FROM_PROGRAM = Route(Role.CLIENT, Role.BINDER, Claim.LOCAL)
-_FROM_ITSELF = Route(Role.SERVER, Role.BINDER, Claim.NAMED)
-
-TABLE = (
-    Form(0, "CONTACT_SERVICE", Request, (MESSAGE,), (_CALL,), "a request to the service"),
-    Form(
-        1,
-        "REPONSE_DU_SERVICE",
-        Response,
-        (MESSAGE,),
-        (_CALLED,),
-        "the answer to 0; a server of 2016 pads it with zeros to 1000 bytes",
-        padded=True,
-    ),
-    Form(
-        2,
-        "DEMANDE_DE_SERVICE",
-        Lookup,
-        (TYPE,),
-        (_FROM_CLIENT,),
-        "who gives a service of this type?",
-    ),
-    Form(
-        3,
-        "REPONSE_DEMANDE_DE_SERVICE",
-        Found,
-        (ADDRESS,),
-        (_TO_CLIENT,),
-        "the answer to 2",
-    ),
-    Form(
-        3,
-        "REPONSE_DEMANDE_DE_SERVICE",
-        FoundInstance,
-        (INSTANCE,),
-        (_TO_CLIENT,),
-        "the answer to 2 as the programs of 2016 send it (`--wire lab2016`)",
-    ),
-    Form(
-        4,
-        "SERVICE_EXISTE_PAS",
-        Complaint,
-        (INSTANCE,),
-        (_OPINION, _FROM_CLIENT),
-        '"I could not reach this one"; between binders of ours, with a nonce: could you?',
-    ),
-    Form(
-        4,
-        "SERVICE_EXISTE_PAS",
-        Unknown,
-        (),
-        (_OPINION, _TO_CLIENT),
-        '"I know none of that type", the answer to 2; between binders of ours the answer to 4: '
-        "I could not reach it either",
-    ),
-    Form(
-        5,
-        "ABONNEMENT",
-        Subscribe,
-        (TYPE,),
-        (_FROM_SERVER,),
-        "subscribe; ip and port are the datagram's source",
-    ),
-    Form(6, "CONFIRMATION_ABONNEMENT", Subscribed, (), (_TO_SERVER,), "the answer to 5"),
-    Form(
-        7,
-        "DEMANDE_DE_LISTE_DE_SERVICES",
-        ListRequest,
-        (),
-        (_FROM_PEER, _FROM_PROGRAM),
-        "at start: send me your list",
-    ),
-    Form(
-        8,
-        "REPONSE_DEMANDE_LISTE_DE_SERVICES",
-        ServiceList,
-        (INSTANCES,),
-        (_FROM_PEER,),
-        "the answer to 7, at most 100 instances a datagram",
-    ),
-    Form(9, "AJOUT_SERVICE", Added, (INSTANCE,), (_FROM_PEER,), "after 5, to every other binder"),
-    Form(
-        10,
-        "SUPPRESSION_SERVICE",
-        Removed,
-        (INSTANCE,),
-        (_FROM_PEER, _FROM_ITSELF, _TO_SERVER),
-        "after 11 went unanswered, to every other binder; from a server that leaves, for its own "
-        "address, and back to it as the answer",
-    ),
-    Form(11, "VERIFIE_N_EXISTE_PAS", Verify, (), (_QUESTION,), "after 4: are you there?"),
-    Form(
-        12,
-        "J_EXISTE",
-        Alive,
-        (),
-        (_OPINION, _FROM_SERVER),
-        "the answer to 11; between binders of ours the answer to 4: it answered me; from a server "
-        "of ours, unasked: are you ours?",
-    ),
-)
-
-FORM_OF = {form.frame: form for form in TABLE}
-"""The row of each frame: every frame has exactly one."""
+def messages_of(frame: type[Frame]) -> tuple[type[Message], ...]:
+    """The messages that may stand behind a frame, in the order in which they are looked for."""
+    named = get_args(get_type_hints(frame)["trailer"])
+    return tuple(message for message in named if message is not NoneType)

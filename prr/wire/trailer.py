@@ -3,11 +3,12 @@
 0xC1 is the one byte msgpack never uses, so a trailer can be mistaken neither for a value nor for
 the zeros with which the programs of 2016 pad an answer. Who knows only the spec never looks here.
 
-KEYS is append-only: a number once given keeps its meaning for ever.
+KEYS is append-only: a number once given keeps its meaning for ever. Which of them say something
+together is told by `messages`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -24,27 +25,6 @@ GROUPS = 64
 """The table's buckets are compared in this many groups of this many buckets each."""
 
 DIGEST_BYTES = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trailer:
-    """The values a trailer may carry; None where it carries none."""
-
-    cursor: bytes | None = None
-    nonce: int | None = None
-    binder: int | None = None
-    digest: bytes | None = None
-    digests: bytes | None = None
-    group: int | None = None
-    buckets: int | None = None
-    versions: bytes | None = None
-    removals: bytes | None = None
-    types: bytes | None = None
-    start: int | None = None
-    question: int | None = None
-    offset: int | None = None
-    text: bytes | None = None
-    cause: int | None = None
 
 
 class Cause(IntEnum):
@@ -202,8 +182,7 @@ KEYS = (
 )
 
 _KEY_BY_NUMBER = {key.number: key for key in KEYS}
-
-assert [key.field for key in KEYS] == [field.name for field in fields(Trailer)]
+_NUMBER_BY_FIELD = {key.field: key.number for key in KEYS}
 
 
 class _Map(tuple[tuple[Any, Any], ...]):
@@ -212,15 +191,16 @@ class _Map(tuple[tuple[Any, Any], ...]):
     __slots__ = ()
 
 
-def encode_trailer(trailer: Trailer) -> bytes:
-    """The bytes of `trailer`, its mark included."""
-    values = {key.number: getattr(trailer, key.field) for key in KEYS}
-    packed: bytes = msgpack.packb({n: value for n, value in values.items() if value is not None})
+def encode_trailer(values: Mapping[str, Any]) -> bytes:
+    """The bytes of a trailer that holds `values`, by field, its mark included."""
+    packed: bytes = msgpack.packb(
+        {_NUMBER_BY_FIELD[field]: value for field, value in values.items()}
+    )
     return bytes((MARK,)) + packed
 
 
-def decode_trailer(data: bytes) -> Trailer:
-    """Read a trailer that starts at the mark. Unknown keys are skipped.
+def decode_trailer(data: bytes) -> dict[str, Any]:
+    """What a trailer holds that starts at the mark, by field. Unknown keys are skipped.
 
     Raises MalformedFrame: no mark, no map, something behind the map, a key that is no integer, a
     known key with a wrong type or size.
@@ -245,4 +225,4 @@ def decode_trailer(data: bytes) -> Trailer:
         if key.field in known:
             raise MalformedFrame(f"trailer key {number} ({key.field}) comes twice")
         known[key.field] = value
-    return Trailer(**known)
+    return known

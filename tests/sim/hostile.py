@@ -23,8 +23,10 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import Address, Instance, make_instance
-from prr.wire.trailer import DIGEST_BYTES, GROUPS, Trailer
+from prr.wire.messages import DigestRequest, Message, OpinionRequest, Page
+from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import LEFT, Version, decode_versions, encode_removals, encode_versions
+from tests.cores import behind
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import Process
 from tests.sim.world import Clock
@@ -74,17 +76,17 @@ class Hostile(Process):
             return
         trailer = frame.trailer
         if trailer is not None and trailer.binder is not None:
-            for version in decode_versions(trailer.versions or b""):
+            for version in decode_versions(trailer.values().get("versions", b"")):
                 self._heard[version.owner] = version.counter
             self._heard.setdefault(trailer.binder, 0)
         match frame:
             case ListRequest():
                 if self._rng.random() < 0.8:
                     self._send(self._list(trailer), source)
-            case Complaint() if trailer is not None:
+            case Complaint(trailer=OpinionRequest()):
                 opinion = self._rng.choice((Alive, Unknown))
-                self._send(opinion(trailer=self._trailer(nonce=trailer.nonce)), source)
-            case ServiceList() if trailer is not None and trailer.cursor:
+                self._send(self._say(opinion(), nonce=trailer.nonce), source)
+            case ServiceList(trailer=Page(cursor=cursor)) if cursor:
                 self._send(self._question(), source)
 
     def act(self, effects: list) -> None:
@@ -103,51 +105,47 @@ class Hostile(Process):
     # What it says.
 
     def _added(self) -> Frame:
-        return Added(
-            self._anybody(), trailer=self._trailer(versions=encode_versions(self._some(1)))
-        )
+        return self._say(Added(self._anybody()), versions=encode_versions(self._some(1)))
 
     def _removed(self) -> Frame:
-        versions = encode_versions(self._some(1))
-        return Removed(self._anybody(), trailer=self._trailer(versions=versions))
+        return self._say(Removed(self._anybody()), versions=encode_versions(self._some(1)))
 
     def _lift(self, binder: Address) -> None:
         """Lead one binder away from the others in steps, each of which might be an honest one."""
         counter = max(self._heard.values())
         for step in range(1, LIFT_STEPS + 1):
             version = Version((counter + step * LIFT) % (2 * HALF), self._identity, 0)
-            trailer = self._trailer(versions=encode_versions([version]))
-            self._send(Added(self._anybody(), trailer=trailer), binder)
+            word = self._say(Added(self._anybody()), versions=encode_versions([version]))
+            self._send(word, binder)
 
     def _complaint(self) -> Frame:
         """About one that lives: it asks for an opinion, and never hears it."""
-        return Complaint(self._anybody(), trailer=self._trailer(nonce=self._rng.getrandbits(64)))
+        return self._say(Complaint(self._anybody()), nonce=self._rng.getrandbits(64))
 
     def _question(self) -> Frame:
         rng = self._rng
         if rng.random() < 0.5:
-            return ListRequest(trailer=self._trailer(nonce=1, digest=rng.randbytes(DIGEST_BYTES)))
+            return self._say(ListRequest(), nonce=1, digest=rng.randbytes(DIGEST_BYTES))
         cursor = self._anybody() if rng.random() < 0.5 else None
         group, buckets = rng.randrange(GROUPS), rng.getrandbits(64)
-        trailer = self._trailer(nonce=2, group=group, buckets=buckets, cursor=cursor)
-        return ListRequest(trailer=trailer)
+        return self._say(ListRequest(), nonce=2, group=group, buckets=buckets, cursor=cursor)
 
-    def _list(self, asked: Trailer | None) -> Frame:
+    def _list(self, asked: Message | None) -> Frame:
         """The answer to a question: digests that nobody has, or words, and always more of them."""
         rng = self._rng
         if asked is None:
-            return ServiceList((), trailer=self._trailer())
-        words = {"nonce": asked.nonce}
-        if asked.group is None:
+            return self._say(ServiceList(()))
+        words: dict[str, object] = {"nonce": asked.nonce}
+        if isinstance(asked, DigestRequest):
             words["digest"] = rng.choice((asked.digest, rng.randbytes(DIGEST_BYTES)))
             words["digests"] = rng.choice((None, rng.randbytes(DIGEST_BYTES * GROUPS)))
-            return ServiceList((), trailer=self._trailer(**words))
+            return self._say(ServiceList(()), **words)
         there = tuple(self._anybody() for _ in range(rng.randrange(WORDS_MAX)))
         gone = [self._anybody() for _ in range(rng.randrange(WORDS_MAX))]
         words["versions"] = encode_versions(self._some(len(there)))
         words["removals"] = encode_removals(list(zip(gone, self._some(len(gone)), strict=True)))
         words |= {"group": asked.group, "buckets": rng.getrandbits(64), "cursor": self._anybody()}
-        return ServiceList(there, trailer=self._trailer(**words))
+        return self._say(ServiceList(there), **words)
 
     def _some(self, count: int) -> list[Version]:
         return [self._version() for _ in range(count)]
@@ -170,12 +168,13 @@ class Hostile(Process):
     def _make_up(self, ip: str, port: int) -> Instance:
         return make_instance(self._rng.choice(self.cluster.options.types), (ip, port))
 
-    def _trailer(self, **words: object) -> Trailer:
-        """Mostly in its own name, now and then in another binder's."""
+    def _say(self, frame: Frame, **words: object) -> Frame:
+        """The frame with these words, mostly in its own name, now and then in another binder's."""
         identity = self._identity
         if self._rng.random() < 0.1:
             identity = self._rng.choice(list(self._heard))
-        return Trailer(binder=identity, **words)
+        said = {key: value for key, value in words.items() if value is not None}
+        return behind(frame, binder=identity, **said)
 
     def _send(self, frame: Frame, target: Address) -> None:
         self.trace("->", frame, target)

@@ -43,9 +43,7 @@ def one_line(frame: Frame) -> str:
     names = [name for name in type(frame).__slots__ if name != "trailer"]
     words = [type(frame).__name__, *(_words(name, getattr(frame, name)) for name in names)]
     if frame.trailer is not None:
-        trailer = frame.trailer
-        values = {name: getattr(trailer, name) for name in type(trailer).__slots__}
-        shown = [f"{name}={_value(value)}" for name, value in values.items() if value is not None]
+        shown = [f"{name}={_value(value)}" for name, value in frame.trailer.values().items()]
         words.append("{" + " ".join(shown) + "}")
     return " ".join(words)
 

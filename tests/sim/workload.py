@@ -22,7 +22,7 @@ from prr.wire.frames import (
     Verify,
 )
 from prr.wire.instance import Address, Instance, make_instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import ListQuery, Started
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
 from tests.sim.network import Cut
@@ -187,7 +187,7 @@ class Workload:
         frame = rng.choice(
             (
                 ListRequest(),
-                ListRequest(trailer=Trailer(cursor=b"")),
+                ListRequest(trailer=ListQuery()),
                 Added(self._anybody()),
                 Removed(known),
                 ServiceList((self._anybody(), known)),
@@ -210,7 +210,7 @@ class Workload:
         type_ = rng.choice(self._options.types)
         instance = make_instance(type_, source)
         self._cluster.truth.subscribed.add(instance)
-        renewal = Subscribe(type_, trailer=Trailer(start=rng.randint(2, 9)))
+        renewal = Subscribe(type_, trailer=Started(start=rng.randint(2, 9)))
         said = rng.choice((Subscribe(type_), Subscribe(type_), renewal, Removed(instance), None))
         binder = rng.choice(self._cluster.binder_addresses)
         frame, codec = (said, _SERVER) if said else (Complaint(instance), _CLIENT)

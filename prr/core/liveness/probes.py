@@ -16,7 +16,7 @@ from prr.core.liveness.findings import Finding, Verdict
 from prr.core.liveness.shares import Shares
 from prr.wire.frames import Verify
 from prr.wire.instance import Address, Instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Challenge
 
 WAITS = (0.2, 0.3, 0.5)
 """Seconds to wait for the answer to each question: a second in all."""
@@ -269,7 +269,7 @@ class Verifications:
         wait = _ALL_WAITS[row.asked] if row.questions > 1 else WAITS[-1]
         row.asked += 1
         self._deadlines.set(instance, now + wait)
-        trailer = Trailer(nonce=row.nonce) if row.with_nonce else None
+        trailer = Challenge(nonce=row.nonce) if row.with_nonce else None
         return Probe(instance, row.serial, wait, Verify(trailer=trailer), row.start)
 
     def _silent(self, instance: Instance) -> Verdict:

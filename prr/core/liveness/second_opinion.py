@@ -10,7 +10,7 @@ from prr.core.effects import Effect, Send
 from prr.core.replication.peers import Peers
 from prr.wire.frames import Alive, Complaint, Unknown
 from prr.wire.instance import Address, Instance
-from prr.wire.trailer import Trailer
+from prr.wire.messages import Opinion, OpinionRequest
 
 OPINIONS = 2
 """Other binders that are asked before silence evicts."""
@@ -49,7 +49,7 @@ class SecondOpinions:
         """Tell whoever wanted to know."""
         frame = Alive if is_alive else Unknown
         return [
-            Send(frame(trailer=Trailer(binder=self._identity, nonce=nonce)), peer)
+            Send(frame(trailer=Opinion(binder=self._identity, nonce=nonce)), peer)
             for peer, nonce in self._askers.pop(instance, {}).items()
         ]
 
@@ -62,5 +62,5 @@ class SecondOpinions:
 
     def ask(self, instance: Instance, binders: list[Address], nonce: int) -> list[Effect]:
         """Ask them."""
-        trailer = Trailer(binder=self._identity, nonce=nonce)
+        trailer = OpinionRequest(binder=self._identity, nonce=nonce)
         return [Send(Complaint(instance, trailer=trailer), binder) for binder in binders]

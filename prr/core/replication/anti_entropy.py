@@ -9,24 +9,23 @@ A round begins with the digest of everything. A peer that knows the same says so
 Otherwise it answers with the digests of its 64 groups; each group that differs is asked for with
 the digests of its 64 buckets, and comes back in pages of what lies in the buckets that differ.
 A round is pulled by the side that wants to know; the other side, seeing that it differs, begins
-one of its own. What was lost is asked for again; the answering side keeps no state at all.
+one of its own. What was lost is asked for again; the answering side (`answering`) has no state.
 
 After a partition everybody differs from everybody, and several peers have the same to tell. The
 first that differs is heard; the others are put off until it has told, and mostly differ no more.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from prr.core.deadlines import Deadlines
 from prr.core.directory.digests import bucket_of, differing
 from prr.core.directory.directory import Directory
 from prr.core.effects import Send
-from prr.core.replication.versioned_directory import PAGE_WORDS
-from prr.wire.frames import ListRequest, ServiceList
+from prr.core.replication.answering import Asked
+from prr.wire.frames import ListRequest
 from prr.wire.instance import Address, Instance
-from prr.wire.trailer import GROUPS, Trailer
-from prr.wire.version import encode_removals, encode_versions
+from prr.wire.messages import DigestReply, DigestRequest, GroupRequest, Page, PageRequest
+from prr.wire.trailer import GROUPS
 
 GROUPS_AT_ONCE = 20
 """Groups asked for at once: enough to hide the way there and back, few enough that the answers
@@ -60,11 +59,16 @@ either way that happens to one question in a billion."""
 
 @dataclass(slots=True)
 class _Question:
-    """One question of a round that is not answered yet; with no group it is the first one."""
+    """One question of a round that is not answered yet."""
 
-    trailer: Trailer
+    asked: Asked
     pause: float
     tries: int = 0
+
+    @property
+    def group(self) -> int | None:
+        """What it asks about; None: everything, which is the first question."""
+        return None if isinstance(self.asked, DigestRequest) else self.asked.group
 
 
 @dataclass(slots=True)
@@ -146,20 +150,12 @@ class AntiEntropy:
         if peer in self._rounds:
             return []
         self._rounds[peer] = _Round(now)
-        return [self._ask(peer, now, digest=self._directory.digest())]
-
-    def answer(self, question: Trailer) -> ServiceList:
-        """The answer to a peer's question."""
         mine = self._directory.digest()
-        if question.group is not None:
-            return self._answer_group(question, question.group)
-        words = Trailer(binder=self._identity, digest=mine, nonce=question.nonce)
-        if question.digest != mine:
-            words = replace(words, digests=self._directory.digests(None))
-        return ServiceList((), trailer=words)
+        asked = DigestRequest(binder=self._identity, nonce=self._next_nonce(), digest=mine)
+        return [self._ask(peer, asked, now)]
 
     def heard(
-        self, peer: Address, answer: Trailer, now: float, news: int = 0, refused: int = 0
+        self, peer: Address, answer: DigestReply | Page, now: float, news: int = 0, refused: int = 0
     ) -> Heard:
         """Hear an answer, whose words have been taken over already: so many were `news`, and so
         many were `refused` for want of room.
@@ -167,27 +163,44 @@ class AntiEntropy:
         One that nobody waits for has no effect.
         """
         talk = self._rounds.get(peer)
-        question = talk.open.get(answer.group) if talk else None
-        if talk is None or question is None or question.trailer.nonce != answer.nonce:
+        group = answer.group if isinstance(answer, Page) else None
+        question = talk.open.get(group) if talk else None
+        if talk is None or question is None or question.asked.nonce != answer.nonce:
             return Heard()
         talk.news, talk.refused = talk.news + news, talk.refused + refused
-        if answer.cursor and answer.group is not None and answer.buckets is not None:
-            talk.pages += 1
-            if talk.pages == PAGES_MAX or not _goes_on(question.trailer, answer.cursor):
-                self.forget(peer)
-                return Heard(end=self._end(talk, now, is_complete=False))
-            rest = {"buckets": answer.buckets, "cursor": answer.cursor}
-            return Heard([self._ask(peer, now, group=answer.group, **rest)])
-        self._close(peer, answer.group)
-        if answer.group is None:
-            return self._begun(peer, talk, question, answer, now)
-        return self._go_on(peer, now)
+        match question.asked, answer:
+            case GroupRequest() | PageRequest() as asked, Page() as page:
+                return self._heard_page(peer, asked, page, now)
+            case DigestRequest() as asked, DigestReply() as reply:
+                return self._begun(peer, talk, asked, reply, now)
+        raise AssertionError(f"{answer} to {question.asked}")
+
+    def _heard_page(
+        self, peer: Address, asked: GroupRequest | PageRequest, page: Page, now: float
+    ) -> Heard:
+        talk = self._rounds[peer]
+        if not page.cursor or page.buckets is None:
+            self._close(peer, page.group)
+            return self._go_on(peer, now)
+        talk.pages += 1
+        if talk.pages == PAGES_MAX or not _goes_on(asked, page.cursor):
+            self.forget(peer)
+            return Heard(end=self._end(talk, now, is_complete=False))
+        rest = PageRequest(
+            binder=self._identity,
+            nonce=self._next_nonce(),
+            group=page.group,
+            buckets=page.buckets,
+            cursor=page.cursor,
+        )
+        return Heard([self._ask(peer, rest, now)])
 
     def _begun(
-        self, peer: Address, talk: _Round, question: _Question, answer: Trailer, now: float
+        self, peer: Address, talk: _Round, asked: DigestRequest, answer: DigestReply, now: float
     ) -> Heard:
         """The first question is answered."""
-        talk.digest, talk.is_same = answer.digest, answer.digest == question.trailer.digest
+        self._close(peer, None)
+        talk.digest, talk.is_same = answer.digest, answer.digest == asked.digest
         round_trip = None
         if not talk.was_resent:
             round_trip = now - talk.began_at
@@ -212,8 +225,8 @@ class AntiEntropy:
             question = talk.open[group]
             talk.was_resent = True
             question.pause = min(question.pause * PAUSE_GROWTH, self._pause_max(group))
-            if group is None:  # what we know may be more by now
-                question.trailer = replace(question.trailer, digest=self._directory.digest())
+            if isinstance(question.asked, DigestRequest):  # what we know may be more by now
+                question.asked = replace(question.asked, digest=self._directory.digest())
             question.tries += 1
             if question.tries == TRIES_MAX:
                 self.forget(peer)
@@ -232,31 +245,16 @@ class AntiEntropy:
         for group in talk.open if talk else ():
             self.deadlines.cancel((peer, group))
 
-    def _answer_group(self, question: Trailer, group: int) -> ServiceList:
-        buckets = question.buckets
-        if question.digests is not None:
-            buckets = differing(self._directory.digests(group), question.digests)
-        after = question.cursor or b""
-        words, cursor = self._directory.page(group, buckets or 0, after, PAGE_WORDS)
-        there = [(instance, version) for instance, version, is_there in words if is_there]
-        gone = [(instance, version) for instance, version, is_there in words if not is_there]
-        trailer = Trailer(
-            binder=self._identity,
-            group=group,
-            buckets=buckets or 0,
-            versions=encode_versions([version for _, version in there]),
-            removals=encode_removals(gone),
-            cursor=cursor,
-            nonce=question.nonce,
-        )
-        return ServiceList(tuple(instance for instance, _ in there), trailer=trailer)
-
     def _go_on(self, peer: Address, now: float) -> Heard:
         talk = self._rounds[peer]
         sends = []
         while talk.groups_to_ask and len(talk.open) < GROUPS_AT_ONCE:
             group = talk.groups_to_ask.pop()
-            sends.append(self._ask(peer, now, group=group, digests=self._directory.digests(group)))
+            digests = self._directory.digests(group)
+            asked = GroupRequest(
+                binder=self._identity, nonce=self._next_nonce(), group=group, digests=digests
+            )
+            sends.append(self._ask(peer, asked, now))
         if talk.open:
             return Heard(sends)
         del self._rounds[peer]
@@ -274,27 +272,29 @@ class AntiEntropy:
             return PAUSE_MAX
         return max(CONTACT_PAUSE, CONTACT_PAUSE_EACH * len(self._rounds))
 
-    def _ask(self, peer: Address, now: float, **values: Any) -> Send:  # noqa: ANN401 a trailer's
-        """Ask a new question, of these fields of a trailer."""
+    def _next_nonce(self) -> int:
         self._nonce += 1
-        trailer = Trailer(binder=self._identity, nonce=self._nonce, **values)
-        return self._put(peer, _Question(trailer, self._rounds[peer].pause), now)
+        return self._nonce
+
+    def _ask(self, peer: Address, asked: Asked, now: float) -> Send:
+        """Ask a new question."""
+        return self._put(peer, _Question(asked, self._rounds[peer].pause), now)
 
     def _put(self, peer: Address, question: _Question, now: float) -> Send:
         """Put a question, for the first time or again."""
-        group = question.trailer.group
-        self._rounds[peer].open[group] = question
-        self.deadlines.set((peer, group), now + question.pause)
-        return Send(ListRequest(trailer=question.trailer), peer)
+        self._rounds[peer].open[question.group] = question
+        self.deadlines.set((peer, question.group), now + question.pause)
+        return Send(ListRequest(trailer=question.asked), peer)
 
     def _close(self, peer: Address, group: int | None) -> None:
         del self._rounds[peer].open[group]
         self.deadlines.cancel((peer, group))
 
 
-def _goes_on(question: Trailer, cursor: bytes) -> bool:
+def _goes_on(asked: GroupRequest | PageRequest, cursor: bytes) -> bool:
     """A page may end there that answers this question: in its group, beyond where it began."""
-    bucket, asked = bucket_of(Instance(cursor)), question.cursor
-    if bucket // GROUPS != question.group:
+    bucket = bucket_of(Instance(cursor))
+    if bucket // GROUPS != asked.group:
         return False
-    return not asked or (bucket, cursor) > (bucket_of(Instance(asked)), asked)
+    began = asked.cursor if isinstance(asked, PageRequest) else b""
+    return not began or (bucket, cursor) > (bucket_of(Instance(began)), began)

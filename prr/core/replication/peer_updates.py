@@ -5,6 +5,8 @@ about what it does. An update of ours has a version. That of a legacy (2016) bin
 counts as if it had been decided here.
 """
 
+from typing import assert_never
+
 from prr.core.directory.directory import Added as Adding
 from prr.core.effects import Effect, Event, Report
 from prr.core.liveness.detector import Detector
@@ -12,6 +14,7 @@ from prr.core.replication.peers import Peer
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.wire.frames import Added, Removed, ServiceList
 from prr.wire.instance import Instance, describe_address
+from prr.wire.messages import DigestReply, Hello, ListPage, Page, TextPart, UnaskedPage, Versioned
 from prr.wire.trailer import Cause
 from prr.wire.version import LEFT, Version, decode_removals, decode_versions
 
@@ -72,7 +75,7 @@ class PeerUpdates:
         held = instance in self._directory
         news, effects = self._take_over(instance, _version_of(frame), False, peer, now)
         if news is News.REMOVED:
-            if frame.trailer is not None and frame.trailer.cause == Cause.SILENCE:
+            if isinstance(frame.trailer, Versioned) and frame.trailer.cause == Cause.SILENCE:
                 self._detector.peer_evicted(now)
             effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
         elif news is News.DISPUTED:
@@ -142,21 +145,30 @@ class PeerUpdates:
 
 def _words(frame: ServiceList) -> list[tuple[Instance, Version | None, bool]]:
     """What a list says: (instance, version, is there). A list of 2016 has no versions."""
-    trailer = frame.trailer
-    if trailer is None or trailer.binder is None:
-        return [(instance, None, True) for instance in frame.instances]
-    versions = decode_versions(trailer.versions or b"")
-    there = [(i, v, True) for i, v in zip(frame.instances, versions, strict=False)]
-    gone = [(i, v, False) for i, v in decode_removals(trailer.removals or b"")]
-    return [*there, *gone]
+    match frame.trailer:
+        case Page(versions=versions, removals=removals):
+            gone = [(instance, version, False) for instance, version in decode_removals(removals)]
+            return [*_there(frame.instances, versions), *gone]
+        case UnaskedPage(versions=versions):
+            return _there(frame.instances, versions)
+        case Hello() | DigestReply():
+            return []  # the versions are told when they are asked for
+        case None | ListPage() | TextPart():
+            return [(instance, None, True) for instance in frame.instances]
+        case _:
+            assert_never(frame.trailer)
+
+
+def _there(
+    instances: tuple[Instance, ...], versions: bytes
+) -> list[tuple[Instance, Version | None, bool]]:
+    pairs = zip(instances, decode_versions(versions), strict=False)
+    return [(instance, version, True) for instance, version in pairs]
 
 
 def _version_of(frame: Added | Removed) -> Version | None:
     """The version behind a peer's word; None if it is a program of 2016."""
-    trailer = frame.trailer
-    if trailer is None or not trailer.versions:
-        return None
-    return decode_versions(trailer.versions)[0]
+    return frame.trailer.version if isinstance(frame.trailer, Versioned) else None
 
 
 def _refused(what: Instance | str, peer: Peer) -> Report:

@@ -10,9 +10,12 @@ differ, one that was lost is back, or the last comparison brought news. Each has
 and one peer that differs is heard at a time.
 """
 
+from typing import assert_never
+
 from prr.config import WireForm
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Report, Send
+from prr.core.replication.answering import Answering
 from prr.core.replication.anti_entropy import AntiEntropy, End
 from prr.core.replication.peer_liveness import Liveness
 from prr.core.replication.peers import Kind, Peer, Peers
@@ -20,7 +23,15 @@ from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import Frame, ListRequest, ServiceList
 from prr.wire.instance import Address, describe_address
-from prr.wire.trailer import Trailer
+from prr.wire.messages import (
+    DigestReply,
+    DigestRequest,
+    Hello,
+    ListPage,
+    Page,
+    TextPart,
+    UnaskedPage,
+)
 
 SYNC_WAIT = 1.0
 """Seconds after which a binder that heard no peer answers "no such service" all the same."""
@@ -54,6 +65,7 @@ class Sync:
         self._peers = peers
         self._volunteers = wire is WireForm.SPEC
         self._anti_entropy = AntiEntropy(versioned.identity, versioned.directory)
+        self._answering = Answering(versioned.identity, versioned.directory)
         self._liveness = Liveness(peers)
         self._first_questions: Deadlines[Address] = Deadlines()
         self._pauses: dict[Address, float] = {}
@@ -122,8 +134,8 @@ class Sync:
         """A peer's question for the list."""
         if frame.trailer is None:
             return [Send(self._answer_to_bare(peer), peer.address)]
-        effects: list[Effect] = [Send(self._anti_entropy.answer(frame.trailer), peer.address)]
-        if frame.trailer.digest is not None:
+        effects: list[Effect] = [Send(self._answering.answer(frame.trailer), peer.address)]
+        if isinstance(frame.trailer, DigestRequest):
             peer.agrees = frame.trailer.digest == self._versioned.directory.digest()
             if not peer.agrees:
                 effects += self._begin_on_hint(peer, now)
@@ -135,14 +147,24 @@ class Sync:
         """A peer's answer, whose words have been taken over: so many were `news`, and so many
         `refused` for want of room. What to ask next."""
         self._answered(peer.address)
-        trailer = frame.trailer
-        if trailer is None or trailer.binder is None:
-            return self._answered_bare(peer, now)
-        if trailer.group is None and trailer.nonce is None:  # the answer to the bare byte
-            if self._sync_until is not None:
-                self._sync_until = now + SYNC_TALK
-            return self._begin(peer, now)
-        heard = self._anti_entropy.heard(peer.address, trailer, now, news, refused)
+        match frame.trailer:
+            case None | ListPage() | TextPart():
+                return self._answered_bare(peer, now)
+            case Hello():
+                if self._sync_until is not None:
+                    self._sync_until = now + SYNC_TALK
+                return self._begin(peer, now)
+            case UnaskedPage():
+                return []
+            case DigestReply() | Page():
+                return self._heard(frame.trailer, peer, news, refused, now)
+            case _:
+                assert_never(frame.trailer)
+
+    def _heard(
+        self, answer: DigestReply | Page, peer: Peer, news: int, refused: int, now: float
+    ) -> list[Effect]:
+        heard = self._anti_entropy.heard(peer.address, answer, now, news, refused)
         if heard.round_trip is not None:
             peer.round_trip = heard.round_trip
         if heard.end is not None:
@@ -213,7 +235,7 @@ class Sync:
         """The first instances; one of ours is shown that it may ask for the rest."""
         instances, _ = self._versioned.directory.instances(b"", LIST_INSTANCES_MAX)
         shows = self._volunteers or peer.kind is Kind.OURS
-        trailer = Trailer(binder=self._versioned.identity) if shows else None
+        trailer = Hello(binder=self._versioned.identity) if shows else None
         return ServiceList(tuple(instances), trailer=trailer)
 
     def _begin_on_hint(self, peer: Peer, now: float) -> list[Effect]:

@@ -21,7 +21,8 @@ from prr.core.replication.peers import Kind, Peers
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed, ServiceList
 from prr.wire.instance import Instance
-from prr.wire.trailer import Cause, Trailer
+from prr.wire.messages import UnaskedPage, Versioned
+from prr.wire.trailer import Cause
 from prr.wire.version import (
     LEFT,
     Version,
@@ -215,19 +216,19 @@ class VersionedDirectory:
     def _page(self, instances: list[Instance]) -> ServiceList:
         versions = [self.directory.version(instance) for instance in instances]
         words = encode_versions([version for version in versions if version is not None])
-        trailer = Trailer(binder=self.identity, versions=words, nonce=UNASKED)
-        return ServiceList(tuple(instances), trailer=trailer)
+        updates = UnaskedPage(binder=self.identity, versions=words, nonce=UNASKED)
+        return ServiceList(tuple(instances), trailer=updates)
 
     def _has_seen(self, version: Version) -> None:
         if is_later(version.counter, self._counter):
             self._counter = version.counter
 
-    def _trailer(self, kind: Kind, version: Version, is_silent: bool = False) -> Trailer | None:
+    def _trailer(self, kind: Kind, version: Version, is_silent: bool = False) -> Versioned | None:
         """Versions are for those who have shown that they read trailers."""
         if kind is not Kind.OURS:
             return None
         cause = Cause.SILENCE if is_silent else None
-        return Trailer(binder=self.identity, versions=encode_version(version), cause=cause)
+        return Versioned(binder=self.identity, versions=encode_version(version), cause=cause)
 
 
 def _cut(instances: list[Instance]) -> list[list[Instance]]:

@@ -13,7 +13,7 @@ from gevent.pool import Group
 from benchmarks.tally import Load
 from prr.wire.codec import Codec
 from prr.wire.frames import Alive, Complaint, Role, Subscribe, Verify
-from prr.wire.instance import Address, Instance, make_instance, type_of
+from prr.wire.instance import Address, Instance, host_key, make_instance, type_of
 
 _BINDER, _CLIENT, _SERVER = Codec(Role.BINDER), Codec(Role.CLIENT), Codec(Role.SERVER)
 
@@ -100,7 +100,7 @@ class Background:
             return
         one = self._new[number]
         send_from(
-            self._subscribers, one[1:5], _SERVER.encode(Subscribe(type_of(one))), self._target
+            self._subscribers, host_key(one), _SERVER.encode(Subscribe(type_of(one))), self._target
         )
         self.subscribed.add(one)
 

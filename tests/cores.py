@@ -11,7 +11,7 @@ from prr.core.effects import Answer, Effect, Event, Outcome, Probe, Report, Send
 from prr.wire.codec import Codec
 from prr.wire.forms import TABLE, Form
 from prr.wire.frames import Added, Complaint, FoundInstance, Frame, Removed, Role, messages_of
-from prr.wire.instance import Address, Instance, make_instance
+from prr.wire.instance import INSTANCE_BYTES, Address, Instance, make_instance
 from prr.wire.messages import Versioned, message_in
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
@@ -89,7 +89,7 @@ def random_address(rng: Random) -> Address:
 
 def random_instance(rng: Random) -> Instance:
     """Any instance at all."""
-    return Instance(rng.randbytes(7))
+    return Instance(rng.randbytes(INSTANCE_BYTES))
 
 
 _RANDOM_VALUES = {
@@ -109,7 +109,7 @@ def random_frame(rng: Random, form: Form, trailer: bool = True) -> Frame:
 
 
 RANDOM_KEYS = {
-    "cursor": lambda rng: rng.choice((b"", rng.randbytes(7))),
+    "cursor": lambda rng: rng.choice((b"", random_instance(rng))),
     "nonce": lambda rng: rng.choice((0, rng.getrandbits(64))),
     "binder": lambda rng: rng.choice((0, 77, rng.getrandbits(64))),
     "digest": lambda rng: rng.randbytes(8),

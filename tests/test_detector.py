@@ -11,7 +11,7 @@ from prr.core.effects import Event, Outcome, Probe
 from prr.core.liveness.eviction_limiter import FLOOR, SHARE
 from prr.core.liveness.lease_owners import RANK_PAUSE
 from prr.wire.frames import Added, Complaint, Lookup, Removed, Subscribe, Subscribed, Verify
-from prr.wire.instance import address_of
+from prr.wire.instance import address_of, type_of
 from prr.wire.messages import OpinionRequest, Plain, Started
 from prr.wire.version import Version, is_newer
 from tests.cores import Net, at, events, has_answered, probes, say, sent
@@ -49,7 +49,7 @@ def subscribe(net, binder, *instances, start=None):
     net.alive |= set(instances)
     for one in instances:
         trailer = Started(start=start) if start else None
-        net.say(binder, Subscribe(one[0], trailer=trailer), address_of(one))
+        net.say(binder, Subscribe(type_of(one), trailer=trailer), address_of(one))
         has_answered(net.binders[binder], one, net.now)
     net.run(net.now + 0.1)
 

@@ -111,7 +111,7 @@ def test_a_registry_does_what_plain_lists_do(seed, stale, monkeypatch):
                 real.trust(one)
                 model.mark(one, False)
             case "next":
-                model.served(one[0], real.lookup(one[0]))
+                model.served(type_of(one), real.lookup(type_of(one)))
         assert len(real) == len(model.suspect)
         assert all((one in real) == (one in model.suspect) for one in POOL)
         assert all(real.latest(one) == latest.get(one) for one in POOL)

@@ -200,3 +200,19 @@ def test_the_check_lets_pass_what_is_allowed():
     assert breaches("prr.core.client", core) == []
     assert breaches("prr.shell.node", "import time, gevent\nfrom prr.core import binder") == []
     assert breaches("prr.cli.main", "from prr.shell.node import Node\nimport prr.text") == []
+
+
+def takes_apart(source: str) -> bool:
+    """A module looks into an instance, or counts its bytes."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {name.name for node in nodes if isinstance(node, ast.ImportFrom) for name in node.names}
+    parts = [node.value for node in nodes if isinstance(node, ast.Subscript)]
+    return bool(names & {"INSTANCE_BYTES", "ADDRESS_BYTES"}) or "instance" in {
+        part.id for part in parts if isinstance(part, ast.Name)
+    }
+
+
+def test_nobody_but_the_wire_knows_what_an_instance_is_made_of():
+    known = {module for module, source in sources().items() if takes_apart(source)}
+    assert known
+    assert all(within(module, ["prr.wire"]) for module in known), known

@@ -16,8 +16,8 @@ from functools import partial
 import pytest
 
 from prr.client.control import fetch_list
-from prr.wire.frames import Alive, Removed, Role, Subscribe
-from prr.wire.instance import address_of, make_instance
+from prr.wire.frames import Alive, Found, Removed, Role, Subscribe
+from prr.wire.instance import address_of, make_instance, type_of
 from prr.wire.messages import Presence, Started
 from tests.cores import decode, encode
 from tests.netns import Network, why_not
@@ -314,14 +314,14 @@ def test_what_is_confirmed_over_a_bad_network_is_known_everywhere_and_once(stage
 
 def complain_and_watch(play, instance, seconds):
     """Complain once, then ask all binders in turn; when each last named it, after the complaint."""
-    wrong = b"\x03" + instance[1:]
+    wrong = encode(Found(address_of(instance)))
     last = dict.fromkeys((asker.host.ip for asker in play.askers), 0.0)
     began = time.monotonic()
     play.askers[0].complain(instance)
     while time.monotonic() - began < seconds:
         for asker in play.askers:
             asked_at = time.monotonic() - began
-            if asker.look_up(instance[0]) == wrong:
+            if asker.look_up(type_of(instance)) == wrong:
                 last[asker.host.ip] = asked_at
     return [*last.values()]
 

@@ -11,6 +11,8 @@ from prr.wire.instance import (
     Instance,
     decode_address,
     encode_address,
+    instances_in,
+    is_instance,
 )
 
 MESSAGE_BYTES_MAX = 255  # its length is one unsigned byte
@@ -58,7 +60,7 @@ def _read_instance(data: bytes, start: int) -> tuple[Instance, int]:
 
 
 def _write_instance(instance: Instance) -> bytes:
-    assert len(instance) == INSTANCE_BYTES
+    assert is_instance(instance)
     return instance
 
 
@@ -75,8 +77,7 @@ def _write_message(message: bytes) -> bytes:
 def _read_instances(data: bytes, start: int) -> tuple[tuple[Instance, ...], int]:
     count, start = _read_byte(data, start)
     taken, end = _take(data, start, count * INSTANCE_BYTES)
-    steps = range(0, len(taken), INSTANCE_BYTES)
-    return tuple(Instance(taken[at : at + INSTANCE_BYTES]) for at in steps), end
+    return tuple(instances_in(taken)), end
 
 
 def _write_instances(instances: tuple[Instance, ...]) -> bytes:

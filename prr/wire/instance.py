@@ -1,9 +1,12 @@
 """Addresses and instances, and the bytes they are on the wire.
 
 An instance is kept as its seven bytes of the wire: the cheapest key a table can have, and ready
-to be sent. Whoever shows one to a person calls `describe`.
+to be sent. What these bytes are is known here and in the other modules of the wire; all others take
+an instance for a key that can be hashed and compared, and ask the functions below. Whoever shows
+one to a person calls `describe`.
 """
 
+from collections.abc import Iterator
 from typing import NewType, TypeAlias
 
 Address: TypeAlias = tuple[str, int]
@@ -17,6 +20,9 @@ LOOPBACK = 127
 """The first number of every loopback address (RFC 1122, 3.2.1.3): each host has its own."""
 
 INSTANCE_BYTES = 1 + ADDRESS_BYTES
+
+TYPES = 256
+"""Service types there are: 0 to 255, one byte."""
 
 
 def encode_address(address: Address) -> bytes:
@@ -44,6 +50,27 @@ def type_of(instance: Instance) -> int:
 def address_of(instance: Instance) -> Address:
     """Where an instance listens."""
     return decode_address(instance[1:])
+
+
+def address_key(instance: Instance) -> bytes:
+    """The same for all instances at one address, and for no other."""
+    return instance[1:]
+
+
+def host_key(instance: Instance) -> bytes:
+    """The same for all instances on one host, and for no other."""
+    return instance[1:5]
+
+
+def is_instance(data: bytes) -> bool:
+    """These bytes are those of an instance; which types and addresses there are says the spec."""
+    return len(data) == INSTANCE_BYTES
+
+
+def instances_in(data: bytes) -> Iterator[Instance]:
+    """The instances that stand one behind the other in `data`."""
+    for at in range(0, len(data), INSTANCE_BYTES):
+        yield Instance(data[at : at + INSTANCE_BYTES])
 
 
 def is_loopback(ip: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from prr.wire.frames import Frame
-from prr.wire.instance import INSTANCE_BYTES, Instance, describe, describe_address
+from prr.wire.instance import Instance, describe, describe_address, is_instance
 
 WIDTH_MAX = 160  # of what happened; a list of a hundred instances is cut there
 
@@ -58,7 +58,7 @@ def _words(name: str, value: object) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, bytes):
-        return describe(Instance(value)) if len(value) == INSTANCE_BYTES else value.hex()[:32]
+        return describe(Instance(value)) if is_instance(value) else value.hex()[:32]
     if isinstance(value, tuple | list):
         return f"{len(value)} [" + ", ".join(map(_value, value)) + "]"
     return str(value)

@@ -21,7 +21,7 @@ from prr.wire.frames import (
     Subscribe,
     Verify,
 )
-from prr.wire.instance import Address, Instance, make_instance
+from prr.wire.instance import Address, Instance, make_instance, type_of
 from prr.wire.messages import ListQuery, Started
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
@@ -134,7 +134,7 @@ class Workload:
         if self._rng.random() >= RETURNS:
             return
         index = self._cluster.servers.index(server)
-        type_ = server.instance[0]
+        type_ = type_of(server.instance)
         if self._rng.random() < self._options.retyped:
             type_ = self._rng.choice(self._options.types)
         self._world.after(self._away(), self._return_server, index, type_)

@@ -4,7 +4,7 @@ from hashlib import blake2b
 from typing import TypeAlias
 from zlib import crc32
 
-from prr.wire.instance import Instance
+from prr.wire.instance import Instance, address_key
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 
 BUCKETS = GROUPS * GROUPS
@@ -33,7 +33,7 @@ def differing(ours: bytes, theirs: bytes) -> int:
 
 def bucket_of(instance: Instance) -> int:
     """By the address only: the types given at one address lie together."""
-    return crc32(instance[1:]) % BUCKETS
+    return crc32(address_key(instance)) % BUCKETS
 
 
 def hash_of(instance: bytes, version: bytes) -> int:

@@ -5,13 +5,11 @@ from itertools import repeat
 from operator import length_hint
 
 from prr.core.directory.ring import Ring
-from prr.wire.instance import Instance, type_of
+from prr.wire.instance import TYPES, Instance, type_of
 
 AHEAD = 64
 """Turns of a type that lie ready: enough that a lookup costs little more than a `next`, and so
 few that a change, which takes them back, costs no more with a million instances than with ten."""
-
-TYPES = 256
 
 NOBODY = Instance(b"")
 """Stands for the instance of a type that has none."""

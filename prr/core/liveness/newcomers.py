@@ -10,7 +10,7 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 
 from prr.core.deadlines import Deadlines
 from prr.core.liveness.quotas import CONFIRMATION, Quotas
-from prr.wire.instance import Instance
+from prr.wire.instance import Instance, host_key
 
 QUESTIONS = 3
 """Questions to one that is there: if none of them is answered, it goes."""
@@ -60,7 +60,7 @@ class Newcomers:
         goes_on = asked is not None and (is_there or asked < QUESTIONS)
         if asked is None and len(self._asked) >= self._size:
             return False
-        if not self._quotas.take(_ip(instance), CONFIRMATION if goes_on else 1.0, now):
+        if not self._quotas.take(host_key(instance), CONFIRMATION if goes_on else 1.0, now):
             return False
         if not goes_on:
             self._asked[instance] = 0
@@ -88,7 +88,7 @@ class Newcomers:
     def answered(self, instance: Instance, now: float) -> None:
         """It is there. No error if it is no newcomer."""
         if instance in self._asked:
-            self._quotas.give_back(_ip(instance), 1.0, now)
+            self._quotas.give_back(host_key(instance), 1.0, now)
             self.forget(instance)
 
     def forget(self, instance: Instance) -> None:
@@ -103,7 +103,3 @@ class Newcomers:
     def pop_due(self, now: float) -> Instance | None:
         """One that is to be asked by `now`; None if none is."""
         return self._due.pop_due(now)
-
-
-def _ip(instance: Instance) -> bytes:
-    return instance[1:5]

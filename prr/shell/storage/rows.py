@@ -11,12 +11,10 @@ from typing import TypeAlias
 
 from prr.core.directory.digests import Entry, bucket_of, entry_of, hash_of
 from prr.core.effects import Update
-from prr.wire.instance import INSTANCE_BYTES, Instance
+from prr.wire.instance import Instance, is_instance
 from prr.wire.version import VERSION_BYTES, encode_version
 
 Row: TypeAlias = tuple[bytes, bytes, int, int]
-
-_KEY_BYTES = 2 + INSTANCE_BYTES
 
 CHECK_MAX = (1 << 40) - 1
 """40 bits of the hash that the digests are made of, so that one computation serves both; a sum of
@@ -54,7 +52,7 @@ def read_rows(rows: Iterable[Row]) -> tuple[list[Entry], list[Entry], int]:
 def _entry_of(key: bytes, data: bytes, present: int, check: int) -> Entry | None:
     """What a sound row says; None for a damaged one, of which anything may be expected."""
     try:
-        if len(key) != _KEY_BYTES or len(data) != VERSION_BYTES:
+        if not is_instance(key[2:]) or len(data) != VERSION_BYTES:
             return None
         entry = entry_of(Instance(key[2:]), data)
         if key[0] << 8 | key[1] != entry[3]:

@@ -17,6 +17,7 @@ from prr.shell.udp.headers import (
     BURST_MAX,
     HEADER_BYTES,
     Header,
+    keys_of,
     libc,
     make_headers,
     make_parts,
@@ -62,7 +63,7 @@ class GsoSender:
         self._socket = bound
         self._can_segment = _can_segment(bound)
         self._names = names
-        self._senders = memoryview(names).cast("Q")[::2]  # family, port and ip
+        self._senders = keys_of(names)
         self._layouts: dict[int, _Layout] = {}  # a node has two: for addresses, and for "no"
         self._headers = bytearray(BURST_MAX * HEADER_BYTES)
         self._first = ctypes.c_void_p(start_of(self._headers))

@@ -6,6 +6,8 @@ They are made once, over buffers that never move, and used for every call.
 import ctypes
 import sys
 
+from prr.wire.instance import Address
+
 BURST_MAX = 64
 """Datagrams taken before others have their turn: lookups for half a millisecond at most. The
 kernel makes no more segments of one send either (UDP_MAX_SEGMENTS)."""
@@ -58,6 +60,18 @@ def make_headers(names: bytearray, parts: "ctypes.Array[Part]") -> bytearray:
         header.message.parts = ctypes.addressof(parts[number])
         header.message.part_count = 1
     return row
+
+
+def address_in(names: bytearray, number: int) -> Address:
+    """The address in one of a row of names."""
+    at = number * NAME_BYTES
+    _, _, high, low, *ip = names[at : at + 8]
+    return "{}.{}.{}.{}".format(*ip), high << 8 | low
+
+
+def keys_of(names: bytearray) -> memoryview:
+    """For each of a row of names a number: the same for the same address, and for no other."""
+    return memoryview(names).cast("Q")[::2]  # family, port and ip
 
 
 def start_of(buffer: bytearray) -> int:

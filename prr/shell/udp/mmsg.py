@@ -19,6 +19,7 @@ from prr.shell.udp.headers import (
     IS_KNOWN,
     LENGTH_AT,
     NAME_BYTES,
+    address_in,
     libc,
     make_headers,
     make_parts,
@@ -105,8 +106,7 @@ class Burst:
 
     def source(self, at: int) -> Address:
         """See `Received`."""
-        _, _, high, low, *ip = self._names[at * NAME_BYTES : at * NAME_BYTES + 8]
-        return "{}.{}.{}.{}".format(*ip), high << 8 | low
+        return address_in(self._names, at)
 
     def pairs(self, at: int, first: bytes) -> bytes:
         """See `Received`. A few slices tell it of the whole row: 20 ns a datagram."""

@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from prr.config import BadInput
 from prr.shell.udp.headers import BURST_MAX
-from prr.wire.instance import Address, describe_address
+from prr.wire.codec import Codec
+from prr.wire.frames import Complaint, Role
+from prr.wire.instance import Address, describe_address, make_instance
 from prr.wire.trailer import MARK
 
 RECEIVE_BUFFER = 8 << 20
@@ -59,6 +61,8 @@ _WHY = {
 
 _LOAD_BYTE, _LOAD_LENGTH, _EQUAL, _GREATER, _AT_LEAST, _RETURN = 0x30, 0x80, 0x15, 0x25, 0x35, 0x06
 
+_COMPLAINT_BYTES = len(Codec(Role.CLIENT).encode(Complaint(make_instance(0, ("0.0.0.0", 0)))))
+
 # Each row: what to do, how many rows to skip if true and if false, with which number. It returns
 # the number of a lane. docs/protocol.md has the codes; 4 in 8 bytes is a client's complaint, longer
 # it is another binder's question, whose answer is 4 in fewer bytes or 12, with a trailer. 5 without
@@ -71,7 +75,7 @@ _PROGRAM = (
     (_AT_LEAST, 0, 9, 5),  # below: no frame for a binder
     (_GREATER, 8, 6, 12),  # beyond: no frame at all
     (_LOAD_LENGTH, 0, 0, 0),
-    (_EQUAL, 6, 4, 8),  # a bare complaint
+    (_EQUAL, 6, 4, _COMPLAINT_BYTES),  # without a trailer
     (_LOAD_LENGTH, 0, 0, 0),
     (_GREATER, 0, 5, 2),
     (_LOAD_BYTE, 0, 0, 2),

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import MISSING, fields
 
 import pytest
 
@@ -13,6 +14,8 @@ from prr.cli.settings import SETTINGS
 from prr.core.metrics import Metric
 from prr.demo.ports import free_port
 from prr.wire.forms import TABLE
+from prr.wire.frames import ServiceList, messages_of
+from prr.wire.messages import Hello, Plain
 from prr.wire.trailer import KEYS
 from tests.netns import Network, why_not
 from tests.nodes import ROOT, eventually, run
@@ -61,6 +64,21 @@ def keys():
     )
 
 
+def messages():
+    """What may stand behind each frame, but for what may stand behind all."""
+    rows = []
+    for form in TABLE:
+        for message in messages_of(form.frame):
+            if message is Plain or (message is Hello and form.frame is not ServiceList):
+                continue
+            needed = [one.name for one in fields(message) if one.default is MISSING]
+            others = [one.name for one in fields(message) if one.name not in (*needed, "binder")]
+            says = " ".join(message.__doc__.split())
+            keys = [*needed, *(f"({name})" for name in others)]
+            rows.append([form.code, form.name, message.__name__, ", ".join(keys), says])
+    return table(["code", "behind", "message", "keys (that may be missing)", "says"], rows)
+
+
 def settings():
     rows = [
         [f"`[{role}]`", f"`{one.flag}`", f"`{one.variable}`", f"`{one.key}`", one.help]
@@ -80,10 +98,11 @@ def metrics():
     [
         ("docs/protocol.md", frames()),
         ("docs/protocol.md", keys()),
+        ("docs/protocol.md", messages()),
         ("docs/settings.md", settings()),
         ("docs/operations.md", metrics()),
     ],
-    ids=["frames", "trailer keys", "settings", "metrics"],
+    ids=["frames", "trailer keys", "messages", "settings", "metrics"],
 )
 def test_a_table_of_a_document_is_the_code_s(document, expected):
     if expected not in (ROOT / document).read_text():

@@ -1,4 +1,4 @@
-"""Bytes to frames and frames to bytes. Knows the protocol's layout, and nothing of what it means.
+"""Bytes to frames and frames to bytes. Knows how the protocol is laid out, not what it means.
 
-Imports nothing of ours outside this room.
+Imports nothing of ours outside this package.
 """

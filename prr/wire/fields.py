@@ -16,7 +16,7 @@ from prr.wire.instance import (
 )
 
 MESSAGE_BYTES_MAX = 255  # its length is one unsigned byte
-LIST_INSTANCES_MAX = 100  # a 2016 program reads the answer into 702 bytes and a signed count
+LIST_INSTANCES_MAX = 100  # a legacy (2016) program has 702 bytes and a signed count for it
 
 
 @dataclass(frozen=True, slots=True)

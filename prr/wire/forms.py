@@ -6,7 +6,7 @@ them.
 
 Theory of operation: byte 0 is the code. A code may have several forms, told apart by who receives
 it (SERVICE_EXISTE_PAS is a complaint to a binder and a "no" to a client) and then by length (the
-programs of 2016 put the type into REPONSE_DEMANDE_DE_SERVICE). Behind a frame stands nothing or
+legacy programs put the type into REPONSE_DEMANDE_DE_SERVICE). Behind a frame stands nothing or
 a trailer; behind the form that is `padded` may stand anything, and it is ignored.
 """
 
@@ -92,7 +92,7 @@ TABLE = (
         Response,
         (MESSAGE,),
         (_CALLED,),
-        "the answer to 0; a server of 2016 pads it with zeros to 1000 bytes",
+        "the answer to 0; a legacy (2016) server pads it with zeros to 1000 bytes",
         padded=True,
     ),
     Form(
@@ -101,7 +101,7 @@ TABLE = (
         Lookup,
         (TYPE,),
         (_FROM_CLIENT,),
-        "who gives a service of this type?",
+        "who provides this type of service?",
     ),
     Form(
         3,
@@ -117,7 +117,7 @@ TABLE = (
         FoundInstance,
         (INSTANCE,),
         (_TO_CLIENT,),
-        "the answer to 2 as the programs of 2016 send it (`--wire lab2016`)",
+        "the answer to 2 as legacy (2016) binders send it (`--wire lab2016`)",
     ),
     Form(
         4,

@@ -1,6 +1,6 @@
 """Lookups and their answers without a trailer: alone, or one behind the other as in a burst.
 
-A lookup is two bytes and its answer seven (eight as the programs of 2016 want it), or one where
+A lookup is two bytes and its answer seven (eight as legacy (2016) programs want it), or one where
 nobody provides the type, so that many are read and written by a few slices, with no frame in
 between. The tests compare them with the codec's, frame by frame.
 """

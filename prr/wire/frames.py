@@ -72,7 +72,7 @@ class Response(_Alone):
 
 @dataclass(frozen=True, slots=True)
 class Lookup(_Alone):
-    """Who gives a service of this type?"""
+    """Who provides this type of service?"""
 
     type: int
 
@@ -86,7 +86,7 @@ class Found(_Alone):
 
 @dataclass(frozen=True, slots=True)
 class FoundInstance(_Alone):
-    """The answer to a Lookup as the programs of 2016 send it, with the type."""
+    """The answer to a Lookup as legacy (2016) binders send it, with the type."""
 
     instance: Instance
 
@@ -110,7 +110,7 @@ class Unknown(_Framed):
 
 @dataclass(frozen=True, slots=True)
 class Subscribe(_Framed):
-    """I give this type; my address is the datagram's source."""
+    """I provide this type; my address is the datagram's source."""
 
     type: int
     _: KW_ONLY

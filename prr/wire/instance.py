@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NewType, TypeAlias
 
 Address: TypeAlias = tuple[str, int]
-"""IPv4 in dotted text and port, as sockets give and take them."""
+"""IPv4 in dotted text and port, as sockets use them."""
 
 Instance = NewType("Instance", bytes)
 """type (1 byte), ip (4 bytes, network order), port (2 bytes, little-endian)."""
@@ -43,7 +43,7 @@ def make_instance(type_: int, address: Address) -> Instance:
 
 
 def type_of(instance: Instance) -> int:
-    """The service type (0 to 255) an instance gives."""
+    """The service type (0 to 255) an instance provides."""
     return instance[0]
 
 

@@ -113,7 +113,7 @@ class Versioned(Message):
 
     @classmethod
     def fits(cls, values: Mapping[str, Any]) -> bool:
-        return bool(values.get("versions"))  # without any it says what a program of 2016 says
+        return bool(values.get("versions"))  # without any it is what a legacy (2016) binder says
 
     @property
     def version(self) -> Version:

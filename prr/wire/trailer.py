@@ -1,7 +1,8 @@
 """What we add behind a frame: 0xC1, then one msgpack map of small integer keys.
 
 0xC1 is the one byte msgpack never uses, so a trailer can be mistaken neither for a value nor for
-the zeros with which the programs of 2016 pad an answer. Who knows only the spec never looks here.
+the zeros with which legacy (2016) programs pad an answer. A program that knows only the spec never
+looks here.
 
 KEYS is append-only: a number once given keeps its meaning for ever. Which of them say something
 together is told by `messages`.
@@ -127,7 +128,7 @@ KEYS = (
         "versions",
         f"bytes, a multiple of {VERSION_BYTES}",
         _is_rows_of(VERSION_BYTES),
-        "the version of each instance in front (counter and home of 8 bytes, start of 4)",
+        "the version of each instance in front (counter and owner of 8 bytes, start of 4)",
     ),
     Key(
         8,
@@ -141,7 +142,7 @@ KEYS = (
         "types",
         "bytes, 1 to 255",
         _is_bytes(*range(1, 256)),
-        "the service types that the sender gives, a byte each",
+        "the service types that the sender provides, a byte each",
     ),
     Key(
         10,

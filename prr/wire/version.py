@@ -1,15 +1,15 @@
-"""Versions: which of two words about one instance is the newer one.
+"""Versions: which of two updates about one instance is the newer one.
 
-A version is (counter, home, start), compared in that order. `counter` follows the newest one its
+A version is (counter, owner, start), compared in that order. `counter` follows the newest one its
 binder has seen (Lamport 1978), so that what was decided later, knowing the earlier, is newer.
-`home` is the identity of the binder that decided; it breaks ties, and it is the one that watches
-the instance's lease. `start` is the number that a server of ours draws when it starts, 0 where
+`owner` is the identity of the binder that decided; it breaks ties, and that binder is the owner of
+the instance's lease. `start` is the number that one of our servers draws when it starts, 0 where
 none is known.
 
 Counters are serial numbers (RFC 1982): they lie on a circle, and of two the one is newer that lies
 less than half a turn ahead. So none is the last one: whatever a faulty peer says, the next honest
 decision is newer. The price is that three may be newer than each other in a circle; then whoever is
-asked last prevails, until the instance's home decides anew.
+asked last prevails, until the lease owner decides anew.
 
 The lowest 16 bits of a counter are the run: they tell a binder's process from those before it,
 which had the same identity. A run never uses another run's counters, whatever it used and told its
@@ -26,20 +26,20 @@ IDENTITY_MAX = 2**64 - 1
 START_MAX = 2**32 - 1
 
 LEFT = 1
-"""The `start` in the removal of an instance that took its leave before its start was known; and of
+"""The `start` in the removal of an instance that deregistered before its start was known; and of
 one that subscribed again after a removal and has not answered yet."""
 
 _LAYOUT = struct.Struct("<QQI")
 VERSION_BYTES = _LAYOUT.size
 OWNER = slice(8, 16)
-"""Where an encoded version has its home."""
+"""Where an encoded version has its owner."""
 
 REMOVAL_BYTES = INSTANCE_BYTES + VERSION_BYTES
 
 
 RUN_BITS = 16
 """Bits of a counter that hold its run. The other 48 count decisions: at ten thousand a second they
-go half way round in 446 years."""
+go halfway round in 446 years."""
 
 _TURN = 1 << 64
 _HALF = 1 << 63
@@ -47,7 +47,7 @@ _RUN = (1 << RUN_BITS) - 1
 
 
 class Version(NamedTuple):
-    """One word about an instance, by whom and how late. `is_newer` compares them."""
+    """Which update about an instance it is: by whom, and how late. `is_newer` compares them."""
 
     counter: int
     owner: int
@@ -103,7 +103,7 @@ def next_run(counter: int) -> int:
 
 
 def encode_version(version: Version) -> bytes:
-    """Its 20 bytes: counter, home and start, little-endian."""
+    """Its 20 bytes: counter, owner and start, little-endian."""
     return _LAYOUT.pack(*version)
 
 
@@ -118,12 +118,12 @@ def decode_version(data: bytes) -> Version:
 
 
 def encode_owner(owner: int) -> bytes:
-    """A home as it stands in an encoded version."""
+    """An owner as it stands in an encoded version."""
     return owner.to_bytes(8, "little")
 
 
 def owner_in(data: bytes) -> int:
-    """The home of an encoded version."""
+    """The owner of an encoded version."""
     return int.from_bytes(data[OWNER], "little")
 
 

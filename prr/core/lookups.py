@@ -32,8 +32,8 @@ class Lookups:
 
     def answer(self, type_: int, source: Address, denies: bool) -> list[Effect]:
         """The answer to one lookup, or, as long as it has to wait, none."""
-        for found in self.find(bytes((type_,)), denies):
-            return [Answer(found, source)]
+        if found := self.find(bytes((type_,)), denies):
+            return [Answer(found[0], source)]
         if len(self._waiting) < WAITING_MAX:
             self._waiting.append((type_, source))
         return []

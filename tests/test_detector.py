@@ -344,6 +344,24 @@ def test_with_no_room_for_questions_a_disputed_one_waits_out_of_turn_and_is_aske
     assert net.binders[A].directory.is_suspect(TWO) is False
 
 
+def test_silent_ones_that_fill_the_places_leave_some_for_what_is_disputed():
+    net = cluster(2)
+    silent = [at(7, "10.0.3.1", port) for port in range(1, 501)]
+    living = [at(7, "10.0.2.1", port) for port in range(1, 41)]
+    accused = at(7, "10.0.4.1", 1)
+    subscribe(net, A, *silent, *living, accused)
+    net.alive = set()
+    began = net.now
+    for one in silent:
+        complain(net, A, one)
+    assert sum(len(asked(net, one, began)) for one in silent) == 448
+    for number, one in enumerate(living):
+        net.say(A, say(Removed, one, Version(LATER + number, 2, 0), binder=2), B)
+    assert sum(len(asked(net, one, began)) for one in living) == 32
+    net.say(A, Complaint(accused), ("10.0.0.77", 7))
+    assert len(asked(net, accused, began)) == 1
+
+
 def test_one_that_was_silent_here_too_is_not_vouched_for():
     net = cluster(3)
     subscribe(net, A, ONE)

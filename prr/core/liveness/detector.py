@@ -151,9 +151,9 @@ class Detector:
         is_heard = self._leases.vouches_for(instance) and instance not in self._newcomers
         return is_heard and instance in self._directory
 
-    def dispute(self, instance: Instance, peer: Address) -> list[Effect]:
+    def dispute(self, instance: Instance) -> list[Effect]:
         """A peer says that an instance is gone that is vouched for here: it is asked next."""
-        self._doubts.urgent[instance] = peer
+        self._doubts.urgent[instance] = None
         return [Report(Event.DISPUTED, instance, "a peer says that it is gone: asking it")]
 
     def ask_disputed(self, now: float) -> list[Effect]:

@@ -72,8 +72,7 @@ class Doubts:
 
     `leases` has a row for each instance that is at home here, as long as it answers; `rechecks` one
     for each that could be neither cleared nor evicted. In `urgent` stand those whose removal is
-    disputed, with the peer that said it, until there is room to ask them. All are as large as the
-    table at most.
+    disputed, until there is room to ask them. All are as large as the table at most.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Doubts:
     ) -> None:
         self.leases = Leases()
         self.rechecks: Deadlines[Instance] = Deadlines()
-        self.urgent: dict[Instance, Address] = {}
+        self.urgent: dict[Instance, None] = {}
         self.verifications = Verifications(limits.verifications, rng)
         self.newcomers = Newcomers(limits.newcomers, rng)
         self.opinions = SecondOpinions(versioned.identity, peers, rng)
@@ -130,7 +129,7 @@ class Doubts:
         if questions <= 0:
             self.newcomers.ask_again(instance, now)
             return []
-        if not self.verifications.has_room(instance, accuser):
+        if not self._has_room(instance, accuser):
             self.verify_later(instance, now)  # as soon as there is room
             return []
         # What it is held at, though that may be disputed.
@@ -151,8 +150,7 @@ class Doubts:
     @property
     def has_room_for_urgent(self) -> bool:
         """The first of the disputed can be asked now."""
-        first = next(iter(self.urgent.items()), None)
-        return first is not None and self.verifications.has_room(*first)
+        return bool(self.urgent) and self.verifications.has_room_for_disputed
 
     def verify_urgent(self, now: float) -> list[Effect]:
         """Ask some of the disputed, if there is room."""
@@ -161,9 +159,9 @@ class Doubts:
             if not self.has_room_for_urgent:
                 break
             instance = next(iter(self.urgent))
-            peer = self.urgent.pop(instance)
+            del self.urgent[instance]
             if self._directory.is_disputed(instance):
-                effects += self.verify(instance, now, accuser=peer)
+                effects += self.verify(instance, now)
         return effects
 
     def verify_later(self, instance: Instance, when: float) -> None:
@@ -177,6 +175,11 @@ class Doubts:
         was_silent = removal is not None and not removal.start
         is_there = instance in self._directory or instance in self._versioned.returning
         return is_there or instance in self.leases or was_silent
+
+    def _has_room(self, instance: Instance, accuser: Address | None) -> bool:
+        if self._directory.is_disputed(instance):
+            return self.verifications.has_room_for_disputed
+        return self.verifications.has_room(instance, accuser)
 
     def _may_be_new(self, instance: Instance) -> bool:
         """Whoever is there now need not be whose start is known: a bare answer will do."""

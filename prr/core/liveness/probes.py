@@ -42,12 +42,12 @@ LATE = 0.1
 """Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing: half
 of the shortest wait, ten times what a busy machine makes of it."""
 
-TICK_MAX = 2
+TICK_MAX = 4
 """Rows that one tick works through, some 40 us each: of five hundred that come due together each
 tick takes so many, and a burst of lookups has its turn before the next."""
 
 LAGGING = LATE / 4
-"""Seconds of lateness from which a tick works through eight times as many: before it is LATE."""
+"""Seconds of lateness from which a tick works through four times as many: before it is LATE."""
 
 
 @dataclass(slots=True)
@@ -129,6 +129,11 @@ class Verifications:
     def busy(self) -> bool:
         """No room but what is kept for accusations."""
         return self.full or not self._shares.are_open
+
+    @property
+    def has_room_for_disputed(self) -> bool:
+        """There is room for one that is disputed: after a partition many are, and they live."""
+        return not self.full and self._shares.are_open_to_disputes
 
     def has_room(self, instance: Instance, accuser: Address | None) -> bool:
         """There is room for this one, which `accuser` has put in doubt; None: a deadline has."""
@@ -230,7 +235,7 @@ class Verifications:
         due = Due()
         first = self._deadlines.first()
         is_lagging = first is not None and now - first > LAGGING
-        for _ in range(8 * TICK_MAX if is_lagging else TICK_MAX):
+        for _ in range(4 * TICK_MAX if is_lagging else TICK_MAX):
             when = self._deadlines.first()
             instance = self._deadlines.pop_due(now)
             if when is None or instance is None:

@@ -32,6 +32,12 @@ class Shares:
         """There are places beside those that are kept."""
         return self._places - self._used > self._kept
 
+    @property
+    def are_open_to_disputes(self) -> bool:
+        """There is a place for what a peer says is gone and was heard here; half of those that are
+        kept stay for accusations."""
+        return self._places - self._used > self._kept // 2
+
     def has_room(self, instance: Instance, accuser: Address) -> bool:
         """There is a place for `instance`, which `accuser` has put in doubt."""
         free = self._places - self._used

@@ -109,7 +109,7 @@ class PeerUpdates:
         elif news is News.REMOVED:
             effects += self._detector.said_to_be_gone(instance, now)
         elif news is News.DISPUTED:
-            effects += self._detector.dispute(instance, peer.address)
+            effects += self._detector.dispute(instance)
         return news, effects
 
     def _take_over_bare(
@@ -127,7 +127,7 @@ class PeerUpdates:
             gone = self._versioned.next_version(instance, version.start)
             if self._detector.vouches_for(instance):
                 self._directory.dispute(instance, gone)
-                return News.DISPUTED, self._detector.dispute(instance, peer.address)
+                return News.DISPUTED, self._detector.dispute(instance)
             self._directory.remove(instance, gone, now)
             return News.REMOVED, self._detector.said_to_be_gone(instance, now)
         removal = self._directory.removal(instance)

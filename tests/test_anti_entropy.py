@@ -395,3 +395,58 @@ def test_what_a_page_removes_is_reported_by_name_and_what_has_no_room_once():
 def reports(effects):
     """The Reports among effects."""
     return [effect for effect in effects if isinstance(effect, Report)]
+
+
+# Many peers, and peers that are silent.
+
+
+@pytest.mark.parametrize("is_one_at_a_time", [True, False])
+def test_what_several_peers_know_is_told_once(is_one_at_a_time, monkeypatch):
+    if not is_one_at_a_time:
+        monkeypatch.setattr(anti_entropy, "HEARING", 0.0)
+    net = cluster(A, B, C)
+    net.start()
+    net.cut = {A}
+    net.run(10.0)
+    for peer in (B, C):
+        give(net.binders[peer], MANY[:2000])
+    net.cut, began = set(), net.now
+    net.run(began + 3.0)
+    assert net.agree()
+    told = [e for _, e in net.sent(began) if isinstance(e.frame, ServiceList) and e.target == A]
+    words = sum(len(effect.frame.instances) for effect in told)
+    assert (words < 1.2 * 2000) is is_one_at_a_time
+
+
+def silent_for(seconds, peers):
+    """When a binder asks its `peers`, all of ours, that have fallen silent."""
+    addresses = [(f"10.0.0.{number + 2}", 2222) for number in range(peers)]
+    net = Net({A: made(A, tuple(addresses))})
+    net.start()
+    for identity, address in enumerate(addresses, 2):
+        net.say(A, ServiceList((), trailer=Hello(binder=identity)), address)
+    net.run(60.0)
+    began = net.now
+    net.run(began + seconds)
+    return [
+        when - began
+        for when, _, effect in net.done
+        if when >= began and isinstance(getattr(effect, "frame", None), ListRequest)
+    ]
+
+
+@pytest.mark.parametrize(("peers", "rate"), [(1, 10), (5, 50), (60, 100)])
+def test_silent_peers_are_asked_ten_times_a_second_and_all_together_a_hundred(peers, rate):
+    asked = silent_for(20.0, peers)
+    assert 0.9 * 20 * rate < len(asked) < 1.2 * 20 * rate
+
+
+def test_a_peer_that_is_back_is_compared_with_at_once():
+    net = settled()
+    net.cut = {B}
+    net.run(net.now + 10.0)
+    give(net.binders[B], MANY[:300], counter=2)
+    net.cut, began = set(), net.now
+    net.say(A, ListRequest(trailer=DigestRequest(binder=2, nonce=1, digest=bytes(8))), B)
+    net.run(began + 0.03)
+    assert net.agree()

@@ -11,8 +11,9 @@ from prr.core.binder import Binder
 from prr.core.directory.directory import Added as Adding
 from prr.core.effects import Event
 from prr.core.replication.peers import Kind, Peers
-from prr.core.replication.versioned_directory import News, VersionedDirectory
-from prr.wire.frames import Added, Removed, Subscribe
+from prr.core.replication.versioned_directory import GATHER, News, VersionedDirectory
+from prr.wire.codec import DATAGRAM_BYTES_MAX
+from prr.wire.frames import Added, Removed, ServiceList, Subscribe
 from prr.wire.version import (
     COUNTER_MAX,
     RUN_BITS,
@@ -24,7 +25,7 @@ from prr.wire.version import (
     next_run,
     run_of,
 )
-from tests.cores import at, events, random_version, say, sent
+from tests.cores import at, encode, events, random_version, say, sent
 
 pytestmark = pytest.mark.elsewhere
 
@@ -33,7 +34,7 @@ OWN = 5
 FIRST = 1 << RUN_BITS
 """The first counter of a binder that has seen none, and by how much each one rises."""
 HALF = 1 << 63
-MAD = ("10.0.0.2", 2222)
+MAD, LEGACY = ("10.0.0.2", 2222), ("10.0.0.3", 2222)
 
 
 def made(limits=None, peers=()):
@@ -254,3 +255,66 @@ def test_removals_by_the_thousand_are_bounded_and_forget_no_instance():
     updates = binder.inspect().directory.updates
     assert sum(not is_there for _, is_there in updates.values()) <= 10
     assert len(binder.directory) == 1
+
+
+# Many refutations.
+
+
+def told(effects):
+    """To whom what is said, of Added and of pages: (target, instances, versions)."""
+    return [
+        (
+            effect.target,
+            frame.instances if isinstance(frame, ServiceList) else (frame.instance,),
+            decode_versions(frame.trailer.versions) if frame.trailer else [],
+        )
+        for effect in effects
+        for frame in [effect.frame]
+    ]
+
+
+def with_a_peer_of_ours(*others):
+    """Members of the binder OWN, which has MAD and `others` for peers; the first is one of ours."""
+    peers = Peers((MAD, *others))
+    mad = peers.get(MAD)
+    assert mad is not None
+    mad.kind = Kind.OURS
+    return VersionedDirectory(OWN, Limits(), peers)
+
+
+def test_one_refutation_is_told_at_once_and_those_that_follow_together_if_they_are_there_still():
+    versioned = with_a_peer_of_ours(LEGACY)
+    for one in (ONE, TWO, *POOL):
+        versioned.add(one, 0)
+    version = versioned.directory.version
+    assert told(versioned.tell_in_pages(ONE, 1.0)) == [
+        (MAD, (ONE,), [version(ONE)]),
+        (LEGACY, (ONE,), []),
+    ]
+    assert versioned.deadline() is None
+    assert versioned.tell_in_pages(TWO, 1.001) == []
+    for one in POOL[:3]:
+        assert versioned.tell_in_pages(one, 1.002, is_news=one is POOL[0]) == []
+    versioned.remove(POOL[1], 0, 1.003)
+    assert versioned.tick(1.009) == []
+    assert versioned.deadline() == pytest.approx(1.0 + GATHER)
+    words = (TWO, POOL[0], POOL[2])
+    assert told(versioned.tick(1.01)) == [
+        (MAD, words, [version(one) for one in words]),
+        (LEGACY, (TWO,), []),
+        (LEGACY, (POOL[0],), []),
+    ]
+    assert versioned.tick(2.0) == []
+
+
+def test_a_page_has_as_many_as_a_datagram_has_room_for_and_one_alone_goes_as_before():
+    many = [at(7, "10.0.2.1", port) for port in range(1, 101)]
+    versioned = with_a_peer_of_ours()
+    for one in many:
+        versioned.add(one, 0)
+        versioned.tell_in_pages(one, 1.0)
+    pages = [effect.frame for effect in versioned.tick(1.1)]
+    assert [len(page.instances) for page in pages] == [46, 46, 7]
+    assert all(len(encode(page)) <= DATAGRAM_BYTES_MAX for page in pages)
+    versioned.tell_in_pages(many[0], 1.101)
+    assert [type(effect.frame) for effect in versioned.tick(1.2)] == [Added]

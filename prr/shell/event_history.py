@@ -22,13 +22,17 @@ class EventHistory:
 
     def note(self, report: Report) -> None:
         """Remember a report, if it is about an instance."""
-        if report.instance is None:
+        instance = report.instance
+        if instance is None:
             return
-        events = self._rows.setdefault(report.instance, deque(maxlen=EVENTS_MAX))
+        events = self._rows.get(instance)
+        if events is not None:
+            self._rows.move_to_end(instance)
+        else:
+            events = self._rows[instance] = deque(maxlen=EVENTS_MAX)
+            if len(self._rows) > INSTANCES_MAX:
+                self._rows.popitem(last=False)
         events.append((time.time(), report))
-        self._rows.move_to_end(report.instance)
-        if len(self._rows) > INSTANCES_MAX:
-            self._rows.popitem(last=False)
 
     def about(self, instance: Instance) -> list[dict[str, Any]]:
         """What is remembered about an instance, the oldest first."""

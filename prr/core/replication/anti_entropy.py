@@ -44,7 +44,7 @@ CONTACT_PAUSE_EACH = 0.01
 With many that are silent it is so many times the second: 100 questions a second in all, 20 us each.
 """
 
-HEARING = 1.0
+HEARING = 3.0
 """Seconds after which others are heard although a round is still going on: its peer may be slow, or
 go on for ever."""
 
@@ -112,7 +112,7 @@ class End:
     """Words there was no room for."""
 
     took: float
-    """Seconds from its first question to its end."""
+    """Seconds from its first answer to its end."""
 
     is_put_off: bool = False
     """The peer differs, but another one is being heard: who knows the same tells it once."""
@@ -145,11 +145,13 @@ class AntiEntropy:
         """How many questions are open, for each peer with which a round is under way."""
         return {peer: len(talk.open) for peer, talk in self._rounds.items()}
 
-    def begin(self, peer: Address, now: float) -> list[Send]:
-        """Begin a round with a peer, unless there is one under way."""
+    def begin(self, peer: Address, now: float, is_silent: bool = False) -> list[Send]:
+        """Begin a round with a peer, unless one is under way; without haste if it `is_silent`."""
         if peer in self._rounds:
             return []
         self._rounds[peer] = _Round(now)
+        if is_silent:
+            self._rounds[peer].pause = self._pause_max(None)
         mine = self._directory.digest()
         asked = DigestRequest(binder=self._identity, nonce=self._next_nonce(), digest=mine)
         return [self._ask(peer, asked, now)]
@@ -157,11 +159,8 @@ class AntiEntropy:
     def heard(
         self, peer: Address, answer: DigestReply | Page, now: float, news: int = 0, refused: int = 0
     ) -> Heard:
-        """Hear an answer, whose words have been taken over already: so many were `news`, and so
-        many were `refused` for want of room.
-
-        One that nobody waits for has no effect.
-        """
+        """Hear an answer, whose updates have been taken over already: so many were `news`, and so
+        many `refused` for want of room. One that nobody waits for has no effect."""
         talk = self._rounds.get(peer)
         group = answer.group if isinstance(answer, Page) else None
         question = talk.open.get(group) if talk else None

@@ -211,7 +211,9 @@ class Sync:
         if peer is None:
             return []
         peer.agrees = None
-        return self._begin(peer, now) if peer.kind is Kind.OURS else []
+        if peer.kind is not Kind.OURS:
+            return []
+        return [*self._anti_entropy.begin(address, now, is_silent=True)]
 
     def _begin(self, peer: Peer, now: float) -> list[Effect]:
         """Compare notes with a peer, unless what it knows finds no room here anyway."""

@@ -9,6 +9,7 @@ from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome, Probe
 from prr.core.liveness.eviction_limiter import FLOOR, SHARE
+from prr.core.liveness.just_learned import JUST_LEARNED
 from prr.core.liveness.lease_owners import RANK_PAUSE
 from prr.wire.frames import Added, Complaint, Lookup, Removed, Subscribe, Subscribed, Verify
 from prr.wire.instance import address_of, type_of
@@ -129,6 +130,7 @@ def test_while_it_is_asked_for_its_lease_it_stays_in_turn_until_a_question_is_si
 def test_silence_that_another_binder_confirms_evicts_everywhere():
     net = cluster(3)
     subscribe(net, A, ONE)
+    net.run(net.now + JUST_LEARNED)  # until then a complaint is for its owner
     net.alive.clear()
     complain(net, B)
     net.run(net.now + 3.5)

@@ -25,6 +25,7 @@ from prr.core.replication import peer_liveness as liveness
 from prr.core.replication import sync as replication
 from prr.core.replication.anti_entropy import AntiEntropy
 from prr.core.replication.peer_liveness import Liveness
+from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.core.subscriptions import Subscriptions
@@ -276,7 +277,13 @@ def newcomers_are_asked_like_others(patch):
     patch.setattr(Newcomers, "admit", lambda self, instance, is_there, now: True)
 
 
+def every_binder_asks_whom_it_is_told_of(patch):
+    """A complaint about an instance that was learned just now is not passed on to its owner."""
+    patch.setattr(PeerUpdates, "pass_on", lambda self, instance, why, now: [])
+
+
 OFF = [
+    (every_binder_asks_whom_it_is_told_of, "in whose name others speak"),
     (newcomers_are_asked_like_others, "in whose name others speak"),
     (one_refusal_evicts, "after too few questions"),
     (answers_are_not_heard, "lives and has answered it"),

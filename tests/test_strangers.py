@@ -7,8 +7,9 @@ import pytest
 
 from prr.config import WireForm
 from prr.core.binder import Binder
-from prr.core.effects import Event, Outcome
+from prr.core.effects import Event, Outcome, Probe, Send
 from prr.core.liveness.detector import DOUBTED_MAX
+from prr.core.liveness.just_learned import JUST_LEARNED, JUST_LEARNED_MAX, JustLearned
 from prr.core.liveness.quotas import CREDIT, REPAYMENT
 from prr.core.server import Server
 from prr.core.subscriptions import TYPES_MAX
@@ -16,7 +17,7 @@ from prr.wire.forms import TABLE
 from prr.wire.frames import Complaint, Role, Subscribe, Subscribed, Verify
 from prr.wire.instance import address_of, type_of
 from prr.wire.messages import Challenge, Started
-from tests.cores import CODEC_2016, CODECS, at, encode, events, probes, random_frame, sent
+from tests.cores import CODEC_2016, CODECS, Net, at, encode, events, probes, random_frame, sent
 
 pytestmark = pytest.mark.elsewhere
 
@@ -208,6 +209,95 @@ def test_so_it_does_whoever_complains_renews_and_leaves_in_its_name_meanwhile():
         binder.say(Subscribe(7, trailer=Started(start=9)), source)
         renewals += 1
     assert len(told(binder)) <= PER_SUBSCRIPTION * 2 + renewals
+
+
+BINDERS = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
+
+
+def cluster():
+    """Three binders that know each other, at 3 s."""
+    cores = {
+        own: Binder(frozenset(), tuple(p for p in BINDERS if p != own), number, Random(number))
+        for number, own in enumerate(BINDERS, 1)
+    }
+    net = Net(cores, Random(1))
+    net.start()
+    net.run(3.0)
+    return net
+
+
+def asked(net, instance):
+    """The binders that asked an instance, a name for each question."""
+    questions = [(own, effect) for _, own, effect in net.done if isinstance(effect, Probe)]
+    return [own for own, probe in questions if probe.instance == instance]
+
+
+def test_a_complaint_at_any_other_binder_brings_the_source_of_a_forged_subscription_no_more():
+    net, owner = cluster(), BINDERS[0]
+    forged = at(7, VICTIM, 1)
+    net.say(owner, Subscribe(7), (VICTIM, 1))
+    for tenth in range(400):
+        net.run(3.0 + tenth / 10)
+        for binder in BINDERS:
+            net.say(binder, Complaint(forged), CLIENT)
+    assert asked(net, forged) == [owner] * (PER_SUBSCRIPTION - 1)
+    answers = [e for _, _, e in net.done if isinstance(e, Send) and e.target == (VICTIM, 1)]
+    assert [answer.frame for answer in answers] == [Subscribed()]
+
+
+def told_of_one(since=0.0):
+    """A cluster in which a living instance subscribed with the first binder so long ago."""
+    net = cluster()
+    net.alive = {DEAD}
+    net.say(BINDERS[0], Subscribe(7), SERVER)
+    net.run(3.0 + since)
+    net.done.clear()
+    return net
+
+
+def test_a_complaint_about_one_that_was_learned_just_now_is_passed_on_bare_to_its_owner():
+    owner, other, _ = BINDERS
+    net = told_of_one(JUST_LEARNED - 0.1)
+    effects = net.say(other, Complaint(DEAD), CLIENT)
+    assert sent(effects) == [(Complaint(DEAD), owner)]
+    assert events(effects) == [Event.PASSED_ON]
+    net.run(net.now + 0.1)
+    assert asked(net, DEAD) == [owner]
+
+
+def test_one_that_was_learned_a_while_ago_is_asked_by_whoever_hears_a_complaint():
+    net = told_of_one(JUST_LEARNED + 0.1)
+    net.say(BINDERS[1], Complaint(DEAD), CLIENT)
+    assert asked(net, DEAD) == [BINDERS[1]]
+
+
+def test_one_whose_owner_is_not_heard_is_asked_by_whoever_hears_a_complaint():
+    net = told_of_one()
+    net.run(4.0)
+    net.cut = {BINDERS[0]}
+    net.run(12.0)  # two peers are silent after 6 s
+    net.done.clear()
+    assert net.say(BINDERS[1], Complaint(DEAD), CLIENT)
+    assert asked(net, DEAD) == [BINDERS[1]]
+
+
+def test_a_complaint_that_a_peer_passed_on_goes_no_further():
+    net = told_of_one(1.0)
+    effects = net.binders[BINDERS[1]].handle(Complaint(DEAD), BINDERS[2], net.now)
+    assert sent(effects) == []
+    assert [probe.instance for probe in probes(effects)] == [DEAD]
+
+
+def test_what_was_learned_just_now_is_forgotten_oldest_first_beyond_a_number():
+    learned = JustLearned()
+    crowd = [at(7, "10.0.1.9", port) for port in range(JUST_LEARNED_MAX + 1)]
+    for one in crowd[:-1]:
+        learned.add(one, 0.0)
+    learned.add(crowd[0], 1.0)
+    learned.add(crowd[-1], 1.0)
+    assert len(learned) == JUST_LEARNED_MAX
+    assert [one for one in crowd if not learned.has(one, 1.0)] == [crowd[1]]
+    assert [one for one in crowd if learned.has(one, JUST_LEARNED)] == [crowd[0], crowd[-1]]
 
 
 def test_what_one_address_gets_has_a_bound_for_each_second_however_much_is_forged():

@@ -58,8 +58,7 @@ from prr.wire.messages import (
 
 LEASE = 15.0
 """Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
-dead that nobody asks for sooner, and asks the living more often: 1/LEASE questions a second each,
-for those that do not renew by themselves."""
+dead that nobody calls sooner, and asks those that do not renew 1/LEASE times a second each."""
 
 _P = ParamSpec("_P")
 _Decide: TypeAlias = Callable[Concatenate["Binder", _P], list[Effect]]
@@ -284,7 +283,8 @@ class Binder:
         if instance not in self.directory:
             return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
         why = f"{describe_address(source)} could not reach it"
-        return self._detector.accuse(instance, why, now, source)
+        passed = [] if source in self._peers else self._peer_updates.pass_on(instance, why, now)
+        return passed or self._detector.accuse(instance, why, now, source)
 
     def _merge(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
         news, refused, effects = self._peer_updates.merge(frame, peer, now)

@@ -21,6 +21,7 @@ class Event(StrEnum):
     DISPUTED = "disputed"
     EVICTED = "evicted"
     COMPLAINT = "complaint"
+    PASSED_ON = "complaint passed on"
     VERIFIED = "verified"
     UNVERIFIED = "not verified"
     ASKED = "asked"
@@ -49,6 +50,7 @@ SILENT_EVENTS = frozenset(
     {
         Event.OUT_OF_PLACE,
         Event.NOT_HELD,
+        Event.PASSED_ON,
         Event.OVER_QUOTA,
         Event.ASKED,
         Event.EXCLUDED,

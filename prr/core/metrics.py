@@ -40,6 +40,7 @@ class Metric(Enum):
     DISPUTED = Event.DISPUTED, "instances", "a peer says gone, was heard here lately: asked first"
     EVICTED = Event.EVICTED, "instances", "found dead by this binder"
     COMPLAINT = Event.COMPLAINT, "complaints", "about an instance that is held, which is asked"
+    PASSED_ON = Event.PASSED_ON, "complaints", "about an instance just learned, to its lease owner"
     VERIFIED = Event.VERIFIED, "instances", "in doubt, and answered"
     UNVERIFIED = Event.UNVERIFIED, "complaints", "no room to ask at once; the instance waits"
     ASKED = Event.ASKED, "questions", "sent to instances to see whether they live"

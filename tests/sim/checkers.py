@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from prr.core.binder import LEASE
 from prr.core.effects import Event, Probe, Report
 from prr.wire.frames import (
-    Complaint,
     Found,
     FoundInstance,
     Frame,
@@ -47,8 +46,8 @@ VICTIMS = "10.0.7."
 """Hosts in whose name others speak, and which never say a word."""
 
 PER_SUBSCRIPTION = 5
-"""Datagrams that a subscription brings to an address that never answers; and so many from each
-binder for a complaint, which each of them may be asked about."""
+"""Datagrams that a subscription brings to an address that never answers, all binders together and
+whoever complains at which of them."""
 
 WITHDRAWAL_GRACE = 10.0
 """Seconds after which no binder hands out what has taken its leave, where nothing is lost."""
@@ -260,12 +259,10 @@ class Ledger:
     # The rules.
 
     def _allow_for(self, frame: Frame, source: Address) -> None:
-        """What is said in a victim's name, or about it, may bring it something."""
+        """What is said in a victim's name may bring it something, what is said about it may not."""
         forged = self._truth.forged
         if source[0].startswith(VICTIMS):
             forged[source] += PER_SUBSCRIPTION if isinstance(frame, Subscribe) else 1
-        elif isinstance(frame, Complaint) and frame.trailer is None:
-            forged[address_of(frame.instance)] += PER_SUBSCRIPTION * (1 + len(self._peers))
 
     def _check_victim(self, target: Address) -> None:
         if not target[0].startswith(VICTIMS):

@@ -8,11 +8,12 @@ counts as if it had been decided here.
 from typing import assert_never
 
 from prr.core.directory.directory import Added as Adding
-from prr.core.effects import Effect, Event, Report
+from prr.core.effects import Effect, Event, Report, Send
 from prr.core.liveness.detector import Detector
+from prr.core.liveness.just_learned import JustLearned
 from prr.core.replication.peers import Peer
 from prr.core.replication.versioned_directory import News, VersionedDirectory
-from prr.wire.frames import Added, Removed, ServiceList
+from prr.wire.frames import Added, Complaint, Removed, ServiceList
 from prr.wire.instance import Instance, describe_address
 from prr.wire.messages import DigestReply, Hello, ListPage, Page, TextPart, UnaskedPage, Versioned
 from prr.wire.trailer import Cause
@@ -26,6 +27,21 @@ class PeerUpdates:
         self._versioned = versioned
         self._directory = versioned.directory
         self._detector = detector
+        self._just_learned = JustLearned()
+
+    def pass_on(self, instance: Instance, why: str, now: float) -> list[Effect]:
+        """Pass a complaint on to the lease owner of an instance that was learned just now, which
+        alone asks it; [] if it is not that new, or its owner is not heard. One that a peer has
+        passed on goes no further, or it might go round in a circle."""
+        version = self._directory.version(instance)
+        if version is None or not self._just_learned.has(instance, now):
+            return []
+        owner = self._versioned.peer_that_is(version.owner, now)
+        if owner is None:
+            return []
+        why = f"{why}; {describe_address(owner.address)} asks it"
+        complaint = Send(Complaint(instance), owner.address)
+        return [Report(Event.PASSED_ON, instance, why), complaint]
 
     def merge(self, frame: ServiceList, peer: Peer, now: float) -> tuple[int, int, list[Effect]]:
         """A page of a peer's list: how many of its words were news, how many found no room, and
@@ -62,7 +78,9 @@ class PeerUpdates:
         """What is held here has subscribed with a binder of 2016: it may be a server of 2016 that
         has taken the place of one of ours, whose start number it cannot repeat."""
         version = self._directory.version(instance)
-        if version is None or not version.start or self._versioned.is_cared_for(version.owner, now):
+        if version is None or not version.start:
+            return []
+        if self._versioned.peer_that_is(version.owner, now) is not None:
             return []
         if not self._versioned.is_back_unproven(instance):
             self._versioned.add(instance, 0)
@@ -97,6 +115,7 @@ class PeerUpdates:
         news = self._versioned.take_over(instance, version, is_there, now, vouched)
         effects: list[Effect] = []
         if news in (News.ADDED, News.CHANGED):
+            self._just_learned.add(instance, now)
             self._detector.clear(instance)
             if news is News.ADDED or version.owner != self._versioned.identity:
                 self._detector.release(instance)
@@ -121,7 +140,7 @@ class PeerUpdates:
             self._versioned.returning.settle(instance)
             if version is None or self._directory.is_disputed(instance):
                 return News.OLD, []
-            if self._versioned.is_cared_for(version.owner, now):
+            if self._versioned.peer_that_is(version.owner, now) is not None:
                 # Its home hears the same word, and one refutation is enough.
                 return News.OLD, self._detector.accuse(instance, _says(peer), now, peer.address)
             gone = self._versioned.next_version(instance, version.start)

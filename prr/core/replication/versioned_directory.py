@@ -17,7 +17,7 @@ from prr.core.directory.directory import Added as Adding
 from prr.core.directory.directory import Directory
 from prr.core.directory.reach import Reach
 from prr.core.effects import Effect, Send
-from prr.core.replication.peers import Kind, Peers
+from prr.core.replication.peers import Kind, Peer, Peers
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed, ServiceList
 from prr.wire.instance import Instance
@@ -150,9 +150,10 @@ class VersionedDirectory:
         bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
         return [Send(Removed(instance), address) for address in bare]
 
-    def is_cared_for(self, owner: int, now: float) -> bool:
-        """Another binder of ours is this owner, and has been heard lately."""
-        return any(peer.identity == owner for peer in self._peers.heard_lately(now))
+    def peer_that_is(self, owner: int, now: float) -> Peer | None:
+        """The peer of ours that is this lease owner, if it has been heard lately."""
+        heard = self._peers.heard_lately(now)
+        return next((peer for peer in heard if peer.identity == owner), None)
 
     def is_back_unproven(self, instance: Instance) -> bool:
         """It is there again, after it had left, and has not answered yet."""

@@ -1,5 +1,6 @@
 """What strangers may cost a binder, and each other: work, places for verifications, datagrams."""
 
+from collections import Counter
 from dataclasses import replace
 from random import Random
 
@@ -243,6 +244,15 @@ def test_a_complaint_at_any_other_binder_brings_the_source_of_a_forged_subscript
     assert asked(net, forged) == [owner] * (PER_SUBSCRIPTION - 1)
     answers = [e for _, _, e in net.done if isinstance(e, Send) and e.target == (VICTIM, 1)]
     assert [answer.frame for answer in answers] == [Subscribed()]
+
+
+def test_who_was_told_of_a_forged_subscription_first_does_not_vouch_for_it():
+    net, forged = cluster(), at(7, VICTIM, 1)
+    for binder in BINDERS[:2]:
+        net.say(binder, Subscribe(7), (VICTIM, 1))
+        net.run(net.now + 4.0)
+    net.run(60.0)
+    assert Counter(asked(net, forged)) == {BINDERS[0]: 2, BINDERS[1]: PER_SUBSCRIPTION - 1}
 
 
 def told_of_one(since=0.0):

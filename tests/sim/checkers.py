@@ -172,7 +172,10 @@ class Ledger:
             self._check_unknown(self._answered(target))
         elif isinstance(frame, Subscribed):
             for instance in (i for i in self._truth.up if address_of(i) == target):
-                self._heard[instance] = self._binder.now
+                if adapter.is_newcomer(self._binder.core, instance):
+                    self._heard.pop(instance, None)  # it is vouched for once it has answered
+                else:
+                    self._heard[instance] = self._binder.now
         elif isinstance(frame, Removed) and target == address_of(frame.instance):
             self._heard.pop(frame.instance, None)
             self._left[frame.instance] = self._truth.up.get(frame.instance)

@@ -99,7 +99,9 @@ class Detector:
         if instance in self._newcomers:  # one question alone, which is open, proves nothing
             self._newcomers.forget(instance)
             self._verifications.cancel(instance)
-        self._leases.hand_over(instance)
+            self._leases.cancel(instance)  # nor is it vouched for: it has never answered
+        else:
+            self._leases.hand_over(instance)
 
     def accuse(self, instance: Instance, why: str, now: float, by: Address) -> list[Effect]:
         """`by` says that an instance that is there does not answer.

@@ -7,7 +7,9 @@ import pytest
 
 from prr.core.client import (
     BINDER_LIMIT,
+    CALLS_MAX,
     REFUSED_LIMIT,
+    SERVICE_LIMIT,
     Answered,
     Client,
     FoundService,
@@ -15,6 +17,7 @@ from prr.core.client import (
     NoService,
     UnknownService,
 )
+from prr.core.patience import PATIENCE_MAX
 from prr.wire.frames import (
     Alive,
     Complaint,
@@ -29,8 +32,9 @@ from prr.wire.frames import (
 from tests.cores import at, effects_of, run, sent
 
 BINDERS = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
-SERVICE, STRANGER = ("10.0.1.1", 4000), ("10.9.9.9", 2222)
+SERVICE, OTHER, STRANGER = ("10.0.1.1", 4000), ("10.0.1.2", 4000), ("10.9.9.9", 2222)
 TYPE = 7
+COMPLAINT = Complaint(at(TYPE, *SERVICE))
 
 
 def started(binders=BINDERS, message: bytes | None = b"hello", seed=0):
@@ -164,18 +168,102 @@ def test_any_binder_of_its_list_may_answer_and_nobody_else():
     assert client.outcome == UnknownService(first) != UnknownService(second)
 
 
-def test_the_service_is_asked_again_and_after_2_s_the_binder_that_named_it_is_told():
+def test_the_service_is_asked_again_and_the_binder_is_told_when_it_is_late_and_at_the_end():
     client, binder = started()
     other = next(one for one in BINDERS if one != binder)
     client.handle(Found(SERVICE), other, 1.9)  # late, and it still has all its time
     asked = questions(client, until=3.899)
-    assert [(frame, to) for _, frame, to in asked] == [(Request(b"hello"), SERVICE)] * 4
-    assert [when for when, *_ in asked] == pytest.approx([2.0, 2.2, 2.6, 3.4])
+    to_service = [(when, frame) for when, frame, to in asked if to == SERVICE]
+    assert [frame for _, frame in to_service] == [Request(b"hello")] * 4
+    assert [when for when, _ in to_service] == pytest.approx([2.0, 2.2, 2.6, 3.4])
+    early = [(when, frame, to) for when, frame, to in asked if to != SERVICE]
+    assert early == [(1.9 + PATIENCE_MAX, COMPLAINT, other)]
     told = sent(effects_of(run(client, until=3.9)))
-    assert told == [(Complaint(at(TYPE, *SERVICE)), other)]
+    assert told == [(COMPLAINT, other)]
     assert (client.outcome.address, client.outcome.binder) == (SERVICE, other)
     assert isinstance(client.outcome, NoService)
     assert is_over(client)
+
+
+def test_a_service_that_is_only_late_is_listened_to_after_the_complaint():
+    client, binder = calling()
+    told = [(when, to) for when, frame, to in questions(client, until=1.0) if frame == COMPLAINT]
+    assert told == [(PATIENCE_MAX, binder)]
+    assert client.handle(Response(b"world"), SERVICE, 1.0) == []
+    assert client.outcome == Answered(b"world", SERVICE)
+    assert client.outcome.seconds == 1.0
+    assert is_over(client)
+
+
+def hedging(patience=0.1, binders=BINDERS):
+    """A hedged call under way, and the binder that named the first service."""
+    client = Client(TYPE, b"hello", binders, Random(0), patience, hedge=True)
+    ((_, binder),) = sent(client.start(0.0))
+    client.handle(Found(SERVICE), binder, 0.0)
+    return client, binder
+
+
+@pytest.mark.parametrize("first", [SERVICE, OTHER])
+def test_a_hedged_call_asks_another_when_one_is_late_and_takes_the_first_answer(first):
+    client, binder = hedging()
+    asked = [(frame, to) for _, frame, to in questions(client, until=0.1)]
+    assert asked[:2] == [(COMPLAINT, binder), (Lookup(TYPE), binder)]
+    assert sent(client.handle(Found(OTHER), binder, 0.11)) == [(Request(b"hello"), OTHER)]
+    assert client.handle(Response(b"world"), first, 0.12) == []
+    assert client.outcome == Answered(b"world", first)
+    assert is_over(client)
+
+
+def test_a_hedged_call_goes_on_with_another_when_one_refuses():
+    client, binder = hedging()
+    assert sent(client.refused(SERVICE, 0.01)) == [(COMPLAINT, binder), (Lookup(TYPE), binder)]
+    assert sent(client.handle(Found(OTHER), binder, 0.02)) == [(Request(b"hello"), OTHER)]
+    client.handle(Response(b"world"), OTHER, 0.03)
+    assert client.outcome == Answered(b"world", OTHER)
+
+
+def test_a_hedged_call_of_the_only_instance_waits_for_it():
+    client, binder = hedging()
+    questions(client, until=0.1)
+    assert client.handle(Found(SERVICE), binder, 0.11) == []
+    assert client.outcome is None
+    client.handle(Response(b"world"), SERVICE, 0.9)
+    assert client.outcome == Answered(b"world", SERVICE)
+
+
+@pytest.mark.parametrize("answer", [Unknown(), None])
+def test_a_hedged_call_fails_with_what_failed_first(answer):
+    client, binder = hedging()
+    client.refused(SERVICE, 0.01)
+    if answer:
+        client.handle(answer, binder, 0.02)
+    else:
+        questions(client, until=SERVICE_LIMIT)
+    assert client.outcome == NoService(SERVICE, binder, "it refused the request")
+    assert is_over(client)
+
+
+def test_a_hedged_call_asks_so_many_and_no_more_and_takes_no_longer():
+    client, binder = hedging()
+    asked = 1
+    for port in range(5000, 5020):
+        told = sent(client.refused(SERVICE if port == 5000 else (SERVICE[0], port - 1), 0.1))
+        if (Lookup(TYPE), binder) not in told:
+            break
+        asked += len(sent(client.handle(Found((SERVICE[0], port)), binder, 0.1)))
+    assert asked == CALLS_MAX
+    assert isinstance(client.outcome, NoService)
+    silent, binder = hedging()
+    for port in range(5000, 5000 + CALLS_MAX):
+        questions(silent, until=0.1 * (port - 4999))
+        silent.handle(Found((SERVICE[0], port)), binder, 0.1 * (port - 4999))
+    run(silent, until=SERVICE_LIMIT)
+    assert isinstance(silent.outcome, NoService)
+
+
+def test_a_call_that_is_not_hedged_asks_nobody_else():
+    client, _ = calling()
+    assert Lookup(TYPE) not in [frame for _, frame, _ in questions(client, until=3.0)]
 
 
 def test_a_service_that_refuses_is_complained_about_at_once_and_once():

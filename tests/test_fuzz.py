@@ -284,14 +284,17 @@ class ClientUnderFire(Target):
 
     def renew(self) -> None:
         message = pick((None, b"hello"), self.rng)
-        self._core = client.Client(self.rng.getrandbits(2), message, PEERS, self.rng)
+        hedge = self.rng.getrandbits(1) == 1
+        self._core = client.Client(
+            self.rng.getrandbits(2), message, PEERS, self.rng, self.rng.random(), hedge
+        )
         self.act(self._core.start(self.now))
 
     def handle(self, frame: Frame) -> None:
         core = self._core
-        service = core.inspect().service
-        is_service = service is not None and self.rng.getrandbits(2)
-        source = service if is_service else pick(SOURCES, self.rng)
+        services = core.inspect().services
+        is_service = services and self.rng.getrandbits(2)
+        source = pick(services if is_service else SOURCES, self.rng)
         self.act(core.handle(frame, source, self.now))
         if self.rng.getrandbits(4) == 0:
             self.act(core.refused(source, self.now))

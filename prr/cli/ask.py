@@ -27,7 +27,7 @@ from prr.wire.instance import Instance, address_of, describe_address, make_insta
 _EXIT_BY_ERROR = {NoSuchService: NO, NoBinderAnswered: NO_BINDER, ServiceDidNotAnswer: NO_SERVICE}
 
 
-def run_client(config: ClientConfig) -> int:
+def run_client(config: ClientConfig, hedge: bool) -> int:
     """Look up and call, `count` times; stop at the first error, with its exit code."""
     log_to_stderr(timestamps=False)
     client = _client(config)
@@ -35,7 +35,7 @@ def run_client(config: ClientConfig) -> int:
         if call:
             time.sleep(config.interval)
         try:
-            answer = _call(client, config)
+            answer = _call(client, config, hedge)
         except PrrError as error:
             return _failed(error)
         say(answer.decode(errors="backslashreplace"))
@@ -85,10 +85,10 @@ def _client(config: ClientConfig) -> Client:
     return Client(describe_address(binder) for binder in config.binders)
 
 
-def _call(client: Client, config: ClientConfig) -> bytes:
+def _call(client: Client, config: ClientConfig, hedge: bool) -> bytes:
     while True:
         try:
-            return client.call(config.type, config.message.encode())
+            return client.call(config.type, config.message.encode(), hedge=hedge)
         except NoSuchService as error:
             if config.retry_unknown is None:
                 raise

@@ -139,7 +139,7 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
     values = gather("client", settings, flags)
     if verb == "client":
         _need_type(values)
-        return run_client(ClientConfig(**values))
+        return run_client(ClientConfig(**values), flags["hedge"])
     address = values.pop("address", None)
     config = ClientConfig(**{"type": 0} | values)
     if verb == "lookup":
@@ -190,7 +190,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
         added = _add_verb(verbs, verb, help_text)
         for setting in SETTINGS[verb]:
             _add_setting(added, setting, _CONFIGS.get(verb, ClientConfig))
-        if verb != "client":
+        if verb == "client":
+            hedging = "call another instance too when one refuses or is late; take the first answer"
+            added.add_argument("--hedge", action="store_true", help=hedging)
+        else:
             checking = "check the settings, and exit"
             added.add_argument("--check", action="store_true", help=checking)
     lookup = _add_verb(verbs, "lookup", "look up one instance: print ip:port")

@@ -7,6 +7,7 @@ from prr.addresses import resolve_any
 from prr.client.exchange import Exchange, sockets_here
 from prr.config import BadInput
 from prr.core import client as core
+from prr.core.patience import Patience
 from prr.text import parse_host_port
 from prr.wire.fields import MESSAGE_BYTES_MAX
 from prr.wire.instance import describe_address
@@ -31,9 +32,9 @@ class ServiceDidNotAnswer(PrrError):
 class Client:
     """Finds services, and calls them.
 
-    Safe to share between threads and between greenlets: it holds nothing but the list of binders,
-    and each call has a socket of its own. Inside a gevent program a call lets other greenlets
-    run, monkey-patched or not; elsewhere it blocks its own thread.
+    Safe to share between threads and between greenlets: it holds nothing but the list of binders
+    and what services usually take, and each call has sockets of its own. Inside a gevent program a
+    call lets other greenlets run, monkey-patched or not; elsewhere it blocks its own thread.
 
         from prr import Client, ServiceDidNotAnswer
 
@@ -52,6 +53,7 @@ class Client:
         if not self._binders:
             raise ValueError('no binders; give at least one "HOST:PORT"')
         self._rng = random.Random()
+        self._patience = Patience()
 
     def lookup(self, type_: int) -> tuple[str, int]:
         """Returns the (ip, port) of the next instance of `type_` (0 to 255) in turn.
@@ -69,13 +71,18 @@ class Client:
             case outcome:
                 raise _error(type_, outcome)
 
-    def call(self, type_: int, message: bytes) -> bytes:
+    def call(self, type_: int, message: bytes, *, hedge: bool = False) -> bytes:
         """Returns the answer of a service of `type_` (0 to 255) to `message` (at most 255 bytes).
 
         Looks an instance up, and gives it 2 s to answer, asking it again a few times meanwhile:
-        a request may arrive more than once. When it does not answer, the binder is told, which
-        verifies that and hands it out no more; calling again then reaches another instance. Takes
-        6.5 s at most: 4.5 s for the lookup, 2 s for the service.
+        a request may arrive more than once. When it refuses, or takes four times what services of
+        this type usually take (0.1 s at least, 0.5 s at most), the binder is told, which verifies
+        it; an instance that is only slow may still answer.
+
+        With `hedge` another instance is asked as soon as that happens, and the answer that comes
+        first is returned: for requests that more than one instance may carry out.
+
+        Takes 6.5 s at most: 4.5 s for the lookup, 2 s for the services.
 
         Raises what `lookup` raises, ServiceDidNotAnswer, TypeError (a message that is not bytes)
         and ValueError (one too long).
@@ -88,20 +95,22 @@ class Client:
             raise ValueError(
                 f"a message of {len(message)} bytes; a frame holds {MESSAGE_BYTES_MAX} at most"
             )
-        match self._exchange(type_, bytes(message)):
-            case core.Answered(message=answer):
+        match self._exchange(type_, bytes(message), hedge):
+            case core.Answered(message=answer, seconds=seconds):
+                self._patience.answered(type_, seconds)
                 return answer
             case outcome:
                 raise _error(type_, outcome)
 
-    def _exchange(self, type_: int, message: bytes | None) -> core.Outcome:
+    def _exchange(self, type_: int, message: bytes | None, hedge: bool = False) -> core.Outcome:
         if type(type_) is not int or not 0 <= type_ <= 255:
             raise ValueError(f"type {type_!r}: a service type is a number from 0 to 255")
         try:
             binders = resolve_any(self._binders, sockets_here())
         except BadInput as error:
             raise NoBinderAnswered(f"no binder could be asked: {error}") from error
-        exchange = Exchange(core.Client(type_, message, binders, self._rng))
+        patience = self._patience.of(type_)
+        exchange = Exchange(core.Client(type_, message, binders, self._rng, patience, hedge))
         return exchange.run()
 
 

@@ -1,17 +1,19 @@
 """One client's exchange, on sockets of whatever kind suits the program that asks.
 
 In a program that runs gevent the wait lets other greenlets run; in one that does not, it blocks
-the calling thread and no other. Each target has a fresh connected socket: a late answer to an
-older question cannot be taken for this one's, and a refusal is noticed at once.
+the calling thread and no other. Each target has a connected socket of this exchange's own: a late
+answer to an older one cannot be taken for this one's, and a refusal is noticed at once.
 """
 
 import logging
+import select
 import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from types import ModuleType
-from typing import assert_never
+from typing import Any, assert_never
 
 from prr.core.client import Client, Outcome
 from prr.core.effects import ClientEffect, Report, Send
@@ -45,63 +47,74 @@ def sockets_here() -> ModuleType:
     return gevent.socket
 
 
-def _gevent_sleep(seconds: float) -> None:
-    import gevent
+class _Waiting:
+    """How this program waits: with its greenlets, or its thread alone."""
 
-    gevent.sleep(seconds)
+    def __init__(self) -> None:
+        self.poll: Callable[[], Any] = select.poll
+        self.sleep: Callable[[float], None] = time.sleep
+        if sockets_here() is not socket:
+            import gevent
+            import gevent.select
+
+            self.poll, self.sleep = gevent.select.poll, gevent.sleep
 
 
-class _Line:
-    """A connected socket to the target that is being asked; a new one for each target."""
+class _Sockets:
+    """A connected socket for each target that was asked: a few binders, and a few services."""
 
-    def __init__(self, sockets: ModuleType) -> None:
-        self._sockets = sockets
-        self._socket: socket.socket | None = None
-        self.target: Address | None = None
+    def __init__(self, waiting: _Waiting) -> None:
+        self._poll = waiting.poll()
+        self._by_target: dict[Address, socket.socket] = {}
+        self._by_number: dict[int, tuple[socket.socket, Address]] = {}
 
-    def aim(self, target: Address) -> None:
-        """Open a fresh socket for `target`, unless it is the current target."""
-        if target != self.target:
-            self.close()
-            self._socket = self._sockets.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            self.target = target
+    def send(self, data: bytes, target: Address) -> None:
+        """Send to a target. OSError if it refused, or there is no way to it."""
+        opened = self._by_target.get(target)
+        if opened is None:
+            opened = self._open(target)
+        opened.send(data)
 
-    def send(self, data: bytes) -> None:
-        """Send to the target. OSError if it refused, or there is no way to it."""
-        assert self._socket is not None
-        assert self.target is not None
-        if self._socket.getsockname()[1] == 0:
-            self._socket.connect(self.target)
-            own = describe_address(self._socket.getsockname())
-            _log.info("client on %s asks %s", own, describe_address(self.target))
-        self._socket.send(data)
+    def _open(self, target: Address) -> socket.socket:
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._by_target[target] = opened
+        self._by_number[opened.fileno()] = opened, target
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        opened.connect(target)
+        self._poll.register(opened.fileno(), select.POLLIN)
+        own = describe_address(opened.getsockname())
+        _log.info("client on %s asks %s", own, describe_address(target))
+        return opened
 
-    def receive(self, wait: float) -> bytes | None:
-        """What the target sent within `wait` seconds, or None. OSError if it refused."""
-        assert self._socket is not None
-        self._socket.settimeout(wait)
-        try:
-            return self._socket.recv(RECEIVE_BYTES)
-        except TimeoutError:
-            return None
+    def receive(self, wait: float) -> list[tuple[Address, bytes | None]]:
+        """What came within `wait` seconds, at most one from each target; None: it refused."""
+        arrived: list[tuple[Address, bytes | None]] = []
+        for number, _ in self._poll.poll(max(0.0, wait) * 1000):
+            opened, target = self._by_number[number]
+            try:
+                arrived.append((target, opened.recv(RECEIVE_BYTES)))
+            except BlockingIOError:  # the kernel dropped it: its checksum was wrong
+                continue
+            except OSError:
+                arrived.append((target, None))
+        return arrived
 
     def close(self) -> None:
-        """Drop the socket."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket, self.target = None, None
+        """Close them all."""
+        for opened in self._by_target.values():
+            opened.close()
 
 
 class Exchange:
     """Runs one Client core to its outcome."""
 
     def __init__(self, core: Client) -> None:
-        sockets = sockets_here()
+        waiting = _Waiting()
         self._core = core
         self._codec = Codec(Role.CLIENT)
-        self._line = _Line(sockets)
-        self._sleep = time.sleep if sockets is socket else _gevent_sleep
+        self._sockets = _Sockets(waiting)
+        self._sleep = waiting.sleep
 
     def run(self) -> Outcome:
         """Ask, listen and ask again until the core has its outcome."""
@@ -110,23 +123,23 @@ class Exchange:
             while self._core.outcome is None:
                 self._listen()
         finally:
-            self._line.close()
+            self._sockets.close()
         return self._core.outcome
 
     def _listen(self) -> None:
         deadline = self._core.deadline()
         assert deadline is not None
-        target = self._line.target
-        assert target is not None
         left = deadline - time.monotonic()
-        try:
-            # Past the deadline nothing is received: a flood of junk must not put it off.
-            data = self._line.receive(left) if left > 0 else None
-        except OSError:
-            self._act(self._core.refused(target, time.monotonic()))
-            return
-        if data is None:
+        # Past the deadline nothing is received: a flood of junk must not put it off.
+        arrived = self._sockets.receive(left) if left > 0 else []
+        if not arrived:
             self._act(self._core.tick(time.monotonic()))
+        for target, data in arrived:
+            self._hear(target, data)
+
+    def _hear(self, target: Address, data: bytes | None) -> None:
+        if data is None:
+            self._act(self._core.refused(target, time.monotonic()))
             return
         try:
             frame = self._codec.decode(data)
@@ -148,9 +161,8 @@ class Exchange:
 
     def _send(self, data: bytes, target: Address) -> list[ClientEffect]:
         """Send; what follows if the target refused, or there is no way to it."""
-        self._line.aim(target)
         try:
-            self._line.send(data)
+            self._sockets.send(data, target)
         except OSError:
             return self._core.refused(target, time.monotonic())
         return []

@@ -1,10 +1,17 @@
-"""The client: one lookup and, if there is a message, one call of the service that was found."""
+"""The client: one lookup and, if there is a message, one call of the service that was found.
 
-from dataclasses import dataclass
+A service that does not answer within the caller's patience is reported to the binder at once, and
+listened to all the same: it may only be slow, and is cleared by its own answer. A hedged call asks
+another instance meanwhile, and takes the answer that comes first (Dean and Barroso, "The Tail at
+Scale", 2013).
+"""
+
+from dataclasses import dataclass, field
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from typing import TypeAlias
 
 from prr.core.effects import ClientEffect, Event, Report, Send
+from prr.core.patience import PATIENCE_MAX
 from prr.core.retry import Retry
 from prr.wire.frames import (
     Complaint,
@@ -35,7 +42,12 @@ REFUSED_LIMIT = 2.0
 is just being started again the time to come back."""
 
 SERVICE_LIMIT = 2.0
-"""Seconds in which the service must answer (the lab's own limit), all resends included."""
+"""Seconds in which the service must answer (the lab's own limit), all resends included; of a hedged
+call, any of those that are asked."""
+
+CALLS_MAX = 4
+"""Instances that one hedged call asks: each of the others has refused or kept it waiting, and a
+service of which four in a row are dead has another problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +59,11 @@ class FoundService:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The service at `address` answered the call with `message`."""
+    """The service at `address` answered the call with `message`, `seconds` after it was asked."""
 
     message: bytes
     address: Address
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,46 +100,70 @@ class ClientInspection:
     binders: tuple[Address, ...]
     """Those it knows."""
 
-    service: Address | None
-    """Whom it calls, once it knows."""
+    services: tuple[Address, ...]
+    """Those that it is calling."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One instance that is being asked, and the binder that named it."""
+
+    address: Address
+    binder: Address
+    asking: Retry
+    began_at: float
+    patience_ends: float | None  # None: the binder has been told
 
 
 class Client:
     """One exchange's decisions; it is over when `outcome` is set. A call never waits."""
 
     def __init__(
-        self, type_: int, message: bytes | None, binders: tuple[Address, ...], rng: Random
+        self,
+        type_: int,
+        message: bytes | None,
+        binders: tuple[Address, ...],
+        rng: Random,
+        patience: float = PATIENCE_MAX,
+        hedge: bool = False,
     ) -> None:
-        """`message` of at most 255 bytes, or None for a lookup only; `type_` is 0 to 255."""
+        """`message` of at most 255 bytes, or None for a lookup only; `type_` is 0 to 255.
+
+        After `patience` seconds without an answer the binder is told; with `hedge` another instance
+        is asked then, or as soon as one refuses.
+        """
         assert binders
         self._type = type_
         self._message = message
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
-        self._binder = self._binders[0]
-        self._service: Address | None = None
+        self._patience = patience
+        self._hedge = hedge
         self._began_at = 0.0
-        self._asking: Retry | None = None
+        self._ends_at: float | None = None  # when the services have had their time
+        self._lookup: Retry | None = None
+        self._calls: list[_Call] = []
+        self._called = 0
+        self._failed: NoService | None = None  # the first that did not answer
         self.outcome: Outcome | None = None
 
     def inspect(self) -> ClientInspection:
         """What it holds."""
-        return ClientInspection(tuple(self._binders), self._service)
+        return ClientInspection(tuple(self._binders), tuple(call.address for call in self._calls))
 
     def start(self, now: float) -> list[ClientEffect]:
         """Begin: ask the first binder."""
         self._began_at = now
-        self._asking = Retry(self._binders, BINDER_LIMIT, now, REFUSED_LIMIT)
+        self._lookup = Retry(self._binders, BINDER_LIMIT, now, REFUSED_LIMIT)
         return self.tick(now)
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[ClientEffect]:
         """Decide about a frame that `source` sent. One that nobody waits for has no effect."""
-        if self.outcome is not None:
+        if isinstance(frame, Response):
+            for call in self._calls:
+                if call.address == source:
+                    return self._end(Answered(frame.message, source, now - call.began_at))
             return []
-        if self._service is not None:
-            if source == self._service and isinstance(frame, Response):
-                return self._end(Answered(frame.message, source))
-            return []
-        if source not in self._binders:
+        if self._lookup is None or source not in self._binders:
             return []
         match frame:
             case Found(address=address):
@@ -134,59 +171,98 @@ class Client:
             case FoundInstance(instance=instance) if type_of(instance) == self._type:
                 return self._found(address_of(instance), source, now)
             case Unknown():
-                return self._end(UnknownService(source))
+                self._lookup = None
+                return self._end_if_alone(UnknownService(source))
             case _:
                 return []
 
     def refused(self, target: Address, now: float) -> list[ClientEffect]:
         """`target` cannot be reached: nobody listens there, or there is no way to it."""
-        if self.outcome is not None or self._asking is None:
-            return []
-        if target == self._service:
-            return self._complain("it refused the request")
-        if self._service is None and (other := self._asking.refused(target, now)) is not None:
-            return [self._question(other)]
+        for call in self._calls:
+            if call.address == target:
+                return self._give_up(call, "it refused the request", now)
+        if self._lookup and (other := self._lookup.refused(target, now)) is not None:
+            return [Send(Lookup(self._type), other)]
         return []
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None when the exchange is over."""
-        return self._asking.deadline() if self._asking else None
+        pending = [call.asking.deadline() for call in self._calls]
+        pending += [call.patience_ends for call in self._calls if call.patience_ends is not None]
+        if self._lookup is not None:
+            pending.append(self._lookup.deadline())
+        return min(pending, default=None)
 
     def tick(self, now: float) -> list[ClientEffect]:
         """Ask again what was not answered, or give up. Safe to call too often."""
-        if self._asking is None:
-            return []
-        if self._asking.ended(now):
-            if self._service is None:
-                limit = self._asking.ends_at - self._began_at
-                return self._end(NoBinder(tuple(self._binders), round(limit, 1)))
-            return self._complain(f"it did not answer within {SERVICE_LIMIT:g} s")
-        target = self._asking.due(now)
-        return [self._question(target)] if target else []
+        effects: list[ClientEffect] = []
+        for call in self._calls.copy():
+            if call.asking.ended(now):
+                effects += self._give_up(call, f"it did not answer within {SERVICE_LIMIT:g} s", now)
+                continue
+            if call.patience_ends is not None and now >= call.patience_ends:
+                call.patience_ends = None
+                effects += [self._complaint(call), *self._look_for_another(call, now)]
+            if call.asking.due(now):
+                effects.append(self._ask_service(call))
+        return effects + self._ask_binders(now)
 
-    def _question(self, target: Address) -> Send:
-        if self._service is None:
-            return Send(Lookup(self._type), target)
-        assert self._message is not None
-        return Send(Request(self._message), target)
+    def _ask_binders(self, now: float) -> list[ClientEffect]:
+        if self._lookup is None:
+            return []
+        if self._lookup.ended(now):
+            limit = self._lookup.ends_at - self._began_at
+            self._lookup = None
+            return self._end_if_alone(NoBinder(tuple(self._binders), round(limit, 1)))
+        target = self._lookup.due(now)
+        return [Send(Lookup(self._type), target)] if target else []
 
     def _found(self, address: Address, binder: Address, now: float) -> list[ClientEffect]:
         if self._message is None:
             return self._end(FoundService(address))
-        self._binder = binder
-        self._service = address
-        self._asking = Retry([address], SERVICE_LIMIT, now)
+        if any(call.address == address for call in self._calls):
+            return []  # a late copy, or there is no other one yet
+        self._lookup = None
+        if self._ends_at is None:
+            self._ends_at = now + SERVICE_LIMIT
+        asking = Retry([address], self._ends_at - now, now)
+        self._calls.append(_Call(address, binder, asking, now, now + self._patience))
+        self._called += 1
         name = describe(make_instance(self._type, address))
         why = f"named by binder {describe_address(binder)}"
         return [Report(Event.FOUND, name, why), *self.tick(now)]
 
-    def _complain(self, why: str) -> list[ClientEffect]:
-        assert self._service is not None
-        instance = make_instance(self._type, self._service)
-        outcome = NoService(self._service, self._binder, why)
-        return [Send(Complaint(instance), self._binder), *self._end(outcome)]
+    def _look_for_another(self, call: _Call, now: float) -> list[ClientEffect]:
+        """Hedge: ask the binder that has just been told, which names another one if there is."""
+        assert self._ends_at is not None
+        if not self._hedge or self._called == CALLS_MAX or self._lookup or now >= self._ends_at:
+            return []
+        binders = [call.binder, *self._binders]
+        self._lookup = Retry(binders, self._ends_at - now, now)
+        return self._ask_binders(now)
+
+    def _give_up(self, call: _Call, why: str, now: float) -> list[ClientEffect]:
+        """Tell the binder; the call goes on while another is to be had."""
+        self._calls.remove(call)
+        self._failed = self._failed or NoService(call.address, call.binder, why)
+        effects = [self._complaint(call), *self._look_for_another(call, now)]
+        return effects + self._end_if_alone(self._failed)
+
+    def _end_if_alone(self, outcome: Outcome) -> list[ClientEffect]:
+        """There is nothing left to wait for: the first failure counts."""
+        if self._calls or self._lookup:
+            return []
+        return self._end(self._failed or outcome)
+
+    def _ask_service(self, call: _Call) -> Send:
+        assert self._message is not None
+        return Send(Request(self._message), call.address)
+
+    def _complaint(self, call: _Call) -> Send:
+        return Send(Complaint(make_instance(self._type, call.address)), call.binder)
 
     def _end(self, outcome: Outcome) -> list[ClientEffect]:
         self.outcome = outcome
-        self._asking = None
+        self._lookup = None
+        self._calls.clear()
         return []

@@ -11,6 +11,8 @@ import pytest
 from prr.cli import exits
 from prr.cli.main import _parser
 from prr.cli.settings import SETTINGS
+from prr.core.liveness.lifecycle import TABLE as LIFECYCLE
+from prr.core.liveness.states import State, Trigger
 from prr.core.metrics import Metric
 from prr.demo.ports import free_port
 from prr.wire.forms import TABLE
@@ -93,16 +95,54 @@ def metrics():
     return table(["counter", "unit", "what"], rows)
 
 
+def ways():
+    """The lifecycle table, a line for each row."""
+    rows = [
+        [
+            ", ".join(state for state in State if state in row.states),
+            ", ".join(trigger for trigger in Trigger if trigger in row.triggers),
+            row.guard or "",
+            row.after or "",
+            "; ".join(row.actions),
+            row.why,
+        ]
+        for row in LIFECYCLE
+    ]
+    return table(["state", "what happens", "if", "then", "done", "why"], rows)
+
+
+def diagram():
+    """The lifecycle table's changes of state, as Mermaid draws them."""
+    arrows = {}
+    for row in LIFECYCLE:
+        for state in (state for state in State if row.after and state in row.states):
+            if state is not row.after:
+                names = arrows.setdefault((state, row.after), [])
+                names += [one for one in Trigger if one in row.triggers and one not in names]
+    lines = [f"    {one} --> {other}: {', '.join(names)}" for (one, other), names in arrows.items()]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```", ""])
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
+        ("docs/architecture.md", diagram()),
+        ("docs/architecture.md", ways()),
         ("docs/protocol.md", frames()),
         ("docs/protocol.md", keys()),
         ("docs/protocol.md", messages()),
         ("docs/settings.md", settings()),
         ("docs/operations.md", metrics()),
     ],
-    ids=["frames", "trailer keys", "messages", "settings", "metrics"],
+    ids=[
+        "lifecycle's diagram",
+        "lifecycle",
+        "frames",
+        "trailer keys",
+        "messages",
+        "settings",
+        "metrics",
+    ],
 )
 def test_a_table_of_a_document_is_the_code_s(document, expected):
     if expected not in (ROOT / document).read_text():

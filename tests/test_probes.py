@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from prr.core.effects import Outcome, Probe
-from prr.core.liveness.findings import Finding
 from prr.core.liveness.probes import WAITS, WAITS_FOR_OPINIONS, Due, Verifications
+from prr.core.liveness.states import Trigger
 from prr.wire.frames import Alive, Unknown, Verify
 from prr.wire.messages import Challenge, Presence
 from prr.wire.version import LEFT
@@ -52,8 +52,8 @@ def play(script: str):
 
 
 ALIVE, REFUSED, ALONE, UNSENT = (
-    *(Finding.ALIVE, Finding.REFUSED),
-    *(Finding.SILENT_ALONE, Finding.UNSENT),
+    *(Trigger.ANSWERED, Trigger.REFUSED),
+    *(Trigger.SILENT_ALONE, Trigger.UNSENT),
 )
 
 
@@ -107,7 +107,7 @@ def test_the_silence_of_others_that_came_in_time_evicts_when_ours_is_complete():
         assert verifications.opinion(binder, nonce, False) is None
         assert verifications.opinion(binder, nonce, False) is None  # the copy counts for nothing
     confirmed = 1.0 + sum(WAITS_FOR_OPINIONS[:2])  # five questions, whatever the others say
-    assert end_of(verifications) == (Finding.SILENT, confirmed)
+    assert end_of(verifications) == (Trigger.SILENT, confirmed)
 
 
 def test_who_owes_an_opinion_is_reminded_while_the_instance_is_asked_on():
@@ -117,10 +117,10 @@ def test_who_owes_an_opinion_is_reminded_while_the_instance_is_asked_on():
     assert due.reminders == [(ONE, list(BINDERS), nonce)]
     assert verifications.opinion(BINDERS[0], nonce, False) is None
     assert verifications.opinion(BINDERS[1], nonce, False) is None
-    assert end_of(verifications) == (Finding.SILENT, 1.0 + sum(WAITS_FOR_OPINIONS[:2]))
+    assert end_of(verifications) == (Trigger.SILENT, 1.0 + sum(WAITS_FOR_OPINIONS[:2]))
 
 
-@pytest.mark.parametrize(("silent", "found"), [(1, Finding.SILENT), (0, Finding.MUTE)])
+@pytest.mark.parametrize(("silent", "found"), [(1, Trigger.SILENT), (0, Trigger.MUTE)])
 def test_opinions_are_awaited_for_a_second_and_one_is_enough(silent, found):
     verifications, nonce = awaiting()
     for binder in BINDERS[:silent]:
@@ -133,7 +133,7 @@ def test_one_answer_to_another_binder_outweighs_all_silence(now):
     verifications, nonce = awaiting()
     verifications.opinion(BINDERS[0], nonce, False)
     verifications.tick(now)
-    assert verifications.opinion(BINDERS[1], nonce, True).finding is Finding.ALIVE
+    assert verifications.opinion(BINDERS[1], nonce, True).finding is Trigger.ANSWERED
     assert len(verifications) == 0
 
 
@@ -150,14 +150,14 @@ def test_an_answer_while_opinions_are_awaited_ends_it_too():
     verifications, _ = awaiting()
     probe = Probe(ONE, 1, 0.5, Verify(), 0)
     verifications.tick(1.0)
-    assert verifications.probed(probe, Outcome.ALIVE, 1.2).finding is Finding.ALIVE
+    assert verifications.probed(probe, Outcome.ALIVE, 1.2).finding is Trigger.ANSWERED
 
 
 def test_a_late_answer_to_an_earlier_question_counts():
     verifications = made()
     first = begin(verifications)
     (second,) = verifications.tick(0.2).probes
-    assert verifications.probed(first, Outcome.ALIVE, 0.21).finding is Finding.ALIVE
+    assert verifications.probed(first, Outcome.ALIVE, 0.21).finding is Trigger.ANSWERED
     assert verifications.probed(second, Outcome.REFUSED, 0.22) is None
 
 
@@ -181,7 +181,7 @@ def test_each_instance_has_its_own_verification_up_to_the_limit():
     assert verifications.full
     assert verifications.probed(first, Outcome.REFUSED, 0.0) is None
     (again,) = verifications.tick(0.05).probes
-    assert verifications.probed(again, Outcome.REFUSED, 0.05).finding is Finding.REFUSED
+    assert verifications.probed(again, Outcome.REFUSED, 0.05).finding is Trigger.REFUSED
     assert (ONE in verifications, OTHER in verifications) == (False, True)
     assert not verifications.full
 

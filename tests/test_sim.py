@@ -16,7 +16,7 @@ from prr.core import binder
 from prr.core.directory import rotation
 from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.effects import Answer, Outcome, Send
-from prr.core.liveness import detector, eviction_limiter, verdicts
+from prr.core.liveness import actions, detector, eviction_limiter
 from prr.core.liveness import probes as verification
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.newcomers import Newcomers
@@ -243,7 +243,7 @@ def nothing_is_refuted(patch):
 
     removals_are_carried_out(patch)
     patch.setattr(Detector, "said_to_be_gone", believe)
-    patch.setattr(verdicts, "SECOND_CHANCE", 1e9)
+    patch.setattr(actions, "SECOND_CHANCE", 1e9)
 
 
 def no_brake(patch):
@@ -282,7 +282,13 @@ def every_binder_asks_whom_it_is_told_of(patch):
     patch.setattr(PeerUpdates, "pass_on", lambda self, instance, why, now: [])
 
 
+def an_accused_one_stays_in_turn(patch):
+    """A row of the lifecycle table is not what is done."""
+    patch.setattr(actions.Actions, "suspect", lambda self, case: [])
+
+
 OFF = [
+    (an_accused_one_stays_in_turn, "where its row says"),
     (every_binder_asks_whom_it_is_told_of, "in whose name others speak"),
     (newcomers_are_asked_like_others, "in whose name others speak"),
     (one_refusal_evicts, "after too few questions"),

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from prr.core.client import Answered, NoService
+from prr.core.liveness.actions import Actions
 from prr.core.liveness.detector import Detector
-from prr.core.liveness.verdicts import Verdicts
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed, Subscribe, Verify
@@ -165,7 +165,7 @@ def claims_are_forgotten(patch):
 
 
 def ghosts_are_kept(patch):
-    patch.setattr(Verdicts, "_evict", lambda self, verdict, now: [])
+    patch.setattr(Actions, "evict", lambda self, case: [])
 
 
 def successors_are_asked_as_ours_are(patch):

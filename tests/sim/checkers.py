@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prr.core.binder import LEASE
-from prr.core.effects import Event, Probe, Report
+from prr.core.effects import Effect, Event, Probe, Report
+from prr.core.liveness.lifecycle import Lifecycle
+from prr.core.liveness.states import Case, Row
 from prr.wire.frames import (
     Found,
     FoundInstance,
@@ -85,6 +87,22 @@ SETTLED_LAB2016 = 8.0
 """Seconds for which nothing has changed before a binder can be blamed for asking nobody else. Those
 that look like binders of 2016 ask each other with a trailer only after 5 s: until then none knows
 that there is another of ours to be asked."""
+
+
+_run = Lifecycle.run
+
+
+def _run_and_compare(self: Lifecycle, row: Row, case: Case) -> list[Effect]:
+    """A binder goes through a row of the lifecycle table: what the row says has come true."""
+    said = row.after or self.state_of(case.instance)
+    effects = _run(self, row, case)
+    if (is_so := self.state_of(case.instance)) is not said:
+        name = describe(case.instance)
+        raise Violation(f"{name} is {is_so} after {case.trigger}, where its row says {said}")
+    return effects
+
+
+Lifecycle.run = _run_and_compare  # type: ignore[method-assign]
 
 
 @dataclass(slots=True)
@@ -200,7 +218,9 @@ class Ledger:
         return question
 
     def reported(self, report: Report) -> None:
-        """The core reports something."""
+        """The core reports something, and says why."""
+        if not report.why:
+            raise Violation(f"{self._name}: {report.event} {report.subject}, and nobody knows why")
         if report.event is Event.EVICTED:
             self._heard.pop(report.instance, None)
             self._check_evicted(report.subject)

@@ -149,8 +149,7 @@ class Directory:
         latest = self.latest(instance)
         assert latest is None or is_newer(version, latest)
         known = instance in self._table
-        share = self._limits.learned_share if learned else 1
-        if not known and len(self._table) >= share * self._limits.instances:
+        if not known and not self.has_room(learned):
             return Added.FULL
         self._disputed.pop(instance, None)
         self._table.put(instance, version)
@@ -158,6 +157,11 @@ class Directory:
             return Added.KNOWN
         self._rotation.add(instance)
         return Added.NEW
+
+    def has_room(self, learned: bool = False) -> bool:
+        """One more can be held, which was `learned` from a peer or not."""
+        share = self._limits.learned_share if learned else 1
+        return len(self._table) < share * self._limits.instances
 
     def remove(self, instance: Instance, version: Version, now: float) -> bool:
         """`instance` is gone, at `version`, which is newer than the latest update about it, or as

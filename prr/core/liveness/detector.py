@@ -10,13 +10,18 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 from typing import Any
 
 from prr.config import Limits
+from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Outcome, Probe, Report
+from prr.core.liveness.actions import Actions
 from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.evictions import Evictions
+from prr.core.liveness.guards import Guards
 from prr.core.liveness.lease_owners import LeaseOwners
+from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.probes import REFUSALS, TICK_MAX, Due
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
-from prr.core.liveness.verdicts import Verdicts
+from prr.core.liveness.states import Case, Trigger, Verdict
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.instance import Address, Instance, address_of, type_of
@@ -43,8 +48,13 @@ class Detector:
         self._verifications, self._opinions = self._doubts.verifications, self._doubts.opinions
         self._newcomers = self._doubts.newcomers
         self._lease_owners = LeaseOwners(versioned, peers, lease)
-        self._verdicts = Verdicts(versioned, peers, self._doubts, self._lease_owners, lease)
-        self._proving = Proving(self._doubts, self._verdicts, self._directory)
+        self._evictions = Evictions(self._directory, peers)
+        self._lifecycle = Lifecycle(
+            self._directory,
+            Guards(versioned, peers, self._doubts, self._lease_owners, self._evictions),
+            Actions(versioned, self._doubts, self._evictions, lease),
+        )
+        self._proving = Proving(self._doubts, self._lifecycle)
         self._recheck_queue = RecheckQueue(versioned, peers)
 
     @property
@@ -61,11 +71,11 @@ class Detector:
 
     def peer_evicted(self, now: float) -> None:
         """A peer has evicted an instance for its silence."""
-        self._verdicts.peer_evicted(now)
+        self._evictions.peer_evicted(now)
 
     def brake_status(self, now: float) -> dict[str, Any] | None:
         """How the brake on evictions holds, as plain data; None if it does not."""
-        return self._verdicts.brake_status(now)
+        return self._evictions.status(now)
 
     def spoke(self, instance: Instance, now: float) -> None:
         """An instance that is there has just spoken for itself, here."""
@@ -108,16 +118,7 @@ class Detector:
 
         Where there is no room it is asked as soon as there is, in turn until then.
         """
-        if instance in self._verifications:
-            return []
-        if not self._verifications.has_room(instance, by):
-            if instance not in self._rechecks:
-                self._rechecks.set(instance, now)
-            why += "; too many verifications under way, this one waits"
-            return [Report(Event.UNVERIFIED, instance, why)]
-        self._directory.suspect(instance)
-        report = Report(Event.COMPLAINT, instance, why)
-        return [report, *self._doubts.verify(instance, now, accuser=by)]
+        return self._lifecycle.on(Case(Trigger.ACCUSED, instance, now, why, by=by))
 
     def doubt_others_at(self, instance: Instance, start: int, now: float) -> list[Effect]:
         """`instance` has subscribed, here or elsewhere: what is at home here at the same address
@@ -207,17 +208,17 @@ class Detector:
         is_disputed = self._directory.is_disputed(probe.instance)
         refusals = 1 if is_disputed else REFUSALS  # the peer that evicted it has seen the others
         verdict = self._verifications.probed(probe, outcome, now, refusals)
-        return self._verdicts.judge(verdict, now) if verdict else []
+        return self._judge(verdict, now) if verdict else []
 
     def opinion(self, peer: Address, nonce: int, is_alive: bool, now: float) -> list[Effect]:
         """Hear a peer's opinion on the instance that it was asked about with `nonce`."""
         verdict = self._verifications.opinion(peer, nonce, is_alive)
-        return self._verdicts.judge(verdict, now) if verdict else []
+        return self._judge(verdict, now) if verdict else []
 
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
         has_room = not self._verifications.busy
-        parts = (self._verifications, self._recheck_queue, self._verdicts)
+        parts = (self._verifications, self._recheck_queue, self._evictions)
         pending = [part.deadline() for part in parts]
         pending.append(self._lease_owners.deadline(has_room))
         if self._doubts.has_room_for_urgent:
@@ -229,29 +230,39 @@ class Detector:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`, or some of it: `deadline` tells. Safe to call too often."""
-        effects = self._act_on(self._verifications.tick(now), now) + self._verdicts.tick(now)
+        effects = self._act_on(self._verifications.tick(now), now) + self._evictions.tick(now)
         for restored in self._recheck_queue.due(len(self._verifications), now):
-            effects += self._doubts.verify(restored, now)
+            effects += self._lifecycle.on(Case(Trigger.RESTORED, restored, now))
         effects += self._doubts.verify_urgent(now)
+        effects += self._pop_due(self._leases, Trigger.LEASE_ENDED, now)
+        effects += self._pop_due(self._rechecks, Trigger.RECHECK_DUE, now)
+        effects += self._proving.tick(now)
+        for instance in self._lease_owners.scan(now, not self._verifications.busy):
+            effects += self._lifecycle.on(Case(Trigger.OWNER_SILENT, instance, now))
+        return effects
+
+    def _pop_due(
+        self, deadlines: Deadlines[Instance], trigger: Trigger, now: float
+    ) -> list[Effect]:
+        """See to some of those that are due by `now`, as far as there is room."""
+        effects: list[Effect] = []
         for _ in range(TICK_MAX):
-            if self._verifications.busy or (instance := self._leases.pop_due(now)) is None:
+            if self._verifications.busy or (instance := deadlines.pop_due(now)) is None:
                 break
-            if instance not in self._directory or self._leases.is_handed_over(instance):
-                self._leases.cancel(instance)
-            else:
-                self._leases.put_off(instance, now + self._lease)
-                effects += self._doubts.verify(instance, now)
-        for _ in range(TICK_MAX):
-            if self._verifications.busy or (instance := self._rechecks.pop_due(now)) is None:
-                break
-            if self._doubts.may_live(instance):
-                effects += self._doubts.verify(instance, now)
-        return effects + self._proving.tick(now) + self._scan(now)
+            effects += self._lifecycle.on(Case(trigger, instance, now))
+        return effects
+
+    def _judge(self, verdict: Verdict, now: float) -> list[Effect]:
+        """A verification has ended."""
+        found, start = verdict.finding, verdict.start
+        return self._lifecycle.on(Case(found, verdict.instance, now, verdict.why, start))
 
     def _act_on(self, due: Due, now: float) -> list[Effect]:
         effects: list[Effect] = []
         for probe in due.probes:
-            effects += self._ask_again(probe)
+            effects += self._lifecycle.on(
+                Case(Trigger.UNANSWERED, probe.instance, now, probe=probe)
+            )
         for instance in due.wants_opinions:
             asked = self._whom_to_ask(instance, now)
             if asked:
@@ -265,20 +276,8 @@ class Detector:
             why = "the event loop lagged; asking again instead of believing the silence"
             effects.append(Report(Event.LATE, "", why))
         for verdict in due.verdicts:
-            effects += self._verdicts.judge(verdict, now)
+            effects += self._judge(verdict, now)
         return effects
-
-    def _ask_again(self, probe: Probe) -> list[Effect]:
-        """One question was not answered: out of turn until one is. Of a newcomer's that is over
-        its number nothing is sent."""
-        instance, is_there = probe.instance, probe.instance in self._directory
-        if is_there:
-            self._directory.suspect(instance)
-        if instance in self._newcomers:
-            if self._newcomers.left(instance, is_there) <= 0:
-                return []
-            self._newcomers.count(instance, 1)
-        return [Report(Event.ASKED, instance, "another question"), probe]
 
     def _whom_to_ask(self, instance: Instance, now: float) -> list[Address]:
         """The binders whose opinion is wanted before silence counts: none where one waits for
@@ -289,11 +288,3 @@ class Detector:
         if instance in self._newcomers:
             return []
         return [] if self._opinions.is_asked(instance) else self._opinions.choose(now)
-
-    def _scan(self, now: float) -> list[Effect]:
-        """Verify the instances whose home has been silent for a lease, a number at a time."""
-        effects: list[Effect] = []
-        for instance in self._lease_owners.scan(now, not self._verifications.busy):
-            if instance not in self._verifications and instance not in self._rechecks:
-                effects += self._doubts.verify(instance, now)
-        return effects

@@ -1,6 +1,6 @@
 """What is in doubt, and asking it: leases, rechecks, and the verifications under way.
 
-What gives rise to a doubt is in `watch`, what follows from its end in `verdicts`.
+What becomes of them is in `lifecycle`.
 """
 
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument

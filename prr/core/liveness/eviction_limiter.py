@@ -57,27 +57,26 @@ class EvictionLimiter:
         counts = len(self._evictions), int(WINDOW / GRAIN) + 1
         return {"evictions": counts, "held back due": self._held.size}
 
-    def allows(
-        self, instance: Instance, held: int, now: float, share: float = SHARE, binders: int = 1
-    ) -> bool:
-        """One more of `held` instances, this one, may be evicted at `now`; if so, it counts.
+    def may_go(self, held: int, now: float, share: float = SHARE, binders: int = 1) -> bool:
+        """One more of `held` instances may be evicted at `now`; `binders` decide, this one
+        included."""
+        limit = self._limit_of(held, now, share)
+        if self._count(self._evictions, now) >= limit:
+            return False
+        return self._count(self._own, now) < limit // binders or now - self._own_at >= SETTLE
 
-        `binders` decide, this one included. What may not go is held back.
-        """
-        gone = self._count(self._evictions, now)
-        limit = int(max(FLOOR, share * (held + gone)))
-        part = limit // binders
-        may_go = gone < limit and (
-            self._count(self._own, now) < part or now - self._own_at >= SETTLE
-        )
-        if may_go:
-            self._add(self._own, now)
-            self._own_at = now
-            self.gone(now)
-            self._held.cancel(instance)
-        else:
-            self._hold(instance, limit, now)
-        return may_go
+    def goes(self, instance: Instance, now: float) -> None:
+        """This one is evicted here, which counts."""
+        self._add(self._own, now)
+        self._own_at = now
+        self.gone(now)
+        self._held.cancel(instance)
+
+    def hold_back(self, instance: Instance, held: int, now: float, share: float = SHARE) -> None:
+        """This one of `held` instances may not go now."""
+        self._limit = self._limit_of(held, now, share)
+        self._held.set(instance, now + HELD)
+        self._held_most = max(self._held_most, len(self._held))
 
     def gone(self, now: float) -> None:
         """One was evicted by silence, here or by a peer."""
@@ -126,10 +125,8 @@ class EvictionLimiter:
             "held_back": len(self._held),
         }
 
-    def _hold(self, instance: Instance, limit: int, now: float) -> None:
-        self._limit = limit
-        self._held.set(instance, now + HELD)
-        self._held_most = max(self._held_most, len(self._held))
+    def _limit_of(self, held: int, now: float, share: float) -> int:
+        return int(max(FLOOR, share * (held + self._count(self._evictions, now))))
 
     def _add(self, counts: deque[tuple[float, int]], now: float) -> None:
         if counts and now < counts[-1][0] + GRAIN:

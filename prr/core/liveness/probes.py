@@ -12,8 +12,8 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
-from prr.core.liveness.findings import Finding, Verdict
 from prr.core.liveness.shares import Shares
+from prr.core.liveness.states import Trigger, Verdict
 from prr.wire.frames import Verify
 from prr.wire.instance import Address, Instance
 from prr.wire.messages import Challenge
@@ -188,11 +188,11 @@ class Verifications:
             return None
         match outcome:
             case Outcome.ALIVE:
-                return self._end(instance, Finding.ALIVE, f"it answered question {row.asked}")
+                return self._end(instance, Trigger.ANSWERED, f"it answered question {row.asked}")
             case Outcome.UNSENT:
                 row.unsent += 1
                 if row.unsent == len(WAITS):
-                    return self._end(instance, Finding.UNSENT, "no question could be sent")
+                    return self._end(instance, Trigger.UNSENT, "no question could be sent")
                 row.asked = max(0, row.asked - 1)  # it does not count; another one is tried
                 return None
             case Outcome.REFUSED:
@@ -204,7 +204,7 @@ class Verifications:
                     why = "it refused a question"
                     if row.refused > 1:
                         why = f"refused {row.refused} questions from two source ports"
-                    return self._end(instance, Finding.REFUSED, why)
+                    return self._end(instance, Trigger.REFUSED, why)
                 self._deadlines.set(instance, now + REFUSAL_PAUSE)
                 return None
 
@@ -226,7 +226,7 @@ class Verifications:
             return None
         del row.opinions_awaited[binder]
         if is_alive:
-            return self._end(instance, Finding.ALIVE, "it answered another binder")
+            return self._end(instance, Trigger.ANSWERED, "it answered another binder")
         row.opinions_silent += 1
         return None  # silence is for `tick` to judge, when the instance has had its time
 
@@ -282,13 +282,13 @@ class Verifications:
         why = f"{row.asked} questions, {row.refused} refused, none answered"
         if row.opinions_silent:
             others = f"{row.opinions_silent} of {row.opinions_asked} other binders"
-            return self._end(instance, Finding.SILENT, f"{why}; nor did it answer {others}")
+            return self._end(instance, Trigger.SILENT, f"{why}; nor did it answer {others}")
         if row.opinions_asked:
             why += f"; nor did {row.opinions_asked} other binders answer when asked for theirs"
-            return self._end(instance, Finding.MUTE, why)
-        return self._end(instance, Finding.SILENT_ALONE, why)
+            return self._end(instance, Trigger.MUTE, why)
+        return self._end(instance, Trigger.SILENT_ALONE, why)
 
-    def _end(self, instance: Instance, finding: Finding, why: str) -> Verdict:
+    def _end(self, instance: Instance, finding: Trigger, why: str) -> Verdict:
         start = self._drop(instance).start
         self._deadlines.cancel(instance)
         return Verdict(instance, finding, start, why)

@@ -74,6 +74,10 @@ class VersionedDirectory:
         self._untold: dict[Instance, bool] = {}
         self._gathers_until = 0.0
 
+    def can_hold(self, instance: Instance) -> bool:
+        """An instance that is not held can be added."""
+        return not self.reach.excludes(instance) and self.directory.has_room()
+
     def add(self, instance: Instance, start: int, learned: bool = False) -> Adding:
         """Decide that an instance is there, and that this binder owns its lease."""
         if self.reach.excludes(instance):

@@ -1,0 +1,179 @@
+"""What the rows of the lifecycle table have done. Which of it, the table has decided."""
+
+from prr.core.effects import Effect, Event, Report
+from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.evictions import Evictions
+from prr.core.liveness.states import Case, Trigger
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.version import LEFT, Version
+
+SECOND_CHANCE = 30.0
+"""Seconds between two looks for a silent server of 2016 that was evicted: it does not subscribe
+again by itself, and may only have been cut off."""
+
+RECHECK = 2.0
+"""Seconds before an instance that could be neither cleared nor evicted is asked again."""
+
+
+class Actions:
+    """The actions of one binder: a method for each `Action`."""
+
+    def __init__(
+        self, versioned: VersionedDirectory, doubts: Doubts, evictions: Evictions, lease: float
+    ) -> None:
+        """`lease` is in seconds."""
+        self._versioned = versioned
+        self._directory = versioned.directory
+        self._doubts = doubts
+        self._evictions = evictions
+        self._lease = lease
+
+    # Asking it.
+
+    def ask(self, case: Case) -> list[Effect]:
+        return self._doubts.verify(case.instance, case.now, accuser=case.by)
+
+    def ask_once(self, case: Case) -> list[Effect]:
+        return self._doubts.verify(case.instance, case.now, questions=1)
+
+    def ask_on(self, case: Case) -> list[Effect]:
+        assert case.probe is not None
+        self._doubts.newcomers.count(case.instance, 1)
+        return [Report(Event.ASKED, case.instance, "another question"), case.probe]
+
+    def ask_when_room(self, case: Case) -> list[Effect]:
+        if case.instance not in self._doubts.rechecks:
+            self._doubts.rechecks.set(case.instance, case.now)
+        return []
+
+    def ask_soon(self, case: Case) -> list[Effect]:
+        self._doubts.rechecks.set(case.instance, case.now + RECHECK)
+        return []
+
+    def ask_later(self, case: Case) -> list[Effect]:
+        self._doubts.verify_later(case.instance, case.now + SECOND_CHANCE)
+        return []
+
+    def ask_newcomer(self, case: Case) -> list[Effect]:
+        self._doubts.newcomers.ask_again(case.instance, case.now)
+        return []
+
+    def ask_newcomer_late(self, case: Case) -> list[Effect]:
+        self._doubts.newcomers.ask_late(case.instance, case.now)
+        return []
+
+    def forget_newcomer(self, case: Case) -> list[Effect]:
+        self._doubts.newcomers.forget(case.instance)
+        return []
+
+    # What is thought of it here.
+
+    def suspect(self, case: Case) -> list[Effect]:
+        self._directory.suspect(case.instance)
+        return []
+
+    def trust(self, case: Case) -> list[Effect]:
+        self._directory.trust(case.instance)
+        return []
+
+    def clear(self, case: Case) -> list[Effect]:
+        """Reported if it was out of turn, else nothing has changed."""
+        was_suspect = self._directory.is_suspect(case.instance)
+        self._doubts.clear(case.instance)
+        return [Report(Event.VERIFIED, case.instance, case.why)] if was_suspect else []
+
+    def prove(self, case: Case) -> list[Effect]:
+        self._doubts.newcomers.answered(case.instance, case.now)
+        self._evictions.release(case.instance)
+        return []
+
+    def put_off_lease(self, case: Case) -> list[Effect]:
+        self._doubts.leases.put_off(case.instance, case.now + self._lease)
+        return []
+
+    def renew_lease(self, case: Case) -> list[Effect]:
+        self._doubts.leases.set(case.instance, case.now + self._lease)
+        return []
+
+    def end_lease(self, case: Case) -> list[Effect]:
+        self._doubts.leases.cancel(case.instance)
+        return []
+
+    # What the others are told.
+
+    def tell(self, case: Case) -> list[Effect]:
+        """Of a question that could not be sent there is nothing to be told."""
+        if case.trigger is Trigger.UNSENT:
+            self._doubts.opinions.forget(case.instance)
+            return []
+        return self._doubts.opinions.answer(case.instance, case.trigger is Trigger.ANSWERED)
+
+    def own(self, case: Case) -> list[Effect]:
+        """What was there unproven is news to who reads no versions."""
+        is_news = self._versioned.is_back_unproven(case.instance)
+        self._versioned.add(case.instance, 0 if is_news else self._version(case).start)
+        return self._versioned.tell_in_pages(case.instance, case.now, is_news)
+
+    def put_back(self, case: Case) -> list[Effect]:
+        """Whoever had left may be a new process now, whose number is not known yet."""
+        self._versioned.add(case.instance, 0 if case.start == LEFT else case.start)
+        self.renew_lease(case)
+        why = f"it was said to be gone, but {case.why}"
+        report = Report(Event.VERIFIED, case.instance, why)
+        return [*self._versioned.tell_added(case.instance), report]
+
+    def refute(self, case: Case) -> list[Effect]:
+        self._versioned.add(case.instance, self._version(case).start)
+        self._doubts.clear(case.instance)
+        self.renew_lease(case)
+        why = f"a peer said it was gone, but {case.why}"
+        report = Report(Event.VERIFIED, case.instance, why)
+        return [*self._versioned.tell_in_pages(case.instance, case.now), report]
+
+    def concede(self, case: Case) -> list[Effect]:
+        self._doubts.rechecks.cancel(case.instance)
+        self._directory.concede(case.instance, case.now)
+        return [Report(Event.REMOVED, case.instance, f"a peer said so, and {case.why}")]
+
+    def deny(self, case: Case) -> list[Effect]:
+        return self._versioned.deny(case.instance)
+
+    def evict(self, case: Case) -> list[Effect]:
+        self._doubts.leases.cancel(case.instance)
+        self._doubts.rechecks.cancel(case.instance)
+        self._evictions.release(case.instance)
+        is_silent = case.trigger is not Trigger.REFUSED
+        start = self._version(case).start
+        told = self._versioned.remove(case.instance, start, case.now, is_silent)
+        return [*told, Report(Event.EVICTED, case.instance, case.why)]
+
+    # The eviction limiter.
+
+    def count(self, case: Case) -> list[Effect]:
+        self._evictions.count(case.instance, case.now)
+        return []
+
+    def hold_back(self, case: Case) -> list[Effect]:
+        is_confirmed = case.trigger is Trigger.SILENT
+        return self._evictions.hold_back(case.instance, is_confirmed, case.now)
+
+    # What is reported.
+
+    def say_complaint(self, case: Case) -> list[Effect]:
+        return [Report(Event.COMPLAINT, case.instance, case.why)]
+
+    def say_unverified(self, case: Case) -> list[Effect]:
+        why = f"{case.why}; too many verifications under way, this one waits"
+        return [Report(Event.UNVERIFIED, case.instance, why)]
+
+    def say_kept(self, case: Case) -> list[Effect]:
+        return [Report(Event.KEPT, case.instance, case.why)]
+
+    def say_adopted(self, case: Case) -> list[Effect]:
+        why = "the binder it had subscribed with is silent"
+        return [Report(Event.ADOPTED, case.instance, why)]
+
+    def _version(self, case: Case) -> Version:
+        version = self._directory.version(case.instance)
+        assert version is not None
+        return version

@@ -1,0 +1,114 @@
+"""What the rows of the lifecycle table may require. Reading changes nothing."""
+
+from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.evictions import Evictions
+from prr.core.liveness.lease_owners import LeaseOwners
+from prr.core.liveness.states import Case, Trigger
+from prr.core.replication.peers import Peers
+from prr.core.replication.versioned_directory import VersionedDirectory
+
+
+class Guards:
+    """The guards of one binder: a method for each `Guard`."""
+
+    def __init__(
+        self,
+        versioned: VersionedDirectory,
+        peers: Peers,
+        doubts: Doubts,
+        owners: LeaseOwners,
+        evictions: Evictions,
+    ) -> None:
+        self._versioned = versioned
+        self._directory = versioned.directory
+        self._peers = peers
+        self._doubts = doubts
+        self._owners = owners
+        self._evictions = evictions
+
+    # About asking it.
+
+    def being_asked(self, case: Case) -> bool:
+        """A verification of it is under way, or its last question is still open."""
+        return case.instance in self._doubts.verifications
+
+    def waits(self, case: Case) -> bool:
+        """Or it is to be asked at a time that is set."""
+        return self.being_asked(case) or case.instance in self._doubts.rechecks
+
+    def no_place(self, case: Case) -> bool:
+        """Whoever accuses it has no place left for a verification."""
+        return not self._doubts.verifications.has_room(case.instance, case.by)
+
+    def gone_for_good(self, case: Case) -> bool:
+        """It is gone, and nothing says that it may live."""
+        return not self._doubts.may_live(case.instance)
+
+    def peer_decides(self, case: Case) -> bool:
+        """A peer waits for this binder's opinion."""
+        return self._doubts.opinions.is_asked(case.instance)
+
+    # About newcomers.
+
+    def newcomer(self, case: Case) -> bool:
+        """It has subscribed here, and has never answered."""
+        return case.instance in self._doubts.newcomers
+
+    def questions_left(self, case: Case) -> bool:
+        """A newcomer may be asked once more."""
+        is_there = case.instance in self._directory
+        return self.newcomer(case) and self._doubts.newcomers.left(case.instance, is_there) > 0
+
+    def no_questions_left(self, case: Case) -> bool:
+        """A newcomer has been asked all that it may be asked."""
+        return self.newcomer(case) and not self.questions_left(case)
+
+    def askable(self, case: Case) -> bool:
+        """A newcomer may be asked once more, and may live."""
+        return self.questions_left(case) and self._doubts.may_live(case.instance)
+
+    def cut_off(self, case: Case) -> bool:
+        """This binder has peers, hears none, and cannot tell a newcomer's silence from theirs."""
+        return self.newcomer(case) and self._peers.none_is_heard(case.now)
+
+    def newcomer_with_start(self, case: Case) -> bool:
+        """A newcomer says that it is one of ours."""
+        return self.newcomer(case) and self.has_start(case)
+
+    # About versions and owners.
+
+    def has_start(self, case: Case) -> bool:
+        """It is held with its start number, or as one that had left."""
+        version = self._directory.version(case.instance)
+        return version is not None and version.start != 0
+
+    def removal_has_start(self, case: Case) -> bool:
+        """It is said to be gone, or gone, with its start number, or as one that left."""
+        removal = self._directory.removal(case.instance)
+        return removal is not None and removal.start != 0
+
+    def unproven(self, case: Case) -> bool:
+        """It is held again after it had left, and has not answered."""
+        return self._versioned.is_back_unproven(case.instance)
+
+    def handed_over(self, case: Case) -> bool:
+        """Another binder asks it."""
+        return self._doubts.leases.is_handed_over(case.instance)
+
+    def owned_elsewhere(self, case: Case) -> bool:
+        """Another binder owns its lease."""
+        version = self._directory.version(case.instance)
+        return version is not None and version.owner != self._versioned.identity
+
+    def orphaned(self, case: Case) -> bool:
+        """The binder that owns its lease has been silent for a lease."""
+        version = self._directory.version(case.instance)
+        return version is not None and self._owners.is_orphaning(version.owner, case.now)
+
+    def no_room(self, case: Case) -> bool:
+        """It may not be held here."""
+        return not self._versioned.can_hold(case.instance)
+
+    def limited(self, case: Case) -> bool:
+        """Too many have been evicted for their silence."""
+        return not self._evictions.may_go(case.trigger is Trigger.SILENT, case.now)

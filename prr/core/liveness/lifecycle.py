@@ -1,0 +1,204 @@
+"""The life of an instance at one binder: THE table of its transitions.
+
+The state it is in and what happens to it (the trigger) have one row or more in TABLE. The first
+whose guard holds says what is done and which state comes of it; nothing else does. Guards read and
+change nothing (see `guards`); actions do, and decide nothing (see `actions`).
+
+1. The state is not kept anywhere: it is read from the directory.
+2. Doubt ends by asking: whoever is accused, silent for a lease or left by its owner is asked.
+3. An answer outweighs everything: whatever was thought of an instance, it is up.
+4. Silence evicts only if nobody else is to be asked, and the eviction limiter lets it.
+5. One that has never answered goes without anybody's word: nothing shows that it was ever there.
+6. One that is gone with its start number known subscribes again by itself. Any other may be a
+   legacy (2016) server, which does not: it is asked again after a while.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from prr.core.directory.directory import Directory
+from prr.core.effects import Effect
+from prr.core.liveness.actions import Actions
+from prr.core.liveness.guards import Guards
+from prr.core.liveness.states import Action, Case, Guard, Row, State, Trigger
+from prr.wire.instance import Instance
+
+
+def _row(
+    states: Iterable[State],
+    triggers: Iterable[Trigger],
+    guard: Guard | None,
+    after: State | None,
+    why: str,
+    *actions: Action,
+) -> Row:
+    return Row(frozenset(states), frozenset(triggers), guard, after, why, actions)
+
+
+S, T, G, A = State, Trigger, Guard, Action
+LISTED = (S.UP, S.SUSPECT)
+HELD = (*LISTED, S.DISPUTED)
+GONE = (S.ABSENT, S.LEFT, S.EVICTED)
+SILENCE = (T.SILENT, T.SILENT_ALONE, T.MUTE)
+NO_ANSWER = (T.REFUSED, *SILENCE, T.UNSENT)
+
+# fmt: off
+TABLE: tuple[Row, ...] = (
+    # Why it is asked.
+    _row(HELD, [T.ACCUSED], G.BEING_ASKED, None, "one verification at a time"),
+    _row(HELD, [T.ACCUSED], G.NO_PLACE, None, "a complaint is not forgotten",
+         A.ASK_WHEN_ROOM, A.SAY_UNVERIFIED),
+    _row(LISTED, [T.ACCUSED], None, S.SUSPECT, "others are handed out meanwhile",
+         A.SUSPECT, A.SAY_COMPLAINT, A.ASK),
+    _row([S.DISPUTED], [T.ACCUSED], None, None, "it is out of turn already",
+         A.SAY_COMPLAINT, A.ASK),
+    _row(HELD, [T.LEASE_ENDED], G.HANDED_OVER, None, "its owner asks it", A.END_LEASE),
+    _row(HELD, [T.LEASE_ENDED], None, None, "it was silent for a lease", A.PUT_OFF_LEASE, A.ASK),
+    _row(GONE, [T.LEASE_ENDED], None, None, "nobody vouches any more for what is gone",
+         A.END_LEASE),
+    _row(HELD, [T.OWNER_SILENT], G.WAITS, None, "it is asked anyway"),
+    _row(HELD, [T.OWNER_SILENT], None, None, "nobody watches its lease", A.ASK),
+    _row(HELD, [T.RESTORED], None, None, "it may be long gone", A.ASK),
+    _row([S.ABSENT, S.LEFT], [T.RECHECK_DUE], G.GONE_FOR_GOOD, None,
+         "it subscribes again by itself"),
+    _row(State, [T.RECHECK_DUE], None, None, "nothing was settled", A.ASK),
+
+    # A question is not answered.
+    _row(LISTED, [T.UNANSWERED], G.NO_QUESTIONS_LEFT, S.SUSPECT,
+         "an address that never answers is spared", A.SUSPECT),
+    _row(LISTED, [T.UNANSWERED], None, S.SUSPECT, "out of turn until it answers",
+         A.SUSPECT, A.ASK_ON),
+    _row([S.DISPUTED, *GONE], [T.UNANSWERED], G.NO_QUESTIONS_LEFT, None,
+         "an address that never answers is spared"),
+    _row([S.DISPUTED, *GONE], [T.UNANSWERED], None, None, "a datagram may be lost", A.ASK_ON),
+
+    # It answers.
+    _row(LISTED, [T.ANSWERED], G.ORPHANED, S.UP, "whoever has its answer takes it over",
+         A.TELL, A.PROVE, A.CLEAR, A.RENEW_LEASE, A.OWN, A.SAY_ADOPTED),
+    _row(LISTED, [T.ANSWERED], G.OWNED_ELSEWHERE, S.UP, "its owner watches its lease",
+         A.TELL, A.PROVE, A.CLEAR),
+    _row(LISTED, [T.ANSWERED], G.UNPROVEN, S.UP, "it is proved to be back",
+         A.TELL, A.PROVE, A.CLEAR, A.RENEW_LEASE, A.OWN),
+    _row(LISTED, [T.ANSWERED], None, S.UP, "it is there",
+         A.TELL, A.PROVE, A.CLEAR, A.RENEW_LEASE),
+    _row([S.DISPUTED], [T.ANSWERED], None, S.UP, "the truth about a service is the service",
+         A.TELL, A.PROVE, A.REFUTE),
+    _row(GONE, [T.ANSWERED], G.NO_ROOM, None, "the directory is full", A.TELL, A.PROVE),
+    _row(GONE, [T.ANSWERED], None, S.UP, "it is there after all, or again",
+         A.TELL, A.PROVE, A.PUT_BACK),
+
+    # It does not, and has never answered.
+    _row(LISTED, SILENCE, G.QUESTIONS_LEFT, S.SUSPECT, "its path may be cut for a moment",
+         A.TELL, A.SUSPECT, A.ASK_NEWCOMER),
+    _row(LISTED, SILENCE, G.CUT_OFF, S.SUSPECT, "this binder may be cut off",
+         A.TELL, A.SUSPECT, A.ASK_NEWCOMER),
+    _row(LISTED, SILENCE, G.NEWCOMER_WITH_START, S.LEFT, "nothing shows it was there",
+         A.TELL, A.EVICT, A.FORGET_NEWCOMER),
+    _row(LISTED, SILENCE, G.NEWCOMER, S.EVICTED, "but it may be legacy, and was cut off",
+         A.TELL, A.EVICT, A.ASK_NEWCOMER_LATE),
+    _row(State, [T.NEWCOMER_DUE], G.ASKABLE, None, "its time has come", A.ASK_ONCE),
+    _row(State, [T.NEWCOMER_DUE], G.BEING_ASKED, None, "its answer may come yet", A.ASK_NEWCOMER),
+    _row(LISTED, [T.NEWCOMER_DUE], G.CUT_OFF, S.SUSPECT, "this binder may be cut off",
+         A.SUSPECT, A.ASK_NEWCOMER),
+    _row([S.DISPUTED], [T.NEWCOMER_DUE], G.CUT_OFF, None, "this binder may be cut off",
+         A.ASK_NEWCOMER),
+    _row(HELD, [T.NEWCOMER_DUE], G.HAS_START, S.LEFT, "nothing shows it was there",
+         A.EVICT, A.FORGET_NEWCOMER),
+    _row(HELD, [T.NEWCOMER_DUE], None, S.EVICTED, "but it may be legacy, and was cut off",
+         A.EVICT, A.ASK_NEWCOMER_LATE),
+    _row(GONE, [T.NEWCOMER_DUE], None, None, "nothing shows it was there", A.FORGET_NEWCOMER),
+
+    # It does not, and has answered before.
+    _row(LISTED, [T.SILENT_ALONE], G.PEER_DECIDES, S.SUSPECT,
+         "who wants our opinion evicts; should it not, we ask again",
+         A.TELL, A.SUSPECT, A.END_LEASE, A.ASK_SOON),
+    _row(LISTED, [T.SILENT, T.SILENT_ALONE], G.LIMITED, S.SUSPECT,
+         "where many fall silent at once, this binder may be cut off",
+         A.TELL, A.SUSPECT, A.END_LEASE, A.ASK_SOON, A.SAY_KEPT, A.HOLD_BACK),
+    _row(LISTED, [T.SILENT, T.SILENT_ALONE], G.HAS_START, S.LEFT,
+         "nobody knows better; it subscribes again by itself", A.TELL, A.COUNT, A.EVICT),
+    _row(LISTED, [T.SILENT, T.SILENT_ALONE], None, S.EVICTED,
+         "nobody knows better; it may be legacy, and cut off",
+         A.TELL, A.COUNT, A.EVICT, A.ASK_LATER),
+    _row(LISTED, [T.MUTE], None, S.SUSPECT, "this binder may be cut off",
+         A.TELL, A.SUSPECT, A.END_LEASE, A.ASK_SOON, A.SAY_KEPT),
+    _row(LISTED, [T.UNSENT], None, S.UP, "that says nothing about the instance",
+         A.TELL, A.TRUST, A.ASK_SOON, A.SAY_KEPT),
+    _row(LISTED, [T.REFUSED], G.HAS_START, S.LEFT, "its host says nobody listens",
+         A.TELL, A.EVICT, A.FORGET_NEWCOMER),
+    _row(LISTED, [T.REFUSED], None, S.EVICTED, "its host says nobody listens",
+         A.TELL, A.EVICT, A.FORGET_NEWCOMER),
+
+    # It does not, and is said to be gone, or is gone.
+    _row([S.DISPUTED], NO_ANSWER, G.REMOVAL_HAS_START, S.LEFT, "the peer was right",
+         A.TELL, A.CONCEDE, A.END_LEASE, A.FORGET_NEWCOMER, A.DENY),
+    _row([S.DISPUTED], [T.REFUSED], None, S.EVICTED, "the peer was right",
+         A.TELL, A.CONCEDE, A.END_LEASE, A.FORGET_NEWCOMER, A.DENY),
+    _row([S.DISPUTED], [*SILENCE, T.UNSENT], G.NEWCOMER, S.EVICTED, "the peer was right",
+         A.TELL, A.CONCEDE, A.END_LEASE, A.FORGET_NEWCOMER, A.DENY),
+    _row([S.DISPUTED], [*SILENCE, T.UNSENT], None, S.EVICTED,
+         "the peer was right; it may be legacy, and cut off",
+         A.TELL, A.CONCEDE, A.END_LEASE, A.ASK_LATER),
+    _row([S.EVICTED], [T.REFUSED], None, None, "it stays gone",
+         A.TELL, A.END_LEASE, A.FORGET_NEWCOMER, A.DENY),
+    _row([S.EVICTED], [*SILENCE, T.UNSENT], G.NEWCOMER, None, "it stays gone",
+         A.TELL, A.END_LEASE, A.FORGET_NEWCOMER, A.DENY),
+    _row([S.EVICTED], [*SILENCE, T.UNSENT], None, None, "it may be legacy, and cut off",
+         A.TELL, A.END_LEASE, A.ASK_LATER),
+    _row([S.ABSENT, S.LEFT], NO_ANSWER, None, None, "it stays gone",
+         A.TELL, A.END_LEASE, A.FORGET_NEWCOMER, A.DENY),
+)
+# fmt: on
+
+
+_ROWS: defaultdict[tuple[State, Trigger], list[Row]] = defaultdict(list)
+for _one in TABLE:
+    for _state in _one.states:
+        for _trigger in _one.triggers:
+            _ROWS[_state, _trigger].append(_one)
+
+
+def rows_of(state: State, trigger: Trigger) -> list[Row]:
+    """The rows for a trigger in a state, in the order in which their guards are asked."""
+    return _ROWS.get((state, trigger), [])
+
+
+class Lifecycle:
+    """Reads the table, for the instances of one binder."""
+
+    def __init__(self, directory: Directory, guards: Guards, actions: Actions) -> None:
+        self._directory = directory
+        self._guards: dict[Guard, Callable[[Case], bool]] = {
+            guard: getattr(guards, guard.name.lower()) for guard in Guard
+        }
+        self._actions: dict[Action, Callable[[Case], list[Effect]]] = {
+            action: getattr(actions, action.name.lower()) for action in Action
+        }
+
+    def state_of(self, instance: Instance) -> State:
+        """What an instance is to this binder."""
+        directory = self._directory
+        if instance in directory:
+            if directory.is_disputed(instance):
+                return State.DISPUTED
+            return State.SUSPECT if directory.is_suspect(instance) else State.UP
+        removal = directory.removal(instance)
+        if removal is None:
+            return State.ABSENT
+        return State.LEFT if removal.start else State.EVICTED
+
+    def on(self, case: Case) -> list[Effect]:
+        """Something has happened to an instance: do what its row says."""
+        return self.run(self.row_for(case), case)
+
+    def row_for(self, case: Case) -> Row:
+        """The row that holds for a case. AssertionError where nobody may bring it about."""
+        state = self.state_of(case.instance)
+        for row in rows_of(state, case.trigger):
+            if row.guard is None or self._guards[row.guard](case):
+                return row
+        raise AssertionError(f"no row for {case.trigger!r} of one that is {state!r}")
+
+    def run(self, row: Row, case: Case) -> list[Effect]:
+        """Do what a row says."""
+        return [effect for action in row.actions for effect in self._actions[action](case)]

@@ -1,0 +1,130 @@
+"""The words of the lifecycle table: states, triggers, guards, actions, and what a row is."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prr.core.effects import Probe
+from prr.wire.instance import Address, Instance
+
+
+class State(StrEnum):
+    """What an instance is to a binder."""
+
+    ABSENT = "absent"  # nothing is known of it
+    UP = "up"  # held, in turn
+    SUSPECT = "suspect"  # held, out of turn: handed out only while its service has no other
+    DISPUTED = "disputed"  # held, out of turn, though a newer update says that it is gone
+    LEFT = "left"  # gone; it has left, or is evicted and its start number is known
+    EVICTED = "evicted"  # gone; its start number is not known: perhaps a legacy (2016) server
+
+
+class Trigger(StrEnum):
+    """What can happen to it."""
+
+    ACCUSED = "accused"
+    LEASE_ENDED = "lease ended"
+    OWNER_SILENT = "owner silent"
+    RESTORED = "restored"
+    RECHECK_DUE = "recheck due"
+    UNANSWERED = "question unanswered"
+    NEWCOMER_DUE = "newcomer due"
+    # How a verification ends.
+    ANSWERED = "answered"  # it answered, or another binder's question
+    REFUSED = "refused"  # nobody listens there
+    SILENT = "silent"  # nobody was answered, and another binder says the same
+    SILENT_ALONE = "silent alone"  # nobody was answered, and there was no other binder to ask
+    MUTE = "mute"  # nobody was answered, not even by the binders that were asked
+    UNSENT = "unsent"  # the question could not be sent
+
+
+class Guard(StrEnum):
+    """What a row may require. Each is a method of `Guards`, by its name."""
+
+    BEING_ASKED = "being asked"
+    WAITS = "being asked, or waits for it"
+    NO_PLACE = "no place for a verification"
+    HANDED_OVER = "another binder owns its lease"
+    GONE_FOR_GOOD = "not heard here, and not legacy"
+    NO_ROOM = "no room, or a loopback address"
+    ORPHANED = "its owner is lost"
+    OWNED_ELSEWHERE = "another binder owns it"
+    UNPROVEN = "back, and has not answered yet"
+    NEWCOMER = "newcomer"
+    QUESTIONS_LEFT = "newcomer with questions left"
+    NO_QUESTIONS_LEFT = "newcomer without questions left"
+    ASKABLE = "newcomer that may be asked"
+    CUT_OFF = "newcomer, and no peer is heard"
+    NEWCOMER_WITH_START = "newcomer with a start number"
+    PEER_DECIDES = "a peer wants our opinion"
+    LIMITED = "the eviction limiter holds"
+    HAS_START = "start number known"
+    REMOVAL_HAS_START = "the removal has a start number"
+
+
+class Action(StrEnum):
+    """What a row may have done. Each is a method of `Actions`, by its name."""
+
+    ASK = "ask it"
+    ASK_ON = "ask it again"
+    ASK_ONCE = "ask it, once"
+    ASK_WHEN_ROOM = "ask it when there is room"
+    ASK_SOON = "ask it in 2 s"
+    ASK_LATER = "ask it in 30 s"
+    ASK_NEWCOMER = "ask the newcomer in time"
+    ASK_NEWCOMER_LATE = "ask the newcomer once more, late"
+    FORGET_NEWCOMER = "no newcomer any more"
+    SUSPECT = "take out of turn"
+    TRUST = "put back in turn"
+    CLEAR = "end all doubt"
+    PUT_OFF_LEASE = "put the lease off"
+    RENEW_LEASE = "renew the lease"
+    END_LEASE = "end the lease"
+    PROVE = "it has proved to be there"
+    TELL = "tell the peers that asked"
+    OWN = "own it, tell the peers"
+    PUT_BACK = "hold it again, tell the peers"
+    REFUTE = "hold it with a newer version, tell the peers"
+    CONCEDE = "the removal holds"
+    DENY = "tell the legacy binders that claim it"
+    EVICT = "remove it, tell the peers"
+    COUNT = "count it against the limit"
+    HOLD_BACK = "count it as held back"
+    SAY_COMPLAINT = "report the complaint"
+    SAY_UNVERIFIED = "report that it waits"
+    SAY_KEPT = "report that it is kept"
+    SAY_ADOPTED = "report that it is adopted"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of a verification: what it found, before anything follows from it."""
+
+    instance: Instance
+    finding: Trigger
+    start: int  # the start number that the questions were about
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Something has happened to an instance."""
+
+    trigger: Trigger
+    instance: Instance
+    now: float  # seconds
+    why: str = ""
+    start: int = 0  # of a verification: the start number that the questions were about
+    by: Address | None = None  # who accuses it
+    probe: Probe | None = None  # the next question to it
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way to go on. `after` is None where the state stays what it was."""
+
+    states: frozenset[State]
+    triggers: frozenset[Trigger]
+    guard: Guard | None
+    after: State | None
+    why: str
+    actions: tuple[Action, ...]

@@ -3,8 +3,6 @@
 A batch costs what its size costs and no more, however many came before it.
 """
 
-from collections.abc import Iterable
-
 from prr.core.directory.digests import Entry
 from prr.core.liveness.detector import Detector
 from prr.core.replication.versioned_directory import VersionedDirectory
@@ -18,18 +16,14 @@ class Restoring:
         self._versioned = versioned
         self._detector = detector
 
-    def learn(self, present: Iterable[Entry], gone: Iterable[Entry], now: float) -> None:
+    def learn(self, present: list[Entry], gone: list[Entry], now: float) -> None:
         """`present` are instances that were there, `gone` removals; each instance once at most.
 
         An instance that this binder may not hand out (see `reach`) is deregistered instead.
         """
-        excludes = self._versioned.reach.excludes
-        excluded, there = list[Entry](), list[Entry]()
-        for entry in present:
-            (excluded if excludes(entry[0]) else there).append(entry)
-        for entry in excluded:
-            self._deregister(entry, now)
-        restored, known = self._versioned.directory.restore(there)
+        if self._versioned.reach.is_wide:  # else a million are not asked about one by one
+            present = self._without_excluded(present, now)
+        restored, known = self._versioned.directory.restore(present)
         for instance, version, _, _ in known:
             # It was heard of while the store was read, though not always the newest.
             self._versioned.take_over(instance, decode_version(version), True, now)
@@ -37,6 +31,16 @@ class Restoring:
         for instance, version, _, _ in gone:
             if not self._versioned.directory.restore_removal(instance, version, now):
                 self._versioned.take_over(instance, decode_version(version), False, now)
+
+    def _without_excluded(self, present: list[Entry], now: float) -> list[Entry]:
+        """Those that may be handed out; the others are deregistered."""
+        there: list[Entry] = []
+        for entry in present:
+            if self._versioned.reach.excludes(entry[0]):
+                self._deregister(entry, now)
+            else:
+                there.append(entry)
+        return there
 
     def _deregister(self, entry: Entry, now: float) -> None:
         """One on loopback, kept while only this host was told: it is gone, for its peers too."""

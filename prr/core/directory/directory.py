@@ -184,8 +184,10 @@ class Directory:
         instances that were, and the entries that were not.
         """
         known = self._table.fill_in(entries)
-        held = {entry[0] for entry in known}
-        restored = [entry[0] for entry in entries if entry[0] not in held]
+        restored = [entry[0] for entry in entries]
+        if known:
+            held = {entry[0] for entry in known}
+            restored = [instance for instance in restored if instance not in held]
         self._rotation.add_unheard(restored)
         return restored, known
 

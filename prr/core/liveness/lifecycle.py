@@ -1,8 +1,13 @@
-"""The life of an instance at one binder: THE table of its transitions.
+"""The life of an instance at one binder: the table of what its failure detector does with it.
 
 The state it is in and what happens to it (the trigger) have one row or more in TABLE. The first
-whose guard holds says what is done and which state comes of it; nothing else does. Guards read and
-change nothing (see `guards`); actions do, and decide nothing (see `actions`).
+whose guard holds says what is done and which state comes of it. Guards read and change nothing
+(see `guards`); actions do, and decide nothing (see `actions`).
+
+The table decides what follows from complaints, leases that end, owners that fall silent, state
+that was restored, questions and their answers. What servers and peers say of an instance changes
+its state without the table: subscriptions and deregistrations in `core.subscriptions`, updates in
+`replication.peer_updates`. No row leads to disputed, and only answers lead back from gone.
 
 1. The state is not kept anywhere: it is read from the directory.
 2. Doubt ends by asking: whoever is accused, silent for a lease or left by its owner is asked.

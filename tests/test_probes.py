@@ -6,7 +6,9 @@ import pytest
 
 from prr.core.effects import Outcome, Probe
 from prr.core.liveness.probes import WAITS, WAITS_FOR_OPINIONS, Due, Verifications
+from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.states import Trigger
+from prr.core.replication.peers import Peers
 from prr.wire.frames import Alive, Unknown, Verify
 from prr.wire.messages import Challenge, Presence
 from prr.wire.version import LEFT
@@ -18,8 +20,9 @@ BINDERS = [("10.0.0.8", 2222), ("10.0.0.9", 2222)]
 
 
 def made(rows_max=512):
-    """Verifications, none under way."""
-    return Verifications(rows_max, Random(1))
+    """Verifications, none under way, and the opinions on them."""
+    opinions = SecondOpinions(1, Peers(()), Random(1))
+    return Verifications(rows_max, opinions, Random(1)), opinions
 
 
 def begin(verifications, instance=ONE, now=0.0):
@@ -32,7 +35,7 @@ def play(script: str):
 
     What was found, when that was clear, and when each question was asked.
     """
-    verifications, asked, now = made(), [], 0.0
+    (verifications, _), asked, now = made(), [], 0.0
     due = Due([begin(verifications)])
     for letter in script:
         (probe,) = due.probes
@@ -45,7 +48,7 @@ def play(script: str):
         assert verifications.tick(now - 0.001) == Due()
         due = verifications.tick(now)
         is_third = [probe.wait for probe in due.probes] == [WAITS[-1]]
-        assert due.wants_opinions == [ONE] * is_third
+        assert [wanted for wanted, _ in due.wants_opinions] == [ONE] * is_third
     ((found, ends_at),) = [(verdict.finding, now) for verdict in due.verdicts]
     assert (len(verifications), verifications.deadline()) == (0, None)
     return found, ends_at, asked
@@ -83,13 +86,26 @@ def test_how_a_verification_ends(script, found, ends_at, asked):
     assert play(script) == (found, pytest.approx(ends_at), pytest.approx(asked))
 
 
-def awaiting(binders=BINDERS):
+class Awaiting:
     """A verification whose third question is out, and the opinions of `binders` awaited."""
-    verifications = made()
-    begin(verifications)
-    verifications.tick(0.2)
-    assert verifications.tick(0.5).wants_opinions == [ONE]
-    return verifications, verifications.await_opinions(ONE, binders)
+
+    def __init__(self, binders=BINDERS):
+        self.verifications, self.opinions = made()
+        begin(self.verifications)
+        self.verifications.tick(0.2)
+        ((wanted, self.nonce),) = self.verifications.tick(0.5).wants_opinions
+        assert wanted == ONE
+        assert whom(self.opinions.ask(ONE, binders, self.nonce)) == binders
+
+    def hear(self, binder, nonce, is_alive):
+        """An opinion; the verdict, if that settles it."""
+        living = self.opinions.hear(binder, nonce, is_alive)
+        return living and self.verifications.answered_elsewhere(living)
+
+
+def whom(effects):
+    """Who is asked for an opinion."""
+    return [effect.target for effect in effects]
 
 
 def end_of(verifications, until=9.0):
@@ -102,59 +118,61 @@ def end_of(verifications, until=9.0):
 
 
 def test_the_silence_of_others_that_came_in_time_evicts_when_ours_is_complete():
-    verifications, nonce = awaiting()
+    one = Awaiting()
     for binder in BINDERS:
-        assert verifications.opinion(binder, nonce, False) is None
-        assert verifications.opinion(binder, nonce, False) is None  # the copy counts for nothing
+        assert one.hear(binder, one.nonce, False) is None
+        assert one.hear(binder, one.nonce, False) is None  # the copy counts for nothing
     confirmed = 1.0 + sum(WAITS_FOR_OPINIONS[:2])  # five questions, whatever the others say
-    assert end_of(verifications) == (Trigger.SILENT, confirmed)
+    assert end_of(one.verifications) == (Trigger.SILENT, confirmed)
 
 
 def test_who_owes_an_opinion_is_reminded_while_the_instance_is_asked_on():
-    verifications, nonce = awaiting()
-    due = verifications.tick(1.0)
+    one = Awaiting()
+    due = one.verifications.tick(1.0)
     assert (len(due.probes), due.verdicts) == (1, [])  # it goes on asking meanwhile
-    assert due.reminders == [(ONE, list(BINDERS), nonce)]
-    assert verifications.opinion(BINDERS[0], nonce, False) is None
-    assert verifications.opinion(BINDERS[1], nonce, False) is None
-    assert end_of(verifications) == (Trigger.SILENT, 1.0 + sum(WAITS_FOR_OPINIONS[:2]))
+    assert due.reminders == [ONE]
+    assert whom(one.opinions.remind(ONE)) == BINDERS
+    assert one.hear(BINDERS[0], one.nonce, False) is None
+    assert whom(one.opinions.remind(ONE)) == BINDERS[1:]
+    assert one.hear(BINDERS[1], one.nonce, False) is None
+    assert end_of(one.verifications) == (Trigger.SILENT, 1.0 + sum(WAITS_FOR_OPINIONS[:2]))
 
 
 @pytest.mark.parametrize(("silent", "found"), [(1, Trigger.SILENT), (0, Trigger.MUTE)])
 def test_opinions_are_awaited_for_a_second_and_one_is_enough(silent, found):
-    verifications, nonce = awaiting()
+    one = Awaiting()
     for binder in BINDERS[:silent]:
-        verifications.opinion(binder, nonce, False)
-    assert end_of(verifications) == (found, 1.0 + sum(WAITS_FOR_OPINIONS))
+        one.hear(binder, one.nonce, False)
+    assert end_of(one.verifications) == (found, 1.0 + sum(WAITS_FOR_OPINIONS))
 
 
 @pytest.mark.parametrize("now", [0.6, 1.5])
 def test_one_answer_to_another_binder_outweighs_all_silence(now):
-    verifications, nonce = awaiting()
-    verifications.opinion(BINDERS[0], nonce, False)
-    verifications.tick(now)
-    assert verifications.opinion(BINDERS[1], nonce, True).finding is Trigger.ANSWERED
-    assert len(verifications) == 0
+    one = Awaiting()
+    one.hear(BINDERS[0], one.nonce, False)
+    one.verifications.tick(now)
+    assert one.hear(BINDERS[1], one.nonce, True).finding is Trigger.ANSWERED
+    assert len(one.verifications) == 0
 
 
 def test_an_opinion_unasked_for_or_of_another_nonce_counts_for_nothing():
-    verifications, nonce = awaiting(BINDERS[:1])
+    one = Awaiting(BINDERS[:1])
     for is_alive in (True, False):
-        assert verifications.opinion(BINDERS[1], nonce, is_alive) is None
-        assert verifications.opinion(BINDERS[0], nonce ^ 1, is_alive) is None
-    verifications.cancel(ONE)
-    assert verifications.opinion(BINDERS[0], nonce, True) is None
+        assert one.hear(BINDERS[1], one.nonce, is_alive) is None
+        assert one.hear(BINDERS[0], one.nonce ^ 1, is_alive) is None
+    one.verifications.cancel(ONE)
+    assert one.hear(BINDERS[0], one.nonce, True) is None
 
 
 def test_an_answer_while_opinions_are_awaited_ends_it_too():
-    verifications, _ = awaiting()
+    one = Awaiting()
     probe = Probe(ONE, 1, 0.5, Verify(), 0)
-    verifications.tick(1.0)
-    assert verifications.probed(probe, Outcome.ALIVE, 1.2).finding is Trigger.ANSWERED
+    one.verifications.tick(1.0)
+    assert one.verifications.probed(probe, Outcome.ALIVE, 1.2).finding is Trigger.ANSWERED
 
 
 def test_a_late_answer_to_an_earlier_question_counts():
-    verifications = made()
+    verifications, _ = made()
     first = begin(verifications)
     (second,) = verifications.tick(0.2).probes
     assert verifications.probed(first, Outcome.ALIVE, 0.21).finding is Trigger.ANSWERED
@@ -163,7 +181,7 @@ def test_a_late_answer_to_an_earlier_question_counts():
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_what_comes_after_the_end_changes_nothing_not_even_the_next_one(outcome):
-    verifications = made()
+    verifications, _ = made()
     old = begin(verifications)
     assert verifications.probed(old, Outcome.ALIVE, 0.0)
     assert verifications.probed(old, outcome, 0.0) is None
@@ -175,7 +193,7 @@ def test_what_comes_after_the_end_changes_nothing_not_even_the_next_one(outcome)
 
 
 def test_each_instance_has_its_own_verification_up_to_the_limit():
-    verifications = made(rows_max=2)
+    verifications, _ = made(rows_max=2)
     first = begin(verifications)
     begin(verifications, OTHER)
     assert verifications.full
@@ -187,7 +205,7 @@ def test_each_instance_has_its_own_verification_up_to_the_limit():
 
 
 def test_a_cancelled_verification_asks_no_more_and_cancelling_twice_is_fine():
-    verifications = made(rows_max=1)
+    verifications, _ = made(rows_max=1)
     probe = begin(verifications)
     for _ in range(2):
         verifications.cancel(ONE)
@@ -199,7 +217,7 @@ def test_a_cancelled_verification_asks_no_more_and_cancelling_twice_is_fine():
 
 
 def test_silence_proves_nothing_when_we_were_late_ourselves():
-    verifications = made()
+    verifications, _ = made()
     begin(verifications)
     for now in (100.0, 200.0, 300.0):  # long after the deadline: an answer may have been missed
         due = verifications.tick(now)
@@ -209,7 +227,7 @@ def test_silence_proves_nothing_when_we_were_late_ourselves():
 
 @pytest.mark.parametrize("late_at", [0, 1, 2])
 def test_whenever_we_were_late_the_others_are_still_asked_before_silence_counts(late_at):
-    verifications, wants = made(), 0
+    (verifications, _), wants = made(), 0
     begin(verifications)
     for number in range(9):
         due = verifications.tick(verifications.deadline() + (number == late_at))

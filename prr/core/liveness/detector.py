@@ -212,7 +212,8 @@ class Detector:
 
     def opinion(self, peer: Address, nonce: int, is_alive: bool, now: float) -> list[Effect]:
         """Hear a peer's opinion on the instance that it was asked about with `nonce`."""
-        verdict = self._verifications.opinion(peer, nonce, is_alive)
+        living = self._opinions.hear(peer, nonce, is_alive)
+        verdict = None if living is None else self._verifications.answered_elsewhere(living)
         return self._judge(verdict, now) if verdict else []
 
     def deadline(self) -> float | None:
@@ -263,13 +264,11 @@ class Detector:
             effects += self._lifecycle.on(
                 Case(Trigger.UNANSWERED, probe.instance, now, probe=probe)
             )
-        for instance in due.wants_opinions:
-            asked = self._whom_to_ask(instance, now)
-            if asked:
-                nonce = self._verifications.await_opinions(instance, asked)
+        for instance, nonce in due.wants_opinions:
+            if asked := self._whom_to_ask(instance, now):
                 effects += self._opinions.ask(instance, asked, nonce)
-        for instance, binders, nonce in due.reminders:
-            effects += self._opinions.ask(instance, binders, nonce)
+        for instance in due.reminders:
+            effects += self._opinions.remind(instance)
         for instance in due.unanswered:
             effects += self._opinions.answer(instance, is_alive=False)
         if due.was_late:

@@ -81,9 +81,9 @@ class Doubts:
         self.leases = Leases()
         self.rechecks: Deadlines[Instance] = Deadlines()
         self.urgent: dict[Instance, None] = {}
-        self.verifications = Verifications(limits.verifications, rng)
-        self.newcomers = Newcomers(limits.newcomers, rng)
         self.opinions = SecondOpinions(versioned.identity, peers, rng)
+        self.verifications = Verifications(limits.verifications, self.opinions, rng)
+        self.newcomers = Newcomers(limits.newcomers, rng)
         self._places = limits.verifications
         self._known_max = limits.instances + limits.removals + limits.verifications
         self._versioned = versioned

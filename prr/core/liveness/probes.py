@@ -12,6 +12,7 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
+from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.shares import Shares
 from prr.core.liveness.states import Trigger, Verdict
 from prr.wire.frames import Verify
@@ -64,9 +65,6 @@ class _Row:
     refused_at: float | None = None
     unsent: int = 0
     is_over: bool = False  # settled by other means; kept while its question may still be open
-    opinions_awaited: dict[Address, None] = field(default_factory=dict)
-    opinions_asked: int = 0
-    opinions_silent: int = 0
 
 
 @dataclass(slots=True)
@@ -74,8 +72,8 @@ class Due:
     """What has come due: questions to send, rows that want opinions, rows that are over."""
 
     probes: list[Probe] = field(default_factory=list)
-    wants_opinions: list[Instance] = field(default_factory=list)
-    reminders: list[tuple[Instance, list[Address], int]] = field(default_factory=list)
+    wants_opinions: list[tuple[Instance, int]] = field(default_factory=list)  # and the nonce
+    reminders: list[Instance] = field(default_factory=list)
     unanswered: list[Instance] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     was_late: bool = False
@@ -84,11 +82,12 @@ class Due:
 class Verifications:
     """The verifications under way, one for each instance at most."""
 
-    def __init__(self, rows_max: int, rng: Random) -> None:
+    def __init__(self, rows_max: int, opinions: SecondOpinions, rng: Random) -> None:
+        """`opinions`: what other binders say about the instances being verified."""
         self._rows_max = rows_max
+        self._opinions = opinions
         self._rng = rng
         self._rows: dict[Instance, _Row] = {}
-        self._by_nonce: dict[int, Instance] = {}  # those that wait for opinions
         self._shares = Shares(rows_max)
         self._deadlines: Deadlines[Instance] = Deadlines()
         self._serial = 0
@@ -208,27 +207,12 @@ class Verifications:
                 self._deadlines.set(instance, now + REFUSAL_PAUSE)
                 return None
 
-    def await_opinions(self, instance: Instance, binders: list[Address]) -> int:
-        """These binders are asked too; the nonce by which they answer."""
-        row = self._rows[instance]
-        row.opinions_awaited = dict.fromkeys(binders)
-        row.opinions_asked, row.opinions_silent = len(binders), 0
-        self._by_nonce[row.nonce] = instance
-        return row.nonce
-
-    def opinion(self, binder: Address, nonce: int, is_alive: bool) -> Verdict | None:
-        """Hear a binder's opinion; the verdict, if that settles it."""
-        instance = self._by_nonce.get(nonce)
-        if instance is None:
+    def answered_elsewhere(self, instance: Instance) -> Verdict | None:
+        """It answered another binder: the verdict, unless its verification is over."""
+        row = self._rows.get(instance)
+        if row is None or row.is_over:
             return None
-        row = self._rows[instance]
-        if row.is_over or binder not in row.opinions_awaited:
-            return None
-        del row.opinions_awaited[binder]
-        if is_alive:
-            return self._end(instance, Trigger.ANSWERED, "it answered another binder")
-        row.opinions_silent += 1
-        return None  # silence is for `tick` to judge, when the instance has had its time
+        return self._end(instance, Trigger.ANSWERED, "it answered another binder")
 
     def tick(self, now: float) -> Due:
         """What is due by `now`, or some of it."""
@@ -249,17 +233,17 @@ class Verifications:
                 row.asked = min(row.asked, len(WAITS) - 1)
                 due.probes.append(self._ask(instance, now))
                 if row.asked == len(WAITS):
-                    due.wants_opinions.append(instance)
+                    due.wants_opinions.append((instance, row.nonce))
             elif row.asked < min(len(WAITS), row.questions + row.refused):
                 due.probes.append(self._ask(instance, now))
                 if row.asked == len(WAITS):
-                    due.wants_opinions.append(instance)
-            elif row.opinions_asked and row.asked < (
-                len(_ALL_WAITS) if row.opinions_awaited else QUESTIONS_CONFIRMED
+                    due.wants_opinions.append((instance, row.nonce))
+            elif (others := self._opinions.consulted(instance)) is not None and row.asked < (
+                len(_ALL_WAITS) if others.awaited else QUESTIONS_CONFIRMED
             ):
                 if row.asked == len(WAITS):
                     due.unanswered.append(instance)
-                due.reminders.append((instance, list(row.opinions_awaited), row.nonce))
+                due.reminders.append(instance)
                 due.probes.append(self._ask(instance, now))
             else:
                 due.verdicts.append(self._silent(instance))
@@ -280,13 +264,14 @@ class Verifications:
     def _silent(self, instance: Instance) -> Verdict:
         row = self._rows[instance]
         why = f"{row.asked} questions, {row.refused} refused, none answered"
-        if row.opinions_silent:
-            others = f"{row.opinions_silent} of {row.opinions_asked} other binders"
-            return self._end(instance, Trigger.SILENT, f"{why}; nor did it answer {others}")
-        if row.opinions_asked:
-            why += f"; nor did {row.opinions_asked} other binders answer when asked for theirs"
-            return self._end(instance, Trigger.MUTE, why)
-        return self._end(instance, Trigger.SILENT_ALONE, why)
+        others = self._opinions.consulted(instance)
+        if others is None:
+            return self._end(instance, Trigger.SILENT_ALONE, why)
+        if others.silent:
+            why += f"; nor did it answer {others.silent} of {others.binders} other binders"
+            return self._end(instance, Trigger.SILENT, why)
+        why += f"; nor did {others.binders} other binders answer when asked for theirs"
+        return self._end(instance, Trigger.MUTE, why)
 
     def _end(self, instance: Instance, finding: Trigger, why: str) -> Verdict:
         start = self._drop(instance).start
@@ -295,6 +280,6 @@ class Verifications:
 
     def _drop(self, instance: Instance) -> _Row:
         row = self._rows.pop(instance)
-        self._by_nonce.pop(row.nonce, None)
+        self._opinions.settle(instance)
         self._shares.give_back(instance, row.accuser)
         return row

@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from prr.core.effects import Outcome, Probe
-from prr.core.liveness.probes import WAITS, WAITS_FOR_OPINIONS, Due, Verifications
+from prr.core.liveness.phases import WAITS, WAITS_FOR_OPINIONS
+from prr.core.liveness.probes import Due, Verifications
 from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.states import Trigger
 from prr.core.replication.peers import Peers

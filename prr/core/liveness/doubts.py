@@ -9,7 +9,8 @@ from prr.config import Limits
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Report
 from prr.core.liveness.newcomers import Newcomers
-from prr.core.liveness.probes import TICK_MAX, WAITS, Verifications
+from prr.core.liveness.phases import OWN_END, WAITS
+from prr.core.liveness.probes import TICK_MAX, Verifications
 from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
@@ -116,7 +117,7 @@ class Doubts:
         now: float,
         start: int | None = None,
         accuser: Address | None = None,
-        questions: int = len(WAITS),
+        questions: int = OWN_END,
     ) -> list[Effect]:
         """Ask an instance, there or gone, whether it lives; later, if there is no room now. One
         that has not answered yet is asked no more than it may be."""

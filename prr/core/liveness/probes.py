@@ -12,6 +12,14 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
+from prr.core.liveness.phases import (
+    CONFIRMED_END,
+    OWN_END,
+    UNCONFIRMED_END,
+    WAIT,
+    WAITS,
+    Phase,
+)
 from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.shares import Shares
 from prr.core.liveness.states import Trigger, Verdict
@@ -19,25 +27,11 @@ from prr.wire.frames import Verify
 from prr.wire.instance import Address, Instance
 from prr.wire.messages import Challenge
 
-WAITS = (0.2, 0.3, 0.5)
-"""Seconds to wait for the answer to each question: a second in all."""
-
 REFUSALS = 2
 """Refusals that evict."""
 
 REFUSAL_PAUSE = 0.05
 """Seconds between a refusal and the next question."""
-
-WAITS_FOR_OPINIONS = (0.25, 0.25, 0.5)
-"""Seconds beyond one's own second of questions in which opinions are waited for: the other binder
-began half a second later. Meanwhile each wait begins with one more question to the instance, and
-one more to those who owe an opinion: with a fifth lost either way, three questions to one that
-lives go unanswered once in twenty times."""
-
-_ALL_WAITS = WAITS + WAITS_FOR_OPINIONS
-
-QUESTIONS_CONFIRMED = 5
-"""Questions that go unanswered, however soon other binders confirm the silence."""
 
 LATE = 0.1
 """Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing: half
@@ -60,7 +54,7 @@ class _Row:
     began_at: float
     accuser: Address | None
     questions: int
-    asked: int = 0
+    phase: Phase = Phase.NOTHING_ASKED
     refused: int = 0
     refused_at: float | None = None
     unsent: int = 0
@@ -147,7 +141,7 @@ class Verifications:
         with_nonce: bool,
         now: float,
         accuser: Address | None = None,
-        questions: int = len(WAITS),
+        questions: int = OWN_END,
     ) -> Probe:
         """Start to verify an instance that is not being verified; there must be room.
 
@@ -159,9 +153,10 @@ class Verifications:
         assert not self.full
         self._serial += 1
         nonce = self._rng.getrandbits(64)
-        self._rows[instance] = _Row(self._serial, nonce, start, with_nonce, now, accuser, questions)
+        row = _Row(self._serial, nonce, start, with_nonce, now, accuser, questions)
+        self._rows[instance] = row
         self._shares.take(instance, accuser)
-        return self._ask(instance, now)
+        return self._ask(instance, row.phase.next, now)
 
     def cancel(self, instance: Instance) -> None:
         """A verification is settled by other means. No error if there is none.
@@ -187,12 +182,12 @@ class Verifications:
             return None
         match outcome:
             case Outcome.ALIVE:
-                return self._end(instance, Trigger.ANSWERED, f"it answered question {row.asked}")
+                return self._end(instance, Trigger.ANSWERED, f"it answered question {row.phase}")
             case Outcome.UNSENT:
                 row.unsent += 1
                 if row.unsent == len(WAITS):
                     return self._end(instance, Trigger.UNSENT, "no question could be sent")
-                row.asked = max(0, row.asked - 1)  # it does not count; another one is tried
+                row.phase = row.phase.without_last  # another one is tried
                 return None
             case Outcome.REFUSED:
                 if row.refused_at is not None and now - row.refused_at < REFUSAL_PAUSE / 2:
@@ -227,43 +222,52 @@ class Verifications:
             row = self._rows[instance]
             if row.is_over:
                 self._drop(instance)
-            elif now - when > LATE:
-                # We were late ourselves: the answer may have come and found nobody.
-                due.was_late = True
-                row.asked = min(row.asked, len(WAITS) - 1)
-                due.probes.append(self._ask(instance, now))
-                if row.asked == len(WAITS):
-                    due.wants_opinions.append((instance, row.nonce))
-            elif row.asked < min(len(WAITS), row.questions + row.refused):
-                due.probes.append(self._ask(instance, now))
-                if row.asked == len(WAITS):
-                    due.wants_opinions.append((instance, row.nonce))
-            elif (others := self._opinions.consulted(instance)) is not None and row.asked < (
-                len(_ALL_WAITS) if others.awaited else QUESTIONS_CONFIRMED
-            ):
-                if row.asked == len(WAITS):
-                    due.unanswered.append(instance)
-                due.reminders.append(instance)
-                due.probes.append(self._ask(instance, now))
-            else:
+                continue
+            is_late = now - when > LATE
+            due.was_late |= is_late
+            phase = row.phase.again if is_late else self._after(instance, row)
+            if phase is None:
                 due.verdicts.append(self._silent(instance))
+            else:
+                self._go_on(instance, phase, now, due)
         return due
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
         return self._deadlines.first()
 
-    def _ask(self, instance: Instance, now: float) -> Probe:
+    def _after(self, instance: Instance, row: _Row) -> Phase | None:
+        """The phase after one that ended in silence; None if that is enough."""
+        if row.phase < min(OWN_END, row.questions + row.refused):
+            return row.phase.next
+        others = self._opinions.consulted(instance)
+        if others is None:
+            return None
+        end = UNCONFIRMED_END if others.awaited else CONFIRMED_END
+        return row.phase.next if row.phase < end else None
+
+    def _go_on(self, instance: Instance, phase: Phase, now: float, due: Due) -> None:
+        """Ask the question of a phase, and whoever is asked along with it."""
         row = self._rows[instance]
-        wait = _ALL_WAITS[row.asked] if row.questions > 1 else WAITS[-1]
-        row.asked += 1
+        if phase is OWN_END:
+            due.wants_opinions.append((instance, row.nonce))
+        elif phase > OWN_END:
+            if row.phase is OWN_END:
+                due.unanswered.append(instance)
+            due.reminders.append(instance)
+        due.probes.append(self._ask(instance, phase, now))
+
+    def _ask(self, instance: Instance, phase: Phase, now: float) -> Probe:
+        row = self._rows[instance]
+        row.phase = phase
+        wait = WAIT[phase] if row.questions > 1 else WAITS[-1]
         self._deadlines.set(instance, now + wait)
         trailer = Challenge(nonce=row.nonce) if row.with_nonce else None
         return Probe(instance, row.serial, wait, Verify(trailer=trailer), row.start)
 
     def _silent(self, instance: Instance) -> Verdict:
         row = self._rows[instance]
-        why = f"{row.asked} questions, {row.refused} refused, none answered"
+        why = f"{row.phase} questions, {row.refused} refused, none answered"
         others = self._opinions.consulted(instance)
         if others is None:
             return self._end(instance, Trigger.SILENT_ALONE, why)

@@ -245,7 +245,9 @@ class Client:
         """Tell the binder; the call goes on while another is to be had."""
         self._calls.remove(call)
         self._failed = self._failed or NoService(call.address, call.binder, why)
-        effects = [self._complaint(call), *self._look_for_another(call, now)]
+        effects: list[ClientEffect] = []
+        if call.patience_ends is not None:  # else it has been told: a legacy binder verifies anew
+            effects = [self._complaint(call), *self._look_for_another(call, now)]
         return effects + self._end_if_alone(self._failed)
 
     def _end_if_alone(self, outcome: Outcome) -> list[ClientEffect]:

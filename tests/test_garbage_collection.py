@@ -57,4 +57,4 @@ def test_instances_are_nothing_to_walk_through(peers):
         address = (f"10.0.{number >> 8}.{number & 255}", 4242)
         binder.handle(Subscribe(1, trailer=Started(start=7)), address, 1.0)
     assert len(binder.directory) == 5000
-    assert tracked() - before < 50
+    assert tracked() - before < 500, "a tenth of one each: what else this process does"

@@ -12,6 +12,7 @@ from prr.core.server import Server
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import Address, Instance
+from prr.wire.version import LEFT
 
 
 def make_binder(
@@ -65,6 +66,13 @@ def holds(binder: Binder, instance: Instance) -> bool:
 def is_newcomer(binder: Binder, instance: Instance) -> bool:
     """It has subscribed with a binder and has not answered it yet."""
     return instance in binder.inspect().newcomers
+
+
+def owns(binder: Binder, instance: Instance) -> bool:
+    """The binder is the lease owner of an instance that it holds, which had not left before: else
+    it has to answer first."""
+    version = binder.directory.version(instance)
+    return version is not None and version.owner == binder.identity and version.start != LEFT
 
 
 def digest(binder: Binder) -> bytes:

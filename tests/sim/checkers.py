@@ -192,7 +192,7 @@ class Ledger:
             for instance in (i for i in self._truth.up if address_of(i) == target):
                 if adapter.is_newcomer(self._binder.core, instance):
                     self._heard.pop(instance, None)  # it is vouched for once it has answered
-                else:
+                elif adapter.owns(self._binder.core, instance):  # else it was released meanwhile
                     self._heard[instance] = self._binder.now
         elif isinstance(frame, Removed) and target == address_of(frame.instance):
             self._heard.pop(frame.instance, None)
@@ -224,6 +224,8 @@ class Ledger:
         if report.event is Event.EVICTED:
             self._heard.pop(report.instance, None)
             self._check_evicted(report.subject)
+        elif report.event is Event.REMOVED:
+            self._heard.pop(report.instance, None)  # it refused, if a peer's word did not do
         elif report.event is Event.VERIFIED:
             self._questions.pop(report.subject, None)
         elif report.event is Event.PEER_LOST:

@@ -274,6 +274,17 @@ def test_what_a_peer_says_another_owns_is_vouched_for_until_its_lease_ends(is_ba
     assert net.now < began + LEASE
 
 
+def test_one_that_renews_while_it_is_disputed_is_vouched_for_as_before():
+    net = cluster(2)
+    subscribe(net, A, ONE, start=7)
+    net.alive = set()
+    for later in (0, 2):
+        net.say(A, say(Added, ONE, Version(LATER + later, 9, 7), binder=2), B)
+        net.say(A, say(Removed, ONE, Version(LATER + later + 1, 9, 7), binder=2), B)
+        assert ONE in net.binders[A].directory
+        net.say(A, Subscribe(type_of(ONE), trailer=Started(start=7)), address_of(ONE))
+
+
 def test_what_another_binder_owns_is_asked_by_that_one_and_believed_gone_once_its_lease_ends():
     net = cluster(2)
     subscribe(net, A, ONE)

@@ -63,9 +63,10 @@ class Detector:
         return self._doubts
 
     def admits(self, instance: Instance, is_at_home: bool, now: float) -> bool:
-        """An instance that subscribes may do so. One that is at home here and has answered may
-        always."""
-        if is_at_home and instance not in self._newcomers:
+        """An instance that subscribes may do so. One that has answered, and is owned or was heard
+        here, may always."""
+        is_known = is_at_home or self._leases.vouches_for(instance)
+        if is_known and instance not in self._newcomers:
             return True
         return self._newcomers.admit(instance, instance in self._directory, now)
 

@@ -6,7 +6,7 @@ import pytest
 
 from prr.config import Limits
 from prr.core.binder import LEASE
-from prr.core.effects import Probe
+from prr.core.effects import Probe, Send
 from prr.core.liveness.actions import Actions
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
@@ -17,7 +17,7 @@ from prr.core.liveness.newcomers import LATE_QUESTIONS, QUESTIONS
 from prr.core.liveness.states import Action, Case, Guard, State, Trigger
 from prr.core.replication.peers import Kind, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.frames import Verify
+from prr.wire.frames import Subscribed, Verify
 from prr.wire.version import LEFT, Version
 from tests.cores import at
 
@@ -37,6 +37,9 @@ VERDICTS = {
     Trigger.MUTE,
     Trigger.UNSENT,
 }
+
+
+SAYING_START = {Guard.SAYS_START, Guard.UNPROVEN_SAYS_START}
 
 
 class Recording:
@@ -64,7 +67,9 @@ class Stage:
         self.owners = LeaseOwners(self.versioned, self.peers, LEASE)
         self.evictions = Evictions(self.directory, self.peers)
         guards = Guards(self.versioned, self.peers, self.doubts, self.owners, self.evictions)
-        self.recording = Recording(Actions(self.versioned, self.doubts, self.evictions, LEASE))
+        self.recording = Recording(
+            Actions(self.versioned, self.doubts, self.evictions, LEASE, lambda *_: [])
+        )
         self.lifecycle = Lifecycle(self.directory, guards, self.recording)
         self._be(state, guard)
         if guard is not None:
@@ -73,8 +78,13 @@ class Stage:
 
     def _be(self, state, guard):
         directory = self.directory
-        start = {Guard.UNPROVEN: LEFT, Guard.HAS_START: START, Guard.NEWCOMER_WITH_START: START}
-        elsewhere = guard in (Guard.ORPHANED, Guard.OWNED_ELSEWHERE)
+        start = {
+            Guard.UNPROVEN: LEFT,
+            Guard.UNPROVEN_SAYS_START: LEFT,
+            Guard.HAS_START: START,
+            Guard.NEWCOMER_WITH_START: START,
+        }
+        elsewhere = guard in (Guard.ORPHANED, Guard.OWNED_ELSEWHERE, Guard.SAME_START)
         if state is State.ABSENT:
             return
         owner = ANOTHER if elsewhere else SELF
@@ -88,6 +98,9 @@ class Stage:
             self.versioned.remove(ONE, START if state is State.LEFT else 0, NOW)
 
     # What makes a guard hold.
+
+    def _has_lease(self):
+        self.doubts.leases.set(ONE, NOW)
 
     def _being_asked(self):
         self.doubts.verify(ONE, NOW)
@@ -152,7 +165,10 @@ def test_a_row_is_the_one_that_holds_and_comes_to_what_it_says(number, state, tr
     if trigger is Trigger.RECHECK_DUE and row.guard is None:
         stage.doubts.leases.set(ONE, NOW)  # who is gone is asked if it was heard here
     probe = Probe(ONE, 1, 0.2, Verify(), 0)
-    case = Case(trigger, ONE, NOW, "why", by=CLIENT, probe=probe)
+    is_other = trigger is Trigger.SUBSCRIBED and row.guard is None and state is not State.LEFT
+    start = START if is_other or row.guard in SAYING_START else 0
+    reply = Send(Subscribed(), CLIENT)
+    case = Case(trigger, ONE, NOW, "why", start, reply, CLIENT, probe)
     assert stage.lifecycle.row_for(case) is row
     stage.lifecycle.on(case)
     assert tuple(stage.recording.done) == row.actions

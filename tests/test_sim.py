@@ -18,6 +18,7 @@ from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.effects import Answer, Outcome, Send
 from prr.core.liveness import actions, detector, eviction_limiter
 from prr.core.liveness import probes as verification
+from prr.core.liveness.actions import Actions
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.newcomers import Newcomers
 from prr.core.liveness.probes import Verifications
@@ -256,7 +257,7 @@ def nobody_else_is_asked(patch):
 
 
 def leases_do_not_run_out(patch):
-    patch.setattr(Detector, "spoke", lambda self, instance, now: self.clear(instance))
+    patch.setattr(Actions, "hear", lambda self, case: self._doubts.clear(case.instance) or [])
 
 
 def no_peer_is_called_lost(patch):

@@ -7,11 +7,12 @@ import pytest
 
 from prr.core.client import Answered, NoService
 from prr.core.liveness.actions import Actions
-from prr.core.liveness.detector import Detector
+from prr.core.liveness.doubts import Doubts
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed, Subscribe, Verify
 from prr.wire.instance import Address, Instance, make_instance
+from prr.wire.version import LEFT
 from tests.cores import encode
 from tests.sim import adapter
 from tests.sim.cluster import SERVER_PORT, Cluster
@@ -170,7 +171,7 @@ def ghosts_are_kept(patch):
 
 def successors_are_asked_as_ours_are(patch):
     """A server of 2016 on an address and type that one of ours had cannot answer that."""
-    patch.setattr(Detector, "ask_anew", lambda self, one, now: self.readmit(one, now))
+    patch.setattr(Doubts, "verify_bare", lambda self, one, now: self.verify(one, now, start=LEFT))
 
 
 OFF = [

@@ -1,13 +1,11 @@
 """What servers say of themselves: subscriptions, renewals and leaves, and what is answered."""
 
-from prr.core.directory.directory import Added as Adding
 from prr.core.effects import Confirm, Effect, Event, Report, Send
 from prr.core.liveness.detector import Detector
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
 from prr.wire.instance import Address, Instance, make_instance
 from prr.wire.messages import Plain, Started
-from prr.wire.version import LEFT
 
 EXCLUDED = (
     "a loopback address means nothing to other hosts, which may ask this binder; "
@@ -37,7 +35,6 @@ class Subscriptions:
             return [Report(Event.REFUSED, instance, EXCLUDED)]
         start = frame.trailer.start if isinstance(frame.trailer, Started) else 0
         version = self._directory.version(instance)
-        removal = self._directory.removal(instance)
         if version is None and len(self._directory.at_address(instance)) >= TYPES_MAX:
             why = f"its address has {TYPES_MAX} types already"
             return [Report(Event.OVER_QUOTA, instance, why)]
@@ -45,37 +42,10 @@ class Subscriptions:
         if not self._detector.admits(instance, is_at_home, now):
             why = "too many from its host, or in all, have not answered yet"
             return [Report(Event.OVER_QUOTA, instance, why)]
-        had_left = removal is not None and removal.start
-        if had_left or self._versioned.is_back_unproven(instance):
-            if start or self._directory.is_disputed(instance):
-                return self._detector.readmit(instance, now)
-            return self._take_back(instance, source, now)
-        effects: list[Effect] = []
-        known = (version.owner, version.start) if version and not removal else None
-        if known != (self._versioned.identity, start):
-            if self._versioned.add(instance, start) is Adding.FULL:
-                why = f"{len(self._directory)} instances are held, which is the limit"
-                return [Report(Event.REFUSED, instance, why)]
-            effects += self._versioned.tell_added(instance, is_news=version is None)
-            if version is None:
-                effects.append(Report(Event.SUBSCRIBED, instance, "self-reported"))
-            if version is None or version.start != start:
-                effects += self._detector.doubt_others_at(instance, start, now)
-        self._detector.spoke(instance, now)
         # An empty trailer is all that fits into what a stranger may get, and says enough.
         trailer = None if frame.trailer is None else Plain()
-        return [*effects, self._promise(Subscribed(trailer=trailer), instance, source)]
-
-    def _take_back(self, instance: Instance, source: Address, now: float) -> list[Effect]:
-        """One that had left subscribes like a new server, or that is a late copy: what it is shows
-        when it is asked. A legacy server answers only once it is confirmed. Until it answers it
-        serves only if its type has no other, and is gone when it does not."""
-        is_new = instance not in self._directory
-        if is_new and self._versioned.add(instance, LEFT) is Adding.FULL:
-            why = f"{len(self._directory)} instances are held, which is the limit"
-            return [Report(Event.REFUSED, instance, why)]
-        # Not once it is on disk: the question must not overtake this.
-        return [Send(Subscribed(), source), *self._detector.returned(instance, now)]
+        reply = self._promise(Subscribed(trailer=trailer), instance, source)
+        return self._detector.subscribed(instance, start, reply, now)
 
     def withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         """A server says that it is gone.
@@ -83,15 +53,9 @@ class Subscriptions:
         If it is not held here, nothing is remembered and nobody is told: whoever never was would
         push the real removals out of memory. Who holds it asks it when its lease runs out.
         """
-        effects: list[Effect] = []
-        version = self._directory.version(instance)
-        if version is not None:
-            effects += self._versioned.remove(instance, version.start or LEFT, now)
-            effects.append(Report(Event.WITHDRAWN, instance, "self-reported"))
-        if self._directory.removal(instance) is not None:
-            effects += self._detector.left(instance, now)
         # The answer goes out in any case: the first one may have been lost.
-        return [*effects, self._promise(Removed(instance), instance, source)]
+        promise = self._promise(Removed(instance), instance, source)
+        return [*self._detector.withdrew(instance, now), promise]
 
     def widened(self, now: float) -> list[Effect]:
         """Other hosts may be told from now on: what is on loopback has to go."""

@@ -1,10 +1,15 @@
 """What the rows of the lifecycle table have done. Which of it, the table has decided."""
 
-from prr.core.effects import Effect, Event, Report
+from collections.abc import Callable
+from typing import TypeAlias
+
+from prr.core.effects import Effect, Event, Report, Send
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.frames import Subscribed
+from prr.wire.instance import Instance, address_of
 from prr.wire.version import LEFT, Version
 
 SECOND_CHANCE = 30.0
@@ -15,11 +20,21 @@ RECHECK = 2.0
 """Seconds before an instance that could be neither cleared nor evicted is asked again."""
 
 
+AccuseOthers: TypeAlias = Callable[[Instance, int, float], list[Effect]]
+"""Accuses what runs at the address of an instance that has subscribed, with its start number, at a
+moment in seconds."""
+
+
 class Actions:
     """The actions of one binder: a method for each `Action`."""
 
     def __init__(
-        self, versioned: VersionedDirectory, doubts: Doubts, evictions: Evictions, lease: float
+        self,
+        versioned: VersionedDirectory,
+        doubts: Doubts,
+        evictions: Evictions,
+        lease: float,
+        accuse_others: AccuseOthers,
     ) -> None:
         """`lease` is in seconds."""
         self._versioned = versioned
@@ -27,8 +42,64 @@ class Actions:
         self._doubts = doubts
         self._evictions = evictions
         self._lease = lease
+        self._accuse_others = accuse_others
+
+    # What it says itself.
+
+    def hold(self, case: Case) -> list[Effect]:
+        is_news = case.instance not in self._directory
+        self._versioned.add(case.instance, case.start)
+        return self._versioned.tell_added(case.instance, is_news)
+
+    def hold_unproven(self, case: Case) -> list[Effect]:
+        """Until it answers it serves only if its type has no other."""
+        self._versioned.add(case.instance, LEFT)
+        return []
+
+    def refuse(self, case: Case) -> list[Effect]:
+        why = f"{len(self._directory)} instances are held, which is the limit"
+        return [Report(Event.REFUSED, case.instance, why)]
+
+    def accuse_others(self, case: Case) -> list[Effect]:
+        return self._accuse_others(case.instance, case.start, case.now)
+
+    def hear(self, case: Case) -> list[Effect]:
+        self._doubts.clear(case.instance)
+        return self.renew_lease(case)
+
+    def confirm(self, case: Case) -> list[Effect]:
+        assert case.reply is not None
+        return [case.reply]
+
+    def confirm_bare(self, case: Case) -> list[Effect]:
+        """Not once it is on disk: the question must not overtake this."""
+        return [Send(Subscribed(), address_of(case.instance))]
+
+    def withdraw(self, case: Case) -> list[Effect]:
+        told = self._versioned.remove(case.instance, self._version(case).start or LEFT, case.now)
+        return [*told, Report(Event.WITHDRAWN, case.instance, "self-reported")]
 
     # Asking it.
+
+    def void_answers(self, case: Case) -> list[Effect]:
+        self._doubts.verifications.cancel_older(case.instance, case.now)
+        return []
+
+    def end_recheck(self, case: Case) -> list[Effect]:
+        self._doubts.rechecks.cancel(case.instance)
+        self._doubts.urgent.pop(case.instance, None)
+        return []
+
+    def ask_no_more(self, case: Case) -> list[Effect]:
+        self._doubts.verifications.cancel(case.instance)
+        self._doubts.opinions.forget(case.instance)
+        return self.end_recheck(case)
+
+    def ask_any_start(self, case: Case) -> list[Effect]:
+        return self._doubts.verify(case.instance, case.now, start=LEFT)
+
+    def ask_bare(self, case: Case) -> list[Effect]:
+        return self._doubts.verify_bare(case.instance, case.now)
 
     def ask(self, case: Case) -> list[Effect]:
         return self._doubts.verify(case.instance, case.now, accuser=case.by)
@@ -158,6 +229,9 @@ class Actions:
         return self._evictions.hold_back(case.instance, is_confirmed, case.now)
 
     # What is reported.
+
+    def say_subscribed(self, case: Case) -> list[Effect]:
+        return [Report(Event.SUBSCRIBED, case.instance, "self-reported")]
 
     def say_complaint(self, case: Case) -> list[Effect]:
         return [Report(Event.COMPLAINT, case.instance, case.why)]

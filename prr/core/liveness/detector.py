@@ -25,7 +25,6 @@ from prr.core.liveness.states import Case, Trigger, Verdict
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.instance import Address, Instance, address_of, type_of
-from prr.wire.version import LEFT
 
 DOUBTED_MAX = 2
 """Others at an address that one subscription puts in doubt. Where a process with many types made
@@ -52,7 +51,7 @@ class Detector:
         self._lifecycle = Lifecycle(
             self._directory,
             Guards(versioned, peers, self._doubts, self._lease_owners, self._evictions),
-            Actions(versioned, self._doubts, self._evictions, lease),
+            Actions(versioned, self._doubts, self._evictions, lease, self.doubt_others_at),
         )
         self._proving = Proving(self._doubts, self._lifecycle)
         self._recheck_queue = RecheckQueue(versioned, peers)
@@ -78,10 +77,14 @@ class Detector:
         """How the brake on evictions holds, as plain data; None if it does not."""
         return self._evictions.status(now)
 
-    def spoke(self, instance: Instance, now: float) -> None:
-        """An instance that is there has just spoken for itself, here."""
-        self.clear(instance)
-        self._leases.set(instance, now + self._lease)
+    def subscribed(self, instance: Instance, start: int, reply: Effect, now: float) -> list[Effect]:
+        """An instance says that it is there, and its start number, or 0; `reply` confirms it."""
+        case = Case(Trigger.SUBSCRIBED, instance, now, start=start, reply=reply)
+        return self._lifecycle.on(case)
+
+    def withdrew(self, instance: Instance, now: float) -> list[Effect]:
+        """An instance says that it is gone."""
+        return self._lifecycle.on(Case(Trigger.WITHDREW, instance, now))
 
     def restored(self, instances: list[Instance], now: float) -> None:
         """These were read from the disk, and may be long gone: ask them as soon as possible."""
@@ -165,29 +168,12 @@ class Detector:
         return self._doubts.verify_urgent(now)
 
     def said_to_be_gone(self, instance: Instance, now: float) -> list[Effect]:
-        """An instance was taken out on another's word: if it was heard here lately, ask it."""
-        self._rechecks.cancel(instance)
-        self._doubts.urgent.pop(instance, None)
-        if instance not in self._leases:
-            self._verifications.cancel(instance)
-            self._opinions.forget(instance)
-            return []
-        return self._doubts.verify(instance, now)
+        """An instance was taken out on a peer's word: if it was heard here lately, ask it."""
+        return self._lifecycle.on(Case(Trigger.PEER_REMOVED, instance, now))
 
     def recheck(self, instance: Instance, now: float) -> list[Effect]:
         """A word that is out of date says that an instance is gone: ask it all the same."""
         return self._doubts.verify(instance, now)
-
-    def left(self, instance: Instance, now: float) -> list[Effect]:
-        """An instance said itself that it is gone. Unless that was a late copy, it will not answer;
-        an answer to an older question proves nothing."""
-        self._verifications.cancel_older(instance, now)
-        return self.said_to_be_gone(instance, now)
-
-    def readmit(self, instance: Instance, now: float) -> list[Effect]:
-        """One of ours that had left, or is said to, subscribes again: if that is no late copy, it
-        will ask again."""
-        return self._doubts.verify(instance, now, start=LEFT)
 
     def returned(self, instance: Instance, now: float) -> list[Effect]:
         """One that was gone is there again, as somebody says without a start number: it may be a
@@ -198,9 +184,7 @@ class Detector:
 
     def ask_anew(self, instance: Instance, now: float) -> list[Effect]:
         """Ask an instance so that a program of 2016 can answer."""
-        if not self._verifications.asks_for(instance, 0):
-            self._verifications.cancel(instance)
-        return self._doubts.verify(instance, now, start=0)
+        return self._doubts.verify_bare(instance, now)
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""

@@ -143,6 +143,12 @@ class Doubts:
         self.newcomers.count(instance, 1)
         return [Report(Event.ASKED, instance, "the first question"), probe]
 
+    def verify_bare(self, instance: Instance, now: float) -> list[Effect]:
+        """Ask an instance so that a program of 2016 can answer."""
+        if not self.verifications.asks_for(instance, 0):
+            self.verifications.cancel(instance)
+        return self.verify(instance, now, start=0)
+
     @property
     def may_prove(self) -> bool:
         """Newcomers leave half of the places to others."""

@@ -26,7 +26,30 @@ class Guards:
         self._owners = owners
         self._evictions = evictions
 
+    # About what it says.
+
+    def says_start(self, case: Case) -> bool:
+        """It says that it is one of ours."""
+        return case.start != 0
+
+    def says_same(self, case: Case) -> bool:
+        """It says what is known already, at the binder that owns its lease."""
+        return self.same_start(case) and not self.owned_elsewhere(case)
+
+    def same_start(self, case: Case) -> bool:
+        """It is the process that is held."""
+        version = self._directory.version(case.instance)
+        return version is not None and version.start == case.start
+
+    def unproven_says_start(self, case: Case) -> bool:
+        """It is held again after it had left, has not answered, and says that it is one of ours."""
+        return self.unproven(case) and self.says_start(case)
+
     # About asking it.
+
+    def has_lease(self, case: Case) -> bool:
+        """It was heard here lately, or nobody else asks it."""
+        return case.instance in self._doubts.leases
 
     def being_asked(self, case: Case) -> bool:
         """A verification of it is under way, or its last question is still open."""

@@ -4,10 +4,11 @@ The state it is in and what happens to it (the trigger) have one row or more in 
 whose guard holds says what is done and which state comes of it. Guards read and change nothing
 (see `guards`); actions do, and decide nothing (see `actions`).
 
-The table decides what follows from complaints, leases that end, owners that fall silent, state
-that was restored, questions and their answers. What servers and peers say of an instance changes
-its state without the table: subscriptions and deregistrations in `core.subscriptions`, updates in
-`replication.peer_updates`. No row leads to disputed, and only answers lead back from gone.
+The table decides what follows from what a server says itself, from complaints, leases that end,
+owners that fall silent, state that was restored, questions and their answers. What a peer says
+changes the state without it, in `replication.peer_updates`; the table decides only whether one
+that was so removed is asked. So no row leads to disputed. And what turns out to be on loopback goes
+without it, in `core.subscriptions`.
 
 1. The state is not kept anywhere: it is read from the directory.
 2. Doubt ends by asking: whoever is accused, silent for a lease or left by its owner is asked.
@@ -49,6 +50,45 @@ NO_ANSWER = (T.REFUSED, *SILENCE, T.UNSENT)
 
 # fmt: off
 TABLE: tuple[Row, ...] = (
+    # It subscribes. How many its host may have was seen to before: that uses up credit.
+    _row([S.ABSENT, S.EVICTED], [T.SUBSCRIBED], G.NO_ROOM, None, "the directory is full",
+         A.REFUSE),
+    _row([S.ABSENT, S.EVICTED], [T.SUBSCRIBED], None, S.UP, "it says so itself",
+         A.HOLD, A.SAY_SUBSCRIBED, A.ACCUSE_OTHERS, A.HEAR, A.CONFIRM),
+    _row([S.LEFT], [T.SUBSCRIBED], G.SAYS_START, None,
+         "if that is no late copy, it subscribes again", A.ASK_ANY_START),
+    _row([S.LEFT], [T.SUBSCRIBED], G.NO_ROOM, None, "the directory is full", A.REFUSE),
+    _row([S.LEFT], [T.SUBSCRIBED], None, S.SUSPECT,
+         "it may be legacy, which answers only once it is confirmed, or a late copy",
+         A.HOLD_UNPROVEN, A.CONFIRM_BARE, A.SUSPECT, A.ASK_BARE),
+    _row(LISTED, [T.SUBSCRIBED], G.UNPROVEN_SAYS_START, None,
+         "if that is no late copy, it subscribes again", A.ASK_ANY_START),
+    _row(LISTED, [T.SUBSCRIBED], G.UNPROVEN, S.SUSPECT,
+         "it may be legacy, which answers only once it is confirmed, or a late copy",
+         A.CONFIRM_BARE, A.SUSPECT, A.ASK_BARE),
+    _row(LISTED, [T.SUBSCRIBED], G.SAYS_SAME, S.UP, "it renews its lease", A.HEAR, A.CONFIRM),
+    _row([S.DISPUTED], [T.SUBSCRIBED], G.UNPROVEN, None,
+         "if that is no late copy, it subscribes again", A.ASK_ANY_START),
+    _row([S.DISPUTED], [T.SUBSCRIBED], G.REMOVAL_HAS_START, None,
+         "if that is no late copy, it subscribes again", A.ASK_ANY_START),
+    _row(HELD, [T.SUBSCRIBED], G.SAME_START, S.UP, "it subscribes here now",
+         A.HOLD, A.HEAR, A.CONFIRM),
+    _row(HELD, [T.SUBSCRIBED], None, S.UP, "another process has taken its place",
+         A.HOLD, A.ACCUSE_OTHERS, A.HEAR, A.CONFIRM),
+
+    # It says that it is gone, or a peer does.
+    _row(HELD, [T.WITHDREW], G.HAS_LEASE, S.LEFT, "if that is no late copy, it does not answer",
+         A.WITHDRAW, A.VOID_ANSWERS, A.END_RECHECK, A.ASK),
+    _row(HELD, [T.WITHDREW], None, S.LEFT, "it says so itself", A.WITHDRAW, A.ASK_NO_MORE),
+    _row([S.LEFT, S.EVICTED], [T.WITHDREW], G.HAS_LEASE, None,
+         "if that is no late copy, it does not answer", A.VOID_ANSWERS, A.END_RECHECK, A.ASK),
+    _row([S.LEFT, S.EVICTED], [T.WITHDREW], None, None, "it says so itself", A.ASK_NO_MORE),
+    _row([S.ABSENT], [T.WITHDREW], None, None,
+         "what never was would push real removals out of memory"),
+    _row(GONE, [T.PEER_REMOVED], G.HAS_LEASE, None, "it was heard here lately",
+         A.END_RECHECK, A.ASK),
+    _row(GONE, [T.PEER_REMOVED], None, None, "the peer knows better", A.ASK_NO_MORE),
+
     # Why it is asked.
     _row(HELD, [T.ACCUSED], G.BEING_ASKED, None, "one verification at a time"),
     _row(HELD, [T.ACCUSED], G.NO_PLACE, None, "a complaint is not forgotten",

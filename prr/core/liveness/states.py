@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from prr.core.effects import Probe
+from prr.core.effects import Effect, Probe
 from prr.wire.instance import Address, Instance
 
 
@@ -21,6 +21,9 @@ class State(StrEnum):
 class Trigger(StrEnum):
     """What can happen to it."""
 
+    SUBSCRIBED = "subscribed"  # as it says itself, first or again; its host has not too many
+    WITHDREW = "deregistered"  # as it says itself
+    PEER_REMOVED = "removed by a peer"  # and taken out here
     ACCUSED = "accused"
     LEASE_ENDED = "lease ended"
     OWNER_SILENT = "owner silent"
@@ -40,6 +43,11 @@ class Trigger(StrEnum):
 class Guard(StrEnum):
     """What a row may require. Each is a method of `Guards`, by its name."""
 
+    SAYS_START = "it says its start number"
+    SAYS_SAME = "ours already, with the start number it says"
+    SAME_START = "held with the start number it says"
+    UNPROVEN_SAYS_START = "back, has not answered yet, says its start number"
+    HAS_LEASE = "a lease here"
     BEING_ASKED = "being asked"
     WAITS = "being asked, or waits for it"
     NO_PLACE = "no place for a verification"
@@ -64,6 +72,19 @@ class Guard(StrEnum):
 class Action(StrEnum):
     """What a row may have done. Each is a method of `Actions`, by its name."""
 
+    HOLD = "hold it, own it, tell the peers"
+    HOLD_UNPROVEN = "hold it as one that has not answered yet"
+    REFUSE = "report that there is no room"
+    HEAR = "end all doubt unreported, renew the lease"
+    CONFIRM = "confirm it"
+    CONFIRM_BARE = "confirm it at once, as a legacy binder does"
+    WITHDRAW = "remove it as it says, tell the peers"
+    VOID_ANSWERS = "answers to earlier questions are ignored"
+    END_RECHECK = "no recheck"
+    ASK_NO_MORE = "ask it no more"
+    ACCUSE_OTHERS = "accuse others at its address"
+    ASK_ANY_START = "ask it, whatever its start number"
+    ASK_BARE = "ask it so that a legacy server can answer"
     ASK = "ask it"
     ASK_ON = "ask it again"
     ASK_ONCE = "ask it, once"
@@ -89,6 +110,7 @@ class Action(StrEnum):
     EVICT = "remove it, tell the peers"
     COUNT = "count it against the limit"
     HOLD_BACK = "count it as held back"
+    SAY_SUBSCRIBED = "report the subscription"
     SAY_COMPLAINT = "report the complaint"
     SAY_UNVERIFIED = "report that it waits"
     SAY_KEPT = "report that it is kept"
@@ -113,7 +135,8 @@ class Case:
     instance: Instance
     now: float  # seconds
     why: str = ""
-    start: int = 0  # of a verification: the start number that the questions were about
+    start: int = 0  # the start number that it says, or that the questions to it were about
+    reply: Effect | None = None  # what confirms its subscription
     by: Address | None = None  # who accuses it
     probe: Probe | None = None  # the next question to it
 

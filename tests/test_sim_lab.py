@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from prr.core.client import Answered, NoService
-from prr.core.liveness.actions import Actions
 from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.lifecycle import Lifecycle
+from prr.core.liveness.states import Action
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed, Subscribe, Verify
@@ -166,7 +167,12 @@ def claims_are_forgotten(patch):
 
 
 def ghosts_are_kept(patch):
-    patch.setattr(Actions, "evict", lambda self, case: [])
+    run = Lifecycle.run
+
+    def keep(self, row, case):
+        return [] if Action.EVICT in row.actions else run(self, row, case)
+
+    patch.setattr(Lifecycle, "run", keep)
 
 
 def successors_are_asked_as_ours_are(patch):

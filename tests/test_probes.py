@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from prr.core.effects import Outcome, Probe
+from prr.core.effects import ANY_START, Outcome, Probe
 from prr.core.liveness.phases import WAITS, WAITS_FOR_OPINIONS
 from prr.core.liveness.probes import Due, Verifications
 from prr.core.liveness.second_opinion import SecondOpinions
@@ -12,7 +12,6 @@ from prr.core.liveness.states import Trigger
 from prr.core.replication.peers import Peers
 from prr.wire.frames import Alive, Unknown, Verify
 from prr.wire.messages import Challenge, Presence
-from prr.wire.version import LEFT
 from tests.cores import at, behind
 
 ONE, OTHER = at(1, "10.0.0.1", 4000), at(1, "10.0.0.2", 4000)
@@ -251,9 +250,9 @@ SAID = Presence(nonce=5, types=b"\2\1", start=7)
         (None, 0, Alive(), True),
         (None, 0, Unknown(), False),
         (ASKED, 7, Alive(trailer=SAID), True),
-        (ASKED, LEFT, Alive(trailer=SAID), True),
+        (ASKED, ANY_START, Alive(trailer=SAID), True),
         (ASKED, 7, Alive(), False),  # a program of 2016 took the port
-        (ASKED, LEFT, Alive(), False),
+        (ASKED, ANY_START, Alive(), False),
         (ASKED, 8, Alive(trailer=SAID), False),  # another process
         (ASKED, 7, Alive(trailer=Presence(nonce=6, types=b"\1", start=7)), False),
         (ASKED, 7, Alive(trailer=Presence(nonce=5, types=b"\2", start=7)), False),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from prr.core.client import Answered, NoService
+from prr.core.effects import ANY_START
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.states import Action
@@ -13,7 +14,6 @@ from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed, Subscribe, Verify
 from prr.wire.instance import Address, Instance, make_instance
-from prr.wire.version import LEFT
 from tests.cores import encode
 from tests.sim import adapter
 from tests.sim.cluster import SERVER_PORT, Cluster
@@ -177,7 +177,9 @@ def ghosts_are_kept(patch):
 
 def successors_are_asked_as_ours_are(patch):
     """A server of 2016 on an address and type that one of ours had cannot answer that."""
-    patch.setattr(Doubts, "verify_bare", lambda self, one, now: self.verify(one, now, start=LEFT))
+    patch.setattr(
+        Doubts, "verify_bare", lambda self, one, now: self.verify(one, now, start=ANY_START)
+    )
 
 
 OFF = [

@@ -8,7 +8,7 @@ from prr.wire.frames import Alive, Frame, Verify
 from prr.wire.instance import Address, Instance, describe, describe_address, type_of
 from prr.wire.messages import Challenge, Presence
 from prr.wire.trailer import Question
-from prr.wire.version import LEFT, Version
+from prr.wire.version import LEFT, NO_START, Version
 
 
 class Event(StrEnum):
@@ -100,6 +100,11 @@ class Confirm:
     target: Address
 
 
+ANY_START = LEFT
+"""The `start` of a question that any server of ours may answer: what it asks about had left, so
+whoever is there now has drawn another number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """Ask an instance whether it lives (VERIFIE_N_EXISTE_PAS), from a fresh connected socket.
@@ -109,8 +114,8 @@ class Probe:
     shell listens for another `wait` seconds for what `is_answer` accepts, and tells the core what
     came: `probed(probe, outcome, now)`. Silence needs no word; the core watches its own deadline.
 
-    `start` is the start number of the server asked, where known; LEFT: any will do; 0: a bare
-    answer will do as well, from a legacy (2016) program.
+    `start` is the start number of the server asked, where known; ANY_START: any will do; NO_START:
+    a bare answer will do as well, from a legacy (2016) program.
     """
 
     instance: Instance
@@ -131,12 +136,12 @@ class Probe:
         if not isinstance(asked, Challenge):
             return True
         if said is None:
-            return self.start == 0
+            return self.start == NO_START
         return (
             isinstance(said, Presence)
             and said.nonce == asked.nonce
             and type_of(self.instance) in said.types
-            and self.start in (0, LEFT, said.start)
+            and self.start in (NO_START, ANY_START, said.start)
         )
 
 

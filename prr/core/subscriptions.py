@@ -6,6 +6,7 @@ from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
 from prr.wire.instance import Address, Instance, make_instance
 from prr.wire.messages import Plain, Started
+from prr.wire.version import NO_START
 
 EXCLUDED = (
     "a loopback address means nothing to other hosts, which may ask this binder; "
@@ -33,7 +34,7 @@ class Subscriptions:
         instance = make_instance(frame.type, source)
         if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
-        start = frame.trailer.start if isinstance(frame.trailer, Started) else 0
+        start = frame.trailer.start if isinstance(frame.trailer, Started) else NO_START
         version = self._directory.version(instance)
         if version is None and len(self._directory.at_address(instance)) >= TYPES_MAX:
             why = f"its address has {TYPES_MAX} types already"

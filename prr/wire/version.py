@@ -3,8 +3,8 @@
 A version is (counter, owner, start), compared in that order. `counter` follows the newest one its
 binder has seen (Lamport 1978), so that what was decided later, knowing the earlier, is newer.
 `owner` is the identity of the binder that decided; it breaks ties, and that binder is the owner of
-the instance's lease. `start` is the number that one of our servers draws when it starts, 0 where
-none is known.
+the instance's lease. `start` is the incarnation: the number that one of our servers draws when it
+starts; NO_START where none is known, and LEFT for one that left.
 
 Counters are serial numbers (RFC 1982): they lie on a circle, and of two the one is newer that lies
 less than half a turn ahead. So none is the last one: whatever a faulty peer says, the next honest
@@ -25,9 +25,12 @@ COUNTER_MAX = 2**64 - 1
 IDENTITY_MAX = 2**64 - 1
 START_MAX = 2**32 - 1
 
+NO_START = 0
+"""The `start` of an instance that has said none: perhaps a legacy (2016) server."""
+
 LEFT = 1
 """The `start` in the removal of an instance that deregistered before its start was known; and of
-one that subscribed again after a removal and has not answered yet."""
+one that subscribed again after a removal and has not answered yet. No server draws it."""
 
 _LAYOUT = struct.Struct("<QQI")
 VERSION_BYTES = _LAYOUT.size
@@ -52,6 +55,17 @@ class Version(NamedTuple):
     counter: int
     owner: int
     start: int
+
+    @property
+    def has_start(self) -> bool:
+        """A start number is known, or that it left: it subscribes again by itself, if it is back. A
+        legacy server that was gone without leaving does not."""
+        return self.start != NO_START
+
+    @property
+    def is_unproven(self) -> bool:
+        """Of one that is there: it subscribed again after it had left, and has not answered yet."""
+        return self.start == LEFT
 
     # The order of a tuple would be wrong.
 

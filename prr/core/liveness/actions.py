@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from prr.core.effects import Effect, Event, Report, Send
+from prr.core.effects import ANY_START, Effect, Event, Report, Send
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Subscribed
 from prr.wire.instance import Instance, address_of
-from prr.wire.version import LEFT, Version
+from prr.wire.version import LEFT, NO_START, Version
 
 SECOND_CHANCE = 30.0
 """Seconds between two looks for a silent server of 2016 that was evicted: it does not subscribe
@@ -96,7 +96,7 @@ class Actions:
         return self.end_recheck(case)
 
     def ask_any_start(self, case: Case) -> list[Effect]:
-        return self._doubts.verify(case.instance, case.now, start=LEFT)
+        return self._doubts.verify(case.instance, case.now, start=ANY_START)
 
     def ask_bare(self, case: Case) -> list[Effect]:
         return self._doubts.verify_bare(case.instance, case.now)
@@ -182,12 +182,12 @@ class Actions:
     def own(self, case: Case) -> list[Effect]:
         """What was there unproven is news to who reads no versions."""
         is_news = self._versioned.is_back_unproven(case.instance)
-        self._versioned.add(case.instance, 0 if is_news else self._version(case).start)
+        self._versioned.add(case.instance, NO_START if is_news else self._version(case).start)
         return self._versioned.tell_in_pages(case.instance, case.now, is_news)
 
     def put_back(self, case: Case) -> list[Effect]:
         """Whoever had left may be a new process now, whose number is not known yet."""
-        self._versioned.add(case.instance, 0 if case.start == LEFT else case.start)
+        self._versioned.add(case.instance, NO_START if case.start == ANY_START else case.start)
         self.renew_lease(case)
         why = f"it was said to be gone, but {case.why}"
         report = Report(Event.VERIFIED, case.instance, why)

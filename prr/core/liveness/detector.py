@@ -78,7 +78,8 @@ class Detector:
         return self._evictions.status(now)
 
     def subscribed(self, instance: Instance, start: int, reply: Effect, now: float) -> list[Effect]:
-        """An instance says that it is there, and its start number, or 0; `reply` confirms it."""
+        """An instance says that it is there, with its start number, or NO_START. `reply` is what
+        confirms it."""
         case = Case(Trigger.SUBSCRIBED, instance, now, start=start, reply=reply)
         return self._lifecycle.on(case)
 
@@ -133,7 +134,7 @@ class Detector:
         for other in self._directory.at_address(instance):
             version = self._directory.version(other)
             assert version is not None
-            is_same = other == instance or (bool(start) and version.start == start)
+            is_same = other == instance or (version.has_start and version.start == start)
             if is_same or version.owner != self._versioned.identity or other in self._verifications:
                 continue
             why = f"type {type_of(instance)} subscribed from its address"

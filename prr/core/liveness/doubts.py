@@ -15,6 +15,7 @@ from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.instance import Address, Instance
+from prr.wire.version import NO_START
 
 
 class Leases(Deadlines[Instance]):
@@ -135,19 +136,19 @@ class Doubts:
             return []
         # What it is held at, though that may be disputed.
         last = self._directory.version(instance) or self._directory.removal(instance)
-        known = last.start if last else 0
+        known = last.start if last else NO_START
         if start is None:
-            start = 0 if self._may_be_new(instance) else known
-        with_nonce = bool(known) or self._is_ours_at(instance)
+            start = NO_START if self._may_be_new(instance) else known
+        with_nonce = known != NO_START or self._is_ours_at(instance)
         probe = self.verifications.begin(instance, start, with_nonce, now, accuser, questions)
         self.newcomers.count(instance, 1)
         return [Report(Event.ASKED, instance, "the first question"), probe]
 
     def verify_bare(self, instance: Instance, now: float) -> list[Effect]:
         """Ask an instance so that a program of 2016 can answer."""
-        if not self.verifications.asks_for(instance, 0):
+        if not self.verifications.asks_for(instance, NO_START):
             self.verifications.cancel(instance)
-        return self.verify(instance, now, start=0)
+        return self.verify(instance, now, start=NO_START)
 
     @property
     def may_prove(self) -> bool:
@@ -179,7 +180,7 @@ class Doubts:
     def may_live(self, instance: Instance) -> bool:
         """It is there, or was heard here lately, or is a server of 2016 that fell silent."""
         removal = self._directory.removal(instance)
-        was_silent = removal is not None and not removal.start
+        was_silent = removal is not None and not removal.has_start
         is_there = instance in self._directory or instance in self._versioned.returning
         return is_there or instance in self.leases or was_silent
 
@@ -195,4 +196,4 @@ class Doubts:
     def _is_ours_at(self, instance: Instance) -> bool:
         """At the same address runs, or ran, a server of ours: it can be asked for its types."""
         versions = map(self._directory.version, self._directory.at_address(instance))
-        return any(version is not None and version.start for version in versions)
+        return any(version is not None and version.has_start for version in versions)

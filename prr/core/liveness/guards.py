@@ -6,6 +6,7 @@ from prr.core.liveness.lease_owners import LeaseOwners
 from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.version import NO_START
 
 
 class Guards:
@@ -30,7 +31,7 @@ class Guards:
 
     def says_start(self, case: Case) -> bool:
         """It says that it is one of ours."""
-        return case.start != 0
+        return case.start != NO_START
 
     def says_same(self, case: Case) -> bool:
         """It says what is known already, at the binder that owns its lease."""
@@ -103,12 +104,12 @@ class Guards:
     def has_start(self, case: Case) -> bool:
         """It is held with its start number, or as one that had left."""
         version = self._directory.version(case.instance)
-        return version is not None and version.start != 0
+        return version is not None and version.has_start
 
     def removal_has_start(self, case: Case) -> bool:
         """It is said to be gone, or gone, with its start number, or as one that left."""
         removal = self._directory.removal(case.instance)
-        return removal is not None and removal.start != 0
+        return removal is not None and removal.has_start
 
     def unproven(self, case: Case) -> bool:
         """It is held again after it had left, and has not answered."""

@@ -230,7 +230,7 @@ class Lifecycle:
         removal = directory.removal(instance)
         if removal is None:
             return State.ABSENT
-        return State.LEFT if removal.start else State.EVICTED
+        return State.LEFT if removal.has_start else State.EVICTED
 
     def on(self, case: Case) -> list[Effect]:
         """Something has happened to an instance: do what its row says."""

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from prr.core.effects import Effect, Probe
 from prr.wire.instance import Address, Instance
+from prr.wire.version import NO_START
 
 
 class State(StrEnum):
@@ -135,7 +136,7 @@ class Case:
     instance: Instance
     now: float  # seconds
     why: str = ""
-    start: int = 0  # the start number that it says, or that the questions to it were about
+    start: int = NO_START  # the start number that it says, or that the questions to it were about
     reply: Effect | None = None  # what confirms its subscription
     by: Address | None = None  # who accuses it
     probe: Probe | None = None  # the next question to it

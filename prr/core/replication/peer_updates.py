@@ -17,7 +17,7 @@ from prr.wire.frames import Added, Complaint, Removed, ServiceList
 from prr.wire.instance import Instance, describe_address
 from prr.wire.messages import DigestReply, Hello, ListPage, Page, TextPart, UnaskedPage, Versioned
 from prr.wire.trailer import Cause
-from prr.wire.version import LEFT, Version, decode_removals, decode_versions
+from prr.wire.version import NO_START, Version, decode_removals, decode_versions
 
 
 class PeerUpdates:
@@ -78,12 +78,12 @@ class PeerUpdates:
         """What is held here has subscribed with a binder of 2016: it may be a server of 2016 that
         has taken the place of one of ours, whose start number it cannot repeat."""
         version = self._directory.version(instance)
-        if version is None or not version.start:
+        if version is None or not version.has_start:
             return []
         if self._versioned.peer_that_is(version.owner, now) is not None:
             return []
         if not self._versioned.is_back_unproven(instance):
-            self._versioned.add(instance, 0)
+            self._versioned.add(instance, NO_START)
         told = self._versioned.tell_added(instance, is_news=False)
         return [*told, *self._detector.ask_anew(instance, now)]
 
@@ -119,7 +119,7 @@ class PeerUpdates:
             self._detector.clear(instance)
             if news is News.ADDED or version.owner != self._versioned.identity:
                 self._detector.release(instance)
-            if version.start == LEFT:
+            if version.is_unproven:
                 self._detector.distrust(instance)
             if version.owner == self._versioned.identity:
                 self._detector.entrusted(instance, now)
@@ -155,7 +155,7 @@ class PeerUpdates:
         if removal is not None:
             self._versioned.returning.add(instance)
             return News.OLD, self._detector.returned(instance, now)
-        if self._versioned.add(instance, 0, learned=True) is Adding.FULL:
+        if self._versioned.add(instance, NO_START, learned=True) is Adding.FULL:
             return News.REFUSED, []
         self._detector.release(instance)
         self._detector.learned(instance, now)

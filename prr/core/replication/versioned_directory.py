@@ -24,7 +24,6 @@ from prr.wire.instance import Instance
 from prr.wire.messages import UnaskedPage, Versioned
 from prr.wire.trailer import Cause
 from prr.wire.version import (
-    LEFT,
     Version,
     counter_after,
     encode_version,
@@ -162,7 +161,7 @@ class VersionedDirectory:
     def is_back_unproven(self, instance: Instance) -> bool:
         """It is there again, after it had left, and has not answered yet."""
         version = self.directory.version(instance)
-        return version is not None and version.start == LEFT
+        return version is not None and version.is_unproven
 
     def take_over(
         self,

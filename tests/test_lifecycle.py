@@ -40,6 +40,10 @@ VERDICTS = {
 
 
 SAYING_START = {Guard.SAYS_START, Guard.UNPROVEN_SAYS_START}
+UNPROVEN = {Guard.SAID_UNPROVEN, Guard.SAID_OURS_UNPROVEN}
+OURS = {Guard.SAID_OURS, Guard.SAID_OURS_UNPROVEN}
+OWNED_ELSEWHERE = {Guard.ORPHANED, Guard.OWNED_ELSEWHERE, Guard.SAME_START, Guard.OWNER_HEARD}
+FULL = {Guard.NO_ROOM, Guard.NO_ROOM_TO_LEARN}
 
 
 class Recording:
@@ -59,7 +63,7 @@ class Stage:
     hold for it."""
 
     def __init__(self, state, guard):
-        limits = Limits(instances=1) if guard is Guard.NO_ROOM else Limits(verifications=1)
+        limits = Limits(instances=1) if guard in FULL else Limits(verifications=1)
         self.peers = Peers((PEER,))
         self.versioned = VersionedDirectory(SELF, limits, self.peers)
         self.directory = self.versioned.directory
@@ -68,7 +72,7 @@ class Stage:
         self.evictions = Evictions(self.directory, self.peers)
         guards = Guards(self.versioned, self.peers, self.doubts, self.owners, self.evictions)
         self.recording = Recording(
-            Actions(self.versioned, self.doubts, self.evictions, LEASE, lambda *_: [])
+            Actions(self.versioned, self.doubts, self.evictions, LEASE, lambda *_: [], Random(1))
         )
         self.lifecycle = Lifecycle(self.directory, guards, self.recording)
         self._be(state, guard)
@@ -84,10 +88,9 @@ class Stage:
             Guard.HAS_START: START,
             Guard.NEWCOMER_WITH_START: START,
         }
-        elsewhere = guard in (Guard.ORPHANED, Guard.OWNED_ELSEWHERE, Guard.SAME_START)
         if state is State.ABSENT:
             return
-        owner = ANOTHER if elsewhere else SELF
+        owner = ANOTHER if guard in OWNED_ELSEWHERE else SELF
         directory.add(ONE, Version(1 << 20, owner, start.get(guard, 0)))
         if state is State.SUSPECT:
             directory.suspect(ONE)
@@ -117,6 +120,15 @@ class Stage:
 
     def _no_room(self):
         self.directory.add(OTHER, Version(1, SELF, 0))
+
+    _no_room_to_learn = _no_room
+
+    def _vouched_for(self):
+        self.doubts.leases.set(ONE, NOW)
+
+    def _owner_heard(self):
+        peer = self.peers.get(PEER)
+        peer.kind, peer.heard_at, peer.identity = Kind.OURS, NOW, ANOTHER
 
     def _orphaned(self):
         self.owners.scan(NOW - 2 * LEASE, True)  # from then on nothing was heard of it
@@ -167,8 +179,11 @@ def test_a_row_is_the_one_that_holds_and_comes_to_what_it_says(number, state, tr
     probe = Probe(ONE, 1, 0.2, Verify(), 0)
     is_other = trigger is Trigger.SUBSCRIBED and row.guard is None and state is not State.LEFT
     start = START if is_other or row.guard in SAYING_START else 0
+    start = LEFT if row.guard in UNPROVEN else start
+    counter = 1 if row.guard is Guard.OLDER else 1 << 40
+    version = Version(counter, SELF if row.guard in OURS else ANOTHER, start)
     reply = Send(Subscribed(), CLIENT)
-    case = Case(trigger, ONE, NOW, "why", start, reply, CLIENT, probe)
+    case = Case(trigger, ONE, NOW, "why", start, reply, CLIENT, probe, version)
     assert stage.lifecycle.row_for(case) is row
     stage.lifecycle.on(case)
     assert tuple(stage.recording.done) == row.actions

@@ -20,6 +20,7 @@ from prr.core.liveness import actions, detector, eviction_limiter
 from prr.core.liveness import probes as verification
 from prr.core.liveness.actions import Actions
 from prr.core.liveness.detector import Detector
+from prr.core.liveness.guards import Guards
 from prr.core.liveness.newcomers import Newcomers
 from prr.core.liveness.probes import Verifications
 from prr.core.replication import peer_liveness as liveness
@@ -212,9 +213,11 @@ def lists_for_everybody(patch):
 def versions_are_not_compared(patch):
     """What is heard last is believed, as with the bare frames."""
 
-    def believe(self, instance, version, is_there, now, is_vouched_for=False):
-        latest = self.directory.latest(instance)
-        if latest == version:
+    def is_news(self, instance, version, is_there):
+        return self.directory.latest(instance) != version
+
+    def believe(self, instance, version, is_there, now):
+        if not self.is_news(instance, version, is_there):
             return News.OLD
         newest = self.next_version(instance, version.start)._replace(owner=version.owner)
         if is_there:
@@ -223,6 +226,8 @@ def versions_are_not_compared(patch):
             return News.CHANGED if known else News.ADDED
         return News.REMOVED if self.directory.remove(instance, newest, now) else News.OLD
 
+    removals_are_carried_out(patch)
+    patch.setattr(VersionedDirectory, "is_news", is_news)
     patch.setattr(VersionedDirectory, "take_over", believe)
 
 
@@ -231,7 +236,7 @@ def digests_are_not_exchanged(patch):
 
 
 def removals_are_carried_out(patch):
-    patch.setattr(Detector, "vouches_for", lambda self, instance: False)
+    patch.setattr(Guards, "vouched_for", lambda self, case: False)
 
 
 def nothing_is_refuted(patch):

@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from prr.core.liveness.detector import Detector
+from prr.core.liveness.actions import Actions
 from prr.core.liveness.doubts import Leases
 from prr.core.replication import versioned_directory as versioned
-from prr.core.replication.versioned_directory import News, VersionedDirectory
+from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire import version as versions
 from tests.sim import disk, world
 from tests.sim.cluster import Cluster
@@ -64,18 +64,17 @@ def counters_are_plain_numbers(patch):
     """The greater one wins; one that is far beyond the greatest seen here is refused."""
     for module in (versions, versioned):
         patch.setattr(module, "is_later", lambda counter, other: counter > other)
-    take_over = VersionedDirectory.take_over
+    is_news = VersionedDirectory.is_news
 
-    def bounded(self, instance, version, *rest):
-        if version.counter > self._counter + (1 << 32):
-            return News.REFUSED
-        return take_over(self, instance, version, *rest)
+    def bounded(self, instance, version, is_there):
+        is_near = version.counter <= self._counter + (1 << 32)
+        return is_near and is_news(self, instance, version, is_there)
 
-    patch.setattr(VersionedDirectory, "take_over", bounded)
+    patch.setattr(VersionedDirectory, "is_news", bounded)
 
 
 def nobody_asks_what_is_said_to_be_at_home_here(patch):
-    patch.setattr(Detector, "entrusted", lambda self, instance, now: None)
+    patch.setattr(Actions, "entrust", lambda self, case: [])
 
 
 def what_another_is_said_to_own_is_not_vouched_for(patch):

@@ -21,9 +21,9 @@ from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.probes import REFUSALS, TICK_MAX, Due
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
-from prr.core.liveness.states import Case, Trigger, Verdict
+from prr.core.liveness.states import Action, Case, Guard, Row, Trigger, Verdict
 from prr.core.replication.peers import Peers
-from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.wire.instance import Address, Instance, address_of, type_of
 
 DOUBTED_MAX = 2
@@ -40,8 +40,6 @@ class Detector:
     ) -> None:
         self._versioned = versioned
         self._directory = versioned.directory
-        self._lease = lease
-        self._rng = rng
         self._doubts = Doubts(versioned, peers, limits, rng)
         self._leases, self._rechecks = self._doubts.leases, self._doubts.rechecks
         self._verifications, self._opinions = self._doubts.verifications, self._doubts.opinions
@@ -51,7 +49,7 @@ class Detector:
         self._lifecycle = Lifecycle(
             self._directory,
             Guards(versioned, peers, self._doubts, self._lease_owners, self._evictions),
-            Actions(versioned, self._doubts, self._evictions, lease, self.doubt_others_at),
+            Actions(versioned, self._doubts, self._evictions, lease, self.doubt_others_at, rng),
         )
         self._proving = Proving(self._doubts, self._lifecycle)
         self._recheck_queue = RecheckQueue(versioned, peers)
@@ -91,32 +89,13 @@ class Detector:
         """These were read from the disk, and may be long gone: ask them as soon as possible."""
         self._recheck_queue.put(instances, now)
 
-    def entrusted(self, instance: Instance, now: float) -> None:
-        """A peer says that this binder is home to an instance: it forgot, or that is a lie. Unless
-        it was heard here it is asked within a lease, since no other binder will."""
-        self._leases.entrust(instance, now + self._lease * self._rng.random())
-
-    def learned(self, instance: Instance, now: float) -> None:
-        """A binder of 2016, which does not watch it, says that an instance is there."""
-        self.clear(instance)
-        self._leases.entrust(instance, now + self._lease)
-
-    def distrust(self, instance: Instance) -> None:
-        """Its home is asking whether it is there at all: it serves if there is no other."""
-        self._directory.suspect(instance)
-
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""
         self._doubts.clear(instance)
 
     def release(self, instance: Instance) -> None:
-        """Another binder owns its lease now."""
-        if instance in self._newcomers:  # one question alone, which is open, proves nothing
-            self._newcomers.forget(instance)
-            self._verifications.cancel(instance)
-            self._leases.cancel(instance)  # nor is it vouched for: it has never answered
-        else:
-            self._leases.hand_over(instance)
+        """Another binder owns its lease now, or none."""
+        self._doubts.release(instance)
 
     def accuse(self, instance: Instance, why: str, now: float, by: Address) -> list[Effect]:
         """`by` says that an instance that is there does not answer.
@@ -153,39 +132,32 @@ class Detector:
         self._opinions.remember(instance, peer, nonce)
         return self._doubts.verify(instance, now, accuser=peer)
 
-    def vouches_for(self, instance: Instance) -> bool:
-        """It is there, was heard here within a lease, and has left no question open since: a peer
-        that says it is gone has to be right before it is believed."""
-        is_heard = self._leases.vouches_for(instance) and instance not in self._newcomers
-        return is_heard and instance in self._directory
-
-    def dispute(self, instance: Instance) -> list[Effect]:
-        """A peer says that an instance is gone that is vouched for here: it is asked next."""
-        self._doubts.urgent[instance] = None
-        return [Report(Event.DISPUTED, instance, "a peer says that it is gone: asking it")]
-
     def ask_disputed(self, now: float) -> list[Effect]:
         """Ask those at once, or some of them."""
         return self._doubts.verify_urgent(now)
+
+    def peer_says(self, case: Case) -> tuple[News, list[Effect]]:
+        """A peer says that an instance is there, or gone: what becomes of its word, and what
+        follows. Whoever it has taken out is asked if it was heard here lately."""
+        was_held = case.instance in self._directory
+        row = self._lifecycle.row_for(case)
+        effects = self._lifecycle.run(row, case)
+        news = _news_of(row, was_held, case.instance in self._directory)
+        if news is News.REMOVED:
+            effects += self.said_to_be_gone(case.instance, case.now)
+        return news, effects
 
     def said_to_be_gone(self, instance: Instance, now: float) -> list[Effect]:
         """An instance was taken out on a peer's word: if it was heard here lately, ask it."""
         return self._lifecycle.on(Case(Trigger.PEER_REMOVED, instance, now))
 
-    def recheck(self, instance: Instance, now: float) -> list[Effect]:
-        """A word that is out of date says that an instance is gone: ask it all the same."""
-        return self._doubts.verify(instance, now)
+    def contradicted(self, instance: Instance, now: float) -> list[Effect]:
+        """A peer's update that is out of date says that an instance is gone that is there."""
+        return self._lifecycle.on(Case(Trigger.OLDER_REMOVAL, instance, now))
 
-    def returned(self, instance: Instance, now: float) -> list[Effect]:
-        """One that was gone is there again, as somebody says without a start number: it may be a
-        program of 2016, and is asked so that one can answer."""
-        if instance in self._directory:
-            self._directory.suspect(instance)  # it serves if there is no other
-        return self.ask_anew(instance, now)
-
-    def ask_anew(self, instance: Instance, now: float) -> list[Effect]:
-        """Ask an instance so that a program of 2016 can answer."""
-        return self._doubts.verify_bare(instance, now)
+    def subscribed_elsewhere(self, instance: Instance, now: float) -> list[Effect]:
+        """An instance that is there has subscribed with a legacy binder."""
+        return self._lifecycle.on(Case(Trigger.LEGACY_SUBSCRIBED, instance, now))
 
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
@@ -273,3 +245,14 @@ class Detector:
         if instance in self._newcomers:
             return []
         return [] if self._opinions.is_asked(instance) else self._opinions.choose(now)
+
+
+def _news_of(row: Row, was_held: bool, is_held: bool) -> News:
+    """What became of a peer's word, for which the row has held."""
+    if was_held is not is_held:
+        return News.ADDED if is_held else News.REMOVED
+    if row.guard is Guard.NO_ROOM_TO_LEARN:
+        return News.REFUSED
+    if Action.DISPUTE in row.actions:
+        return News.DISPUTED
+    return News.CHANGED if is_held and Action.TAKE_OVER in row.actions else News.OLD

@@ -144,6 +144,15 @@ class Doubts:
         self.newcomers.count(instance, 1)
         return [Report(Event.ASKED, instance, "the first question"), probe]
 
+    def release(self, instance: Instance) -> None:
+        """Another binder owns its lease now."""
+        if instance in self.newcomers:  # one question alone, which is open, proves nothing
+            self.newcomers.forget(instance)
+            self.verifications.cancel(instance)
+            self.leases.cancel(instance)  # nor is it vouched for: it has never answered
+        else:
+            self.leases.hand_over(instance)
+
     def verify_bare(self, instance: Instance, now: float) -> list[Effect]:
         """Ask an instance so that a program of 2016 can answer."""
         if not self.verifications.asks_for(instance, NO_START):

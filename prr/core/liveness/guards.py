@@ -30,7 +30,7 @@ class Guards:
     # About what it says.
 
     def says_start(self, case: Case) -> bool:
-        """It says that it is one of ours."""
+        """It says that it is one of ours, or a peer does."""
         return case.start != NO_START
 
     def says_same(self, case: Case) -> bool:
@@ -45,6 +45,43 @@ class Guards:
     def unproven_says_start(self, case: Case) -> bool:
         """It is held again after it had left, has not answered, and says that it is one of ours."""
         return self.unproven(case) and self.says_start(case)
+
+    # About what a peer says.
+
+    def older(self, case: Case) -> bool:
+        """The peer knew as much as this binder, or less."""
+        assert case.version is not None
+        is_there = case.trigger is Trigger.PEER_SAYS_UP
+        return not self._versioned.is_news(case.instance, case.version, is_there)
+
+    def no_room_to_learn(self, case: Case) -> bool:
+        """Peers may fill most of the directory, but not all of it."""
+        return not self._directory.has_room(learned=True)
+
+    def said_ours(self, case: Case) -> bool:
+        """This binder is said to own its lease: it forgot, or that is a lie."""
+        return case.version is not None and case.version.owner == self._versioned.identity
+
+    def said_unproven(self, case: Case) -> bool:
+        """Its owner is asking whether it is there at all."""
+        return case.version is not None and case.version.is_unproven
+
+    def said_ours_unproven(self, case: Case) -> bool:
+        """Both."""
+        return self.said_ours(case) and self.said_unproven(case)
+
+    def vouched_for(self, case: Case) -> bool:
+        """It is there, was heard here within a lease, and has left no question open since: a peer
+        that says it is gone has to be right before it is believed."""
+        is_heard = self._doubts.leases.vouches_for(case.instance) and not self.newcomer(case)
+        return is_heard and case.instance in self._directory
+
+    def owner_heard(self, case: Case) -> bool:
+        """The binder that owns its lease is a peer of ours that has been heard lately."""
+        version = self._directory.version(case.instance)
+        return version is not None and (
+            self._versioned.peer_that_is(version.owner, case.now) is not None
+        )
 
     # About asking it.
 

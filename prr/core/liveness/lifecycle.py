@@ -5,10 +5,10 @@ whose guard holds says what is done and which state comes of it. Guards read and
 (see `guards`); actions do, and decide nothing (see `actions`).
 
 The table decides what follows from what a server says itself, from complaints, leases that end,
-owners that fall silent, state that was restored, questions and their answers. What a peer says
-changes the state without it, in `replication.peer_updates`; the table decides only whether one
-that was so removed is asked. So no row leads to disputed. And what turns out to be on loopback goes
-without it, in `core.subscriptions`.
+owners that fall silent, state that was restored, questions and their answers, and from what peers
+say. Two things are settled before: `replication.peer_updates` says what a legacy binder's removal,
+which has no version, counts as (nothing, a complaint, or a removal decided here), and nothing on
+loopback gets in; what turns out to be there goes without the table, in `core.subscriptions`.
 
 1. The state is not kept anywhere: it is read from the directory.
 2. Doubt ends by asking: whoever is accused, silent for a lease or left by its owner is asked.
@@ -45,6 +45,7 @@ S, T, G, A = State, Trigger, Guard, Action
 LISTED = (S.UP, S.SUSPECT)
 HELD = (*LISTED, S.DISPUTED)
 GONE = (S.ABSENT, S.LEFT, S.EVICTED)
+KNOWN = (*HELD, S.LEFT, S.EVICTED)
 SILENCE = (T.SILENT, T.SILENT_ALONE, T.MUTE)
 NO_ANSWER = (T.REFUSED, *SILENCE, T.UNSENT)
 
@@ -85,9 +86,55 @@ TABLE: tuple[Row, ...] = (
     _row([S.LEFT, S.EVICTED], [T.WITHDREW], None, None, "it says so itself", A.ASK_NO_MORE),
     _row([S.ABSENT], [T.WITHDREW], None, None,
          "what never was would push real removals out of memory"),
+    _row(KNOWN, [T.PEER_SAYS_GONE], G.OLDER, None, "this binder knows as much, or better"),
+    _row(HELD, [T.PEER_SAYS_GONE], G.VOUCHED_FOR, S.DISPUTED,
+         "who says so has to be right about what is heard here", A.DISPUTE),
+    _row(State, [T.PEER_SAYS_GONE], G.SAYS_START, S.LEFT, "the newest update holds", A.TAKE_OVER),
+    _row(State, [T.PEER_SAYS_GONE], None, S.EVICTED, "the newest update holds", A.TAKE_OVER),
+    _row(HELD, [T.OLDER_REMOVAL], None, None, "the peer knew less, but may know why it says so",
+         A.ASK),
     _row(GONE, [T.PEER_REMOVED], G.HAS_LEASE, None, "it was heard here lately",
          A.END_RECHECK, A.ASK),
     _row(GONE, [T.PEER_REMOVED], None, None, "the peer knows better", A.ASK_NO_MORE),
+
+    # A peer says that it is there.
+    _row(KNOWN, [T.PEER_SAYS_UP], G.OLDER, None, "this binder knows as much, or better"),
+    _row(GONE, [T.PEER_SAYS_UP], G.NO_ROOM_TO_LEARN, None, "peers may not fill the directory"),
+    _row(GONE, [T.PEER_SAYS_UP], G.SAID_OURS_UNPROVEN, S.SUSPECT,
+         "this binder forgot, or that is a lie; no other asks it",
+         A.TAKE_OVER, A.END_DOUBT, A.RELEASE, A.SUSPECT, A.ENTRUST),
+    _row(GONE, [T.PEER_SAYS_UP], G.SAID_OURS, S.UP,
+         "this binder forgot, or that is a lie; no other asks it",
+         A.TAKE_OVER, A.END_DOUBT, A.RELEASE, A.ENTRUST),
+    _row(GONE, [T.PEER_SAYS_UP], G.SAID_UNPROVEN, S.SUSPECT, "its owner asks it",
+         A.TAKE_OVER, A.END_DOUBT, A.RELEASE, A.SUSPECT, A.ACCUSE_OTHERS),
+    _row(GONE, [T.PEER_SAYS_UP], None, S.UP, "the newest update holds",
+         A.TAKE_OVER, A.END_DOUBT, A.RELEASE, A.ACCUSE_OTHERS),
+    _row(HELD, [T.PEER_SAYS_UP], G.SAID_OURS_UNPROVEN, S.SUSPECT,
+         "this binder forgot, or that is a lie; no other asks it",
+         A.TAKE_OVER, A.END_DOUBT, A.SUSPECT, A.ENTRUST),
+    _row(HELD, [T.PEER_SAYS_UP], G.SAID_OURS, S.UP,
+         "this binder forgot, or that is a lie; no other asks it",
+         A.TAKE_OVER, A.END_DOUBT, A.ENTRUST),
+    _row(HELD, [T.PEER_SAYS_UP], G.SAID_UNPROVEN, S.SUSPECT, "its owner asks it",
+         A.TAKE_OVER, A.END_DOUBT, A.RELEASE, A.SUSPECT),
+    _row(HELD, [T.PEER_SAYS_UP], None, S.UP, "the newest update holds",
+         A.TAKE_OVER, A.END_DOUBT, A.RELEASE),
+    _row([S.ABSENT], [T.LEGACY_SAYS_UP], G.NO_ROOM_TO_LEARN, None,
+         "peers may not fill the directory"),
+    _row([S.ABSENT], [T.LEGACY_SAYS_UP], None, S.UP, "a legacy binder does not watch it",
+         A.HOLD_LEARNED, A.RELEASE, A.END_DOUBT, A.WATCH),
+    _row([S.LEFT, S.EVICTED], [T.LEGACY_SAYS_UP], None, None, "it may be legacy, or long gone",
+         A.CLAIM, A.ASK_BARE),
+    _row(HELD, [T.LEGACY_SAYS_UP], None, None, "that is known"),
+    _row(HELD, [T.LEGACY_SUBSCRIBED], G.OWNER_HEARD, None, "its owner hears the same"),
+    _row(HELD, [T.LEGACY_SUBSCRIBED], G.UNPROVEN, None, "it may be legacy, in another's place",
+         A.TELL_OURS, A.ASK_BARE),
+    _row(LISTED, [T.LEGACY_SUBSCRIBED], G.HAS_START, None, "it may be legacy, in another's place",
+         A.HOLD, A.ASK_BARE),
+    _row([S.DISPUTED], [T.LEGACY_SUBSCRIBED], G.HAS_START, S.SUSPECT,
+         "it may be legacy, in another's place", A.HOLD, A.ASK_BARE),
+    _row(HELD, [T.LEGACY_SUBSCRIBED], None, None, "that is known"),
 
     # Why it is asked.
     _row(HELD, [T.ACCUSED], G.BEING_ASKED, None, "one verification at a time"),

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from prr.core.effects import Effect, Probe
 from prr.wire.instance import Address, Instance
-from prr.wire.version import NO_START
+from prr.wire.version import NO_START, Version
 
 
 class State(StrEnum):
@@ -24,7 +24,12 @@ class Trigger(StrEnum):
 
     SUBSCRIBED = "subscribed"  # as it says itself, first or again; its host has not too many
     WITHDREW = "deregistered"  # as it says itself
+    PEER_SAYS_UP = "a peer says it is there"
+    PEER_SAYS_GONE = "a peer says it is gone"  # or a legacy binder, as if that were decided here
     PEER_REMOVED = "removed by a peer"  # and taken out here
+    OLDER_REMOVAL = "older removal"  # a peer's, told by itself, of one that is held
+    LEGACY_SAYS_UP = "a legacy binder says it is there"
+    LEGACY_SUBSCRIBED = "subscribed with a legacy binder"  # though it is held here
     ACCUSED = "accused"
     LEASE_ENDED = "lease ended"
     OWNER_SILENT = "owner silent"
@@ -44,7 +49,7 @@ class Trigger(StrEnum):
 class Guard(StrEnum):
     """What a row may require. Each is a method of `Guards`, by its name."""
 
-    SAYS_START = "it says its start number"
+    SAYS_START = "its start number is said"
     SAYS_SAME = "ours already, with the start number it says"
     SAME_START = "held with the start number it says"
     UNPROVEN_SAYS_START = "back, has not answered yet, says its start number"
@@ -55,6 +60,13 @@ class Guard(StrEnum):
     HANDED_OVER = "another binder owns its lease"
     GONE_FOR_GOOD = "not heard here, and not legacy"
     NO_ROOM = "no room, or a loopback address"
+    NO_ROOM_TO_LEARN = "no room for what peers say"
+    OLDER = "no newer than what is known"
+    SAID_OURS = "said to be owned here"
+    SAID_UNPROVEN = "said to have not answered yet"
+    SAID_OURS_UNPROVEN = "said to be owned here, and to have not answered yet"
+    VOUCHED_FOR = "heard here within its lease"
+    OWNER_HEARD = "its owner is a peer that is heard"
     ORPHANED = "its owner is lost"
     OWNED_ELSEWHERE = "another binder owns it"
     UNPROVEN = "back, and has not answered yet"
@@ -74,9 +86,18 @@ class Action(StrEnum):
     """What a row may have done. Each is a method of `Actions`, by its name."""
 
     HOLD = "hold it, own it, tell the peers"
+    HOLD_LEARNED = "hold it, own it, tell nobody"
     HOLD_UNPROVEN = "hold it as one that has not answered yet"
     REFUSE = "report that there is no room"
     HEAR = "end all doubt unreported, renew the lease"
+    END_DOUBT = "end all doubt unreported"
+    TAKE_OVER = "take over what the peer says"
+    DISPUTE = "dispute the removal, ask it next"
+    RELEASE = "another binder watches it"
+    ENTRUST = "ask it within a lease, unless heard here"
+    WATCH = "ask it in a lease, unless heard here"
+    CLAIM = "note that a legacy binder claims it"
+    TELL_OURS = "tell the peers that read versions"
     CONFIRM = "confirm it"
     CONFIRM_BARE = "confirm it at once, as a legacy binder does"
     WITHDRAW = "remove it as it says, tell the peers"
@@ -140,6 +161,7 @@ class Case:
     reply: Effect | None = None  # what confirms its subscription
     by: Address | None = None  # who accuses it
     probe: Probe | None = None  # the next question to it
+    version: Version | None = None  # that of what a peer says
 
 
 @dataclass(frozen=True, slots=True)

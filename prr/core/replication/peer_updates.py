@@ -7,17 +7,17 @@ counts as if it had been decided here.
 
 from typing import assert_never
 
-from prr.core.directory.directory import Added as Adding
 from prr.core.effects import Effect, Event, Report, Send
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.just_learned import JustLearned
+from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.peers import Peer
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.wire.frames import Added, Complaint, Removed, ServiceList
 from prr.wire.instance import Instance, describe_address
 from prr.wire.messages import DigestReply, Hello, ListPage, Page, TextPart, UnaskedPage, Versioned
 from prr.wire.trailer import Cause
-from prr.wire.version import NO_START, Version, decode_removals, decode_versions
+from prr.wire.version import Version, decode_removals, decode_versions
 
 
 class PeerUpdates:
@@ -70,22 +70,12 @@ class PeerUpdates:
             effects.append(Report(Event.LEARNED, frame.instance, _says(peer)))
         elif news is News.REFUSED:
             effects.append(_refused(frame.instance, peer))
-        if _version_of(frame) is None and news is News.OLD:
-            effects += self._subscribed_there(frame.instance, now)
+        is_held = frame.instance in self._directory
+        if _version_of(frame) is None and news is News.OLD and is_held:
+            # It may be a legacy server that has taken the place of one of ours, whose start number
+            # it cannot repeat.
+            effects += self._detector.subscribed_elsewhere(frame.instance, now)
         return effects
-
-    def _subscribed_there(self, instance: Instance, now: float) -> list[Effect]:
-        """What is held here has subscribed with a binder of 2016: it may be a server of 2016 that
-        has taken the place of one of ours, whose start number it cannot repeat."""
-        version = self._directory.version(instance)
-        if version is None or not version.has_start:
-            return []
-        if self._versioned.peer_that_is(version.owner, now) is not None:
-            return []
-        if not self._versioned.is_back_unproven(instance):
-            self._versioned.add(instance, NO_START)
-        told = self._versioned.tell_added(instance, is_news=False)
-        return [*told, *self._detector.ask_anew(instance, now)]
 
     def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is gone."""
@@ -100,7 +90,7 @@ class PeerUpdates:
             effects += self._detector.ask_disputed(now)
         elif held and news is News.OLD and frame.trailer is not None:
             # It knew less than we do, but it may know why it says so.
-            effects += self._detector.recheck(instance, now)
+            effects += self._detector.contradicted(instance, now)
         return effects
 
     def _take_over(
@@ -111,55 +101,30 @@ class PeerUpdates:
             return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
         if version is None:
             return self._take_over_bare(instance, is_there, peer, now)
-        vouched = not is_there and self._detector.vouches_for(instance)
-        news = self._versioned.take_over(instance, version, is_there, now, vouched)
-        effects: list[Effect] = []
+        trigger = Trigger.PEER_SAYS_UP if is_there else Trigger.PEER_SAYS_GONE
+        case = Case(trigger, instance, now, start=version.start, version=version)
+        news, effects = self._detector.peer_says(case)
         if news in (News.ADDED, News.CHANGED):
             self._just_learned.add(instance, now)
-            self._detector.clear(instance)
-            if news is News.ADDED or version.owner != self._versioned.identity:
-                self._detector.release(instance)
-            if version.is_unproven:
-                self._detector.distrust(instance)
-            if version.owner == self._versioned.identity:
-                self._detector.entrusted(instance, now)
-            elif news is News.ADDED:
-                effects += self._detector.doubt_others_at(instance, version.start, now)
-        elif news is News.REMOVED:
-            effects += self._detector.said_to_be_gone(instance, now)
-        elif news is News.DISPUTED:
-            effects += self._detector.dispute(instance)
         return news, effects
 
     def _take_over_bare(
         self, instance: Instance, is_there: bool, peer: Peer, now: float
     ) -> tuple[News, list[Effect]]:
-        """The word of a binder of 2016, which knows no versions: as if it had been said here."""
+        """The word of a legacy binder, which knows no versions: that an instance is gone counts as
+        if it had been decided here."""
+        if is_there:
+            return self._detector.peer_says(Case(Trigger.LEGACY_SAYS_UP, instance, now))
+        self._versioned.returning.settle(instance)
         version = self._directory.version(instance)
-        if not is_there:
-            self._versioned.returning.settle(instance)
-            if version is None or self._directory.is_disputed(instance):
-                return News.OLD, []
-            if self._versioned.peer_that_is(version.owner, now) is not None:
-                # Its home hears the same word, and one refutation is enough.
-                return News.OLD, self._detector.accuse(instance, _says(peer), now, peer.address)
-            gone = self._versioned.next_version(instance, version.start)
-            if self._detector.vouches_for(instance):
-                self._directory.dispute(instance, gone)
-                return News.DISPUTED, self._detector.dispute(instance)
-            self._directory.remove(instance, gone, now)
-            return News.REMOVED, self._detector.said_to_be_gone(instance, now)
-        removal = self._directory.removal(instance)
-        if version is not None:
+        if version is None or self._directory.is_disputed(instance):
             return News.OLD, []
-        if removal is not None:
-            self._versioned.returning.add(instance)
-            return News.OLD, self._detector.returned(instance, now)
-        if self._versioned.add(instance, NO_START, learned=True) is Adding.FULL:
-            return News.REFUSED, []
-        self._detector.release(instance)
-        self._detector.learned(instance, now)
-        return News.ADDED, []
+        if self._versioned.peer_that_is(version.owner, now) is not None:
+            # Its owner hears the same word, and one refutation is enough.
+            return News.OLD, self._detector.accuse(instance, _says(peer), now, peer.address)
+        gone = self._versioned.next_version(instance, version.start)
+        case = Case(Trigger.PEER_SAYS_GONE, instance, now, start=gone.start, version=gone)
+        return self._detector.peer_says(case)
 
 
 def _words(frame: ServiceList) -> list[tuple[Instance, Version | None, bool]]:

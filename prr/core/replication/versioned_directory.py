@@ -163,31 +163,26 @@ class VersionedDirectory:
         version = self.directory.version(instance)
         return version is not None and version.is_unproven
 
-    def take_over(
-        self,
-        instance: Instance,
-        version: Version,
-        is_there: bool,
-        now: float,
-        is_vouched_for: bool = False,
-    ) -> News:
-        """Hear another binder's word. The newest version wins, whoever says it, however often.
+    def is_news(self, instance: Instance, version: Version, is_there: bool) -> bool:
+        """Another binder's word prevails over what is known. The newest version does, whoever says
+        it, however often.
 
-        A removal of what `is_vouched_for` here is not carried out but disputed. Of two words with
-        one version, which no sound binder says, "it is gone" wins: who holds it asks it, and
-        decides anew.
+        Of two words with one version, which no sound binder says, "it is gone" wins: who holds it
+        asks it, and decides anew.
         """
         latest = self.directory.latest(instance)
-        if latest is not None and not is_newer(version, latest):
-            denies = version == latest and not is_there and instance in self.directory
-            if not denies or self.directory.is_disputed(instance):
-                return News.OLD
+        if latest is None or is_newer(version, latest):
+            return True
+        denies = version == latest and not is_there and instance in self.directory
+        return denies and not self.directory.is_disputed(instance)
+
+    def take_over(self, instance: Instance, version: Version, is_there: bool, now: float) -> News:
+        """Hear another binder's word: what is news is taken over, if there is room."""
+        if not self.is_news(instance, version, is_there):
+            return News.OLD
         if not is_there:
             self._has_seen(version)
             self.returning.settle(instance)
-            if is_vouched_for:
-                self.directory.dispute(instance, version)
-                return News.DISPUTED
             known = self.directory.remove(instance, version, now)
             return News.REMOVED if known else News.OLD
         adding = self.directory.add(instance, version, learned=True)
@@ -196,6 +191,13 @@ class VersionedDirectory:
         self._has_seen(version)
         self.returning.settle(instance)
         return News.ADDED if adding is Adding.NEW else News.CHANGED
+
+    def dispute(self, instance: Instance, version: Version) -> None:
+        """Another binder's word that an instance is gone, which is held and was heard here. It must
+        be news; it is not carried out before it has been seen to be true."""
+        self._has_seen(version)
+        self.returning.settle(instance)
+        self.directory.dispute(instance, version)
 
     @property
     def counter(self) -> int:

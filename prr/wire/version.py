@@ -17,6 +17,7 @@ peers before it was killed, and whether or not its disk worked.
 """
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from prr.wire.instance import INSTANCE_BYTES, Instance
@@ -116,6 +117,10 @@ def next_run(counter: int) -> int:
     return (counter + 1) % _TURN
 
 
+RECENT = 256
+"""Versions that are remembered decoded, 60 kB: what one frame sets off reads the same one often."""
+
+
 def encode_version(version: Version) -> bytes:
     """Its 20 bytes: counter, owner and start, little-endian."""
     return _LAYOUT.pack(*version)
@@ -126,6 +131,7 @@ def encode_versions(versions: list[Version]) -> bytes:
     return b"".join(_LAYOUT.pack(*version) for version in versions)
 
 
+@lru_cache(maxsize=RECENT)
 def decode_version(data: bytes) -> Version:
     """The version in 20 bytes."""
     return Version._make(_LAYOUT.unpack(data))

@@ -1,5 +1,6 @@
 """In which bucket an instance lies, and what it adds to the digests that binders compare."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TypeAlias
 from zlib import crc32
@@ -9,6 +10,9 @@ from prr.wire.trailer import DIGEST_BYTES, GROUPS
 
 BUCKETS = GROUPS * GROUPS
 """24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
+
+RECENT = 256
+"""Instances whose bucket is remembered, 50 kB: what one frame sets off asks for it often."""
 
 
 Entry: TypeAlias = tuple[Instance, bytes, int, int]
@@ -31,6 +35,7 @@ def differing(ours: bytes, theirs: bytes) -> int:
     return bits
 
 
+@lru_cache(maxsize=RECENT)
 def bucket_of(instance: Instance) -> int:
     """By the address only: the types given at one address lie together."""
     return crc32(address_key(instance)) % BUCKETS

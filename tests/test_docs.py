@@ -32,6 +32,15 @@ README_LINES_MAX = 150
 BANNED = [
     *("is no HOST:PORT", "not heeded", "look-up", "search for garbage", "outbids"),
     *("said so itself", "takes its leave", "gone mad", "thousand million", "is it me"),
+    *(
+        "clockwork",
+        "words? about",
+        "of 2016",
+        "the brake",
+        "in good order",
+        "of one moment",
+        "dice",
+    ),
 ]
 """What reads as translated, or is a coined word where the field has a term."""
 

@@ -225,7 +225,7 @@ class Binder:
             case Subscribe() if source[1] != 0:  # else nobody can be reached there
                 return self._subscriptions.subscribe(frame, source, now)
             case Alive(trailer=Search(types=types, start=start)):
-                # A server asks whether this binder is ours: one of 2016 drops the frame.
+                # A server asks whether this binder is ours: a legacy one drops the frame.
                 asking = Subscribe(types[0], trailer=Started(start=start))
                 return self._handle_server(asking, source, now)
             case Subscribe() | Alive():

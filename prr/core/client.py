@@ -33,7 +33,7 @@ from prr.wire.instance import (
 )
 
 BINDER_LIMIT = 4.5
-"""Seconds in which a binder must answer, all resends included. A binder of 2016 serves nobody for
+"""Seconds in which a binder must answer, all resends included. A legacy binder serves nobody for
 2 s while it verifies: this outlasts the client's own last complaint and one that stood before it
 in the queue, and half a second for the rest."""
 

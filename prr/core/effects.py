@@ -127,8 +127,8 @@ class Probe:
     def is_answer(self, frame: Frame) -> bool:
         """The frame answers this question.
 
-        A server of ours repeats the question's nonce and says its types and its start; one of
-        2016 answers with the bare frame.
+        A server of ours repeats the question's nonce and says its types and its start; a legacy
+        one answers with the bare frame.
         """
         if not isinstance(frame, Alive):
             return False

@@ -46,7 +46,7 @@ TEXT_BYTES_MAX = 1200
 
 PART_BITS = 16
 """The lowest bits of the nonce with which a part is asked for number the part, so that a late copy
-of one is not taken for the next; the others name the text, all of whose parts are of one moment."""
+of one is not taken for the next; the others name the text, whose parts are of one snapshot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from prr.wire.instance import Instance, address_of
 from prr.wire.version import LEFT, NO_START, Version
 
 SECOND_CHANCE = 30.0
-"""Seconds between two looks for a silent server of 2016 that was evicted: it does not subscribe
+"""Seconds between two looks for a silent legacy server that was evicted: it does not subscribe
 again by itself, and may only have been cut off."""
 
 RECHECK = 2.0

@@ -72,7 +72,7 @@ class Detector:
         self._evictions.peer_evicted(now)
 
     def brake_status(self, now: float) -> dict[str, Any] | None:
-        """How the brake on evictions holds, as plain data; None if it does not."""
+        """The state of the eviction limiter, as plain data; None if it is off."""
         return self._evictions.status(now)
 
     def subscribed(self, instance: Instance, start: int, reply: Effect, now: float) -> list[Effect]:

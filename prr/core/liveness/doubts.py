@@ -154,7 +154,7 @@ class Doubts:
             self.leases.hand_over(instance)
 
     def verify_bare(self, instance: Instance, now: float) -> list[Effect]:
-        """Ask an instance so that a program of 2016 can answer."""
+        """Ask an instance so that a legacy program can answer."""
         if not self.verifications.asks_for(instance, NO_START):
             self.verifications.cancel(instance)
         return self.verify(instance, now, start=NO_START)
@@ -187,7 +187,7 @@ class Doubts:
             self.rechecks.set(instance, when)
 
     def may_live(self, instance: Instance) -> bool:
-        """It is there, or was heard here lately, or is a server of 2016 that fell silent."""
+        """It is there, or was heard here lately, or is a legacy server that fell silent."""
         removal = self._directory.removal(instance)
         was_silent = removal is not None and not removal.has_start
         is_there = instance in self._directory or instance in self._versioned.returning

@@ -1,7 +1,7 @@
 """Instances that have subscribed here and have not answered yet: perhaps nobody is there.
 
 Anybody can send a subscription with a forged source. So what it brings to that address is counted:
-the confirmation, at most three questions, and a fourth one late, for programs of 2016 that were
+the confirmation, at most three questions, and a fourth one late, for legacy programs that were
 cut off just then. An answer, which nobody can forge who does not see the question, ends it.
 """
 
@@ -20,7 +20,7 @@ LATE_QUESTIONS = 1
 
 PAUSES = (0.5, 1.5, 3.0)
 """Seconds from the subscription to the first question, and between the questions, if nobody
-complains: a program of 2016 answers none before it is confirmed, and the path of one that has just
+complains: a legacy program answers none before it is confirmed, and the path of one that has just
 been started may be cut for a moment."""
 
 LATE_PAUSE = 30.0

@@ -34,7 +34,7 @@ REFUSAL_PAUSE = 0.05
 """Seconds between a refusal and the next question."""
 
 LATE = 0.1
-"""Seconds by which a binder's own clockwork may be late before its verdicts are worth nothing: half
+"""Seconds by which a binder's event loop may lag before its verdicts are worth nothing: half
 of the shortest wait, ten times what a busy machine makes of it."""
 
 TICK_MAX = 4
@@ -175,7 +175,7 @@ class Verifications:
         self, probe: Probe, outcome: Outcome, now: float, refusals: int = REFUSALS
     ) -> Verdict | None:
         """Hear what became of a question; the verdict, if that settles it, as so many `refusals`
-        do. A word about a verification that is over changes nothing."""
+        do. An update about a verification that is over changes nothing."""
         instance = probe.instance
         row = self._rows.get(instance)
         if row is None or row.serial != probe.serial or row.is_over:

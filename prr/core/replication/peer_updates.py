@@ -96,7 +96,7 @@ class PeerUpdates:
     def _take_over(
         self, instance: Instance, version: Version | None, is_there: bool, peer: Peer, now: float
     ) -> tuple[News, list[Effect]]:
-        """Another binder's word about an instance, and what follows from it here."""
+        """Another binder's update about an instance, and what follows from it here."""
         if is_there and self._versioned.reach.excludes(instance):
             return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
         if version is None:
@@ -128,7 +128,7 @@ class PeerUpdates:
 
 
 def _words(frame: ServiceList) -> list[tuple[Instance, Version | None, bool]]:
-    """What a list says: (instance, version, is there). A list of 2016 has no versions."""
+    """What a list says: (instance, version, is there). A legacy list has no versions."""
     match frame.trailer:
         case Page(versions=versions, removals=removals):
             gone = [(instance, version, False) for instance, version in decode_removals(removals)]
@@ -151,7 +151,7 @@ def _there(
 
 
 def _version_of(frame: Added | Removed) -> Version | None:
-    """The version behind a peer's word; None if it is a program of 2016."""
+    """The version behind a peer's word; None if it is a legacy program."""
     return frame.trailer.version if isinstance(frame.trailer, Versioned) else None
 
 

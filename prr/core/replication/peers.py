@@ -12,7 +12,7 @@ SILENT_AFTER = 5.0
 """Seconds without a frame after which a peer counts as silent: five rounds of digests."""
 
 HELLO_PAUSE = 5.0
-"""Seconds before a peer that answered bare is asked with a trailer: a program of 2016 answers that
+"""Seconds before a peer that answered bare is asked with a trailer: a legacy program answers that
 with one more list, so there is no hurry; one of ours would mostly have spoken up by then."""
 
 GONE_AFTER = 60.0
@@ -35,7 +35,7 @@ class State(StrEnum):
     UP = "up"
     LOST = "lost"  # it was heard, and is not any more
     NEVER = "never heard"
-    QUIET = "quiet"  # a program of 2016, which says nothing while nothing changes
+    QUIET = "quiet"  # a legacy program, which says nothing while nothing changes
 
 
 @dataclass(slots=True)

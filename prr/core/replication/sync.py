@@ -1,6 +1,6 @@
 """Keeping up with the other binders: who is asked, when, and what their answers lead to.
 
-A peer is first asked with the spec's bare byte, since it may be a program of 2016. One that
+A peer is first asked with the spec's bare byte, since it may be a legacy program. One that
 answers with a trailer is ours, and is compared with every second or so. One that answers bare is
 asked once more, with a trailer; if that too is answered bare, it is a legacy (2016) binder, which
 tells what it knows in its own time.

@@ -35,7 +35,7 @@ from prr.wire.version import (
 )
 
 PAGE_WORDS = 46
-"""Words about instances in one page: 27 bytes each fill what a datagram has room for."""
+"""Updates about instances in one page: 27 bytes each fill what a datagram has room for."""
 
 GATHER = 0.01
 """Seconds for which refutations are gathered. A frame costs its sender and its receiver 0.2 ms
@@ -49,7 +49,7 @@ class News(Enum):
     """What became of a peer's word."""
 
     ADDED = auto()  # an instance that was not there
-    CHANGED = auto()  # a newer word about one that is
+    CHANGED = auto()  # a newer update about one that is
     REMOVED = auto()
     DISPUTED = auto()  # said to be gone, which has to be seen first
     OLD = auto()  # we knew as much, or better
@@ -210,7 +210,7 @@ class VersionedDirectory:
         self._counter, self._run = counter, run_of(counter)
 
     def next_version(self, instance: Instance, start: int) -> Version:
-        """The version of a decision about `instance` made here: newer than the latest word about
+        """The version of a decision about `instance` made here: newer than the latest update about
         it, and, unless the two lie half a turn apart, later than any counter that was seen."""
         latest = self.directory.latest(instance)
         version = Version(counter_after(self._counter, self._run), self.identity, start)

@@ -180,7 +180,7 @@ def test_a_row_is_the_one_that_holds_and_comes_to_what_it_says(number, state, tr
     is_other = trigger is Trigger.SUBSCRIBED and row.guard is None and state is not State.LEFT
     start = START if is_other or row.guard in SAYING_START else 0
     start = LEFT if row.guard in UNPROVEN else start
-    counter = 1 if row.guard is Guard.OLDER else 1 << 40
+    counter = 1 << 40
     version = Version(counter, SELF if row.guard in OURS else ANOTHER, start)
     reply = Send(Subscribed(), CLIENT)
     case = Case(trigger, ONE, NOW, "why", start, reply, CLIENT, probe, version)

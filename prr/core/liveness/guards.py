@@ -48,12 +48,6 @@ class Guards:
 
     # About what a peer says.
 
-    def older(self, case: Case) -> bool:
-        """The peer knew as much as this binder, or less."""
-        assert case.version is not None
-        is_there = case.trigger is Trigger.PEER_SAYS_UP
-        return not self._versioned.is_news(case.instance, case.version, is_there)
-
     def no_room_to_learn(self, case: Case) -> bool:
         """Peers may fill most of the directory, but not all of it."""
         return not self._directory.has_room(learned=True)

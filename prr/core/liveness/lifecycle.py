@@ -6,9 +6,10 @@ whose guard holds says what is done and which state comes of it. Guards read and
 
 The table decides what follows from what a server says itself, from complaints, leases that end,
 owners that fall silent, state that was restored, questions and their answers, and from what peers
-say. Two things are settled before: `replication.peer_updates` says what a legacy binder's removal,
-which has no version, counts as (nothing, a complaint, or a removal decided here), and nothing on
-loopback gets in; what turns out to be there goes without the table, in `core.subscriptions`.
+say. Three things are settled before: `replication.peer_updates` drops what is no news, says what a
+legacy binder's removal, which has no version, counts as (nothing, a complaint, or a removal decided
+here), and lets nothing on loopback in; what turns out to be there goes without the table, in
+`core.subscriptions`.
 
 1. The state is not kept anywhere: it is read from the directory.
 2. Doubt ends by asking: whoever is accused, silent for a lease or left by its owner is asked.
@@ -45,7 +46,6 @@ S, T, G, A = State, Trigger, Guard, Action
 LISTED = (S.UP, S.SUSPECT)
 HELD = (*LISTED, S.DISPUTED)
 GONE = (S.ABSENT, S.LEFT, S.EVICTED)
-KNOWN = (*HELD, S.LEFT, S.EVICTED)
 SILENCE = (T.SILENT, T.SILENT_ALONE, T.MUTE)
 NO_ANSWER = (T.REFUSED, *SILENCE, T.UNSENT)
 
@@ -86,7 +86,6 @@ TABLE: tuple[Row, ...] = (
     _row([S.LEFT, S.EVICTED], [T.WITHDREW], None, None, "it says so itself", A.ASK_NO_MORE),
     _row([S.ABSENT], [T.WITHDREW], None, None,
          "what never was would push real removals out of memory"),
-    _row(KNOWN, [T.PEER_SAYS_GONE], G.OLDER, None, "this binder knows as much, or better"),
     _row(HELD, [T.PEER_SAYS_GONE], G.VOUCHED_FOR, S.DISPUTED,
          "who says so has to be right about what is heard here", A.DISPUTE),
     _row(State, [T.PEER_SAYS_GONE], G.SAYS_START, S.LEFT, "the newest update holds", A.TAKE_OVER),
@@ -98,7 +97,6 @@ TABLE: tuple[Row, ...] = (
     _row(GONE, [T.PEER_REMOVED], None, None, "the peer knows better", A.ASK_NO_MORE),
 
     # A peer says that it is there.
-    _row(KNOWN, [T.PEER_SAYS_UP], G.OLDER, None, "this binder knows as much, or better"),
     _row(GONE, [T.PEER_SAYS_UP], G.NO_ROOM_TO_LEARN, None, "peers may not fill the directory"),
     _row(GONE, [T.PEER_SAYS_UP], G.SAID_OURS_UNPROVEN, S.SUSPECT,
          "this binder forgot, or that is a lie; no other asks it",

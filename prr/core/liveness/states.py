@@ -61,7 +61,6 @@ class Guard(StrEnum):
     GONE_FOR_GOOD = "not heard here, and not legacy"
     NO_ROOM = "no room, or a loopback address"
     NO_ROOM_TO_LEARN = "no room for what peers say"
-    OLDER = "no newer than what is known"
     SAID_OURS = "said to be owned here"
     SAID_UNPROVEN = "said to have not answered yet"
     SAID_OURS_UNPROVEN = "said to be owned here, and to have not answered yet"

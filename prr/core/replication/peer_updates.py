@@ -101,6 +101,8 @@ class PeerUpdates:
             return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
         if version is None:
             return self._take_over_bare(instance, is_there, peer, now)
+        if not self._versioned.is_news(instance, version, is_there):
+            return News.OLD, []  # most words of a page: this binder knows as much, or better
         trigger = Trigger.PEER_SAYS_UP if is_there else Trigger.PEER_SAYS_GONE
         case = Case(trigger, instance, now, start=version.start, version=version)
         news, effects = self._detector.peer_says(case)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from prr.core.effects import ANY_START, Effect, Event, Report, Send
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
+from prr.core.liveness.peer_actions import PeerActions
 from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Subscribed
@@ -26,7 +27,7 @@ AccuseOthers: TypeAlias = Callable[[Instance, int, float], list[Effect]]
 moment in seconds."""
 
 
-class Actions:
+class Actions(PeerActions):
     """The actions of one binder: a method for each `Action`."""
 
     def __init__(
@@ -39,13 +40,10 @@ class Actions:
         rng: Random,
     ) -> None:
         """`lease` is in seconds."""
-        self._versioned = versioned
+        super().__init__(versioned, doubts, lease, rng)
         self._directory = versioned.directory
-        self._doubts = doubts
         self._evictions = evictions
-        self._lease = lease
         self._accuse_others = accuse_others
-        self._rng = rng
 
     # What it says itself.
 
@@ -81,50 +79,6 @@ class Actions:
     def withdraw(self, case: Case) -> list[Effect]:
         told = self._versioned.remove(case.instance, self._version(case).start or LEFT, case.now)
         return [*told, Report(Event.WITHDRAWN, case.instance, "self-reported")]
-
-    # What a peer says.
-
-    def take_over(self, case: Case) -> list[Effect]:
-        assert case.version is not None
-        is_there = case.trigger is Trigger.PEER_SAYS_UP
-        self._versioned.take_over(case.instance, case.version, is_there, case.now)
-        return []
-
-    def dispute(self, case: Case) -> list[Effect]:
-        assert case.version is not None
-        self._versioned.dispute(case.instance, case.version)
-        self._doubts.urgent[case.instance] = None
-        why = "a peer says that it is gone: asking it"
-        return [Report(Event.DISPUTED, case.instance, why)]
-
-    def hold_learned(self, case: Case) -> list[Effect]:
-        self._versioned.add(case.instance, NO_START, learned=True)
-        return []
-
-    def end_doubt(self, case: Case) -> list[Effect]:
-        self._doubts.clear(case.instance)
-        return []
-
-    def release(self, case: Case) -> list[Effect]:
-        self._doubts.release(case.instance)
-        return []
-
-    def entrust(self, case: Case) -> list[Effect]:
-        """At any moment within the lease: many may be said to be owned here at once."""
-        when = case.now + self._lease * self._rng.random()
-        self._doubts.leases.entrust(case.instance, when)
-        return []
-
-    def watch(self, case: Case) -> list[Effect]:
-        self._doubts.leases.entrust(case.instance, case.now + self._lease)
-        return []
-
-    def claim(self, case: Case) -> list[Effect]:
-        self._versioned.returning.add(case.instance)
-        return []
-
-    def tell_ours(self, case: Case) -> list[Effect]:
-        return self._versioned.tell_added(case.instance, is_news=False)
 
     # Asking it.
 

@@ -227,6 +227,15 @@ def test_what_is_at_home_with_another_of_ours_is_asked_when_one_of_2016_says_it_
     assert binder.directory.version(ONE).owner == OTHER
 
 
+def test_one_that_is_back_is_asked_on_when_one_of_2016_says_that_its_forerunner_is_gone():
+    binder = beside()
+    left(binder)
+    (probe,) = probes(binder.handle(Subscribe(7), address_of(ONE), 5.0))
+    binder.handle(Removed(ONE), LAB, 5.01)
+    assert told(binder.probed(probe, Outcome.ALIVE, 5.2), Added) == list(PEERS)
+    assert given_out(binder) == {address_of(ONE)}
+
+
 def test_claims_are_bounded():
     returning = Returning()
     many = [at(7, f"10.1.{number // 250}.{number % 250}", 1) for number in range(RETURNING_MAX + 9)]

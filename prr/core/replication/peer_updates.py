@@ -121,8 +121,11 @@ class PeerUpdates:
         version = self._directory.version(instance)
         if version is None or self._directory.is_disputed(instance):
             return News.OLD, []
-        if self._versioned.peer_that_is(version.owner, now) is not None:
-            # Its owner hears the same word, and one refutation is enough.
+        # Its owner hears the same word, and one refutation is enough.
+        is_elsewhere = self._versioned.peer_that_is(version.owner, now) is not None
+        # The word may be about the one that was there before, and whoever is there is asked anyway.
+        is_back = self._versioned.is_back_unproven(instance)
+        if is_elsewhere or is_back:
             return News.OLD, self._detector.accuse(instance, _says(peer), now, peer.address)
         gone = self._versioned.next_version(instance, version.start)
         case = Case(Trigger.PEER_SAYS_GONE, instance, now, start=gone.start, version=gone)

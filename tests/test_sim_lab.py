@@ -12,7 +12,7 @@ from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.states import Action
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.returning import Returning
-from prr.wire.frames import Added, Removed, Subscribe, Verify
+from prr.wire.frames import Added, Complaint, Removed, Subscribe, Verify
 from prr.wire.instance import Address, Instance, make_instance
 from tests.cores import encode
 from tests.sim import adapter
@@ -72,6 +72,22 @@ def test_a_binder_of_2016_appends_without_looking_and_its_removal_skips_the_neig
     tell(cluster, Subscribe(TYPE), address(1))
     assert binder.entries.count(instance(1)) == 3
     assert binder.own_doing == {instance(1)}
+
+
+def test_what_one_of_2016_is_told_while_it_verifies_again_still_counts_as_unread():
+    cluster = stage(ours=1)
+    (binder,) = cluster.lab_binders
+    dead, told = instance(1), instance(0)
+    tell(cluster, Added(told), BINDER)
+    for complaint in (Complaint(told), Complaint(dead)):  # it serves nobody for 2 s for each
+        tell(cluster, complaint)
+    tell(cluster, Added(told), BINDER)
+    pass_time(cluster, 2.1)
+    assert binder.entries == []
+    tell(cluster, Added(told), BINDER)  # who said it hears of the removal
+    pass_time(cluster, 2.0)
+    assert binder.entries == [told, told]
+    assert binder.own_doing == {told}
 
 
 def test_a_binder_of_2016_files_ports_from_32768_up_where_nobody_is():

@@ -98,8 +98,10 @@ class LabBinder(Process):
         self.entries: list[Instance] = []
         # Held too often or not at all, for what ours have no part in.
         self.own_doing: set[Instance] = set()
-        # When it was removed here while word of it was waiting.
+        # When it was removed here while word of it was waiting, in seconds that it has served.
         self._unread: dict[Instance, float] = {}
+        self._verifies_since = 0.0
+        self._verified_for = 0.0
         self._peers = peers
         self._sends_at = 0.0
         self._rotation = dict.fromkeys(range(256), 0)
@@ -158,7 +160,7 @@ class LabBinder(Process):
         """It does not look whether it has it already."""
         if instance not in self.entries:
             self.own_doing.discard(instance)
-        elif not by_ours or self.world.now - self._unread.get(instance, -1.0) < 1.0:
+        elif not by_ours or self._served - self._unread.get(instance, -1.0) < 1.0:
             self.own_doing.add(instance)
         type_, (ip, port) = type_of(instance), address_of(instance)
         filed = instance if port <= SIGNED_PORT_MAX else make_instance(type_, (ip, 0))
@@ -190,6 +192,7 @@ class LabBinder(Process):
         )
         self.sockets.append(asking)
         self.paused = True
+        self._verifies_since = self.world.now
         asking.send(self.encode(Verify()), address_of(instance))
         self.world.after(PATIENCE, self._silent, asking, instance)
 
@@ -203,7 +206,7 @@ class LabBinder(Process):
             self._remove(instance)
             if self._socket.holds(self.encode(Added(instance))):
                 # Who said it hears of the removal, and says it again.
-                self._unread[instance] = self.world.now
+                self._unread[instance] = self._served
             for peer in self._peers:
                 self._send(Removed(instance), peer)
             self._done(asking)
@@ -216,7 +219,14 @@ class LabBinder(Process):
         asking.close()
         if self.running:
             self.paused = False
+            self._verified_for += self.world.now - self._verifies_since
             self._socket.drain()
+
+    @property
+    def _served(self) -> float:
+        """For how long it has served: while it verifies, what it is sent waits."""
+        until = self._verifies_since if self.paused else self.world.now
+        return until - self._verified_for
 
     def _send(self, frame: Frame, target: Address) -> None:
         """One after the other, so that they arrive in this order."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import gevent
 import pytest
 
-from benchmarks import charts, failover, lab, overload, peers, report, scale
+from benchmarks import charts, failover, lab, overload, peers, report, scale, subscribe
 from benchmarks.generate import generate
 from benchmarks.systems import SYSTEMS
 from benchmarks.tally import Load
@@ -194,6 +194,20 @@ def asked(speed, ratio=None):
         return row
     beside = {"prr_beside": round(ratio * speed), "prr_is_times_as_fast": ratio}
     return {**row, **beside, "more": "all of them"}
+
+
+def test_subscribe_measures_a_fleet_as_it_comes_stays_leaves_and_comes_back(run):
+    sizes = ("--servers", "50", "--herd", "100", "--lookups", "500", "--seconds", "0.5")
+    result = run(subscribe.main, *sizes)
+    for keeps in ("in memory", "on disk"):
+        for count in (0, 2):
+            case = result[f"{count} peers, {keeps}"]
+            assert set(case) == {"first", "second", "renewal", "leave"}
+            assert all(row["per_second"] > 0 and row["cpu_us"] > 0 for row in case.values())
+        herd = result[f"herd, {keeps}"]
+        assert herd["held_afterwards"] == 100 + subscribe.KNOWN
+        assert 0 < herd["confirmed_within_s"]["all"] < 5
+        assert herd["lookups_meanwhile"]["answered"] > 0
 
 
 RESULTS = {

@@ -1,0 +1,159 @@
+"""What a fleet of servers costs a binder: as it comes, stays, leaves, and comes back all at once.
+
+    python -m benchmarks.subscribe
+    python -m benchmarks.subscribe --servers 100000 --json
+
+Each server has an address of its own and answers the question whether it is there. What a server
+costs as it comes is all of its first second: its subscription and that question ("first"), then
+its start number ("second"). Every case starts new binders, of which the first has a core to
+itself; its peers run on the generator's.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from time import perf_counter
+from typing import Any
+
+import gevent
+
+from benchmarks.arguments import Flag, parser_for, run
+from benchmarks.fleet import Fleet, Message
+from benchmarks.generate import generate
+from benchmarks.load import figures_of, generator_core, types_from
+from benchmarks.nodes import start_binder, status_of
+from benchmarks.proc import cpu_seconds, on_core, pin
+from benchmarks.tally import Load
+from prr.demo.ports import free_port
+from prr.text import parse_peer
+
+FLAGS = (
+    Flag("--servers", 20_000, 100_000, "that come, stay and leave"),
+    Flag("--herd", 50_000, 100_000, "that come back within a second"),
+    Flag("--lookups", 20_000, 200_000, "a second, while they do"),
+)
+
+TYPES = 100
+
+CASES = {
+    f"{peers} peers, {'on disk' if keeps else 'in memory'}": (peers, keeps)
+    for keeps in (False, True)
+    for peers in (0, 2)
+}
+
+SETTLE = 1.5
+"""Seconds after which each server has been asked whether it is there, and those it was told to know
+it: what is done then belongs to what was said before."""
+
+FLEET_NET, KNOWN_NET = 64, 32
+KNOWN = 100
+"""Servers that are looked up while the herd comes."""
+
+START = 0.3
+"""Seconds after which the lookups are under way."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure as `arguments` say, and print the result; the exit code."""
+    return run(parser_for("subscribe", __doc__, 5.0, *FLAGS), _measure, arguments)
+
+
+def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The figures of each case, and of the herd."""
+    result: dict[str, Any] = {"servers": parsed.servers, "herd": parsed.herd}
+    with on_core(generator_core()):
+        for name, (peers, keeps) in CASES.items():
+            with ExitStack() as stack:
+                binder = _Binder(peers, keeps, stack)
+                fleet = stack.enter_context(closing(Fleet(parsed.servers, _types(), FLEET_NET)))
+                result[name] = {
+                    "first": binder.cost_of(fleet, fleet.first, settle=True),
+                    "second": binder.cost_of(fleet, fleet.search, settle=True),
+                    "renewal": binder.cost_of(fleet, fleet.renewal),
+                }
+                fleet.answers = False
+                result[name]["leave"] = binder.cost_of(fleet, fleet.leave)
+        for keeps in (False, True):
+            with ExitStack() as stack:
+                name = f"herd, {'on disk' if keeps else 'in memory'}"
+                result[name] = _herd(_Binder(0, keeps, stack), parsed, stack)
+    return result
+
+
+def _types() -> bytes:
+    return types_from(1, TYPES)
+
+
+class _Binder:
+    """A binder on a core of its own, with so many peers on the generator's."""
+
+    def __init__(self, peers: int, keeps: bool, stack: ExitStack) -> None:
+        names = [f"127.0.0.1:{free_port()}" for _ in range(1 + peers)]
+        started = []
+        for own in names:
+            arguments = [f"--peer={one}" for one in names if one != own]
+            if keeps:
+                arguments.append(f"--state={stack.enter_context(tempfile.TemporaryDirectory())}")
+            started.append(start_binder(stack, f"--listen={own}", *arguments))
+        self.pid = started[0].pid
+        pin([self.pid])
+        self.address = parse_peer(names[0])
+        gevent.sleep(SETTLE)
+
+    def cost_of(self, fleet: Fleet, message: Message, settle: bool = False) -> dict[str, Any]:
+        """What it takes when each server says this: in all, and of the binder."""
+        used, began = cpu_seconds([self.pid]), perf_counter()
+        fleet.sent = 0
+        fleet.say(message, self.address)
+        elapsed = perf_counter() - began
+        while settle and perf_counter() < began + elapsed + SETTLE:
+            list(fleet.hear())
+            gevent.sleep(0.001)
+        cpu = cpu_seconds([self.pid])
+        has_cpu = cpu is not None and used is not None
+        return {
+            "per_second": round(fleet.count / elapsed),
+            "cpu_us": round(1e6 * (cpu - used) / fleet.count, 2) if has_cpu else None,
+            "said_again": fleet.sent - fleet.count,
+        }
+
+
+def _herd(binder: _Binder, parsed: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+    """All come within a second to a binder that knows none of them, and is asked meanwhile."""
+    known = stack.enter_context(closing(Fleet(KNOWN, b"\0", KNOWN_NET)))
+    known.say(known.first, binder.address)
+    load = Load(
+        [binder.address],
+        b"\0",
+        [known.instance(number) for number in range(KNOWN)],
+        parsed.seconds,
+        rate=parsed.lookups,
+        pids=[binder.pid],
+    )
+    quiet = generate(load)
+    fleet = stack.enter_context(closing(Fleet(parsed.herd, _types(), FLEET_NET)))
+    lookups = gevent.spawn(generate, load)
+    gevent.sleep(START)
+    took = sorted(fleet.say(fleet.first, binder.address, rate=parsed.herd))
+    while not lookups.ready():
+        list(fleet.hear())
+        list(known.hear())
+        gevent.sleep(0.001)
+    status = status_of(binder.address) or {}
+    return {
+        "confirmed_within_s": {
+            "half": round(took[len(took) // 2], 3),
+            "99%": round(took[len(took) * 99 // 100], 3),
+            "all": round(took[-1], 3),
+        },
+        "asked_whether_there": fleet.questions,
+        "held_afterwards": status.get("instances"),
+        "lookups_before": figures_of(quiet),
+        "lookups_meanwhile": figures_of(lookups.get()),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

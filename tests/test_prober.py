@@ -9,7 +9,7 @@ from gevent.hub import get_hub
 
 from prr.core.effects import Outcome, Probe
 from prr.shell import prober as module
-from prr.shell.prober import SWEEP_MAX, Prober
+from prr.shell.prober import SWEEP_MAX, URGENT_RUN, Prober
 from prr.wire.frames import Alive, Role, Verify
 from prr.wire.instance import make_instance
 from tests.cores import CODECS, encode
@@ -36,8 +36,9 @@ def service():
         yield opened
 
 
-def question(service, serial=1):
-    return Probe(make_instance(1, service.getsockname()), serial, WAIT, Verify(), 0)
+def question(service, serial=1, is_urgent=False):
+    instance = make_instance(1, service.getsockname())
+    return Probe(instance, serial, WAIT, Verify(), 0, is_urgent)
 
 
 def is_open(asker):
@@ -112,3 +113,48 @@ def test_of_many_first_questions_one_leaves_in_a_turn_of_the_loop(told, service,
     assert rotation == []
     until(lambda: len(rotation) == 10)
     assert len(set(rotation)) == 10
+
+
+@pytest.fixture
+def left(monkeypatch):
+    """The serials of the first questions, in the order in which they leave."""
+    serials = []
+    opened = module._Line.__init__
+
+    def note(self, probe, *given):
+        serials.append(probe.serial)
+        opened(self, probe, *given)
+
+    monkeypatch.setattr(module._Line, "__init__", note)
+    return serials
+
+
+def test_what_decides_a_disagreement_is_asked_before_others_which_have_their_turn_still(
+    told, service, left
+):
+    _, prober = told
+    for serial in range(100):
+        prober.ask(question(service, serial))
+    for serial in range(100, 120):
+        prober.ask(question(service, serial, is_urgent=True))
+    until(lambda: len(left) == 120)
+    urgent = [at for at, serial in enumerate(left) if serial >= 100]
+    assert urgent[-1] < 20 + 20 // URGENT_RUN
+    assert left[urgent[-1] + 1 :] == list(range(100 - (119 - urgent[-1]), 100))
+    assert left[URGENT_RUN] == 0  # nor do these starve
+
+
+def test_a_question_that_still_waits_when_the_next_one_is_asked_is_told_as_unsent(
+    told, service, left
+):
+    outcomes, prober = told
+    for _ in range(3):
+        prober.ask(question(service, 1))
+    assert outcomes == {1: Outcome.UNSENT}
+    until(lambda: left)
+    gevent.sleep(WAIT)
+    assert left == [1]
+    assert service.recv(100) == encode(Verify())
+    service.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        service.recv(100)

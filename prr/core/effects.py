@@ -115,7 +115,8 @@ class Probe:
     came: `probed(probe, outcome, now)`. Silence needs no word; the core watches its own deadline.
 
     `start` is the start number of the server asked, where known; ANY_START: any will do; NO_START:
-    a bare answer will do as well, from a legacy (2016) program.
+    a bare answer will do as well, from a legacy (2016) program. `is_urgent`: binders disagree about
+    the instance until it answers; others may have to wait for their turn.
     """
 
     instance: Instance
@@ -123,6 +124,7 @@ class Probe:
     wait: float
     frame: Verify
     start: int
+    is_urgent: bool = False
 
     def is_answer(self, frame: Frame) -> bool:
         """The frame answers this question.

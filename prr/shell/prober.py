@@ -7,7 +7,6 @@ no greenlet and no timer of its own waits for it, one sweep closes the sockets w
 
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -29,6 +28,9 @@ LAGGING = 0.02
 
 LAGGING_MAX = 8
 """First questions that leave in one turn once they wait for longer."""
+
+URGENT_RUN = 3
+"""Urgent questions that leave before one of the others has its turn, while there are both."""
 
 LINGER = 0.1
 """Seconds a socket stays open beyond its time: the next question is to leave from it as well."""
@@ -82,6 +84,37 @@ class _Line:
         self.asking.close()
 
 
+class _FirstQuestions:
+    """Those that wait for their turn, the urgent ones apart: one for each verification at most."""
+
+    def __init__(self) -> None:
+        self._urgent: dict[_Key, tuple[float, Probe]] = {}  # and since when it waits
+        self._others: dict[_Key, tuple[float, Probe]] = {}
+        self._run = 0  # of urgent ones that have left since one of the others has
+
+    def __bool__(self) -> bool:
+        return bool(self._urgent or self._others)
+
+    def put(self, probe: Probe, now: float) -> Probe | None:
+        """Let it wait; what it takes the place of, which has never left."""
+        queue = self._urgent if probe.is_urgent else self._others
+        since, before = queue.get(key := _key(probe), (now, None))
+        queue[key] = since, probe
+        return before
+
+    def waited(self, now: float) -> float:
+        """Seconds for which one of them has been waiting, as long as any."""
+        first = (next(iter(queue.values())) for queue in (self._urgent, self._others) if queue)
+        return max((now - since for since, _ in first), default=0.0)
+
+    def pop(self) -> Probe:
+        """The one whose turn it is; there must be one."""
+        is_urgent = self._urgent and (self._run < URGENT_RUN or not self._others)
+        self._run = self._run + 1 if is_urgent else 0
+        queue = self._urgent if is_urgent else self._others
+        return queue.pop(next(iter(queue)))[1]
+
+
 class Prober:
     """Asks, and listens: one socket for each verification at a time."""
 
@@ -92,34 +125,35 @@ class Prober:
         self._lines: dict[_Key, _Line] = {}
         self._ends: Deadlines[_Key] = Deadlines()
         self._sweeps = get_hub().loop.timer(SWEEP_PAUSE, SWEEP_PAUSE)
-        # Since when they wait; no more than verifications are under way.
-        self._first_questions: deque[tuple[float, Probe]] = deque()
+        self._first_questions = _FirstQuestions()
         self._soon = get_hub().loop.timer(0)
 
     def ask(self, probe: Probe) -> None:
         """Ask once, and listen. Never waits; silence is told to nobody.
 
         A first question leaves in the next turn of the loop, or a later one: it needs a socket,
-        which takes as long as ten lookups, and these have their turn in between.
+        which takes as long as ten lookups, and these have their turn in between. Should it still
+        wait when the next one is asked, it is told as unsent, and that one leaves in its place.
         """
-        if (probe.instance, probe.serial) in self._lines:
+        if _key(probe) in self._lines:
             self._ask(probe)
             return
-        self._first_questions.append((time.monotonic(), probe))
-        if len(self._first_questions) == 1:
+        if not self._first_questions:
             self._soon.start(self._ask_next)
+        if (overtaken := self._first_questions.put(probe, time.monotonic())) is not None:
+            self._tell(overtaken, Outcome.UNSENT)
 
     def _ask_next(self) -> None:
-        waited = time.monotonic() - self._first_questions[0][0]
+        waited = self._first_questions.waited(time.monotonic())
         for _ in range(1 if waited < LAGGING else LAGGING_MAX):
-            self._ask(self._first_questions.popleft()[1])
+            self._ask(self._first_questions.pop())
             if not self._first_questions:
                 break
         if self._first_questions:
             self._soon.start(self._ask_next)
 
     def _ask(self, probe: Probe) -> None:
-        key = (probe.instance, probe.serial)
+        key = _key(probe)
         line = self._lines.get(key)
         try:
             if line is None:
@@ -154,7 +188,7 @@ class Prober:
             self._end(line.probe, outcome)
 
     def _end(self, probe: Probe, outcome: Outcome | None) -> None:
-        key = (probe.instance, probe.serial)
+        key = _key(probe)
         line = self._lines.pop(key, None)
         if line is not None:
             self._ends.cancel(key)
@@ -174,3 +208,7 @@ class Prober:
             self._end(line.probe, None)
         if not self._lines:
             self._sweeps.stop()
+
+
+def _key(probe: Probe) -> _Key:
+    return probe.instance, probe.serial

@@ -140,7 +140,10 @@ class Doubts:
         if start is None:
             start = NO_START if self._may_be_new(instance) else known
         with_nonce = known != NO_START or self._is_ours_at(instance)
-        probe = self.verifications.begin(instance, start, with_nonce, now, accuser, questions)
+        is_urgent = self._directory.is_disputed(instance)
+        probe = self.verifications.begin(
+            instance, start, with_nonce, now, accuser, questions, is_urgent
+        )
         self.newcomers.count(instance, 1)
         return [Report(Event.ASKED, instance, "the first question"), probe]
 

@@ -51,6 +51,7 @@ class _Row:
     nonce: int
     start: int
     with_nonce: bool
+    is_urgent: bool
     began_at: float
     accuser: Address | None
     questions: int
@@ -142,18 +143,19 @@ class Verifications:
         now: float,
         accuser: Address | None = None,
         questions: int = OWN_END,
+        is_urgent: bool = False,
     ) -> Probe:
         """Start to verify an instance that is not being verified; there must be room.
 
-        `start` is what Probe says; `with_nonce`: ask as one of ours is asked; `accuser` is who has
-        put it in doubt, None if a deadline has. With less than three `questions` silence is all
-        the same, and one more follows a refusal.
+        `start` and `is_urgent` are what Probe says; `with_nonce`: ask as one of ours is asked;
+        `accuser` is who has put it in doubt, None if a deadline has. With less than three
+        `questions` silence is all the same, and one more follows a refusal.
         """
         assert instance not in self._rows
         assert not self.full
         self._serial += 1
         nonce = self._rng.getrandbits(64)
-        row = _Row(self._serial, nonce, start, with_nonce, now, accuser, questions)
+        row = _Row(self._serial, nonce, start, with_nonce, is_urgent, now, accuser, questions)
         self._rows[instance] = row
         self._shares.take(instance, accuser)
         return self._ask(instance, row.phase.next, now)
@@ -263,7 +265,8 @@ class Verifications:
         wait = WAIT[phase] if row.questions > 1 else WAITS[-1]
         self._deadlines.set(instance, now + wait)
         trailer = Challenge(nonce=row.nonce) if row.with_nonce else None
-        return Probe(instance, row.serial, wait, Verify(trailer=trailer), row.start)
+        asked = Verify(trailer=trailer)
+        return Probe(instance, row.serial, wait, asked, row.start, row.is_urgent)
 
     def _silent(self, instance: Instance) -> Verdict:
         row = self._rows[instance]

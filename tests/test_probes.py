@@ -6,7 +6,7 @@ import pytest
 
 from prr.core.effects import ANY_START, Outcome, Probe
 from prr.core.liveness.phases import WAITS, WAITS_FOR_OPINIONS
-from prr.core.liveness.probes import Due, Verifications
+from prr.core.liveness.probes import TICK_MAX, Due, Verifications
 from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.states import Trigger
 from prr.core.replication.peers import Peers
@@ -221,8 +221,34 @@ def test_silence_proves_nothing_when_we_were_late_ourselves():
     begin(verifications)
     for now in (100.0, 200.0, 300.0):  # long after the deadline: an answer may have been missed
         due = verifications.tick(now)
-        assert (len(due.probes), due.verdicts, due.was_late) == (1, [], True)
-    assert not verifications.tick(300.3).was_late
+        assert (due.probes, due.verdicts, due.was_late) == ([], [], True)
+    due = verifications.tick(300.0 + WAITS[0])  # what lay unread has been read
+    assert (len(due.probes), due.verdicts, due.was_late) == (1, [], False)
+
+
+@pytest.mark.parametrize("binders", [[], BINDERS])
+def test_a_loop_that_lags_again_and_again_asks_no_more_than_one_that_does_not(binders):
+    (verifications, opinions), asked, wanted, now = made(), 1, 0, 0.0
+    begin(verifications)
+    for turn in range(100):
+        now = verifications.deadline() + (3.0 if turn % 2 else 0.0)
+        due = verifications.tick(now)
+        asked += len(due.probes)
+        wanted += len(due.wants_opinions)
+        if binders and due.wants_opinions:
+            opinions.ask(ONE, binders, due.wants_opinions[0][1])
+        if due.verdicts:
+            break
+    assert due.verdicts
+    assert (asked, wanted) == (len(WAITS + WAITS_FOR_OPINIONS) if binders else len(WAITS), 1)
+
+
+def test_rows_that_are_late_do_not_wait_for_each_other_to_be_put_off():
+    verifications, _ = made()
+    for number in range(10 * TICK_MAX):
+        begin(verifications, at(1, "10.0.0.1", number))
+    assert verifications.tick(10.0) == Due(was_late=True)
+    assert verifications.deadline() == 10.0 + WAITS[0]
 
 
 @pytest.mark.parametrize("late_at", [0, 1, 2])

@@ -63,6 +63,10 @@ QUESTIONS_APART = 0.02
 """Questions before an eviction, and seconds between the first and the last of them; unless an
 answer came, which may say that another service listens there now."""
 
+QUESTIONS_MAX = 6
+"""Questions in one verification, refusals or not, and however late the binder is: three of its own,
+and one each time that it waits for opinions. Those that could not be sent do not count."""
+
 LAG_ALLOWED = 0.2
 """Seconds a verdict may be late before the binder has to doubt itself: a question's timeout."""
 
@@ -213,6 +217,9 @@ class Ledger:
         if asked and asked[-1].serial != probe.serial and not is_newcomer:
             asked.clear()
         asked.append(question)
+        if (count := sum(one.serial == probe.serial for one in asked)) > QUESTIONS_MAX:
+            name = describe(probe.instance)
+            raise Violation(f"{self._name}: asks {name} {count} times in one verification")
         if len(asked) > 1 and not any(one.answered for one in asked):
             self._heard.pop(probe.instance, None)  # it is not vouched for any more
         return question

@@ -92,6 +92,7 @@ class Options:
     forged: float = 0.0  # what somebody says in the name of hosts that never say a word
     disk: bool = False  # binders keep what they know; no seed says so, a test does
     hostile: float = 0.0  # of what a hostile peer says unasked; no seed says so, a test does
+    lagging: float = 0.0  # seconds by which one binder lags again and again; only a test says so
     lab_binders: int = 0  # binders of 2016 beside ours; no seed says so, a test does
     swapped: float = 0.0  # of the servers started, those of the other make than usual; likewise
 
@@ -107,7 +108,7 @@ class Options:
         paths = self.conditions
         damage = (paths.loss, paths.duplicated, paths.corrupted, paths.truncated)
         cuts = (self.cuts, self.estranged, self.clogs)
-        breaks = (self.binder_crashes, self.pauses, self.preempted)
+        breaks = (self.binder_crashes, self.pauses, self.preempted, self.lagging)
         return not any((*damage, *cuts, *breaks)) and paths.delay_mean <= 0.01
 
     @property
@@ -118,6 +119,7 @@ class Options:
             self.binder_crashes,
             self.pauses,
             self.preempted,
+            self.lagging,
             self.hostile,
             self.lab_binders,
             self.lab2016,

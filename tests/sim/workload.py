@@ -37,6 +37,8 @@ AWAY = (0.05, 5.0)
 
 PAUSE = (0.05, 5.0)  # seconds
 
+LAG_APART = (0.01, 0.5)  # seconds for which an overloaded binder runs between two lags
+
 UNSEEN = (1.0, 5.0)  # seconds for which a binder does not see a server
 
 RETURNS = 0.7  # share of those who come back
@@ -81,6 +83,8 @@ class Workload:
         ):
             if rate:
                 self._world.after(rng.expovariate(rate), self._repeat, rate, action)
+        if options.lagging:
+            self._world.after(STAGGER, self._lag)
 
     def end(self) -> None:
         """Nobody comes or goes any more; clients call on, unless the run is to be quiet."""
@@ -150,6 +154,16 @@ class Workload:
             process.pause()
             low, high = PAUSE
             self._world.after(low * (high / low) ** self._rng.random(), process.resume)
+
+    def _lag(self) -> None:
+        """The first binder's event loop has too much to do in one turn, and after it again."""
+        binder, lasts = self._cluster.binders[0], self._options.lagging
+        if self._over:
+            return
+        if binder is not None:
+            binder.pause()
+            self._world.after(lasts, binder.resume)
+        self._world.after(lasts + self._rng.uniform(*LAG_APART), self._lag)
 
     def _estrange(self) -> None:
         """A binder loses sight of one server or all, and hears from clients that they are gone."""

@@ -230,7 +230,7 @@ class Detector:
         for instance in due.unanswered:
             effects += self._opinions.answer(instance, is_alive=False)
         if due.was_late:
-            why = "the event loop lagged; asking again instead of believing the silence"
+            why = "the event loop lagged; waiting again instead of believing the silence"
             effects.append(Report(Event.LATE, "", why))
         for verdict in due.verdicts:
             effects += self._judge(verdict, now)

@@ -30,12 +30,6 @@ class Phase(IntEnum):
         return Phase(self + 1)
 
     @property
-    def again(self) -> "Phase":
-        """The phase after one in which we were late ourselves: the answer may have come and found
-        nobody, so there is always one more question, and others are asked before silence counts."""
-        return self.next if self < Phase.THIRD_QUESTION else Phase.THIRD_QUESTION
-
-    @property
     def without_last(self) -> "Phase":
         """The phase before it: its question does not count."""
         return Phase(max(self - 1, Phase.NOTHING_ASKED))

@@ -35,7 +35,9 @@ REFUSAL_PAUSE = 0.05
 
 LATE = 0.1
 """Seconds by which a binder's event loop may lag before its verdicts are worth nothing: half
-of the shortest wait, ten times what a busy machine makes of it."""
+of the shortest wait, ten times what a busy machine makes of it. The question may have left late,
+and its answer lie unread in a socket: it is waited for once more, and read first. Nothing is asked
+again for that, or a binder with too much to do would make itself more."""
 
 TICK_MAX = 4
 """Rows that one tick works through, some 40 us each: of five hundred that come due together each
@@ -56,6 +58,7 @@ class _Row:
     accuser: Address | None
     questions: int
     phase: Phase = Phase.NOTHING_ASKED
+    wait: float = WAITS[0]  # seconds, of its last question
     refused: int = 0
     refused_at: float | None = None
     unsent: int = 0
@@ -216,23 +219,28 @@ class Verifications:
         due = Due()
         first = self._deadlines.first()
         is_lagging = first is not None and now - first > LAGGING
+        due.was_late = self._put_off_late(now)
         for _ in range(4 * TICK_MAX if is_lagging else TICK_MAX):
-            when = self._deadlines.first()
             instance = self._deadlines.pop_due(now)
-            if when is None or instance is None:
+            if instance is None:
                 break
             row = self._rows[instance]
             if row.is_over:
                 self._drop(instance)
-                continue
-            is_late = now - when > LATE
-            due.was_late |= is_late
-            phase = row.phase.again if is_late else self._after(instance, row)
-            if phase is None:
+            elif (phase := self._after(instance, row)) is None:
                 due.verdicts.append(self._silent(instance))
             else:
                 self._go_on(instance, phase, now, due)
         return due
+
+    def _put_off_late(self, now: float) -> bool:
+        """Wait again for all that is due for too long, see LATE; whether there was any."""
+        was_late = False
+        while (instance := self._deadlines.pop_due(now - LATE)) is not None:
+            row = self._rows[instance]
+            self._deadlines.set(instance, now if row.is_over else now + row.wait)
+            was_late |= not row.is_over
+        return was_late
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
@@ -262,11 +270,11 @@ class Verifications:
     def _ask(self, instance: Instance, phase: Phase, now: float) -> Probe:
         row = self._rows[instance]
         row.phase = phase
-        wait = WAIT[phase] if row.questions > 1 else WAITS[-1]
-        self._deadlines.set(instance, now + wait)
+        row.wait = WAIT[phase] if row.questions > 1 else WAITS[-1]
+        self._deadlines.set(instance, now + row.wait)
         trailer = Challenge(nonce=row.nonce) if row.with_nonce else None
         asked = Verify(trailer=trailer)
-        return Probe(instance, row.serial, wait, asked, row.start, row.is_urgent)
+        return Probe(instance, row.serial, row.wait, asked, row.start, row.is_urgent)
 
     def _silent(self, instance: Instance) -> Verdict:
         row = self._rows[instance]

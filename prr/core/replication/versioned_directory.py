@@ -180,6 +180,10 @@ class VersionedDirectory:
         """Hear another binder's word: what is news is taken over, if there is room."""
         if not self.is_news(instance, version, is_there):
             return News.OLD
+        return self.accept(instance, version, is_there, now)
+
+    def accept(self, instance: Instance, version: Version, is_there: bool, now: float) -> News:
+        """Take over another binder's word, which must be news, if there is room."""
         if not is_there:
             self._has_seen(version)
             self.returning.settle(instance)

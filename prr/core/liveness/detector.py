@@ -21,6 +21,7 @@ from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.probes import REFUSALS, TICK_MAX, Due
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
+from prr.core.liveness.rows import HELD
 from prr.core.liveness.states import Action, Case, Guard, Row, Trigger, Verdict
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import News, VersionedDirectory
@@ -139,10 +140,10 @@ class Detector:
     def peer_says(self, case: Case) -> tuple[News, list[Effect]]:
         """A peer says that an instance is there, or gone: what becomes of its word, and what
         follows. Whoever it has taken out is asked if it was heard here lately."""
-        was_held = case.instance in self._directory
-        row = self._lifecycle.row_for(case)
+        before = self._lifecycle.state_of(case.instance)
+        row = self._lifecycle.row_in(before, case)
         effects = self._lifecycle.run(row, case)
-        news = _news_of(row, was_held, case.instance in self._directory)
+        news = _news_of(row, before in HELD, (row.after or before) in HELD)
         if news is News.REMOVED:
             effects += self.said_to_be_gone(case.instance, case.now)
         return news, effects

@@ -23,6 +23,7 @@ here), and lets nothing on loopback in; what turns out to be there goes without 
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import TypeAlias
 
 from prr.core.directory.directory import Directory
 from prr.core.effects import Effect
@@ -192,6 +193,9 @@ TABLE: tuple[Row, ...] = (
 # fmt: on
 
 
+_Holds: TypeAlias = Callable[[Case], bool]
+_Does: TypeAlias = Callable[[Case], list[Effect]]
+
 _ROWS: defaultdict[tuple[State, Trigger], list[Row]] = defaultdict(list)
 for _one in TABLE:
     for _state in _one.states:
@@ -209,11 +213,15 @@ class Lifecycle:
 
     def __init__(self, directory: Directory, guards: Guards, actions: Actions) -> None:
         self._directory = directory
-        self._guards: dict[Guard, Callable[[Case], bool]] = {
-            guard: getattr(guards, guard.name.lower()) for guard in Guard
+        holds: dict[Guard, _Holds] = {one: getattr(guards, one.name.lower()) for one in Guard}
+        does: dict[Action, _Does] = {one: getattr(actions, one.name.lower()) for one in Action}
+        # Bound once: a case comes with every datagram that says something of an instance.
+        self._does: dict[Row, tuple[_Does, ...]] = {
+            row: tuple(does[action] for action in row.actions) for row in TABLE
         }
-        self._actions: dict[Action, Callable[[Case], list[Effect]]] = {
-            action: getattr(actions, action.name.lower()) for action in Action
+        self._rows: dict[tuple[State, Trigger], list[tuple[Row, _Holds | None]]] = {
+            key: [(row, holds[row.guard] if row.guard else None) for row in rows]
+            for key, rows in _ROWS.items()
         }
 
     def state_of(self, instance: Instance) -> State:
@@ -234,12 +242,15 @@ class Lifecycle:
 
     def row_for(self, case: Case) -> Row:
         """The row that holds for a case. AssertionError where nobody may bring it about."""
-        state = self.state_of(case.instance)
-        for one in rows_of(state, case.trigger):
-            if one.guard is None or self._guards[one.guard](case):
+        return self.row_in(self.state_of(case.instance), case)
+
+    def row_in(self, state: State, case: Case) -> Row:
+        """The same where the state that the instance is in is known."""
+        for one, holds in self._rows.get((state, case.trigger), ()):
+            if holds is None or holds(case):
                 return one
         raise AssertionError(f"no row for {case.trigger!r} of one that is {state!r}")
 
     def run(self, row: Row, case: Case) -> list[Effect]:
         """Do what a row says."""
-        return [effect for action in row.actions for effect in self._actions[action](case)]
+        return [effect for do in self._does[row] for effect in do(case)]

@@ -148,9 +148,10 @@ class Verdict:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Case:
-    """Something has happened to an instance."""
+    """Something has happened to an instance. Not frozen, which takes a microsecond and a half more
+    to make; nobody keeps it."""
 
     trigger: Trigger
     instance: Instance
@@ -163,9 +164,10 @@ class Case:
     version: Version | None = None  # that of what a peer says
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One way to go on. `after` is None where the state stays what it was."""
+    """One way to go on. `after` is None where the state stays what it was. Equal to none but
+    itself."""
 
     states: frozenset[State]
     triggers: frozenset[Trigger]

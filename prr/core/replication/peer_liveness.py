@@ -67,14 +67,15 @@ class Liveness:
     def heard(self, peer: Peer, now: float) -> list[Effect]:
         """A peer said something, for the first time since `peer.heard_at`."""
         effects: list[Effect] = []
-        name = describe_address(peer.address)
         if peer.address in self._lost:
             assert peer.heard_at is not None
             self._lost.remove(peer.address)
-            effects.append(Report(Event.PEER_BACK, name, f"after {now - peer.heard_at:.0f} s"))
+            why = f"after {now - peer.heard_at:.0f} s"
+            effects.append(Report(Event.PEER_BACK, describe_address(peer.address), why))
         if self._told is not None:
             self._told = None
-            effects.append(Report(Event.CONNECTED, "", f"it hears peer {name}"))
+            why = f"it hears peer {describe_address(peer.address)}"
+            effects.append(Report(Event.CONNECTED, "", why))
         self._look_by(now + self._peers.patience + GRAIN)
         return effects
 

@@ -65,13 +65,13 @@ class PeerUpdates:
 
     def added(self, frame: Added, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is there."""
-        news, effects = self._take_over(frame.instance, _version_of(frame), True, peer, now)
+        version = _version_of(frame)
+        news, effects = self._take_over(frame.instance, version, True, peer, now)
         if news is News.ADDED:
             effects.append(Report(Event.LEARNED, frame.instance, _says(peer)))
         elif news is News.REFUSED:
             effects.append(_refused(frame.instance, peer))
-        is_held = frame.instance in self._directory
-        if _version_of(frame) is None and news is News.OLD and is_held:
+        if version is None and news is News.OLD and frame.instance in self._directory:
             # It may be a legacy server that has taken the place of one of ours, whose start number
             # it cannot repeat.
             effects += self._detector.subscribed_elsewhere(frame.instance, now)
@@ -80,7 +80,6 @@ class PeerUpdates:
     def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is gone."""
         instance = frame.instance
-        held = instance in self._directory
         news, effects = self._take_over(instance, _version_of(frame), False, peer, now)
         if news is News.REMOVED:
             if isinstance(frame.trailer, Versioned) and frame.trailer.cause == Cause.SILENCE:
@@ -88,7 +87,7 @@ class PeerUpdates:
             effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
         elif news is News.DISPUTED:
             effects += self._detector.ask_disputed(now)
-        elif held and news is News.OLD and frame.trailer is not None:
+        elif news is News.OLD and frame.trailer is not None and instance in self._directory:
             # It knew less than we do, but it may know why it says so.
             effects += self._detector.contradicted(instance, now)
         return effects

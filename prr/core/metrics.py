@@ -9,6 +9,8 @@ from prr.core.effects import Event
 class Metric(Enum):
     """A count since the node started, which never falls."""
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and every burst pays for it
+
     FRAMES_RECEIVED = "frames received", "frames", "all that could be read, lookups included"
     MALFORMED = "malformed datagrams dropped", "datagrams", "not a frame, or not one for this role"
     KERNEL_DROPS = (

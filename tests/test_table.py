@@ -227,3 +227,12 @@ def test_what_comes_back_is_no_removal_any_more():
     assert (real.removal(POOL[0]), real.version(POOL[0])) == (None, Version(2, 1, 0))
     real.remove(POOL[0], Version(3, 1, 0), 0.0)
     assert (real.removal(POOL[0]), real.version(POOL[0])) == (Version(3, 1, 0), None)
+
+
+def test_changes_are_told_in_the_order_in_which_they_happened():
+    """That of a set's iteration differs from one process to the next."""
+    one, order = Table(Limits()), [at(1, "10.0.0.1", number) for number in range(40)]
+    one.note_changes()
+    for instance, version in zip(order, rising(), strict=False):
+        one.put(instance, version)
+    assert list(one.take_changes()) == order

@@ -46,7 +46,7 @@ class Table:
         self._digest = 0
         self._count = 0
         self._lease_owners: Counter[int] = Counter()
-        self._changed: set[Instance] | None = None
+        self._changed: dict[Instance, None] | None = None  # in this order, so that runs repeat
 
     def __len__(self) -> int:
         return self._count
@@ -73,15 +73,16 @@ class Table:
 
     def note_changes(self) -> None:
         """From now on remember what changes, until it is taken with `take_changes`."""
-        self._changed = set()
+        self._changed = {}
 
     def take_changes(self) -> dict[Instance, Update | None]:
-        """The last update about each instance that has changed since they were taken last; None
-        for what is forgotten. Empty unless they are noted. Whoever has them noted takes them
-        after every step, so that there are never more than one step makes."""
+        """The last update about each instance that has changed since they were taken last, in the
+        order in which they did; None for what is forgotten. Empty unless they are noted. Whoever
+        has them noted takes them after every step, so that there are never more than one step
+        makes."""
         if not self._changed:
             return {}
-        changed, self._changed = self._changed, set()
+        changed, self._changed = self._changed, {}
         return {instance: self._update(instance) for instance in changed}
 
     def owners(self) -> list[int]:
@@ -277,7 +278,7 @@ class Table:
 
     def _note(self, instance: Instance) -> None:
         if self._changed is not None:
-            self._changed.add(instance)
+            self._changed[instance] = None
 
     def _update(self, instance: Instance) -> Update | None:
         version = self.version(instance)

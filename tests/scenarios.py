@@ -44,10 +44,21 @@ def time_to_answer(number: int) -> float:
     return took
 
 
+def time_to_load() -> float:
+    """Seconds in which an interpreter starts and loads what a binder is made of: what any restart
+    takes on this machine, just now."""
+    began_at = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import prr.cli.roles"], check=True)
+    return time.monotonic() - began_at
+
+
 def faults() -> dict:
     """How long a killed and a hanging binder takes to answer; ten kills in a row; the server."""
     settle(3)
-    killed = [time_to_answer(signal.SIGKILL) for _ in range(7)]
+    killed, loaded = [], []
+    for _ in range(7):
+        loaded.append(time_to_load())
+        killed.append(time_to_answer(signal.SIGKILL))
     hung = time_to_answer(signal.SIGSTOP)
     before = main_pid("prr-binder@one")
     for unit in ("prr-binder@one", "prr-server@one"):
@@ -63,6 +74,7 @@ def faults() -> dict:
     assert main_pid("prr-binder@one") != before
     return {
         "killed_s": [round(one, 3) for one in killed],
+        "loaded_s": [round(one, 3) for one in loaded],
         "hung_s": round(hung, 3),
         "restarts": restarts,
         "hardened": hardened(),

@@ -126,6 +126,7 @@ RANDOM_KEYS = {
     "offset": lambda rng: rng.getrandbits(32),
     "text": lambda rng: rng.randbytes(rng.randrange(20)),
     "cause": lambda rng: 1,
+    "doubt": lambda rng: 1,
 }
 
 

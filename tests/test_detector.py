@@ -151,7 +151,7 @@ def test_an_instance_that_answers_another_binder_is_kept(seed):
     net.act(B, net.binders[B].probed(theirs, Outcome.ALIVE, net.now))
     net.run(net.now + 0.1)
     assert knowing(net, ONE) == {A, B}
-    assert [own for _, own in net.reports(Event.VERIFIED)] == [A]
+    assert [own for _, own in net.reports(Event.VERIFIED)] == [B, A]  # who had been told to doubt
     assert not net.binders[A].directory.is_suspect(ONE)
     for outcome in Outcome:  # late copies
         assert net.binders[A].probed(probe, outcome, net.now) == []

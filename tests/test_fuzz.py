@@ -205,7 +205,13 @@ class BinderUnderFire(Target):
         held, _ = self._core.directory.instances(b"", 10 * INSTANCES_MAX)
         strange = [encode(Removed(one)) for one in held if one not in POOL]
         opinions = [encode(Alive()), encode(Unknown())] * 20
-        return strange + [encode(Complaint(one)) for one in held] + opinions + self._told
+        complaints = [encode(Complaint(one)) for one in held]
+        versions = {one: encode_version(self._core.directory.version(one)) for one in held}
+        suspicions = [
+            encode(behind(Added(one), binder=2, versions=version, doubt=1))
+            for one, version in versions.items()
+        ]
+        return strange + complaints + suspicions + opinions + self._told
 
     def check(self) -> None:
         core, directory = self._core, self._core.directory

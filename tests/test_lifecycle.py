@@ -118,6 +118,13 @@ class Stage:
         self.doubts.leases.set(ONE, NOW)
         self.doubts.leases.hand_over(ONE)
 
+    def _accused_silent(self):
+        self.doubts.verify(ONE, NOW, accuser=CLIENT)
+        self.doubts.verifications.tick(NOW + 0.2)
+
+    def _suspected_lately(self):
+        self.doubts.suspicions.hear(ONE, NOW)
+
     def _no_room(self):
         self.directory.add(OTHER, Version(1, SELF, 0))
 

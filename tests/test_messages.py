@@ -38,6 +38,7 @@ from prr.wire.messages import (
     Presence,
     Search,
     Started,
+    Suspicion,
     TextPart,
     TextQuery,
     UnaskedPage,
@@ -84,6 +85,10 @@ SAID = [
         Versioned(versions=ENCODED),
     ),
     (Added(ONE), {"versions": b""}, Plain()),
+    (Added(ONE), {"versions": ENCODED, "doubt": 1}, Suspicion(versions=ENCODED, doubt=1)),
+    (Added(ONE), {"versions": b"", "doubt": 1}, Plain()),
+    (Added(ONE), {"doubt": 1, "binder": 4}, Hello(binder=4)),
+    (Removed(ONE), {"versions": ENCODED, "doubt": 1}, Versioned(versions=ENCODED)),
     (Removed(ONE), {"binder": 4, "cause": 1}, Hello(binder=4)),
     # A question for the list: a binder's are looked for first, and what is none is a program's.
     (ListRequest(), {}, ListQuery()),

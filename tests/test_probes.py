@@ -42,8 +42,10 @@ def play(script: str):
         asked.append(now)
         assert (probe.instance, due.verdicts) == (ONE, [])
         if letter != "." and (verdict := verifications.probed(probe, LETTERS[letter], now)):
-            due.verdicts = [verdict]
-            break
+            if verdict.finding is not Trigger.REFUSED_ONCE:
+                due.verdicts = [verdict]
+                break
+            assert (letter, probe) == ("R", due.probes[0])
         now = verifications.deadline()
         assert verifications.tick(now - 0.001) == Due()
         due = verifications.tick(now)
@@ -197,7 +199,7 @@ def test_each_instance_has_its_own_verification_up_to_the_limit():
     first = begin(verifications)
     begin(verifications, OTHER)
     assert verifications.full
-    assert verifications.probed(first, Outcome.REFUSED, 0.0) is None
+    assert verifications.probed(first, Outcome.REFUSED, 0.0).finding is Trigger.REFUSED_ONCE
     (again,) = verifications.tick(0.05).probes
     assert verifications.probed(again, Outcome.REFUSED, 0.05).finding is Trigger.REFUSED
     assert (ONE in verifications, OTHER in verifications) == (False, True)

@@ -23,6 +23,7 @@ from prr.core.liveness.detector import Detector
 from prr.core.liveness.guards import Guards
 from prr.core.liveness.newcomers import Newcomers
 from prr.core.liveness.probes import Verifications
+from prr.core.liveness.suspicions import Suspicions
 from prr.core.replication import peer_liveness as liveness
 from prr.core.replication import sync as replication
 from prr.core.replication.anti_entropy import AntiEntropy
@@ -286,12 +287,23 @@ def every_binder_asks_whom_it_is_told_of(patch):
     patch.setattr(PeerUpdates, "pass_on", lambda self, instance, why, now: [])
 
 
+def suspicions_never_end(patch):
+    patch.setattr(Suspicions, "deadline", lambda self: None)
+    patch.setattr(Suspicions, "pop_due", lambda self, now: None)
+
+
+def every_suspicion_is_taken_up(patch):
+    patch.setattr(Suspicions, "may_hear", lambda self, instance, now: True)
+
+
 def an_accused_one_stays_in_turn(patch):
     """A row of the lifecycle table is not what is done."""
     patch.setattr(actions.Actions, "suspect", lambda self, case: [])
 
 
 OFF = [
+    (suspicions_never_end, "out of turn for"),
+    (every_suspicion_is_taken_up, "out of turn for"),
     (an_accused_one_stays_in_turn, "where its row says"),
     (every_binder_asks_whom_it_is_told_of, "in whose name others speak"),
     (newcomers_are_asked_like_others, "in whose name others speak"),

@@ -22,6 +22,7 @@ class Event(StrEnum):
     EVICTED = "evicted"
     COMPLAINT = "complaint"
     PASSED_ON = "complaint passed on"
+    SUSPECTED = "suspected"
     VERIFIED = "verified"
     UNVERIFIED = "not verified"
     ASKED = "asked"
@@ -51,6 +52,7 @@ SILENT_EVENTS = frozenset(
         Event.OUT_OF_PLACE,
         Event.NOT_HELD,
         Event.PASSED_ON,
+        Event.SUSPECTED,
         Event.OVER_QUOTA,
         Event.ASKED,
         Event.EXCLUDED,

@@ -43,6 +43,7 @@ class Metric(Enum):
     EVICTED = Event.EVICTED, "instances", "found dead by this binder"
     COMPLAINT = Event.COMPLAINT, "complaints", "about an instance that is held, which is asked"
     PASSED_ON = Event.PASSED_ON, "complaints", "about an instance just learned, to its lease owner"
+    SUSPECTED = Event.SUSPECTED, "instances", "out of turn for a moment, since a peer doubts them"
     VERIFIED = Event.VERIFIED, "instances", "in doubt, and answered"
     UNVERIFIED = Event.UNVERIFIED, "complaints", "no room to ask at once; the instance waits"
     ASKED = Event.ASKED, "questions", "sent to instances to see whether they live"

@@ -161,7 +161,15 @@ TABLE = (
         (_FROM_PEER,),
         "the answer to 7, at most 100 instances a datagram",
     ),
-    Form(9, "AJOUT_SERVICE", Added, (INSTANCE,), (_FROM_PEER,), "after 5, to every other binder"),
+    Form(
+        9,
+        "AJOUT_SERVICE",
+        Added,
+        (INSTANCE,),
+        (_FROM_PEER,),
+        "after 5, to every other binder; between binders of ours also after a question to it went "
+        "unanswered, in a trailer, and when it has answered after all",
+    ),
     Form(
         10,
         "SUPPRESSION_SERVICE",

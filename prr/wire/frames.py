@@ -26,6 +26,7 @@ from prr.wire.messages import (
     Presence,
     Search,
     Started,
+    Suspicion,
     TextPart,
     TextQuery,
     UnaskedPage,
@@ -145,7 +146,7 @@ class Added(_Framed):
 
     instance: Instance
     _: KW_ONLY
-    trailer: Versioned | Hello | Plain | None = None
+    trailer: Suspicion | Versioned | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)

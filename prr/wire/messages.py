@@ -122,6 +122,18 @@ class Versioned(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion(Versioned):
+    """Behind "it is there": with which version, but I have asked it in vain so far; do not hand it
+    out first."""
+
+    doubt: int
+
+    @classmethod
+    def fits(cls, values: Mapping[str, Any]) -> bool:
+        return Versioned.fits(values) and "doubt" in values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DigestRequest(Message):
     """Do you know the same?"""
 

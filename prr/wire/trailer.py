@@ -180,6 +180,13 @@ KEYS = (
         _is_number(Cause.SILENCE, Cause.SILENCE),
         "why a binder has taken out an instance: 1 it did not answer",
     ),
+    Key(
+        15,
+        "doubt",
+        "integer, 1",
+        _is_number(1, 1),
+        "the sender has asked the instance in front, in vain so far: 1",
+    ),
 )
 
 _KEY_BY_NUMBER = {key.number: key for key in KEYS}

@@ -63,6 +63,18 @@ def holds(binder: Binder, instance: Instance) -> bool:
     return instance in binder.directory
 
 
+def is_out_of_turn(binder: Binder, instance: Instance) -> bool:
+    """A binder hands an instance that it holds out only while its type has no other."""
+    return binder.directory.is_suspect(instance)
+
+
+def is_proved(binder: Binder, instance: Instance) -> bool:
+    """An instance that a binder holds has answered a question, there or elsewhere."""
+    version = binder.directory.version(instance)
+    is_known = version is not None and version.start != LEFT
+    return is_known and not is_newcomer(binder, instance)
+
+
 def is_newcomer(binder: Binder, instance: Instance) -> bool:
     """It has subscribed with a binder and has not answered it yet."""
     return instance in binder.inspect().newcomers

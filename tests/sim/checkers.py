@@ -76,6 +76,11 @@ SILENCED_SHARE = 0.5
 """A binder that within these seconds evicts at least so many that live, for their silence, and
 this share of its table, is itself what is cut off."""
 
+OUT_WINDOW = 10.0
+OUT_MAX = 4.0
+"""Of these seconds, those for which one that lives, and is in reach, may be out of turn, however
+many complain or suspect it: a peer's suspicion holds for 2, and an answer ends a verification."""
+
 PEER_SILENCE = 5.0
 PEER_SILENCE_EACH = 3.0
 """Seconds for which one of few peers is not heard, or one of many, before it may be called lost."""
@@ -156,6 +161,9 @@ class Ledger:
         self._peers_lost: set[str] = set()
         # When those last spoke here that have not fallen silent since.
         self._heard: dict[Instance, float] = {}
+        # When living instances were out of turn, from and to; the last time may go on.
+        self._out: defaultdict[Instance, deque[list[float]]] = defaultdict(deque)
+        self._is_out: set[Instance] = set()
         self._silenced: deque[float] = deque()  # when living instances were evicted for silence
 
     # What happens.
@@ -284,6 +292,9 @@ class Ledger:
         if self._steps % LOOK_EVERY == 0:
             self._check_silence_is_told()
         self._steps += 1
+        cluster = self._binder.cluster
+        if cluster.options.all_in_reach and not cluster.network.was_ever_cut:
+            self._check_in_turn()
         for name, (size, limit) in adapter.sizes(self._binder.core).items():
             if size > limit:
                 raise Violation(f"{self._name}: {name} has {size} entries of {limit}")
@@ -384,6 +395,28 @@ class Ledger:
     @property
     def _patience(self) -> float:
         return max(PEER_SILENCE, PEER_SILENCE_EACH * len(self._peers))
+
+    def _check_in_turn(self) -> None:
+        """Nobody keeps one that lives out of turn for long."""
+        now, core = self._binder.world.now, self._binder.core
+        for instance, server in self._truth.up.items():
+            since = max(server.started_at, now - OUT_WINDOW)
+            is_there = server.running and not server.leaving
+            is_out = is_there and adapter.is_out_of_turn(core, instance)
+            if not is_out or not adapter.is_proved(core, instance):
+                self._is_out.discard(instance)
+                continue
+            spans = self._out[instance]
+            if instance not in self._is_out:
+                spans.append([now, now])
+                self._is_out.add(instance)
+            spans[-1][1] = now
+            while spans[0][1] < since:
+                spans.popleft()
+            out = sum(end - max(begin, since) for begin, end in spans)
+            if out > OUT_MAX:
+                what = f"{describe(instance)} out of turn for {out:.1f} s, which lives"
+                raise Violation(f"{self._name}: has {what}")
 
     def _check_lost(self, name: str) -> None:
         """Nothing was heard of it, and nothing of it waits to be heard."""

@@ -89,6 +89,7 @@ class Options:
     tight: int  # room for verifications at once; 0: as much as usual
     quiet: bool  # after the faults nobody calls, so the binders notice alone
     lab_servers: float  # share of the servers that are of 2016, where nothing would lose them
+    suspicious: float = 0.0  # what a faulty binder says it suspects: anybody, for no reason
     forged: float = 0.0  # what somebody says in the name of hosts that never say a word
     disk: bool = False  # binders keep what they know; no seed says so, a test does
     hostile: float = 0.0  # of what a hostile peer says unasked; no seed says so, a test does
@@ -110,6 +111,11 @@ class Options:
         cuts = (self.cuts, self.estranged, self.clogs)
         breaks = (self.binder_crashes, self.pauses, self.preempted, self.lagging)
         return not any((*damage, *cuts, *breaks)) and paths.delay_mean <= 0.01
+
+    @property
+    def all_in_reach(self) -> bool:
+        """Every binder hears each server that lives at once, and has room to ask it."""
+        return self.reliable and not self.tight and not self.hostile and not self.lab_binders
 
     @property
     def binders_go_on(self) -> bool:
@@ -171,6 +177,7 @@ def options_for(seed: int) -> Options:
         quiet=rng.random() < 0.5,
         lab_servers=rng.choice((0.0, 0.0, 0.5, 1.0)),
         forged=rng.choice((0.0, 0.0, 0.0, 0.3, 3.0)),
+        suspicious=rng.choice((0.0, 0.0, 3.0, 30.0)),
     )
 
 

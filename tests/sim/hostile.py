@@ -93,7 +93,9 @@ class Hostile(Process):
         raise AssertionError("it has no core")
 
     def _go_on(self) -> None:
-        say = self._rng.choice((self._added, self._removed, self._question, self._complaint))
+        say = self._rng.choice(
+            (self._added, self._suspicion, self._removed, self._question, self._complaint)
+        )
         told = self._binders if self._rng.random() < 0.3 else [self._rng.choice(self._binders)]
         for binder in told:
             self._send(say(), binder)
@@ -106,6 +108,9 @@ class Hostile(Process):
 
     def _added(self) -> Frame:
         return self._say(Added(self._anybody()), versions=encode_versions(self._some(1)))
+
+    def _suspicion(self) -> Frame:
+        return self._say(Added(self._anybody()), versions=encode_versions(self._some(1)), doubt=1)
 
     def _removed(self) -> Frame:
         return self._say(Removed(self._anybody()), versions=encode_versions(self._some(1)))

@@ -202,6 +202,11 @@ class Network:
         return self.is_cut(source, target) or any(cut.holds(source, target) for cut in mended)
 
     @property
+    def was_ever_cut(self) -> bool:
+        """At some moment nothing got from some ip to another."""
+        return bool(self.cuts or self._mended)
+
+    @property
     def clogged(self) -> bool:
         """Some path is."""
         return any(until > self._world.now for until in self._clogged.values())

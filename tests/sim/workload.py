@@ -22,13 +22,14 @@ from prr.wire.frames import (
     Verify,
 )
 from prr.wire.instance import Address, Instance, make_instance, type_of
-from prr.wire.messages import ListQuery, Started
+from prr.wire.messages import ListQuery, Started, Suspicion
+from prr.wire.version import encode_version
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
 from tests.sim.network import Cut
 from tests.sim.process import Process
 
-_CLIENT, _SERVER = Codec(Role.CLIENT), Codec(Role.SERVER)
+_CLIENT, _SERVER, _BINDER = Codec(Role.CLIENT), Codec(Role.SERVER), Codec(Role.BINDER)
 
 STAGGER = 2.0  # seconds within which the servers are started
 
@@ -80,6 +81,7 @@ class Workload:
             (options.estranged, self._estrange),
             (options.strangers, self._annoy),
             (options.forged, self._forge),
+            (options.suspicious, self._suspect),
         ):
             if rate:
                 self._world.after(rng.expovariate(rate), self._repeat, rate, action)
@@ -229,6 +231,22 @@ class Workload:
         binder = rng.choice(self._cluster.binder_addresses)
         frame, codec = (said, _SERVER) if said else (Complaint(instance), _CLIENT)
         self._cluster.network.send(source if said else self._client(), binder, codec.encode(frame))
+
+    def _suspect(self) -> None:
+        """A binder says to another that a server is in doubt, mostly one that lives."""
+        rng, cluster = self._rng, self._cluster
+        live = cluster.live_binders()
+        if len(live) < 2 or not cluster.truth.up:
+            return
+        faulty, told = rng.sample(live, 2)
+        instance = rng.choice(sorted(cluster.truth.up))
+        version = told.core.directory.version(instance)
+        if version is not None:
+            doubt = Suspicion(
+                binder=faulty.core.identity, versions=encode_version(version), doubt=1
+            )
+            data = _BINDER.encode(Added(instance, trailer=doubt))
+            cluster.network.send(faulty.address, told.address, data)
 
     def _client(self) -> Address:
         """A port of a client's that nobody listens on any more."""

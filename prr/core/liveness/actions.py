@@ -180,6 +180,17 @@ class Actions(PeerActions):
             return []
         return self._doubts.opinions.answer(case.instance, case.trigger is Trigger.ANSWERED)
 
+    def tell_suspicion(self, case: Case) -> list[Effect]:
+        version = self._version(case)
+        if not self._doubts.suspicions.tell(case.instance, version, case.now):
+            return []
+        return self._versioned.tell_suspicion(case.instance, version)
+
+    def take_back(self, case: Case) -> list[Effect]:
+        if not self._doubts.suspicions.take_back(case.instance, self._version(case)):
+            return []
+        return self._versioned.tell_added(case.instance, is_news=False)
+
     def own(self, case: Case) -> list[Effect]:
         """What was there unproven is news to who reads no versions."""
         is_news = self._versioned.is_back_unproven(case.instance)

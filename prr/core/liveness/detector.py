@@ -160,6 +160,18 @@ class Detector:
         """An instance that is there has subscribed with a legacy binder."""
         return self._lifecycle.on(Case(Trigger.LEGACY_SUBSCRIBED, instance, now))
 
+    def peer_suspects(self, instance: Instance, why: str, now: float) -> list[Effect]:
+        """A peer has asked an instance in vain, which is there at the version that it says."""
+        return self._lifecycle.on(Case(Trigger.PEER_SUSPECTS, instance, now, why))
+
+    def is_suspected(self, instance: Instance) -> bool:
+        """An instance is out of turn on a peer's word."""
+        return instance in self._doubts.suspicions
+
+    def peer_clears(self, instance: Instance, now: float) -> list[Effect]:
+        """A peer says of one that is suspected, at the version it has here, that it is there."""
+        return self._lifecycle.on(Case(Trigger.PEER_CLEARS, instance, now))
+
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
         if outcome is Outcome.UNSENT:
@@ -185,7 +197,7 @@ class Detector:
             pending.append(-inf)
         if has_room:  # else they wait until there is
             pending += [self._leases.first(), self._rechecks.first()]
-        pending.append(self._proving.deadline())
+        pending += [self._proving.deadline(), self._doubts.suspicions.deadline()]
         return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
@@ -196,7 +208,7 @@ class Detector:
         effects += self._doubts.verify_urgent(now)
         effects += self._pop_due(self._leases, Trigger.LEASE_ENDED, now)
         effects += self._pop_due(self._rechecks, Trigger.RECHECK_DUE, now)
-        effects += self._proving.tick(now)
+        effects += self._proving.tick(now) + self._end_suspicions(now)
         for instance in self._lease_owners.scan(now, not self._verifications.busy):
             effects += self._lifecycle.on(Case(Trigger.OWNER_SILENT, instance, now))
         return effects
@@ -212,8 +224,19 @@ class Detector:
             effects += self._lifecycle.on(Case(trigger, instance, now))
         return effects
 
+    def _end_suspicions(self, now: float) -> list[Effect]:
+        """Put back some of those that peers suspected, and nothing followed."""
+        effects: list[Effect] = []
+        for _ in range(TICK_MAX):
+            if (instance := self._doubts.suspicions.pop_due(now)) is None:
+                break
+            effects += self._lifecycle.on(Case(Trigger.SUSPICION_ENDED, instance, now))
+        return effects
+
     def _judge(self, verdict: Verdict, now: float) -> list[Effect]:
-        """A verification has ended."""
+        """A verification has found something: what it ends with outweighs what peers suspect."""
+        if verdict.finding is not Trigger.REFUSED_ONCE:
+            self._doubts.suspicions.end(verdict.instance)
         found, start = verdict.finding, verdict.start
         return self._lifecycle.on(Case(found, verdict.instance, now, verdict.why, start))
 

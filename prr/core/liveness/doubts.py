@@ -12,6 +12,7 @@ from prr.core.liveness.newcomers import Newcomers
 from prr.core.liveness.phases import OWN_END, WAITS
 from prr.core.liveness.probes import TICK_MAX, Verifications
 from prr.core.liveness.second_opinion import SecondOpinions
+from prr.core.liveness.suspicions import Suspicions
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.instance import Address, Instance
@@ -86,6 +87,7 @@ class Doubts:
         self.opinions = SecondOpinions(versioned.identity, peers, rng)
         self.verifications = Verifications(limits.verifications, self.opinions, rng)
         self.newcomers = Newcomers(limits.newcomers, rng)
+        self.suspicions = Suspicions()
         self._places = limits.verifications
         self._known_max = limits.instances + limits.removals + limits.verifications
         self._versioned = versioned
@@ -96,6 +98,7 @@ class Doubts:
         return {
             **self.verifications.sizes(),
             **self.newcomers.sizes(),
+            **self.suspicions.sizes(),
             "leases": (len(self.leases), self._known_max),
             "leases due": self.leases.size,
             "rechecks": (len(self.rechecks), self._known_max),
@@ -108,6 +111,7 @@ class Doubts:
         if instance not in self.newcomers:  # who have to answer, whoever speaks for them
             self.verifications.cancel(instance)
         self.opinions.forget(instance)
+        self.suspicions.end(instance)
         self.rechecks.cancel(instance)
         self.urgent.pop(instance, None)
         self._directory.trust(instance)

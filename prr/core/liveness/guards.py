@@ -77,6 +77,10 @@ class Guards:
             self._versioned.peer_that_is(version.owner, case.now) is not None
         )
 
+    def suspected_lately(self, case: Case) -> bool:
+        """A peer has said lately that it suspects it, or peers suspect too many."""
+        return not self._doubts.suspicions.may_hear(case.instance, case.now)
+
     # About asking it.
 
     def has_lease(self, case: Case) -> bool:
@@ -102,6 +106,10 @@ class Guards:
     def peer_decides(self, case: Case) -> bool:
         """A peer waits for this binder's opinion."""
         return self._doubts.opinions.is_asked(case.instance)
+
+    def accused_silent(self, case: Case) -> bool:
+        """A complaint has begun this verification, whose first question went unanswered."""
+        return self._doubts.verifications.is_accused_silent(case.instance)
 
     # About newcomers.
 

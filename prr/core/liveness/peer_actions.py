@@ -60,5 +60,13 @@ class PeerActions:
         self._versioned.returning.add(case.instance)
         return []
 
+    def note_suspicion(self, case: Case) -> list[Effect]:
+        self._doubts.suspicions.hear(case.instance, case.now)
+        return [Report(Event.SUSPECTED, case.instance, case.why)]
+
+    def end_suspicion(self, case: Case) -> list[Effect]:
+        self._doubts.suspicions.end(case.instance)
+        return []
+
     def tell_ours(self, case: Case) -> list[Effect]:
         return self._versioned.tell_added(case.instance, is_news=False)

@@ -117,6 +117,11 @@ class Verifications:
         """It was cancelled, and only its question is still open."""
         return self._rows[instance].is_over
 
+    def is_accused_silent(self, instance: Instance) -> bool:
+        """It was accused, and has left its first question unanswered, no other yet."""
+        row = self._rows.get(instance)
+        return row is not None and row.accuser is not None and row.phase is Phase.SECOND_QUESTION
+
     @property
     def full(self) -> bool:
         """No room for one more."""
@@ -179,8 +184,8 @@ class Verifications:
     def probed(
         self, probe: Probe, outcome: Outcome, now: float, refusals: int = REFUSALS
     ) -> Verdict | None:
-        """Hear what became of a question; the verdict, if that settles it, as so many `refusals`
-        do. An update about a verification that is over changes nothing."""
+        """Hear what became of a question: the verdict, if that settles it, as so many `refusals`
+        do, or REFUSED_ONCE. An update about a verification that is over changes nothing."""
         instance = probe.instance
         row = self._rows.get(instance)
         if row is None or row.serial != probe.serial or row.is_over:
@@ -199,13 +204,13 @@ class Verifications:
                     return None  # of a question that was under way at the same time
                 row.refused_at = now
                 row.refused += 1
-                if row.refused >= refusals:
-                    why = "it refused a question"
-                    if row.refused > 1:
-                        why = f"refused {row.refused} questions from two source ports"
-                    return self._end(instance, Trigger.REFUSED, why)
-                self._deadlines.set(instance, now + REFUSAL_PAUSE)
-                return None
+                why = "it refused a question"
+                if row.refused < refusals:
+                    self._deadlines.set(instance, now + REFUSAL_PAUSE)
+                    return Verdict(instance, Trigger.REFUSED_ONCE, row.start, why)
+                if row.refused > 1:
+                    why = f"refused {row.refused} questions from two source ports"
+                return self._end(instance, Trigger.REFUSED, why)
 
     def answered_elsewhere(self, instance: Instance) -> Verdict | None:
         """It answered another binder: the verdict, unless its verification is over."""

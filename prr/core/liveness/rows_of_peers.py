@@ -53,5 +53,17 @@ ROWS: tuple[Row, ...] = (
     row([S.DISPUTED], [T.LEGACY_SUBSCRIBED], G.HAS_START, S.SUSPECT,
         "it may be legacy, in another's place", A.HOLD, A.ASK_BARE),
     row(HELD, [T.LEGACY_SUBSCRIBED], None, None, "that is known"),
+
+    # It is in doubt there. No datagram goes to it for that: its answer is the peer's to hear.
+    row([S.UP], [T.PEER_SUSPECTS], G.SUSPECTED_LATELY, None, "that peer may be wrong, or lie"),
+    row([S.UP], [T.PEER_SUSPECTS], None, S.SUSPECT, "others are handed out meanwhile",
+        A.SUSPECT, A.NOTE_SUSPICION),
+    row([S.SUSPECT, S.DISPUTED], [T.PEER_SUSPECTS], None, None, "it is out of turn already"),
+    row(LISTED, [T.PEER_CLEARS, T.SUSPICION_ENDED], G.WAITS, None, "what it answers here counts",
+        A.END_SUSPICION),
+    row(LISTED, [T.PEER_CLEARS, T.SUSPICION_ENDED], None, S.UP, "nothing has followed",
+        A.END_SUSPICION, A.TRUST),
+    row([S.DISPUTED, *GONE], [T.PEER_CLEARS, T.SUSPICION_ENDED], None, None,
+        "it is in no turn any more", A.END_SUSPICION),
 )
 # fmt: on

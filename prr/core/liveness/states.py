@@ -30,12 +30,16 @@ class Trigger(StrEnum):
     OLDER_REMOVAL = "older removal"  # a peer's, told by itself, of one that is held
     LEGACY_SAYS_UP = "a legacy binder says it is there"
     LEGACY_SUBSCRIBED = "subscribed with a legacy binder"  # though it is held here
+    PEER_SUSPECTS = "a peer suspects it"
+    PEER_CLEARS = "a peer suspects it no longer"
+    SUSPICION_ENDED = "a peer's suspicion ended"
     ACCUSED = "accused"
     LEASE_ENDED = "lease ended"
     OWNER_SILENT = "owner silent"
     RESTORED = "restored"
     RECHECK_DUE = "recheck due"
     UNANSWERED = "question unanswered"
+    REFUSED_ONCE = "question refused"  # and one refusal is not enough
     NEWCOMER_DUE = "newcomer due"
     # How a verification ends.
     ANSWERED = "answered"  # it answered, or another binder's question
@@ -54,6 +58,7 @@ class Guard(StrEnum):
     SAME_START = "held with the start number it says"
     UNPROVEN_SAYS_START = "back, has not answered yet, says its start number"
     HAS_LEASE = "a lease here"
+    SUSPECTED_LATELY = "suspected by a peer lately"
     BEING_ASKED = "being asked"
     WAITS = "being asked, or waits for it"
     NO_PLACE = "no place for a verification"
@@ -70,6 +75,7 @@ class Guard(StrEnum):
     OWNED_ELSEWHERE = "another binder owns it"
     UNPROVEN = "back, and has not answered yet"
     NEWCOMER = "newcomer"
+    ACCUSED_SILENT = "accused, and that was the first question"
     QUESTIONS_LEFT = "newcomer with questions left"
     NO_QUESTIONS_LEFT = "newcomer without questions left"
     ASKABLE = "newcomer that may be asked"
@@ -117,12 +123,16 @@ class Action(StrEnum):
     FORGET_NEWCOMER = "no newcomer any more"
     SUSPECT = "take out of turn"
     TRUST = "put back in turn"
+    NOTE_SUSPICION = "put it back in 2 s"
+    END_SUSPICION = "the peer's suspicion is over"
     CLEAR = "end all doubt"
     PUT_OFF_LEASE = "put the lease off"
     RENEW_LEASE = "renew the lease"
     END_LEASE = "end the lease"
     PROVE = "it has proved to be there"
     TELL = "tell the peers that asked"
+    TELL_SUSPICION = "tell the peers of ours to suspect it, once in 10 s"
+    TAKE_BACK = "tell those that were told to suspect it"
     OWN = "own it, tell the peers"
     PUT_BACK = "hold it again, tell the peers"
     REFUTE = "hold it with a newer version, tell the peers"
@@ -140,7 +150,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The end of a verification: what it found, before anything follows from it."""
+    """What a verification has found, before anything follows from it: its end, or REFUSED_ONCE."""
 
     instance: Instance
     finding: Trigger

@@ -15,7 +15,16 @@ from prr.core.replication.peers import Peer
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.wire.frames import Added, Complaint, Removed, ServiceList
 from prr.wire.instance import Instance, describe_address
-from prr.wire.messages import DigestReply, Hello, ListPage, Page, TextPart, UnaskedPage, Versioned
+from prr.wire.messages import (
+    DigestReply,
+    Hello,
+    ListPage,
+    Page,
+    Suspicion,
+    TextPart,
+    UnaskedPage,
+    Versioned,
+)
 from prr.wire.trailer import Cause
 from prr.wire.version import Version, decode_removals, decode_versions
 
@@ -71,11 +80,26 @@ class PeerUpdates:
             effects.append(Report(Event.LEARNED, frame.instance, _says(peer)))
         elif news is News.REFUSED:
             effects.append(_refused(frame.instance, peer))
-        if version is None and news is News.OLD and frame.instance in self._directory:
+        if version is not None:
+            effects += self._doubted(frame, version, peer, now)
+        elif news is News.OLD and frame.instance in self._directory:
             # It may be a legacy server that has taken the place of one of ours, whose start number
             # it cannot repeat.
             effects += self._detector.subscribed_elsewhere(frame.instance, now)
         return effects
+
+    def _doubted(self, frame: Added, version: Version, peer: Peer, now: float) -> list[Effect]:
+        """Whether a peer suspects an instance that is there, or does so no longer. At another
+        version than is held that is about another process, or more is known here."""
+        is_doubt = isinstance(frame.trailer, Suspicion)
+        if not is_doubt and not self._detector.is_suspected(frame.instance):
+            return []  # most words
+        if version != self._directory.version(frame.instance):
+            return []
+        if is_doubt:
+            why = f"peer {describe_address(peer.address)} has asked it in vain"
+            return self._detector.peer_suspects(frame.instance, why, now)
+        return self._detector.peer_clears(frame.instance, now)
 
     def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is gone."""

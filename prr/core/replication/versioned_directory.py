@@ -21,7 +21,7 @@ from prr.core.replication.peers import Kind, Peer, Peers
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed, ServiceList
 from prr.wire.instance import Instance
-from prr.wire.messages import UnaskedPage, Versioned
+from prr.wire.messages import Suspicion, UnaskedPage, Versioned
 from prr.wire.trailer import Cause
 from prr.wire.version import (
     Version,
@@ -115,6 +115,14 @@ class VersionedDirectory:
             for peer in self._peers.all()
             if is_news or peer.kind is Kind.OURS
         ]
+
+    def tell_suspicion(self, instance: Instance, version: Version) -> list[Effect]:
+        """Tell the peers of ours that an instance, held at `version`, is in doubt. A legacy (2016)
+        binder knows no doubt, and would take it for one more server."""
+        words = encode_version(version)
+        suspicion = Suspicion(binder=self.identity, versions=words, doubt=1)
+        frame = Added(instance, trailer=suspicion)
+        return [Send(frame, peer.address) for peer in self._peers.ours()]
 
     def tell_in_pages(self, instance: Instance, now: float, is_news: bool = True) -> list[Effect]:
         """The same as `tell_added` for one of many: the first is told at once, and those that

@@ -8,13 +8,16 @@ import pytest
 from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome, Probe
+from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.eviction_limiter import FLOOR, SHARE
 from prr.core.liveness.just_learned import JUST_LEARNED
 from prr.core.liveness.lease_owners import RANK_PAUSE
+from prr.core.replication.peers import Peers
+from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Added, Complaint, Lookup, Removed, Subscribe, Subscribed, Verify
 from prr.wire.instance import address_of, type_of
 from prr.wire.messages import OpinionRequest, Plain, Started
-from prr.wire.version import Version, is_newer
+from prr.wire.version import NO_START, Version, is_newer
 from tests.cores import Net, at, events, has_answered, probes, say, sent
 
 pytestmark = pytest.mark.elsewhere
@@ -122,6 +125,24 @@ def test_while_it_is_asked_for_its_lease_it_stays_in_turn_until_a_question_is_si
     net.run(net.now + 0.3)
     assert (len(asked(net, ONE)), directory.is_suspect(ONE)) == (2, True)
     assert directory.count(7) == (1, 1)
+
+
+def test_those_to_be_asked_later_are_bounded_though_their_removals_are_forgotten():
+    """Legacy servers that fall silent one after the other are asked again after half a minute."""
+    peers, limits = Peers(()), Limits(instances=2, removals=2, verifications=1)
+    versioned = VersionedDirectory(1, limits, peers)
+    doubts = Doubts(versioned, peers, limits, Random(1))
+    for one in CROWD:
+        versioned.add(one, NO_START)
+        versioned.remove(one, NO_START, 0.0)
+        doubts.verify_later(one, 30.0)
+    assert len(doubts.rechecks) == 5
+    size, limit = doubts.sizes()["rechecks"]
+    assert size < limit
+    versioned.add(ONE, NO_START)
+    doubts.rechecks.cancel(ONE)
+    doubts.verify_later(ONE, 30.0)  # what is there always has room
+    assert ONE in doubts.rechecks
 
 
 # Opinions

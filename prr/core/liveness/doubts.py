@@ -89,6 +89,7 @@ class Doubts:
         self.newcomers = Newcomers(limits.newcomers, rng)
         self.suspicions = Suspicions()
         self._places = limits.verifications
+        self._held_max = limits.instances
         self._known_max = limits.instances + limits.removals + limits.verifications
         self._versioned = versioned
         self._directory = versioned.directory
@@ -101,7 +102,7 @@ class Doubts:
             **self.suspicions.sizes(),
             "leases": (len(self.leases), self._known_max),
             "leases due": self.leases.size,
-            "rechecks": (len(self.rechecks), self._known_max),
+            "rechecks": (len(self.rechecks), self._known_max + self._held_max),
             "rechecks due": self.rechecks.size,
             "opinions owed": (len(self.opinions), self._known_max),
         }
@@ -189,8 +190,10 @@ class Doubts:
         return effects
 
     def verify_later(self, instance: Instance, when: float) -> None:
-        """Only what is known here: a stranger must not fill the memory with what is not."""
-        if self.may_live(instance):
+        """Only what is known here: a stranger must not fill the memory with what is not. Removals
+        may be forgotten before that, so what is gone has room for as many as can be known."""
+        has_room = instance in self._directory or len(self.rechecks) < self._known_max
+        if self.may_live(instance) and has_room:
             self.rechecks.set(instance, when)
 
     def may_live(self, instance: Instance) -> bool:

@@ -5,8 +5,9 @@ from random import Random
 import pytest
 
 from prr.core.effects import ANY_START, Outcome, Probe
+from prr.core.liveness.due import Due
 from prr.core.liveness.phases import WAITS, WAITS_FOR_OPINIONS
-from prr.core.liveness.probes import TICK_MAX, Due, Verifications
+from prr.core.liveness.probes import TICK_MAX, Verifications
 from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.states import Trigger
 from prr.core.replication.peers import Peers

@@ -14,11 +14,12 @@ from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Outcome, Probe, Report
 from prr.core.liveness.actions import Actions
 from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.due import Due
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.guards import Guards
 from prr.core.liveness.lease_owners import LeaseOwners
 from prr.core.liveness.lifecycle import Lifecycle
-from prr.core.liveness.probes import REFUSALS, TICK_MAX, Due
+from prr.core.liveness.probes import REFUSALS, TICK_MAX
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
 from prr.core.liveness.rows import HELD

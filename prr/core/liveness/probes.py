@@ -7,11 +7,12 @@ third question. Bookkeeping only: what follows from a verdict is the binder's.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
+from prr.core.liveness.due import Due
 from prr.core.liveness.phases import (
     CONFIRMED_END,
     OWN_END,
@@ -63,18 +64,6 @@ class _Row:
     refused_at: float | None = None
     unsent: int = 0
     is_over: bool = False  # settled by other means; kept while its question may still be open
-
-
-@dataclass(slots=True)
-class Due:
-    """What has come due: questions to send, rows that want opinions, rows that are over."""
-
-    probes: list[Probe] = field(default_factory=list)
-    wants_opinions: list[tuple[Instance, int]] = field(default_factory=list)  # and the nonce
-    reminders: list[Instance] = field(default_factory=list)
-    unanswered: list[Instance] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    was_late: bool = False
 
 
 class Verifications:

@@ -12,6 +12,7 @@ import pytest
 
 from prr.cli import inspect
 from prr.client import control as listing
+from prr.core.binder import LEASE
 from prr.core.effects import Event
 from prr.core.metrics import METRIC_OF, Metric, by_key
 from tests.nodes import ROOT, eventually, run, wire
@@ -84,6 +85,29 @@ def test_why_tells_what_happened_to_one_instance_each_with_its_reason(cluster, p
     assert not answer["held"]
 
 
+def test_why_and_list_tell_how_it_is_and_which_binder_hears_it(cluster, peers):
+    first, second = cluster.binders(2)
+    server = cluster.server(2, first)
+    eventually(lambda: status(second)["instances"] == 1)
+    eventually(lambda: status(second)["peers"][0]["agrees"])
+    asked = ["why", "2", server.name, "--binder", first.name, "--binder", second.name]
+    here, there = run(*asked).stdout.split("\n\ntype 2")
+    assert re.search(
+        r"listed; its lease owner is this binder, asked here unless .* \d+\.\d s", here
+    )
+    assert f"listed; its lease owner is {first.name}, not heard here" in there
+    told = json.loads(run(*asked, "--output", "json").stdout)
+    assert (told["owner"], told["is_owner"]) == (status(first)["identity"], True)
+    assert 0 < told["lease_s"] <= LEASE
+    silent, client = peers(), peers()
+    assert silent.ask(b"\x05\x02", first.address) == b"\x06"
+    client.send(b"\x04" + wire(2, silent.address), first.address)
+    listed = ("list", "--binder", first.name)
+    eventually(lambda: "suspect" in run(*listed).stdout)
+    states = {row.split()[2]: row.split()[3] for row in run(*listed).stdout.splitlines()}
+    assert states == {"ADDRESS": "STATE", server.name: "up", silent.name: "suspect"}
+
+
 def test_why_says_no_record_of_what_was_never_heard_and_prints_no_table(cluster, peers):
     binder, silent = cluster.binder(), peers()
     done = run("why", "2", "127.0.0.1:9", "--binder", binder.name)
@@ -145,9 +169,10 @@ def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, pe
     done = run("list", *all_of_them, limits=SOON)
     assert done.returncode == 0
     assert f"no list from {silent.name}" in done.stderr
-    assert done.stdout.splitlines()[1].split() == ["2", "time", server.name, second.name]
+    assert done.stdout.splitlines()[1].split() == ["2", "time", server.name, "up", second.name]
     (row,) = json.loads(run("list", *all_of_them, "--output", "json", limits=SOON).stdout)
-    assert row == {"type": 2, "name": "time", "address": server.name, "not_at": [second.name]}
+    told = {"type": 2, "name": "time", "address": server.name, "state": "up"}
+    assert row == told | {"not_at": [second.name]}
     looked_up = run("lookup", "2", "--binder", first.name, "--output", "json")
     assert json.loads(looked_up.stdout) == {"type": 2, "name": "time", "address": server.name}
 

@@ -104,6 +104,7 @@ SAID = [
     # A list: only a page has versions; without the binder's identity it is a program's answer.
     (ServiceList(()), {}, ListPage()),
     (ServiceList(()), {"nonce": 5}, ListPage(nonce=5)),
+    (ServiceList((ONE,)), {"nonce": 5, "states": b"\1"}, ListPage(nonce=5, states=b"\1")),
     (ServiceList(()), {"group": 1, "versions": b""}, ListPage()),
     (ServiceList(()), {"binder": 4}, Hello(binder=4)),
     (ServiceList(()), {"binder": 4, "nonce": 5}, Hello(binder=4)),

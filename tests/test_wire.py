@@ -151,7 +151,10 @@ def test_the_longest_datagram_fits():
     gone = replace(page, removals=encode_removals([(one, version)] * PAGE_WORDS))
     for longest in (
         ServiceList((one,) * LIST_INSTANCES_MAX, trailer=page),
-        ServiceList((one,) * LIST_INSTANCES_MAX, trailer=ListPage(**most, cursor=b"1234567")),
+        ServiceList(
+            (one,) * LIST_INSTANCES_MAX,
+            trailer=ListPage(**most, cursor=b"1234567", states=bytes(LIST_INSTANCES_MAX)),
+        ),
         ServiceList((one,) * PAGE_WORDS, trailer=there),
         ServiceList((), trailer=gone),
         ServiceList((), trailer=DigestReply(**most, digest=bytes(8), digests=bytes(512))),

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from prr.addresses import resolve_any
-from prr.cli.everyone import Said, ask_each, complain
+from prr.cli.everyone import ask_each, complain
 from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
 from prr.cli.output import say
 from prr.cli.settings import type_names
@@ -19,10 +19,11 @@ from prr.client.api import (
     PrrError,
     ServiceDidNotAnswer,
 )
-from prr.client.control import fetch_list
+from prr.client.control import fetch_states
 from prr.config import ClientConfig, HostPort
 from prr.shell.log.handler import log_to_stderr
 from prr.wire.instance import Instance, address_of, describe_address, make_instance, type_of
+from prr.wire.trailer import Listed
 
 _EXIT_BY_ERROR = {NoSuchService: NO, NoBinderAnswered: NO_BINDER, ServiceDidNotAnswer: NO_SERVICE}
 
@@ -55,29 +56,30 @@ def run_lookup(config: ClientConfig, output: str) -> int:
 
 
 def run_list(binders: tuple[HostPort, ...], output: str) -> int:
-    """Print the instances that `binders` know, as a table or JSON, and who lacks which."""
-    said = ask_each(binders, fetch_list)
+    """Print the instances that `binders` know, as a table or JSON, how they are, and who lacks
+    which."""
+    said = ask_each(binders, fetch_states)
     complain(said, "list", "A binder gives its list to its peers and its own host only")
     if all(row.answer is None for row in said):
         return NO_BINDER
-    missing_at = _compare(said)
-    if output == "json":
-        names = type_names()
-        rows = [_row(instance, names) | {"not_at": gaps} for instance, gaps in missing_at.items()]
-        say(json.dumps(rows, indent=2))
-    else:
-        say(_as_table(missing_at, len(said) > 1))
+    known = {row.binder: row.answer for row in said if row.answer is not None}
+    everything = frozenset[Instance]().union(*known.values())
+    rows = [
+        _listed(instance, known)
+        for instance in sorted(everything, key=lambda one: (type_of(one), address_of(one)))
+    ]
+    say(json.dumps(rows, indent=2) if output == "json" else _as_table(rows, len(said) > 1))
     return YES
 
 
-def _compare(said: list[Said[list[Instance]]]) -> dict[Instance, list[str]]:
-    """All instances that any binder knows, sorted, each with the binders that lack it."""
-    known = [(row.binder, frozenset(row.answer)) for row in said if row.answer is not None]
-    everything = frozenset[Instance]().union(*(instances for _, instances in known))
-    return {
-        instance: [binder for binder, instances in known if instance not in instances]
-        for instance in sorted(everything, key=lambda one: (type_of(one), address_of(one)))
-    }
+def _listed(instance: Instance, known: dict[str, dict[Instance, Listed | None]]) -> dict[str, Any]:
+    """A row of the list: the instance, how it is, and which of the binders that answered lack
+    it. Where they differ it is as bad as one of them says."""
+    states = [there[instance] for there in known.values() if instance in there]
+    worst = max((state for state in states if state is not None), default=None)
+    state = None if worst is None else worst.name.lower()
+    lacking = [binder for binder, there in known.items() if instance not in there]
+    return _row(instance, type_names()) | {"state": state, "not_at": lacking}
 
 
 def _client(config: ClientConfig) -> Client:
@@ -107,16 +109,12 @@ def _row(instance: Instance, names: dict[int, str]) -> dict[str, Any]:
     return {"type": type_, "name": names.get(type_), "address": address}
 
 
-def _as_table(missing_at: dict[Instance, list[str]], has_several: bool) -> str:
-    names = type_names()
-    header = ("TYPE", "NAME", "ADDRESS", *(("NOT AT",) if has_several else ()))
-    rows = [
-        (
-            type_of(instance),
-            names.get(type_of(instance)),
-            describe_address(address_of(instance)),
-            *((", ".join(missing) or None,) if has_several else ()),
-        )
-        for instance, missing in missing_at.items()
+def _as_table(rows: list[dict[str, Any]], has_several: bool) -> str:
+    header = ["TYPE", "NAME", "ADDRESS", "STATE", "NOT AT"]
+    cells = [
+        [row["type"], row["name"], row["address"], row["state"], ", ".join(row["not_at"]) or None]
+        for row in rows
     ]
-    return as_table(header, rows)
+    if not has_several:
+        header, cells = header[:-1], [row[:-1] for row in cells]
+    return as_table(header, cells)

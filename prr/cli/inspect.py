@@ -139,9 +139,22 @@ def _why_text(name: str, binder: str, answer: Status) -> str:
     state = "listed" if answer["held"] else "not listed"
     if answer["suspect"]:
         state += ", suspect: out of turn"
+    state += _lease_text(answer)
     rows = [(_clock(row["at"]), row["event"], row["why"]) for row in answer["events"]]
     table = f"\n\n{as_table(('AT', 'EVENT', 'WHY'), rows)}" if rows else "; no event recorded"
     return f"{name}, on binder {binder}: {state}{table}"
+
+
+def _lease_text(answer: Status) -> str:
+    """Which binder hears it, and until when that counts; a binder of before does not say."""
+    if not answer.get("owner"):
+        return ""
+    elsewhere = answer["owner_address"] or f"unknown, identity {answer['owner']}"
+    text = "; its lease owner is " + ("this binder" if answer["is_owner"] else elsewhere)
+    seconds = answer["lease_s"]
+    if seconds is None:
+        return f"{text}, not heard here"
+    return f"{text}, asked here unless heard within {max(seconds, 0.0):.1f} s"
 
 
 def _clock(when: float) -> str:

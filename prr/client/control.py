@@ -3,6 +3,7 @@
 import secrets
 import socket
 import time
+from itertools import chain, repeat
 
 from prr.core.retry import Retry
 from prr.wire.codec import Codec
@@ -10,7 +11,7 @@ from prr.wire.errors import MalformedFrame
 from prr.wire.frames import ListRequest, Role, ServiceList
 from prr.wire.instance import Address, Instance
 from prr.wire.messages import Hello, ListPage, ListQuery, TextPart, TextQuery
-from prr.wire.trailer import PART_BITS, Question
+from prr.wire.trailer import PART_BITS, Listed, Question
 
 PAGE_LIMIT = 2.0
 """Seconds in which each page must come, all resends included."""
@@ -23,7 +24,13 @@ _CODEC = Codec(Role.BINDER)
 
 def fetch_list(binder: Address) -> list[Instance] | None:
     """What `binder` knows; None when it does not answer. Blocks for 2 s a page at most."""
-    found: dict[Instance, None] = {}
+    states = fetch_states(binder)
+    return None if states is None else list(states)
+
+
+def fetch_states(binder: Address) -> dict[Instance, Listed | None] | None:
+    """The same, and how each instance is; None where the binder does not say."""
+    found: dict[Instance, Listed | None] = {}
     cursor: bytes | None = b""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:
@@ -35,11 +42,12 @@ def fetch_list(binder: Address) -> list[Instance] | None:
             if page is None:
                 return None
             known = len(found)
-            found.update(dict.fromkeys(page.instances))
+            said = page.trailer if isinstance(page.trailer, ListPage) else ListPage()
+            states = map(Listed, said.states or b"")
+            found |= zip(page.instances, chain(states, repeat(None)))  # noqa: B905 as many
             brought_more = len(found) > known  # a page that brings nothing new must be the last
-            said = page.trailer
-            cursor = said.cursor if isinstance(said, ListPage) and brought_more else None
-    return list(found)
+            cursor = said.cursor if brought_more else None
+    return found
 
 
 def fetch_text(binder: Address, question: Question, instance: bytes | None = None) -> bytes | None:

@@ -32,7 +32,7 @@ from prr.core.replication.peers import PEERS_MAX, Peer, Peers
 from prr.core.replication.sync import Sync
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.restoring import Restoring
-from prr.core.status import status_of, summary_of
+from prr.core.status import lease_of, status_of, summary_of
 from prr.core.subscriptions import Subscriptions
 from prr.wire.frames import (
     Added,
@@ -153,6 +153,10 @@ class Binder:
     def status(self, now: float) -> dict[str, Any]:
         """The same, as plain data."""
         return status_of(self._versioned, self._detector, self._peers, self.is_ready, now)
+
+    def lease(self, instance: Instance, now: float) -> dict[str, Any]:
+        """Who watches an instance, and how long its lease goes on, as plain data."""
+        return lease_of(self._versioned, self._detector, self._peers, instance, now)
 
     @_step
     def learn(self, present: list[Entry], gone: list[Entry], now: float) -> list[Effect]:

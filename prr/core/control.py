@@ -6,7 +6,7 @@ from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import ListRequest, ServiceList
 from prr.wire.instance import Address, Instance
 from prr.wire.messages import ListPage, ListQuery, PageRequest, TextQuery
-from prr.wire.trailer import Question
+from prr.wire.trailer import Listed, Question
 
 
 def answer_program(directory: Directory, frame: ListRequest, source: Address) -> list[Effect]:
@@ -17,5 +17,14 @@ def answer_program(directory: Directory, frame: ListRequest, source: Address) ->
         return [Tell(Question(asked.question), source, asked.nonce or 0, asked.offset, subject)]
     cursor = asked.cursor if isinstance(asked, ListQuery | PageRequest) else b""
     page, after = directory.instances(cursor, LIST_INSTANCES_MAX)
-    trailer = None if asked is None else ListPage(cursor=after, nonce=asked.nonce)
+    trailer = None
+    if asked is not None:
+        states = bytes(_listed(directory, instance) for instance in page)
+        trailer = ListPage(cursor=after, nonce=asked.nonce, states=states)
     return [Send(ServiceList(tuple(page), trailer=trailer), source)]
+
+
+def _listed(directory: Directory, instance: Instance) -> Listed:
+    if directory.is_disputed(instance):
+        return Listed.DISPUTED
+    return Listed.SUSPECT if directory.is_suspect(instance) else Listed.UP

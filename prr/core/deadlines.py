@@ -31,6 +31,10 @@ class Deadlines(Generic[K]):
         """How many entries it has, stale ones included, and how many it may have."""
         return len(self._heap), 2 * len(self._due) + _STALE_MIN
 
+    def due_at(self, key: K) -> float | None:
+        """When `key` is due (seconds); None if it has no deadline."""
+        return self._due.get(key)
+
     def set(self, key: K, when: float) -> None:
         """`key` is due at `when` (seconds), whatever was set before."""
         before = self._due.get(key)

@@ -7,7 +7,7 @@ from prr.core.liveness.detector import Detector
 from prr.core.replication.peer_liveness import isolation
 from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.instance import describe_address, type_of
+from prr.wire.instance import Instance, describe_address, type_of
 
 
 def status_of(
@@ -30,6 +30,23 @@ def status_of(
         "brake": detector.brake_status(now),
         "types": types,
         "peers": [_peer_row(peer, peers, now) for peer in peers.all()],
+    }
+
+
+def lease_of(
+    versioned: VersionedDirectory, detector: Detector, peers: Peers, instance: Instance, now: float
+) -> dict[str, Any]:
+    """Who watches an instance, and how long its lease goes on at this binder without its being
+    heard, as plain data; None for what is not so, or not known."""
+    version, leases = versioned.directory.version(instance), detector.doubts.leases
+    ends_at = leases.due_at(instance) if leases.vouches_for(instance) else None
+    owner = None if version is None else version.owner
+    named = [describe_address(peer.address) for peer in peers.all() if peer.identity == owner]
+    return {
+        "owner": None if owner is None else f"{owner:016x}",
+        "is_owner": owner == versioned.identity,
+        "owner_address": named[0] if named and owner is not None else None,
+        "lease_s": None if ends_at is None else round(ends_at - now, 3),
     }
 
 

@@ -67,5 +67,6 @@ class ControlAnswers:
         return {
             "held": instance in self._core.directory,
             "suspect": self._core.directory.is_suspect(instance),
+            **self._core.lease(instance, time.monotonic()),
             "events": self._history.about(instance),
         }

@@ -211,6 +211,7 @@ class ListPage(Message):
 
     cursor: bytes | None = None
     nonce: int | None = None
+    states: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,14 @@ class Question(IntEnum):
     WHY = 2  # about the instance that stands in `cursor`
 
 
+class Listed(IntEnum):
+    """How an instance in a list is, for who asks at night."""
+
+    UP = 0
+    SUSPECT = 1  # in doubt: handed out only while its service has no other
+    DISPUTED = 2  # likewise, and another binder says that it is gone
+
+
 TEXT_BYTES_MAX = 1200
 """Of a text that is sent in parts, so much at once."""
 
@@ -186,6 +194,14 @@ KEYS = (
         "integer, 1",
         _is_number(1, 1),
         "the sender has asked the instance in front, in vain so far: 1",
+    ),
+    Key(
+        17,
+        "states",
+        "bytes, each 0 to 2",
+        lambda value: type(value) is bytes and not value.strip(bytes(Listed)),
+        "in a list for a program on the binder's own host: how each instance in front is: 0 up, "
+        "1 suspect, 2 disputed",
     ),
 )
 

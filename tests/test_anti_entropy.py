@@ -11,12 +11,17 @@ from prr.core.effects import Event, Report
 from prr.core.replication import anti_entropy
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import HELLO_PAUSE, Kind
-from prr.core.replication.sync import ROUND_PAUSE, ROUND_PAUSE_FULL, SYNC_TALK
+from prr.core.replication.sync import (
+    ROUND_PAUSE,
+    ROUND_PAUSE_FULL,
+    ROUND_PAUSE_NEWS,
+    SYNC_TALK,
+)
 from prr.core.replication.versioned_directory import PAGE_WORDS
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Added, ListRequest, Removed, ServiceList, Subscribe
 from prr.wire.instance import address_of
-from prr.wire.messages import DigestReply, DigestRequest, Hello, ListQuery, Page
+from prr.wire.messages import DigestReply, DigestRequest, Hello, ListQuery, Page, UnaskedPage
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 from tests.cores import Net, at, encode, rising, say, sent
@@ -450,3 +455,16 @@ def test_a_peer_that_is_back_is_compared_with_at_once():
     net.say(A, ListRequest(trailer=DigestRequest(binder=2, nonce=1, digest=bytes(8))), B)
     net.run(began + 0.03)
     assert net.agree()
+
+
+def test_who_was_told_much_at_once_compares_soon():
+    """After a partition what one side took out is put right before all have heard of it: who has
+    agreed with a peer just before would wait for its next turn."""
+    net = settled()
+    while min(core.deadline() for core in net.binders.values()) < net.now + 0.5:
+        net.run(net.now + 0.01)
+    give(net.binders[B], [ONE])
+    words = encode_versions([Version(1, 9, 0)])
+    net.say(A, ServiceList((TWO,), trailer=UnaskedPage(binder=2, versions=words, nonce=0)), B)
+    net.run(net.now + 2 * ROUND_PAUSE_NEWS)
+    assert held(net.binders[A]) >= {ONE, TWO}

@@ -5,9 +5,9 @@ answers with a trailer is ours, and is compared with every second or so. One tha
 asked once more, with a trailer; if that too is answered bare, it is a legacy (2016) binder, which
 tells what it knows in its own time.
 
-A comparison begins for one of four reasons: it is this peer's turn, a peer that asked was seen to
-differ, one that was lost is back, or the last comparison brought news. Each has a pause of its own,
-and one peer that differs is heard at a time.
+A comparison begins for one of five reasons: it is this peer's turn, a peer that asked was seen to
+differ, one that was lost is back, or the last comparison brought news, or a page that nobody asked
+for did. Each has a pause of its own, and one peer that differs is heard at a time.
 """
 
 from typing import assert_never
@@ -43,7 +43,9 @@ ROUND_PAUSE = 1.0
 """Seconds between two comparisons: what a lost datagram kept from a binder it learns by then."""
 
 ROUND_PAUSE_NEWS = 0.1
-"""Seconds to the next comparison when the last one brought news: the others may lack it too."""
+"""Seconds to the next comparison when the last one brought news: the others may lack it too. So may
+those that have told much at once, as after a partition: what was taken out on both sides is known
+to each only when they have been compared both ways."""
 
 ROUND_PAUSE_FULL = 10.0
 """Seconds before a peer is compared with again whose words found no room here: each time it would
@@ -155,6 +157,8 @@ class Sync:
                     self._sync_until = now + SYNC_TALK
                 return self._begin(peer, now)
             case UnaskedPage():
+                if news and self._round_at is not None:
+                    self._round_at = min(self._round_at, now + ROUND_PAUSE_NEWS)
                 return []
             case DigestReply() | Page():
                 return self._heard(frame.trailer, peer, news, refused, now)

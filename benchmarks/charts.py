@@ -1,6 +1,6 @@
 """The report's charts as SVG files: small, and the same bytes for the same figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 try:
@@ -16,14 +16,22 @@ def have_charts() -> bool:
     return matplotlib is not None
 
 
-def bars(path: Path, title: str, unit: str, values: Mapping[str, float], own: str) -> None:
-    """One bar per name, the largest on top; `own` is highlighted."""
+def bars(
+    path: Path,
+    title: str,
+    unit: str,
+    values: Mapping[str, float],
+    own: Container[str],
+    scale: str = "linear",
+) -> None:
+    """One bar per name, the largest on top; `own` are highlighted. The scale may be "log"."""
     rows = sorted(values.items(), key=lambda row: row[1])
     figure, axes = _figure(title, 1.2 + 0.32 * len(rows))
     names, lengths = zip(*rows, strict=True)
-    drawn = axes.barh(names, lengths, color=[OWN if name == own else OTHERS for name in names])
+    drawn = axes.barh(names, lengths, color=[OWN if name in own else OTHERS for name in names])
     axes.bar_label(drawn, [f" {length:,.0f}" for length in lengths])
     axes.set_xlabel(unit)
+    axes.set_xscale(scale)
     axes.margins(x=0.15)
     _save(figure, path)
 

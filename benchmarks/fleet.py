@@ -93,6 +93,10 @@ class Fleet:
         """It deregisters."""
         return _SERVER.encode(Removed(self.instance(number)))
 
+    def send(self, number: int, data: bytes, target: Address) -> None:
+        """Send from the address of one of them."""
+        self._socket.sendmsg([data], self._from[number], 0, target)
+
     def say(self, message: Message, target: Address, rate: float | None = None) -> list[float]:
         """Have each say it until it is answered: the seconds each took from the moment it was due.
 
@@ -117,7 +121,7 @@ class Fleet:
                 _, pause, number = heappop(again)
                 if number in waiting:
                     self.sent += 1
-                    self._send(number, data[number], target)
+                    self.send(number, data[number], target)
                     heappush(again, (now + pause * rng.uniform(1, 2), 2 * pause, number))
             for number in self.hear(data[0][0]):
                 if number in waiting:
@@ -141,7 +145,7 @@ class Fleet:
                 self.questions += 1
                 if not self.answers:
                     continue
-                self._send(number, self._presence(number, data), source)
+                self.send(number, self._presence(number, data), source)
 
     def _presence(self, number: int, question: bytes) -> bytes:
         """As a server of ours answers: bare, or with the question's nonce and who it is."""
@@ -152,6 +156,3 @@ class Fleet:
             *(_ALIVE, question[3:]),
             *(type_, start.to_bytes(4, "big")),
         )
-
-    def _send(self, number: int, data: bytes, target: Address) -> None:
-        self._socket.sendmsg([data], self._from[number], 0, target)

@@ -12,12 +12,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from multiprocessing import get_context
 from random import Random
 
 from benchmarks.arguments import Flag, Trouble, parser_for, run
-from benchmarks.background import answer_one, open_any, send_from
+from benchmarks.fleet import Fleet
 from benchmarks.nodes import start_binder
 from benchmarks.proc import resident_kib
 from prr.config import Limits
@@ -26,7 +26,7 @@ from prr.core.effects import Effect, Send
 from prr.shell.garbage_collection import collect_seldom
 from prr.text import parse_peer
 from prr.wire.codec import Codec
-from prr.wire.frames import Removed, Role, Subscribe, Subscribed
+from prr.wire.frames import Removed, Role, Subscribe
 from prr.wire.instance import Address, make_instance
 
 _BINDER, _SERVER = Codec(Role.BINDER), Codec(Role.SERVER)
@@ -51,6 +51,8 @@ SIZE_LIMIT = 300.0
 
 PROCESS_SIZE = 50_000
 """Instances that a real binder is given: some seconds' work for the one who subscribes them."""
+
+FLEET_NET = 64
 
 TYPE = 1
 FIRST: Address = ("127.0.0.1", 2222)
@@ -159,11 +161,11 @@ def measure(sizes: Sequence[int], seconds: float) -> dict[str, object]:
 
 def _measure_process(size: int) -> dict[str, float]:
     """The memory of a real binder."""
-    with ExitStack() as stack:
+    with ExitStack() as stack, closing(Fleet(size, bytes((TYPE,)), FLEET_NET)) as servers:
         binder = start_binder(stack)
         before = _resident_bytes(binder.pid)
         began = time.perf_counter()
-        _subscribe_all(parse_peer(binder.address), size)
+        servers.say(servers.first, parse_peer(binder.address))
         took = time.perf_counter() - began
         after = _resident_bytes(binder.pid)
     return {
@@ -173,18 +175,6 @@ def _measure_process(size: int) -> dict[str, float]:
         "bytes_per_instance": round((after - before) / size),
         "subscribe_and_confirm_us": round(1e6 * took / size, 1),
     }
-
-
-def _subscribe_all(binder: Address, count: int) -> None:
-    """Each from an address of its own, and the next one once it is confirmed."""
-    confirmed = _BINDER.encode(Subscribed())
-    with open_any() as servers:
-        servers.settimeout(5.0)
-        for number in range(count):
-            ip = bytes((127, 64 + (number >> 16), number >> 8 & 255, number & 255))
-            send_from(servers, ip, _SERVER.encode(Subscribe(TYPE)), binder)
-            while answer_one(servers) != confirmed:
-                pass
 
 
 def _binder(identity: int, peer: Address) -> Binder:

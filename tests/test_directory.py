@@ -193,7 +193,7 @@ def test_a_ring_forgets_who_never_comes_back():
         one = at(1, "10.0.0.1", number)
         real.add(one)
         real.remove(one)
-        assert real.places <= ring._GONE_MIN + 1
+        assert real.size[0] <= ring._GONE_MIN + 1
     assert real.take(1) == []
 
 

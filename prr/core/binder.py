@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias
 from prr.config import Limits, WireForm
 from prr.core.claims import sender_of
 from prr.core.control import answer_program
+from prr.core.deadlines import earliest
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
 from prr.core.effects import (
@@ -269,9 +270,9 @@ class Binder:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        parts = (self._detector, self._sync, self._versioned)
-        pending = [part.deadline() for part in parts]
-        return min((when for when in pending if when is not None), default=None)
+        return earliest(
+            self._detector.deadline(), self._sync.deadline(), self._versioned.deadline()
+        )
 
     @_step
     def tick(self, now: float) -> list[Effect]:

@@ -12,6 +12,11 @@ K = TypeVar("K")
 _STALE_MIN = 64  # below this many stale entries a rebuild is not worth its while
 
 
+def earliest(*moments: float | None) -> float | None:
+    """The first of some moments; None where none is set. Every step of a binder ends with it."""
+    return min([moment for moment in moments if moment is not None], default=None)
+
+
 class Deadlines(Generic[K]):
     """One deadline for each key. As large as the table that owns the keys, at most twice over."""
 

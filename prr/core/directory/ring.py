@@ -24,14 +24,11 @@ class Ring:
         return len(self._queue) - len(self._gone)
 
     @property
-    def places(self) -> int:
-        """Those in it, and the marked ones that still have a place."""
-        return len(self._queue)
-
-    @property
-    def places_max(self) -> int:
-        """What `places` never exceeds: beyond it the marked ones are dropped."""
-        return 2 * len(self) + _GONE_MIN
+    def size(self) -> tuple[int, int]:
+        """How many places it has, those of the marked ones included, and how many it may have:
+        beyond that the marked ones are dropped."""
+        places = len(self._queue)
+        return places, 2 * (places - len(self._gone)) + _GONE_MIN
 
     def __iter__(self) -> Iterator[Instance]:
         """From the one whose turn is next."""

@@ -120,7 +120,7 @@ class Rotation:
         rings = {"turns": self._in_turn, "unheard": self._unheard_turns}
         rings["suspects"] = self._suspect_turns
         return {
-            f"{name} of {type_}": (ring.places, ring.places_max)
+            f"{name} of {type_}": ring.size
             for name, by_type in rings.items()
             for type_, ring in by_type.items()
         }

@@ -10,7 +10,7 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 from typing import Any
 
 from prr.config import Limits
-from prr.core.deadlines import Deadlines
+from prr.core.deadlines import Deadlines, earliest
 from prr.core.effects import Effect, Event, Outcome, Probe, Report
 from prr.core.liveness.actions import Actions
 from prr.core.liveness.doubts import Doubts
@@ -191,15 +191,17 @@ class Detector:
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
         has_room = not self._verifications.busy
-        parts = (self._verifications, self._recheck_queue, self._evictions)
-        pending = [part.deadline() for part in parts]
-        pending.append(self._lease_owners.deadline(has_room))
-        if self._doubts.has_room_for_urgent:
-            pending.append(-inf)
-        if has_room:  # else they wait until there is
-            pending += [self._leases.first(), self._rechecks.first()]
-        pending += [self._proving.deadline(), self._doubts.suspicions.deadline()]
-        return min((when for when in pending if when is not None), default=None)
+        return earliest(
+            self._verifications.deadline(),
+            self._recheck_queue.deadline(),
+            self._evictions.deadline(),
+            self._lease_owners.deadline(has_room),
+            -inf if self._doubts.has_room_for_urgent else None,
+            self._leases.first() if has_room else None,  # else they wait until there is
+            self._rechecks.first() if has_room else None,
+            self._proving.deadline(),
+            self._doubts.suspicions.deadline(),
+        )
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`, or some of it: `deadline` tells. Safe to call too often."""

@@ -13,7 +13,7 @@ for did. Each has a pause of its own, and one peer that differs is heard at a ti
 from typing import assert_never
 
 from prr.config import WireForm
-from prr.core.deadlines import Deadlines
+from prr.core.deadlines import Deadlines, earliest
 from prr.core.effects import Effect, Event, Report, Send
 from prr.core.replication.answering import Answering
 from prr.core.replication.anti_entropy import AntiEntropy, End
@@ -177,14 +177,13 @@ class Sync:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        pending = (
+        return earliest(
             self._sync_until,
             self._first_questions.first(),
             self._anti_entropy.deadline(),
             self._liveness.deadline(),
             self._round_at if len(self._peers) else None,
         )
-        return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""

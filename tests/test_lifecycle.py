@@ -125,6 +125,8 @@ class Stage:
     def _suspected_lately(self):
         self.doubts.suspicions.hear(ONE, NOW)
 
+    _peers_know = _suspected_lately
+
     def _no_room(self):
         self.directory.add(OTHER, Version(1, SELF, 0))
 

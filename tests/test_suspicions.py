@@ -65,6 +65,11 @@ def additions(net, since):
     return [(own, one.target) for own, one in sendings if isinstance(one.frame, Added)]
 
 
+def asked_times(net):
+    """How many questions were asked."""
+    return sum(isinstance(effect, Probe) for _, _, effect in net.done)
+
+
 def asking(net):
     """The binders that have asked something."""
     return {own for _, own, effect in net.done if isinstance(effect, Probe)}
@@ -78,7 +83,7 @@ def suspicion(net, instance=ONE, version=None):
 
 
 @pytest.mark.parametrize("at_whom", [A, B])
-def test_one_refusal_takes_it_out_of_turn_everywhere_and_only_who_was_told_asks(net, at_whom):
+def test_one_refusal_takes_it_out_of_turn_everywhere(net, at_whom):
     net.refusing.add(ONE)
     net.alive.discard(ONE)
     net.say(at_whom, Complaint(ONE), CLIENT)
@@ -86,7 +91,7 @@ def test_one_refusal_takes_it_out_of_turn_everywhere_and_only_who_was_told_asks(
     assert suspecting(net) == {A, B, C}
     others = [peer for peer in ADDRESSES if peer != at_whom]
     assert told(net) == [(at_whom, peer) for peer in others]
-    assert asking(net) == {at_whom}
+    assert asking(net) == {at_whom, A}  # A is its lease owner
     assert {own for _, own in net.reports(Event.SUSPECTED)} == set(others)
     net.run(net.now + REFUSAL_PAUSE + 0.01)
     assert not any(ONE in core.directory for own, core in net.binders.items() if own != A)
@@ -157,6 +162,18 @@ def test_what_a_peer_suspects_is_not_asked_not_told_on_and_back_after_a_moment(n
     assert suspecting(net) == set()
     assert asking(net) == set()
     assert told(net) == []
+
+
+def test_the_lease_owner_asks_whom_a_peer_suspects_and_its_answer_clears_it_everywhere(net):
+    for binder in (A, B):
+        net.say(binder, suspicion(net), C)
+    assert suspecting(net) == {A, B}
+    net.run(net.now + 0.004)
+    assert suspecting(net) == set()
+    assert asking(net) == {A}
+    assert additions(net, 0.0) == [(A, B), (A, C)]
+    net.say(A, suspicion(net), C)  # too soon after the first
+    assert asked_times(net) == 1
 
 
 def test_the_last_of_its_service_is_handed_out_however_suspect(net):

@@ -238,10 +238,11 @@ class Detector:
 
     def _judge(self, verdict: Verdict, now: float) -> list[Effect]:
         """A verification has found something: what it ends with outweighs what peers suspect."""
-        if verdict.finding is not Trigger.REFUSED_ONCE:
-            self._doubts.suspicions.end(verdict.instance)
         found, start = verdict.finding, verdict.start
-        return self._lifecycle.on(Case(found, verdict.instance, now, verdict.why, start))
+        effects = self._lifecycle.on(Case(found, verdict.instance, now, verdict.why, start))
+        if found is not Trigger.REFUSED_ONCE:
+            self._doubts.suspicions.end(verdict.instance)
+        return effects
 
     def _act_on(self, due: Due, now: float) -> list[Effect]:
         effects: list[Effect] = []

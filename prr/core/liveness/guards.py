@@ -81,6 +81,10 @@ class Guards:
         """A peer has said lately that it suspects it, or peers suspect too many."""
         return not self._doubts.suspicions.may_hear(case.instance, case.now)
 
+    def peers_know(self, case: Case) -> bool:
+        """A peer has said lately that it suspects it, or wants our opinion on it."""
+        return self.peer_decides(case) or self.suspected_lately(case)
+
     # About asking it.
 
     def has_lease(self, case: Case) -> bool:

@@ -54,8 +54,10 @@ ROWS: tuple[Row, ...] = (
         "it may be legacy, in another's place", A.HOLD, A.ASK_BARE),
     row(HELD, [T.LEGACY_SUBSCRIBED], None, None, "that is known"),
 
-    # It is in doubt there. No datagram goes to it for that: its answer is the peer's to hear.
+    # It is in doubt there. Only who has heard it lately asks it for that, and tells the others.
     row([S.UP], [T.PEER_SUSPECTS], G.SUSPECTED_LATELY, None, "that peer may be wrong, or lie"),
+    row([S.UP], [T.PEER_SUSPECTS], G.VOUCHED_FOR, S.SUSPECT, "its answer clears it everywhere",
+        A.SUSPECT, A.NOTE_SUSPICION, A.ASK),
     row([S.UP], [T.PEER_SUSPECTS], None, S.SUSPECT, "others are handed out meanwhile",
         A.SUSPECT, A.NOTE_SUSPICION),
     row([S.SUSPECT, S.DISPUTED], [T.PEER_SUSPECTS], None, None, "it is out of turn already"),

@@ -5,7 +5,8 @@ dead more often than not, but the verdict takes longer. Meanwhile the peers hand
 binder itself does. A suspicion holds for a moment and ends by itself, so that a peer which is
 wrong, or lies, keeps nobody out of turn for long. SWIM spreads suspicions likewise (Das et al.,
 2002, 4.2), but there they end in death unless they are refuted; here only the verdict of a
-verification evicts. What a peer suspects is not told on.
+verification evicts. What a peer suspects is not told on, but a binder that has heard the instance
+within its lease asks it, and says so to all if it answers.
 """
 
 from prr.core.deadlines import Deadlines
@@ -82,9 +83,10 @@ class Suspicions:
         return may_tell
 
     def take_back(self, instance: Instance, version: Version) -> bool:
-        """An instance has answered: the peers are to be told, since they were told to suspect it at
-        this very version. Else they learn of a newer one, or know."""
-        return self._told.take_version(instance) == version
+        """An instance has answered, or is heard: the peers are to be told, since they suspect it,
+        told here at this very version or elsewhere. Else they learn of a newer one, or know."""
+        was_told = self._told.take_version(instance) == version
+        return was_told or instance in self._ends
 
     # Heard.
 

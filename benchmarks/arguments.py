@@ -156,10 +156,7 @@ def _git(*arguments: str) -> str:
     """Git's output; empty where there is no git, or no repository."""
     try:
         asked = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=GIT_LIMIT,
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=GIT_LIMIT
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -56,6 +56,9 @@ FLAGS = (
     Flag("--instances", INSTANCES, INSTANCES_MAX, "registered"),
 )
 
+SAID = ("instances", "types", "in_flight", "sockets", "seconds", "rounds")
+"""What the result repeats of how it was asked for."""
+
 QUIET = "quiet"
 """The binder while the background work goes to the sink."""
 
@@ -109,12 +112,7 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
                     its_load = replace(its_load, types=denied, denied=denied)
                 found[name].append(_figures(name, its_load))
     return {
-        "instances": parsed.instances,
-        "types": parsed.types,
-        "in_flight": parsed.in_flight,
-        "sockets": parsed.sockets,
-        "seconds": parsed.seconds,
-        "rounds": parsed.rounds,
+        **{name: getattr(parsed, name) for name in SAID},
         "pinned": pinned,
         **({} if "c" in nodes else {"c": "not measured: no cc here"}),
         **{name: _in_short(rows) for name, rows in found.items()},

@@ -15,14 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.arguments import (
-    Flag,
-    Trouble,
-    add_type,
-    parser_for,
-    run,
-    said_well,
-)
+from benchmarks.arguments import Flag, Trouble, add_type, parser_for, run, said_well
 from benchmarks.generate import generate
 from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import cores, pid_at, pin, resident_kib

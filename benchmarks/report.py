@@ -32,19 +32,21 @@ BEGIN, END = "<!-- from benchmarks/report.py -->", "<!-- to here -->"
 """What stands between these in README.md is written here."""
 
 
-def programs(seconds: float) -> dict[str, list[str]]:
-    """The benchmarks and their arguments, where each single measurement takes `seconds`."""
-    each = [f"--seconds={seconds:g}"]
-    deaths = ["--kills=200", "--stops=12", "--services=1000", "--seconds=60"]
+def programs(seconds: float) -> dict[str, tuple[list[str], float]]:
+    """The benchmarks and their arguments, where each single measurement takes `seconds`; and the
+    seconds each takes in all, roughly."""
+    each, is_short = [f"--seconds={seconds:g}"], seconds < 1
     few = ["--kills=1", "--stops=0", "--services=0"]
-    sizes = [] if seconds >= 1 else ["--size=1000", "--size=10000"]
+    deaths = ["--kills=200", "--stops=12", "--services=1000", "--seconds=60"]
+    sizes = ["--size=1000", "--size=10000"] if is_short else []
     return {
-        "load": each,
-        "limit": [*each, "--rounds=3"],
-        "overload": [f"--seconds={5 * seconds:g}"],
-        "peers": [f"--seconds={seconds / 2:g}"],  # three times, and of twelve systems
-        "failover": deaths if seconds >= 1 else few,
-        "scale": sizes,
+        "load": (each, seconds + 2),
+        "limit": ([*each, "--rounds=3"], 12 * seconds + 5),
+        "overload": ([f"--seconds={5 * seconds:g}"], 15 * seconds + 6),
+        # three times, and of twelve systems
+        "peers": ([f"--seconds={seconds / 2:g}"], 60 * seconds + 30),
+        "failover": (few, 5) if is_short else (deaths, 400),
+        "scale": (sizes, 5 if is_short else 130),
     }
 
 
@@ -52,27 +54,14 @@ def measure(seconds: float) -> dict[str, Any]:
     """The results of all benchmarks; one that failed says why under "trouble"."""
     results: dict[str, Any] = {}
     all_programs = programs(seconds)
-    progress = Progress({name: _weight(name, seconds) for name in all_programs})
-    for name, arguments in all_programs.items():
+    progress = Progress({name: weight for name, (_, weight) in all_programs.items()})
+    for name, (arguments, _) in all_programs.items():
         began = time.monotonic()
         command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
         results[name] = _result_of(command, lambda name=name: progress.show(name))
         results[name]["took_seconds"] = round(time.monotonic() - began)
         progress.end(name)
     return results
-
-
-def _weight(name: str, seconds: float) -> float:
-    """Seconds a benchmark takes, roughly: its measurements, its start and its end."""
-    is_short = seconds < 1
-    return {
-        "load": seconds + 2,
-        "limit": 12 * seconds + 5,
-        "overload": 15 * seconds + 6,
-        "peers": 60 * seconds + 30,
-        "failover": 5 if is_short else 400,
-        "scale": 5 if is_short else 130,
-    }.get(name, seconds)
 
 
 class Progress:
@@ -173,15 +162,7 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
         ]
         for name, row in _asked(figures)
     ]
-    head = [
-        "",
-        "lookups/s",
-        "CPU us each",
-        "core used",
-        *BESIDE,
-        "lost or wrong",
-        "what it does",
-    ]
+    head = ["", "lookups/s", "CPU us each", "core used", *BESIDE, "lost or wrong", "what it does"]
     skipped = [
         f"- {name} was skipped: {row['skipped']}\n"
         for name, row in figures.items()
@@ -221,20 +202,15 @@ def _asked(figures: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _verdict(figures: Mapping[str, Any]) -> str:
     """Who is ahead of prr, level with it, and behind."""
-    others = [(name, row["prr_is_times_as_fast"]) for name, row in _asked(figures) if name != "prr"]
-    ahead = [name for name, ratio in others if ratio < 1 - NOISE]
-    level = [name for name, ratio in others if 1 - NOISE <= ratio <= 1 + NOISE]
-    behind = [name for name, ratio in others if ratio > 1 + NOISE]
-    said = [
-        f"{what}: {', '.join(names) or 'none'}."
-        for what, names in (
-            ("Ahead of prr", ahead),
-            (f"Level with it (within {NOISE:.0%})", level),
-            ("Behind it", behind),
-        )
-    ]
+    said = {"Ahead of prr": [], f"Level with it (within {NOISE:.0%})": [], "Behind it": []}
+    for name, row in _asked(figures):
+        if name != "prr":
+            ratio = row["prr_is_times_as_fast"]
+            where = (ratio >= 1 - NOISE) + (ratio > 1 + NOISE)  # 0 to 2
+            [*said.values()][where].append(name)
+    verdict = " ".join(f"{what}: {', '.join(names) or 'none'}." for what, names in said.items())
     return (
-        f"{' '.join(said)} The questions are similar, not equal: a name server parses a name and "
+        f"{verdict} The questions are similar, not equal: a name server parses a name and "
         "returns all instances where prr reads a byte and returns the next one; stores keep their "
         "data on disk and need a majority, which prr does not; over TCP a server receives one "
         "question per system call, while over UDP prr receives up to 64, and answers adjacent ones "

@@ -335,5 +335,5 @@ def test_readme_has_room_for_the_report():
 
 
 def test_the_report_says_what_could_not_be_measured(monkeypatch):
-    monkeypatch.setattr(report, "programs", lambda seconds: {"scale": ["--size=7"]})
+    monkeypatch.setattr(report, "programs", lambda seconds: {"scale": (["--size=7"], 1.0)})
     assert "1000 at least" in report.measure(1.0)["scale"]["trouble"]

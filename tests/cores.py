@@ -26,6 +26,8 @@ CODECS = {role: Codec(role) for role in Role}
 CODEC_2016 = Codec(Role.BINDER, FoundInstance)
 """A codec for each role, and that of a binder which answers lookups as those of 2016 do."""
 
+_MESSAGES = {form.frame: messages_of(form.frame) for form in TABLE}
+
 
 def encode(frame: Frame) -> bytes:
     """The datagram for a frame, whoever sends it."""
@@ -150,7 +152,7 @@ def random_keys(rng: Random) -> dict[str, object] | None:
 
 def behind(frame: Frame, **keys: object) -> Frame:
     """The frame with a trailer of these keys behind it, as it is read when it arrives."""
-    return replace(frame, trailer=message_in(keys, messages_of(type(frame))))
+    return replace(frame, trailer=message_in(keys, _MESSAGES[type(frame)]))
 
 
 def forms_for(role) -> list[Form]:

@@ -12,6 +12,7 @@ from prr.core.directory.table import Table
 from prr.wire.instance import Instance, address_of
 from prr.wire.version import Version, encode_version
 from tests.cores import at
+from tests.test_table import put_into_buckets
 
 pytestmark = pytest.mark.elsewhere
 
@@ -57,7 +58,7 @@ class Counted(dict):
 
 
 def test_a_full_bucket_costs_no_more_than_an_empty_one(monkeypatch):
-    monkeypatch.setattr(table, "bucket_of", lambda _one: 0)
+    put_into_buckets(monkeypatch, lambda _one: 0)
     real = Table(Limits())
     real._present[0] = Counted()
     for number in range(1000):

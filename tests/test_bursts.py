@@ -177,7 +177,7 @@ def test_no_is_said_in_runs_and_no_longer_once_there_is_one():
 class Narrow:
     """A socket that sends `room` answers of a run, then has no room until it is told so."""
 
-    dropped = 0
+    dropped, steps = 0, BURST_MAX
 
     def __init__(self, room, error=None):
         self.burst, self.sent, self.may_send = self, [], gevent.event.Event()
@@ -193,6 +193,9 @@ class Narrow:
 
     def pairs(self, at, first):
         return b"\x01" * (4 - at) if self._bursts else b""
+
+    def alike(self, at, size, fixed):
+        return 0
 
     def datagram(self, at):
         return b"\x05\x07"  # the second burst: somebody subscribes
@@ -247,7 +250,7 @@ def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
     served, gate, workers = [], gevent.event.Event(), WorkerPool()
 
     class Three:
-        burst = None
+        burst, steps = None, BURST_MAX
 
         def __init__(self):
             self.burst, self._bursts = self, [3]

@@ -6,9 +6,10 @@ from random import Random
 import pytest
 
 from prr.config import Limits
-from prr.core.directory import table
+from prr.core.directory import table, walking
 from prr.core.directory.digests import differing
-from prr.core.directory.table import START, Table
+from prr.core.directory.table import Table
+from prr.core.directory.walking import START
 from prr.wire.instance import address_of
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import Version, encode_owner
@@ -22,7 +23,14 @@ POOL = [at(number % 2, "10.0.0.1", number) for number in range(12)]
 @pytest.fixture
 def small_tables(monkeypatch):
     """Few buckets, so that instances share them."""
-    monkeypatch.setattr(table, "bucket_of", lambda one: one[5] % 3 * GROUPS + one[5] % 2)
+    put_into_buckets(monkeypatch, lambda one: one[5] % 3 * GROUPS + one[5] % 2)
+
+
+def put_into_buckets(monkeypatch, bucket_of):
+    """Have instances lie in the buckets that this says."""
+    for module in (table, walking):
+        monkeypatch.setattr(module, "bucket_of", bucket_of)
+    monkeypatch.setattr(table, "buckets_of", lambda ones: [*map(bucket_of, ones)])
 
 
 def fill(real, present, removed=()):

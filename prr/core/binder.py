@@ -27,6 +27,7 @@ from prr.core.effects import (
 )
 from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
+from prr.core.liveness.runs import Subscribers
 from prr.core.lookups import Lookups
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import PEERS_MAX, Peer, Peers
@@ -56,6 +57,7 @@ from prr.wire.messages import (
     Search,
     Started,
 )
+from prr.wire.subscription_runs import SubscriptionRun
 
 LEASE = 15.0
 """Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
@@ -66,16 +68,19 @@ _Decide: TypeAlias = Callable[Concatenate["Binder", _P], list[Effect]]
 
 
 def _step(decide: _Decide[_P]) -> _Decide[_P]:
-    """Makes a method a step: whatever it changes is persisted, before anything else that follows
-    from it is done. Every way into the core is one, so that no rule has to remember that."""
+    """Makes a method a step: whatever it changes is persisted, before all else that follows is
+    done. Every way into the core is one, so that no rule has to remember that."""
 
     @wraps(decide)
     def step(self: "Binder", /, *args: _P.args, **kwargs: _P.kwargs) -> list[Effect]:
-        effects = decide(self, *args, **kwargs)
-        words = self.directory.take_changes()
-        return [Persist(words, self._versioned.counter), *effects] if words else effects
+        return _persisted(self, decide(self, *args, **kwargs))
 
     return step
+
+
+def _persisted(binder: "Binder", effects: list[Effect]) -> list[Effect]:
+    words = binder.directory.take_changes()
+    return [Persist(words, binder._versioned.counter), *effects] if words else effects
 
 
 class Binder:
@@ -197,6 +202,13 @@ class Binder:
         first lookup that has to wait, since the type is not known yet: that one is for `handle`.
         """
         return self._lookups.find(types, self.is_ready)
+
+    def subscribe_run(self, run: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
+        """The short way for a burst: what `handle` would do about the first of a run, as many as
+        are certainly alike. How many, and what follows; 0: the first is for `handle`."""
+        ones = Subscribers(run.instances, run.starts, now, run.is_bare)
+        count, effects = self._subscriptions.subscribe_run(ones)
+        return count, _persisted(self, effects)
 
     @_step
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:

@@ -4,6 +4,7 @@ A deadline that is put off, as a lease is whenever a server renews, changes a nu
 else. Plain numbers also because Python's garbage collection walks through tuples that a dict holds.
 """
 
+from collections.abc import Collection, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, TypeVar
 
@@ -31,6 +32,10 @@ class Deadlines(Generic[K]):
     def __len__(self) -> int:
         return len(self._due)
 
+    def has_none_of(self, keys: Iterable[K]) -> bool:
+        """None of `keys` has a deadline."""
+        return self._due.keys().isdisjoint(keys)
+
     @property
     def size(self) -> tuple[int, int]:
         """How many entries it has, stale ones included, and how many it may have."""
@@ -47,6 +52,17 @@ class Deadlines(Generic[K]):
         if before is None or when < before:
             self._order += 1
             heappush(self._heap, (when, self._order, key))
+        self._drop_stale()
+
+    def set_all(self, keys: Collection[K], when: float) -> None:
+        """The same for many that are due at one time."""
+        due, heap = self._due, self._heap
+        for key in keys:
+            before = due.get(key)
+            due[key] = when
+            if before is None or when < before:
+                self._order += 1
+                heappush(heap, (when, self._order, key))
         self._drop_stale()
 
     def cancel(self, key: K) -> None:

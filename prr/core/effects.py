@@ -1,5 +1,6 @@
 """What a core asks its shell to do. Data only, in the order it is to be done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -100,6 +101,15 @@ class Confirm:
     instance: Instance
     frame: Frame
     target: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmAll:
+    """Send each of some instances the same frame, once all that was said about it so far is on
+    disk; else never."""
+
+    instances: Sequence[Instance]
+    frame: Frame
 
 
 ANY_START = LEFT
@@ -212,5 +222,5 @@ ClientEffect: TypeAlias = Send | Report
 ServerEffect: TypeAlias = ClientEffect | Stop
 """What a server's core asks for."""
 
-Effect: TypeAlias = ServerEffect | Answer | Persist | Confirm | Probe | Tell
+Effect: TypeAlias = ServerEffect | Answer | Persist | Confirm | ConfirmAll | Probe | Tell
 """What a binder's core asks for."""

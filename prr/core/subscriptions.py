@@ -1,7 +1,11 @@
 """What servers say of themselves: subscriptions, renewals and leaves, and what is answered."""
 
+from itertools import compress
+from operator import not_
+
 from prr.core.effects import Confirm, Effect, Event, Report, Send
 from prr.core.liveness.detector import Detector
+from prr.core.liveness.runs import COMES, Subscribers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
 from prr.wire.instance import Address, Instance, make_instance
@@ -17,6 +21,9 @@ EXCLUDED = (
 TYPES_MAX = 32
 """Types that one address may give: a process of the spec gives one, a busy one a handful; and a
 stranger who names all of them in turn gets no further."""
+
+
+OVER_QUOTA = "too many from its host, or in all, have not answered yet"
 
 
 class Subscriptions:
@@ -41,12 +48,28 @@ class Subscriptions:
             return [Report(Event.OVER_QUOTA, instance, why)]
         is_at_home = version is not None and version.owner == self._versioned.identity
         if not self._detector.admits(instance, is_at_home, now):
-            why = "too many from its host, or in all, have not answered yet"
-            return [Report(Event.OVER_QUOTA, instance, why)]
+            return [Report(Event.OVER_QUOTA, instance, OVER_QUOTA)]
         # An empty trailer is all that fits into what a stranger may get, and says enough.
         trailer = None if frame.trailer is None else Plain()
         reply = self._promise(Subscribed(trailer=trailer), instance, source)
         return self._detector.subscribed(instance, start, reply, now)
+
+    def subscribe_run(self, run: Subscribers) -> tuple[int, list[Effect]]:
+        """The same for the first of a run, as many as are certainly alike: how many, and what is
+        to be done about them. 0: the first is for `subscribe`."""
+        runs = self._detector.runs
+        row, count = runs.alike(run)
+        if not count:
+            return 0, []
+        run = run.first(count)
+        admitted = [self._detector.admits(one, row is not COMES, run.now) for one in run.instances]
+        refused = [
+            Report(Event.OVER_QUOTA, one, OVER_QUOTA)
+            for one in compress(run.instances, map(not_, admitted))
+        ]
+        if refused:
+            run = run.only(admitted)
+        return count, [*refused, *runs.run(row, run)]
 
     def withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         """A server says that it is gone.

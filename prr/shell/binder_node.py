@@ -1,11 +1,13 @@
 """A binder, running: what it does beyond what every node does.
 
-Lookups are answered a run at a time, from instances that lie ready. Instances in doubt are asked
+Lookups are answered a run at a time, from instances that lie ready, and so are subscriptions that
+are alike. Instances in doubt are asked
 from sockets of their own, what it knows is kept in a store, and programs on this host are told how
 it is.
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,6 +18,7 @@ from prr.core.directory.digests import Entry
 from prr.core.effects import (
     Answer,
     Confirm,
+    ConfirmAll,
     Effect,
     Outcome,
     Persist,
@@ -89,6 +92,9 @@ class BinderNode(Node[Effect]):
             case Confirm():
                 answer = partial(self._send, effect.frame, effect.target)
                 self._store.confirm(effect.instance, answer)
+            case ConfirmAll():
+                answer_all = partial(self._outbox.send_all, self._codec.encode(effect.frame))
+                self._store.confirm_all(effect.instances, answer_all)
             case Probe():
                 self._prober.ask(effect)
             case Report():
@@ -107,8 +113,20 @@ class BinderNode(Node[Effect]):
         types = self._codec.types_asked(reader.datagrams.burst, reader.at)
         if types and (found := self._binder.look_up(types)):
             self._answer(reader, self._codec.found_run(found))
-        else:
+        elif types or not self._subscribe(reader):
             super()._serve_next(reader)
+
+    def _subscribe(self, reader: Reader) -> bool:
+        """Serve the next subscriptions, as many as are alike; False if that is none."""
+        run = self._codec.subscription_run(reader.datagrams.burst, reader.at)
+        if not run:
+            return False
+        count, effects = self._binder.subscribe_run(run, time.monotonic())
+        if count:
+            reader.at += count
+            self._counts[Metric.FRAMES_RECEIVED] += count
+            self._follow(effects)
+        return bool(count)
 
     def _answer(self, reader: Reader, answers: AnswerRun) -> None:
         """Send a run of answers. What there is no room for goes out alone, when there is."""

@@ -134,7 +134,11 @@ class Node(Generic[_E]):
         `decide` is a method of the core, which is called with `about` and what time it is. Then
         the timer is set to the core's deadline, and it shows whether the node is ready.
         """
-        for effect in decide(*about, time.monotonic()):
+        self._follow(decide(*about, time.monotonic()))
+
+    def _follow(self, effects: Sequence[_E]) -> None:
+        """Do what the core has decided."""
+        for effect in effects:
             self._do(effect)
         self._timer.set()
         if not self._notifier.is_ready and self._core.is_ready:

@@ -12,6 +12,7 @@ from prr.wire.found import FOUND_RUNS, AnswerRun, FoundForm, Pairs, types_asked
 from prr.wire.frames import Found, Frame, Role, messages_of
 from prr.wire.instance import Instance
 from prr.wire.messages import message_in
+from prr.wire.subscription_runs import Columns, SubscriptionRun, subscription_run
 from prr.wire.trailer import decode_trailer, encode_trailer
 
 DATAGRAM_BYTES_MAX = 1400
@@ -38,6 +39,10 @@ class Codec:
         self.found_run: Callable[[Sequence[Instance]], AnswerRun] = FOUND_RUNS[found]
         """`found_run(instances)`: the answers to a run of lookups; an empty instance stands for a
         type that nobody provides."""
+
+        self.subscription_run: Callable[[Columns, int], SubscriptionRun] = subscription_run
+        """`subscription_run(burst, at)`: the subscriptions of one form that stand in a row from
+        number `at` of a burst on; empty if there is none."""
 
     def found(self, instance: Instance) -> bytes:
         """The answer to one lookup; `instance` as in `found_run`."""

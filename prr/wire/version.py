@@ -34,6 +34,7 @@ LEFT = 1
 one that subscribed again after a removal and has not answered yet. No server draws it."""
 
 _LAYOUT = struct.Struct("<QQI")
+_END = struct.Struct("<QI")
 VERSION_BYTES = _LAYOUT.size
 OWNER = slice(8, 16)
 """Where an encoded version has its owner."""
@@ -124,6 +125,11 @@ RECENT = 256
 def encode_version(version: Version) -> bytes:
     """Its 20 bytes: counter, owner and start, little-endian."""
     return _LAYOUT.pack(*version)
+
+
+def encode_version_end(owner: int, start: int) -> bytes:
+    """The last 12 of these bytes: whose it is, and of which process."""
+    return _END.pack(owner, start)
 
 
 def encode_versions(versions: list[Version]) -> bytes:

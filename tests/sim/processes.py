@@ -6,6 +6,7 @@ as these do: effects in order, a question to an instance from a fresh connected 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -13,10 +14,21 @@ from typing import TYPE_CHECKING
 from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.directory.digests import Entry
-from prr.core.effects import Answer, Confirm, Effect, Outcome, Persist, Probe, Report, Send, Stop
+from prr.core.effects import (
+    Answer,
+    Confirm,
+    ConfirmAll,
+    Effect,
+    Outcome,
+    Persist,
+    Probe,
+    Report,
+    Send,
+    Stop,
+)
 from prr.core.server import Server
 from prr.wire.frames import Frame, Removed, Role, Subscribe
-from prr.wire.instance import Address, Instance, address_of, describe, make_instance
+from prr.wire.instance import Address, Instance, address_of, describe, encode_address, make_instance
 from tests.sim import adapter
 from tests.sim.checkers import Ledger, Question
 from tests.sim.disk import COMMIT_TAKES, Disk
@@ -76,8 +88,29 @@ class BinderProcess(Process):
             for one, answer in zip(burst, answers.datagrams(), strict=False):
                 self._answer(*one, answer)
             del burst[: answers.count]
-            if not answers.count:
+            if not answers.count and not self._subscribe_run(burst):
                 self._receive_one(*burst.pop(0))
+
+    def _subscribe_run(self, burst: list[tuple[bytes, Address]]) -> bool:
+        """Those at the front that are alike; False if that is none."""
+        run = self.codec.subscription_run(_Burst(burst), 0)
+        if not run:
+            return False
+        vouched = self.ledger.vouched_for()
+        count, effects = self.decide(self.core.subscribe_run, run, self.now)
+        taken = burst[:count]
+        del burst[:count]
+        for data, source in taken:
+            frame = read(data, self.role)
+            assert frame is not None
+            self.trace("<-", frame, source)
+            self.ledger.received(frame, source, data)
+        self.act(effects)
+        for data, source in taken:
+            self.ledger.compare_vouched(vouched, source)
+            if self.running and self.cluster.wants_twin():
+                self._handle_twin(read(data, self.role), source, data)
+        return bool(taken)
 
     def _answer(self, data: bytes, source: Address, answer: bytes) -> None:
         """An answer to a lookup that no frame was made for."""
@@ -96,9 +129,12 @@ class BinderProcess(Process):
             return
         self._handle(frame, source, data)
         if self.running and self.cluster.wants_twin():
-            before = adapter.snapshot(self.core)
-            self._handle(frame, source, data)
-            self.ledger.compare(before, one_line(frame))
+            self._handle_twin(frame, source, data)
+
+    def _handle_twin(self, frame: Frame, source: Address, data: bytes) -> None:
+        before = adapter.snapshot(self.core)
+        self._handle(frame, source, data)
+        self.ledger.compare(before, one_line(frame))
 
     def _handle(self, frame: Frame, source: Address, data: bytes) -> None:
         self.trace("<-", frame, source)
@@ -118,8 +154,8 @@ class BinderProcess(Process):
                     self.disk.persist(effect)
                     takes = self.disk.rng.uniform(*COMMIT_TAKES)
                     self.at(self.world.now + takes, self._commit)
-                case Confirm(instance=instance, frame=frame, target=target):
-                    self.disk.confirm(instance, partial(self._send, frame, target))
+                case Confirm() | ConfirmAll():
+                    self._confirm(effect)
                 case Probe():
                     self.world.at(self.world.now, self._may_be_preempted)
                     self.at(self.world.now, partial(self._ask, effect))
@@ -135,6 +171,15 @@ class BinderProcess(Process):
         if self.disk is not None and self.running:
             self.disk.check(self.core, self.name)
         self.set_alarm()
+
+    def _confirm(self, effect: Confirm | ConfirmAll) -> None:
+        one = isinstance(effect, Confirm)
+        for instance in (effect.instance,) if one else effect.instances:
+            answer = partial(self._send, effect.frame, address_of(instance))
+            if self.disk is None:
+                answer()
+            else:
+                self.disk.confirm(instance, answer)
 
     def _send(self, frame: Frame, target: Address) -> None:
         data = self.encode(frame)
@@ -216,6 +261,22 @@ class _BurstSocket(Socket):
 
 class _Burst(list[tuple[bytes, Address]]):
     """Datagrams that one call has received, as the codec reads them."""
+
+    def alike(self, at: int, size: int, fixed: Sequence[tuple[int, int]]) -> int:
+        """Likewise."""
+        row = takewhile(
+            lambda data: len(data) == size and all(data[i] == value for i, value in fixed),
+            (data for data, _ in self[at:]),
+        )
+        return sum(1 for _ in row)
+
+    def column(self, at: int, count: int, place: int) -> bytes:
+        """Likewise."""
+        return bytes(data[place] for data, _ in self[at : at + count])
+
+    def addresses(self, at: int, count: int) -> bytes:
+        """Likewise."""
+        return b"".join(encode_address(source) for _, source in self[at : at + count])
 
     def pairs(self, at: int, first: bytes) -> bytes:
         """As prr.shell.udp.mmsg.Received has it."""

@@ -1,5 +1,6 @@
 """In which bucket an instance lies, and what it adds to the digests that binders compare."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TypeAlias
@@ -39,6 +40,11 @@ def differing(ours: bytes, theirs: bytes) -> int:
 def bucket_of(instance: Instance) -> int:
     """By the address only: the types given at one address lie together."""
     return crc32(address_key(instance)) % BUCKETS
+
+
+def buckets_of(instances: Iterable[Instance]) -> list[int]:
+    """The bucket of each."""
+    return [crc32(address_key(instance)) % BUCKETS for instance in instances]
 
 
 def hash_of(instance: bytes, version: bytes) -> int:

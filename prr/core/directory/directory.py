@@ -7,6 +7,7 @@ Beside them the removals that are disputed: a peer says that an instance is gone
 knows better, or soon will. Such an instance is still there, and out of turn.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -14,7 +15,8 @@ from enum import Enum, auto
 from prr.config import Limits
 from prr.core.directory.digests import Entry
 from prr.core.directory.rotation import NOBODY, Rotation
-from prr.core.directory.table import Place, Table
+from prr.core.directory.table import Table
+from prr.core.directory.walking import Place
 from prr.core.effects import Update
 from prr.wire.instance import Instance
 from prr.wire.version import Version, is_newer
@@ -158,10 +160,17 @@ class Directory:
         self._rotation.add(instance)
         return Added.NEW
 
-    def has_room(self, learned: bool = False) -> bool:
-        """One more can be held, which was `learned` from a peer or not."""
+    def add_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
+        """The same for many for which there is room, none of them twice or disputed."""
+        held = self._table
+        new = [instance for instance, _ in updates if instance not in held]
+        held.put_all(updates)
+        self._rotation.add_all(new)
+
+    def has_room(self, learned: bool = False, count: int = 1) -> bool:
+        """So many more can be held, which were `learned` from a peer or not."""
         share = self._limits.learned_share if learned else 1
-        return len(self._table) < share * self._limits.instances
+        return len(self._table) + count <= math.ceil(share * self._limits.instances)
 
     def remove(self, instance: Instance, version: Version, now: float) -> bool:
         """`instance` is gone, at `version`, which is newer than the latest update about it, or as
@@ -195,6 +204,21 @@ class Directory:
         """Remember, from disk, that an instance is gone, at `version` (encoded); False, and nothing
         is changed, if something is known of it already."""
         return self._table.fill_in_removal(instance, version, now)
+
+    # Runs of many that are alike: how many of the first are.
+
+    def in_turn_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
+        """They are held at versions that, encoded, end so, were heard, and are not suspect."""
+        count = self._table.held_at(instances, endings)
+        return count if self._rotation.are_in_turn(instances[:count]) else 0
+
+    def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
+        """Nothing is known of them, nor of anything else at their addresses."""
+        return self._table.unknown_and_alone(instances)
+
+    def alone(self, instances: Sequence[Instance]) -> int:
+        """They are held, and the only ones at their addresses."""
+        return self._table.alone(instances)
 
     # Changes.
 

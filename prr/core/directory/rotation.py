@@ -32,6 +32,13 @@ class Rotation:
         self._take_back(type_of(instance))
         self._ring(instance).add(instance)
 
+    def add_all(self, instances: Collection[Instance]) -> None:
+        """The same for many, in their order."""
+        for type_ in set(map(type_of, instances)):
+            self._take_back(type_)
+        for instance in instances:
+            self._in_turn.setdefault(type_of(instance), Ring()).add(instance)
+
     def add_unheard(self, instances: Collection[Instance]) -> None:
         """Put in many that are not in, in their order, after those that were heard."""
         rings: dict[int, Ring] = {}
@@ -56,6 +63,10 @@ class Rotation:
     def is_unheard(self, instance: Instance) -> bool:
         """It was restored, and neither heard nor suspected since."""
         return instance in self._unheard
+
+    def are_in_turn(self, instances: Collection[Instance]) -> bool:
+        """All of them, which are in, were heard, and none is suspect."""
+        return self._suspects.isdisjoint(instances) and self._unheard.isdisjoint(instances)
 
     def suspect(self, instance: Instance) -> None:
         """Take an instance out of turn."""

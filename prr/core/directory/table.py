@@ -11,22 +11,17 @@ garbage collection would walk through each of them, a third of a second for a mi
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from itertools import chain, compress, islice
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress
 
 from prr.config import Limits
 from prr.core.directory.address_index import AddressIndex
-from prr.core.directory.digests import BUCKETS, Entry, bucket_of, hash_of
+from prr.core.directory.digests import BUCKETS, Entry, bucket_of, buckets_of, hash_of
+from prr.core.directory.walking import Place, walk, walk_owned
 from prr.core.effects import Update
-from prr.wire.instance import Instance
+from prr.wire.instance import Instance, address_key
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
-from prr.wire.version import OWNER, Version, decode_version, encode_version, owner_in
-
-Place: TypeAlias = tuple[int, int]
-"""A bucket, and how many of its entries have been passed."""
-
-START: Place = (0, 0)
+from prr.wire.version import Version, decode_version, encode_version, owner_in
 
 _UNUSED: dict[Instance, bytes] = {}
 """Stands for every bucket that never had an entry, and never gets one: most tables are small."""
@@ -95,16 +90,50 @@ class Table:
 
     def put(self, instance: Instance, version: Version) -> None:
         """`instance` is present, at `version`."""
-        self._note(instance)
-        bucket = bucket_of(instance)
-        if not self._drop(instance, bucket):
-            self._address_index.add(instance, bucket)
-        self._removed[bucket].pop(instance, None)
-        data = encode_version(version)
-        _used(self._present, bucket)[instance] = data
-        self._toggle(instance, data, bucket)
-        self._count += 1
-        self._lease_owners[version.owner] += 1
+        self.put_all([(instance, version)])
+
+    def put_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
+        """The same for many instances."""
+        buckets = buckets_of(instance for instance, _ in updates)
+        for (instance, version), bucket in zip(updates, buckets, strict=True):
+            if not self._drop(instance, bucket):
+                self._address_index.add(instance, bucket)
+            self._removed[bucket].pop(instance, None)
+            data = encode_version(version)
+            _used(self._present, bucket)[instance] = data
+            self._toggle(instance, data, bucket)
+            self._lease_owners[version.owner] += 1
+        self._count += len(updates)
+        if self._changed is not None:
+            self._changed.update(instance for instance, _ in updates)
+
+    def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
+        """How many of the first are present at a version that ends so, when it is encoded."""
+        rows = zip(instances, buckets_of(instances), endings, strict=True)
+        for number, (instance, bucket, ending) in enumerate(rows):
+            if not self._present[bucket].get(instance, b"").endswith(ending):
+                return number
+        return len(instances)
+
+    def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
+        """How many of the first are at an address of which nothing is known: no other instance is
+        there, nor among these, and their removal is not remembered."""
+        addresses = set[bytes]()
+        rows = zip(instances, buckets_of(instances), strict=True)
+        for number, (instance, bucket) in enumerate(rows):
+            address = address_key(instance)
+            is_known = instance in self._removed[bucket] or address in addresses
+            if is_known or self._address_index.at_address(instance, bucket):
+                return number
+            addresses.add(address)
+        return len(instances)
+
+    def alone(self, instances: Sequence[Instance]) -> int:
+        """How many of the first, which are present, have no other at their address."""
+        for number, row in enumerate(zip(instances, buckets_of(instances), strict=True)):
+            if len(self._address_index.at_address(*row)) > 1:
+                return number
+        return len(instances)
 
     def remove(self, instance: Instance, version: Version, now: float) -> None:
         """`instance` is gone, since `version`."""
@@ -161,19 +190,7 @@ class Table:
         Who walks from START to the end sees what was there all the while; not all, perhaps, of a
         bucket that lost some.
         """
-        found, (bucket, passed) = list[Instance](), place
-        while bucket < BUCKETS:
-            there = self._present[bucket]
-            for instance, data in islice(there.items(), passed, None) if there else ():
-                if looks <= 0 or len(found) == size:
-                    return found, (bucket, passed)
-                looks, passed = looks - 1, passed + 1
-                if data[OWNER] in owners:
-                    found.append(instance)
-            bucket, passed, looks = bucket + 1, 0, looks - 1
-            if looks <= 0 and bucket < BUCKETS:
-                return found, (bucket, 0)
-        return found, None
+        return walk_owned(self._present, owners, place, size, looks)
 
     def digest(self) -> bytes:
         """The digest of all that is present."""
@@ -195,7 +212,7 @@ class Table:
         (b"": from the start), with the cursor of the next page, None if there is no more.
         """
         chosen = [group * GROUPS + bit for bit in range(GROUPS) if buckets >> bit & 1]
-        found, after = self._walk(chosen, cursor, size)
+        found, after = walk(self._present, self._removed, chosen, cursor, size)
         return [(row, decode_version(data), is_there) for row, data, is_there in found], after
 
     def instances(self, cursor: bytes, size: int) -> tuple[list[Instance], bytes | None]:
@@ -204,7 +221,7 @@ class Table:
         Who follows the cursors sees every instance that was there all the while, exactly once.
         """
         buckets = compress(range(BUCKETS), self._present)
-        found, after = self._walk(buckets, cursor, size, removals=False)
+        found, after = walk(self._present, None, buckets, cursor, size)
         return [instance for instance, _, _ in found], after
 
     def updates(self) -> Iterator[tuple[Instance, Update]]:
@@ -217,26 +234,6 @@ class Table:
         """Entries and limit of each container."""
         removals = len(self._removals), self._limits.removals
         return {"instances": (self._count, self._limits.instances), "removals": removals}
-
-    def _walk(
-        self, buckets: Iterable[int], cursor: bytes, size: int, removals: bool = True
-    ) -> tuple[list[tuple[Instance, bytes, bool]], bytes | None]:
-        first = bucket_of(Instance(cursor)) if cursor else 0
-        found: list[tuple[Instance, bytes, bool]] = []
-        for bucket in buckets:
-            if bucket < first:
-                continue
-            present = self._present[bucket]
-            removed = self._removed[bucket] if removals else {}
-            if not present and not removed:
-                continue
-            rows = [(*row, True) for row in present.items()]
-            rows += [(*row, False) for row in removed.items()]
-            rows.sort()
-            found += [row for row in rows if row[0] > cursor] if bucket == first else rows
-            if len(found) > size:
-                return found[:size], found[size - 1][0]
-        return found, None
 
     def _drop(self, instance: Instance, bucket: int) -> bool:
         """Take an instance out of what is counted and compared; False if it is not there."""

@@ -23,6 +23,7 @@ from prr.core.liveness.probes import REFUSALS, TICK_MAX
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
 from prr.core.liveness.rows import HELD
+from prr.core.liveness.runs import Runs
 from prr.core.liveness.states import Action, Case, Guard, Row, Trigger, Verdict
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import News, VersionedDirectory
@@ -53,6 +54,9 @@ class Detector:
             Guards(versioned, peers, self._doubts, self._lease_owners, self._evictions),
             Actions(versioned, self._doubts, self._evictions, lease, self.doubt_others_at, rng),
         )
+        self.runs = Runs(versioned, self._doubts, peers, self._lifecycle, lease)
+        """Of subscriptions that are alike."""
+
         self._proving = Proving(self._doubts, self._lifecycle)
         self._recheck_queue = RecheckQueue(versioned, peers)
 

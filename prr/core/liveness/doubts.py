@@ -3,6 +3,7 @@
 What becomes of them is in `lifecycle`.
 """
 
+from collections.abc import Collection
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.config import Limits
@@ -38,6 +39,12 @@ class Leases(Deadlines[Instance]):
         self._unheard.discard(key)
         self._handed_over.discard(key)
         super().set(key, when)
+
+    def set_all(self, keys: Collection[Instance], when: float) -> None:
+        """The same for many."""
+        self._unheard.difference_update(keys)
+        self._handed_over.difference_update(keys)
+        super().set_all(keys, when)
 
     def entrust(self, instance: Instance, when: float) -> None:
         """It was not heard, but nobody else asks it: it is due at `when` (seconds), unless it has
@@ -116,6 +123,16 @@ class Doubts:
         self.rechecks.cancel(instance)
         self.urgent.pop(instance, None)
         self._directory.trust(instance)
+
+    def are_undoubted(self, instances: Collection[Instance]) -> bool:
+        """There is nothing of any of them that `clear` would end, nor is one a newcomer."""
+        return (
+            self.newcomers.has_none_of(instances)
+            and self.verifications.has_none_of(instances)
+            and self.opinions.has_none_of(instances)
+            and self.rechecks.has_none_of(instances)
+            and self.urgent.keys().isdisjoint(instances)
+        )
 
     def verify(
         self,

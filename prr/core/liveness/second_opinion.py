@@ -4,6 +4,7 @@ One asks with SERVICE_EXISTE_PAS and a nonce: I could not reach this one, could 
 verifies for itself, and answers with the nonce: J_EXISTE, it answered me; or the "no" of one byte.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
@@ -51,6 +52,10 @@ class SecondOpinions:
     def is_asked(self, instance: Instance) -> bool:
         """A peer waits for this binder's opinion."""
         return instance in self._askers
+
+    def has_none_of(self, instances: Iterable[Instance]) -> bool:
+        """No peer waits for an opinion on any of `instances`."""
+        return self._askers.keys().isdisjoint(instances)
 
     def remember(self, instance: Instance, peer: Address, nonce: int) -> None:
         """A peer wants to know; its answer repeats the nonce."""

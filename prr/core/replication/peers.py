@@ -1,9 +1,10 @@
 """The other binders: who they are, and when they were last heard."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from prr.wire.instance import Address, is_loopback
+from prr.wire.instance import Address, Instance, address_key, encode_address, is_loopback
 
 PEERS_MAX = 64
 """Peers of one binder: each change is told to every one of them."""
@@ -60,6 +61,7 @@ class Peers:
         self._by_address: dict[Address, Peer] = {}
         self.has_remote = False
         """One of them at least is on another host, or is named as if it were."""
+        self._keys: set[bytes] = set()
         for address in addresses:
             self.add(address)
         self._turn = 0
@@ -81,6 +83,10 @@ class Peers:
         self._by_address.pop(address, None)
         self._look_where()
 
+    def has_none_at(self, instances: Iterable[Instance]) -> bool:
+        """None of `instances` has the address of a peer."""
+        return self._keys.isdisjoint(map(address_key, instances))
+
     def get(self, address: Address) -> Peer | None:
         """The peer at an address."""
         return self._by_address.get(address)
@@ -94,6 +100,7 @@ class Peers:
         return [peer for peer in self.all() if peer.kind is Kind.OURS]
 
     def _look_where(self) -> None:
+        self._keys = set(map(encode_address, self._by_address))
         self.has_remote = not all(is_loopback(ip) for ip, _ in self._by_address)
 
     def heard_lately(self, now: float) -> list[Peer]:

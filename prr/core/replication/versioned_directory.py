@@ -10,6 +10,7 @@ when a lease owner is gone, thousands are to be told within a second: that an in
 after all. These are gathered for a moment, and go out in pages like those of anti-entropy.
 """
 
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from prr.config import Limits
@@ -83,6 +84,16 @@ class VersionedDirectory:
             return Adding.EXCLUDED
         return self.directory.add(instance, self.next_version(instance, start), learned)
 
+    def add_all(self, instances: Sequence[Instance], starts: Sequence[int]) -> list[Effect]:
+        """Decide that these are there, for which there is room, and tell the others at once: those
+        that read versions in a page, which has room for PAGE_WORDS."""
+        is_news = [instance not in self.directory for instance in instances]
+        versions = [*map(self.next_version, instances, starts)]
+        self.directory.add_all([*zip(instances, versions, strict=True)])
+        if len(instances) == 1:
+            return self.tell_added(instances[0], is_news[0])
+        return self._tell_all(dict(zip(instances, is_news, strict=True)))
+
     def remove(
         self, instance: Instance, start: int, now: float, is_silent: bool = False
     ) -> list[Effect]:
@@ -145,6 +156,12 @@ class VersionedDirectory:
         words = {i: is_news for i, is_news in untold.items() if i in self.directory}
         if len(words) == 1:
             return self.tell_added(*words.popitem())
+        return self._tell_all(words)
+
+    def _tell_all(self, words: dict[Instance, bool]) -> list[Effect]:
+        """Tell the others that many are there: whether each `is_news`."""
+        if not len(self._peers):
+            return []
         bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
         effects: list[Effect] = []
         for page in map(self._page, _cut(list(words))):

@@ -8,7 +8,7 @@ greenlet, and may be told never: the server asks again, or asks another binder.
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ from prr.shell.storage.progress import Progress
 from prr.shell.storage.rows import read_rows
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Damaged, Failing
-from prr.shell.storage.store import Learn
+from prr.shell.storage.store import Act, Learn
 from prr.wire.instance import Instance
 from prr.wire.trailer import GROUPS
 from prr.wire.version import next_run
@@ -81,7 +81,7 @@ class SQLiteStore:
         self.counts: Counter[Metric] = Counter()
         self._pending: dict[Instance, Update | None] = {}
         self._under_way: dict[Instance, Update | None] = {}
-        self._waiting: dict[Instance, Callable[[], None]] = {}
+        self._waiting: dict[Instance, Act] = {}
         self._file = _File.WHOLE
         self._damage = ""  # of a DAMAGED one: what is wrong with it
         self._refill: Iterator[dict[Instance, Update | None]] = iter(())  # of one that is REFILLING
@@ -129,16 +129,20 @@ class SQLiteStore:
         self._wake.set()
 
     def confirm(self, instance: Instance, act: Callable[[], None]) -> None:
-        if not self._is_unsaved(instance):
-            if self._directory.is_in_place():
-                act()
-                return
-            self._file = _File.DOUBTED
+        self.confirm_all([instance], lambda _: act())
+
+    def confirm_all(self, instances: Sequence[Instance], act: Act) -> None:
+        saved = [instance for instance in instances if not self._is_unsaved(instance)]
+        if saved and not self._directory.is_in_place():
+            self._file, saved = _File.DOUBTED, []
             self._wake.set()
-        if len(self._waiting) < WAITING_MAX or instance in self._waiting:
-            self._waiting[instance] = act
-        else:
-            self.counts[Metric.CONFIRMATIONS_SLOW] += 1
+        for instance in set(instances).difference(saved):
+            if len(self._waiting) < WAITING_MAX or instance in self._waiting:
+                self._waiting[instance] = act
+            else:
+                self.counts[Metric.CONFIRMATIONS_SLOW] += 1
+        if saved:
+            act(saved)
 
     def close(self) -> None:
         self._closing = True
@@ -227,9 +231,10 @@ class SQLiteStore:
         self._let_go()
 
     def _let_go(self) -> None:
-        ready = [instance for instance in self._waiting if not self._is_unsaved(instance)]
-        if ready:
-            acts = [self._waiting.pop(instance) for instance in ready]
+        acts: dict[Act, list[Instance]] = {}
+        for instance in [one for one in self._waiting if not self._is_unsaved(one)]:
+            acts.setdefault(self._waiting.pop(instance), []).append(instance)
+        if acts:
             gevent.spawn(_do_all, acts)  # the network may make them wait
 
     def _is_unsaved(self, instance: Instance) -> bool:
@@ -293,6 +298,6 @@ class SQLiteStore:
         _log.log(level, "state in %s: %s", self._directory.path, what)
 
 
-def _do_all(acts: list[Callable[[], None]]) -> None:
-    for act in acts:
-        act()
+def _do_all(acts: dict[Act, list[Instance]]) -> None:
+    for act, instances in acts.items():
+        act(instances)

@@ -5,7 +5,7 @@ comes back through `learn`. A store decides neither what is true nor which of tw
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from prr.core.directory.digests import Entry
@@ -16,6 +16,9 @@ from prr.wire.instance import Instance
 
 Learn: TypeAlias = Callable[[list[Entry], list[Entry]], None]
 """Takes over a batch of what was kept: instances that were present, and removals."""
+
+Act: TypeAlias = Callable[[Sequence[Instance]], None]
+"""What is done once what is known of some instances is kept."""
 
 
 class Store(Protocol):
@@ -66,6 +69,9 @@ class Store(Protocol):
         that fails, or too many wait. Of two that wait for one instance the later one replaces the
         other. Never blocks."""
 
+    def confirm_all(self, instances: Sequence[Instance], act: Act) -> None:
+        """The same for each of many; `act` is called with those of which it is so at one time."""
+
     def status(self) -> dict[str, Any] | None:
         """For `status`: changes that are not kept yet, why keeping fails, what was lost lately;
         None if nothing is kept."""
@@ -95,6 +101,10 @@ class NoStore:
     def confirm(self, instance: Instance, act: Callable[[], None]) -> None:
         """Nothing to wait for."""
         act()
+
+    def confirm_all(self, instances: Sequence[Instance], act: Act) -> None:
+        """Nothing to wait for."""
+        act(instances)
 
     def status(self) -> None:
         """Nothing is kept."""

@@ -6,9 +6,10 @@ import struct
 
 from gevent.hub import get_hub
 
-from prr.shell.udp.mmsg import received_by
+from prr.shell.udp.alike_sender import AlikeSender
+from prr.shell.udp.mmsg import has_mmsg, received_by
 from prr.shell.udp.steering import SINGLE_LANE, Lane
-from prr.wire.instance import Address
+from prr.wire.instance import INSTANCE_BYTES, Address, Instance, address_of
 
 _READ, _WRITE = 1, 2  # libev's masks
 
@@ -25,8 +26,12 @@ class Datagrams:
         self._socket = bound
         self.holds = lane.holds
         self.burst = received_by(bound, lane.burst)
+        self._alike = AlikeSender(bound) if has_mmsg() else None
+        self.steps = lane.steps
         self._readable = get_hub().loop.io(bound.fileno(), _READ)
         self._readable.priority = lane.priority  # type: ignore[attr-defined]  # the stubs lack it
+        self._turn = get_hub().loop.timer(0)
+        self._turn.priority = lane.priority  # type: ignore[attr-defined]
 
     @property
     def address(self) -> Address:
@@ -51,6 +56,10 @@ class Datagrams:
         """Let the others run until there is something to receive."""
         get_hub().wait(self._readable)
 
+    def wait_for_turn(self) -> None:
+        """Let the others run that are ready."""
+        get_hub().wait(self._turn)
+
     def send(self, data: bytes, target: Address) -> bool:
         """Send one datagram; False if that has to wait. OSError if it cannot be sent at all."""
         try:
@@ -58,6 +67,14 @@ class Datagrams:
         except BlockingIOError:
             return False
         return True
+
+    def send_all(self, data: bytes, instances: bytes) -> int:
+        """Send a datagram to each of BURST_MAX instances at most, one behind the other; how many
+        went. OSError if it cannot be sent to the first, or that has to wait."""
+        if self._alike is None:
+            self._socket.sendto(data, address_of(Instance(instances[:INSTANCE_BYTES])))
+            return 1
+        return self._alike.send(data, instances)
 
     def wait_to_send(self) -> None:
         """Let the others run until there is room to send. Any number may wait at once."""
@@ -71,4 +88,5 @@ class Datagrams:
     def close(self) -> None:
         """Release the port."""
         self._readable.close()
+        self._turn.close()
         self._socket.close()

@@ -6,7 +6,7 @@ They are made once, over buffers that never move, and used for every call.
 import ctypes
 import sys
 
-from prr.wire.instance import Address
+from prr.wire.instance import ADDRESS_BYTES, INSTANCE_BYTES, Address
 
 BURST_MAX = 64
 """Datagrams taken before others have their turn: lookups for half a millisecond at most. The
@@ -67,6 +67,25 @@ def address_in(names: bytearray, number: int) -> Address:
     at = number * NAME_BYTES
     _, _, high, low, *ip = names[at : at + 8]
     return "{}.{}.{}.{}".format(*ip), high << 8 | low
+
+
+_PLACES = ((4, 0), (5, 1), (6, 2), (7, 3), (3, 4), (2, 5))
+"""Where a name has each byte of an address, and where an instance has it."""
+
+
+def addresses_in(names: bytes | bytearray) -> bytes:
+    """The addresses in a row of names, six bytes each, as instances have them."""
+    addresses = bytearray(len(names) // NAME_BYTES * ADDRESS_BYTES)
+    for in_name, in_address in _PLACES:
+        addresses[in_address::ADDRESS_BYTES] = names[in_name::NAME_BYTES]
+    return bytes(addresses)
+
+
+def write_names(names: bytearray, instances: bytes) -> None:
+    """Make the first of a row of names those of `instances`, one behind the other."""
+    end = len(instances) // INSTANCE_BYTES * NAME_BYTES
+    for in_name, in_address in _PLACES:
+        names[in_name:end:NAME_BYTES] = instances[1 + in_address :: INSTANCE_BYTES]
 
 
 def keys_of(names: bytearray) -> memoryview:

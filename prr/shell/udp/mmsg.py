@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from typing import Protocol
 
 from prr.shell.udp.gso_sender import GsoSender
@@ -20,13 +21,14 @@ from prr.shell.udp.headers import (
     LENGTH_AT,
     NAME_BYTES,
     address_in,
+    addresses_in,
     libc,
     make_headers,
     make_parts,
     start_of,
 )
 from prr.wire.found import AnswerRun
-from prr.wire.instance import Address
+from prr.wire.instance import Address, encode_address
 
 RECEIVE_BYTES = 2048
 """Room for one datagram: more than any frame has (a list of 255 with a trailer is 1.8 kB), so
@@ -53,6 +55,16 @@ class Received(Protocol):
     def pairs(self, at: int, first: bytes) -> bytes:
         """The second bytes of those that stand in a row from `at` on and have two bytes, the
         first of them `first`."""
+
+    def alike(self, at: int, size: int, fixed: Sequence[tuple[int, int]]) -> int:
+        """How many in a row from `at` on have `size` bytes (255 at most), and each byte that is
+        `fixed`: (place, value)."""
+
+    def column(self, at: int, count: int, place: int) -> bytes:
+        """The byte of each of `count` at a place that it has."""
+
+    def addresses(self, at: int, count: int) -> bytes:
+        """Who sent each of `count`, six bytes as an instance has them."""
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """Send the senders from `at` on `answers`, 8 bytes each at most; how many went.
@@ -122,6 +134,27 @@ class Burst:
         row = slice(at * RECEIVE_BYTES + 1, (at + in_row) * RECEIVE_BYTES, RECEIVE_BYTES)
         return bytes(self._data[row])
 
+    def alike(self, at: int, size: int, fixed: Sequence[tuple[int, int]]) -> int:
+        """See `Received`."""
+        headers, ends_at = at * HEADER_BYTES + LENGTH_AT, self._count * HEADER_BYTES
+        in_row = min(
+            _leading(self._headers[headers:ends_at:HEADER_BYTES], bytes((size,))),
+            _leading(self._headers[headers + 1 : ends_at : HEADER_BYTES], b"\0"),
+        )
+        for place, value in fixed:
+            if in_row:
+                in_row = _leading(self.column(at, in_row, place), bytes((value,)))
+        return in_row
+
+    def column(self, at: int, count: int, place: int) -> bytes:
+        """See `Received`."""
+        first = at * RECEIVE_BYTES + place
+        return bytes(self._data[first : first + count * RECEIVE_BYTES : RECEIVE_BYTES])
+
+    def addresses(self, at: int, count: int) -> bytes:
+        """See `Received`."""
+        return addresses_in(self._names[at * NAME_BYTES : (at + count) * NAME_BYTES])
+
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""
         return self._answers.send(at, answers)
@@ -156,12 +189,25 @@ class OneByOne:
         is_one = len(self._data) == 2 and self._data.startswith(first)
         return self._data[1:] if is_one else b""
 
+    def alike(self, at: int, size: int, fixed: Sequence[tuple[int, int]]) -> int:
+        """See `Received`."""
+        data = self._data
+        return int(len(data) == size and all(data[place] == value for place, value in fixed))
+
+    def column(self, at: int, count: int, place: int) -> bytes:
+        """See `Received`."""
+        return self._data[place : place + count]
+
+    def addresses(self, at: int, count: int) -> bytes:
+        """See `Received`."""
+        return encode_address(self._source)
+
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""
         self._socket.sendto(answers.data, socket.MSG_DONTWAIT, self._source)
         return 1
 
 
-def _leading(row: bytearray, byte: bytes) -> int:
+def _leading(row: bytes | bytearray, byte: bytes) -> int:
     """How many of the first bytes of `row` are `byte`."""
     return len(row) - len(row.lstrip(byte))

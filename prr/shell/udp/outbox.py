@@ -2,11 +2,12 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prr.core.metrics import Metric
 from prr.shell.udp.datagrams import Datagrams
-from prr.wire.instance import Address, describe_address
+from prr.shell.udp.headers import BURST_MAX
+from prr.wire.instance import Address, Instance, address_of, describe_address
 
 UNREACHABLE_MAX = 64
 """Targets remembered as unreachable, so that each is logged once and not at every datagram."""
@@ -45,6 +46,19 @@ class Outbox:
         if target in self._unreachable:
             self._unreachable.remove(target)
             _log.info("reachable again %s", describe_address(target))
+
+    def send_all(self, data: bytes, instances: Sequence[Instance]) -> None:
+        """Send `data` to each of `instances`, when there is room. Raises nothing."""
+        sent = 0
+        while sent < len(instances):
+            some = instances[sent : sent + BURST_MAX]
+            try:
+                went = self._datagrams.send_all(data, b"".join(some))
+            except OSError:  # whatever it is, it is dealt with where one is sent alone
+                went = 0
+            if not went:
+                self.send(data, address_of(some[0]))
+            sent += max(1, went)
 
     def _wait(self) -> None:
         self._step_aside()

@@ -53,11 +53,15 @@ class Reader:
             self.start()
 
     def _read(self) -> None:
-        me = gevent.getcurrent()
+        me, steps = gevent.getcurrent(), 0
         while self._greenlet is me:
-            if self.at < self._count:
-                self._serve_next(self)
-            else:
+            if self.at >= self._count:
                 self.datagrams.wait()
-                self._has_read = True
+                self._has_read, steps = True, 0
                 self.at, self._count = 0, self.datagrams.burst.receive()
+            elif steps == self.datagrams.steps:
+                self.datagrams.wait_for_turn()
+                steps = 0
+            else:
+                self._serve_next(self)
+                steps += 1

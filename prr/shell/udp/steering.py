@@ -26,29 +26,31 @@ grants what net.core.rmem_max allows, twice over."""
 
 
 class Lane(NamedTuple):
-    """Which of the lanes that are ready is served first, how much of it before the others, and
-    what it holds."""
+    """Which of the lanes that are ready is served first, how much of it is received at once, how
+    many steps are taken before the others have their turn, and what it holds. A step is one
+    datagram, or a run of those that are alike."""
 
     priority: int
     burst: int
+    steps: int
     holds: str
 
 
 LANES = (
-    Lane(1, 4, "from servers and binders"),
-    Lane(0, BURST_MAX, "lookups"),
-    Lane(-1, 1, "complaints and what is no frame"),
-    Lane(-1, 1, "first subscriptions"),
+    Lane(1, BURST_MAX, 4, "from servers and binders"),
+    Lane(0, BURST_MAX, BURST_MAX, "lookups"),
+    Lane(-1, 1, 1, "complaints and what is no frame"),
+    Lane(-1, 8, 1, "first subscriptions"),
 )
-"""The nodes' own frames, a few at a time; lookups; complaints and junk, one at a time; and first
-subscriptions, likewise. Each of those costs as much as ten to twenty lookups, and a flood of them
-must leave the processor to these."""
+"""The nodes' own frames, a few at a time, of which a run of 64 renewals is one; lookups; complaints
+and junk, one at a time; and first subscriptions, eight that are alike or one. Each of those steps
+costs as much as ten to eighty lookups, and a flood of them must leave the processor to these."""
 
 LANES_BEFORE = 3
 """Sockets passed by units older than the queue for first subscriptions, which then go with the
 nodes' own frames."""
 
-SINGLE_LANE = Lane(0, BURST_MAX, "of any kind")
+SINGLE_LANE = Lane(0, BURST_MAX, BURST_MAX, "of any kind")
 """Of a node with one socket for everything."""
 
 _SO_ATTACH_REUSEPORT_CBPF = 51

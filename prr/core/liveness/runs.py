@@ -1,0 +1,141 @@
+"""Many instances to which the same happens, as in a burst: a row of the lifecycle table for all.
+
+Intuition: a herd of servers that renew their leases, or all come at once, is one case, many times.
+The table decides about the first; those behind it that are certainly like it are done with it,
+action by action. Whoever might be a different case, by whatever guard, ends the run, and is decided
+about by itself: to be asked too little is no error here, and to be taken for alike is one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+
+from prr.core.effects import ConfirmAll, Effect, Event, Report
+from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.lifecycle import Lifecycle, rows_of
+from prr.core.liveness.states import Action, Case, Guard, Row, State, Trigger
+from prr.core.replication.peers import Peers
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.frames import Subscribed
+from prr.wire.instance import Instance
+from prr.wire.messages import Plain
+from prr.wire.version import NO_START, encode_version_end
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribers:
+    """Instances that subscribe at a moment, each with the start number it says; or none of them
+    says one."""
+
+    instances: Sequence[Instance]
+    starts: Sequence[int]
+    now: float  # seconds
+    are_bare: bool  # without a trailer
+
+    def first(self, count: int) -> "Subscribers":
+        """So many of them."""
+        return Subscribers(self.instances[:count], self.starts[:count], self.now, self.are_bare)
+
+    def only(self, chosen: Sequence[bool]) -> "Subscribers":
+        """Those that are chosen."""
+        instances, starts = compress(self.instances, chosen), compress(self.starts, chosen)
+        return Subscribers([*instances], [*starts], self.now, self.are_bare)
+
+
+def _row_for_subscribed(state: State, guard: Guard | None) -> Row:
+    return next(row for row in rows_of(state, Trigger.SUBSCRIBED) if row.guard is guard)
+
+
+COMES = _row_for_subscribed(State.ABSENT, None)
+RENEWS = _row_for_subscribed(State.UP, Guard.SAYS_SAME)
+CHANGES = _row_for_subscribed(State.UP, None)
+
+
+class Runs:
+    """The runs of one binder."""
+
+    def __init__(
+        self,
+        versioned: VersionedDirectory,
+        doubts: Doubts,
+        peers: Peers,
+        lifecycle: Lifecycle,
+        lease: float,
+    ) -> None:
+        """`lease` is in seconds."""
+        self._versioned = versioned
+        self._directory = versioned.directory
+        self._doubts = doubts
+        self._peers = peers
+        self.lifecycle = lifecycle
+        self._lease = lease
+        self._alike: dict[Row, Callable[[Subscribers], int]] = {
+            COMES: self._coming,
+            RENEWS: self._renewing,
+            CHANGES: self._changing,
+        }
+        self._actions: dict[Action, Callable[[Subscribers], list[Effect]]] = {
+            Action.HOLD: self._hold,
+            Action.SAY_SUBSCRIBED: self._say_subscribed,
+            Action.ACCUSE_OTHERS: lambda _: [],  # each is alone at its address
+            Action.HEAR: self._hear,
+            Action.CONFIRM: self._confirm,
+        }
+
+    def alike(self, run: Subscribers) -> tuple[Row, int]:
+        """The row that holds for the first, and how many it certainly holds for; 0: the first is
+        none for a run."""
+        instance, start = run.instances[0], run.starts[0]
+        row = self.lifecycle.row_for(Case(Trigger.SUBSCRIBED, instance, run.now, start=start))
+        how_many = self._alike.get(row)
+        if how_many is None or not self._peers.has_none_at(run.instances):
+            return row, 0
+        count = how_many(run)
+        while count and not self._doubts.are_undoubted(run.instances[:count]):
+            count //= 2
+        return row, count
+
+    def run(self, row: Row, run: Subscribers) -> list[Effect]:
+        """Do what a row says, for all of them."""
+        return [effect for action in row.actions for effect in self._actions[action](run)]
+
+    # How many of the first are certainly like it.
+
+    def _coming(self, run: Subscribers) -> int:
+        count = self._directory.unknown_and_alone(run.instances)
+        ones = run.instances[:count]
+        is_open = self._directory.has_room(count=count) and not any(
+            one in self._versioned.returning or self._versioned.reach.excludes(one) for one in ones
+        )
+        return count if is_open and self._doubts.leases.has_none_of(ones) else 0
+
+    def _renewing(self, run: Subscribers) -> int:
+        return self._held_at(run.instances, run.starts)
+
+    def _changing(self, run: Subscribers) -> int:
+        """They say their start numbers for the first time."""
+        count = self._held_at(run.instances, [NO_START] * len(run.instances))
+        return self._directory.alone(run.instances[:count])
+
+    def _held_at(self, instances: Sequence[Instance], starts: Sequence[int]) -> int:
+        """How many of the first are in turn, at home here, and known with these start numbers."""
+        owner = self._versioned.identity
+        endings = [encode_version_end(owner, start) for start in starts]
+        return self._directory.in_turn_at(instances, endings)
+
+    # What is done.
+
+    def _hold(self, run: Subscribers) -> list[Effect]:
+        return self._versioned.add_all(run.instances, run.starts)
+
+    def _say_subscribed(self, run: Subscribers) -> list[Effect]:
+        return [Report(Event.SUBSCRIBED, one, "self-reported") for one in run.instances]
+
+    def _hear(self, run: Subscribers) -> list[Effect]:
+        """There is no doubt to be ended."""
+        self._doubts.leases.set_all(run.instances, run.now + self._lease)
+        return []
+
+    def _confirm(self, run: Subscribers) -> list[Effect]:
+        trailer = None if run.are_bare else Plain()
+        return [ConfirmAll(run.instances, Subscribed(trailer=trailer))]

@@ -129,6 +129,7 @@ RANDOM_KEYS = {
     "text": lambda rng: rng.randbytes(rng.randrange(20)),
     "cause": lambda rng: 1,
     "doubt": lambda rng: 1,
+    "renewal": lambda rng: rng.randint(1, 127),
     "states": lambda rng: bytes(rng.choices(range(3), k=rng.randrange(4))),
 }
 

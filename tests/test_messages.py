@@ -17,6 +17,7 @@ from prr.wire.frames import (
     Role,
     ServiceList,
     Subscribe,
+    Subscribed,
     Unknown,
     Verify,
     messages_of,
@@ -36,6 +37,7 @@ from prr.wire.messages import (
     PageRequest,
     Plain,
     Presence,
+    Renew,
     Search,
     Started,
     Suspicion,
@@ -64,6 +66,8 @@ SAID = [
     (Subscribe(7), {"nonce": 5}, Plain()),
     (Subscribe(7), {"start": 9}, Started(start=9)),
     (Subscribe(7), {"start": 9, "nonce": 5}, Started(start=9)),
+    (Subscribe(7), {"start": 9, "renewal": 20}, Started(start=9, renewal=20)),
+    (Subscribed(), {"renewal": 20, "start": 9}, Renew(renewal=20)),
     (Verify(), {"nonce": 0}, Challenge(nonce=0)),
     (Verify(), {"start": 9}, Plain()),
     # A sign of life: who was asked says all, a binder the nonce, and who asks all but the nonce.
@@ -125,7 +129,7 @@ SAID = [
 def test_a_trailer_is_the_first_message_all_of_whose_keys_are_there(frame, keys, said):
     packed = msgpack.packb({NUMBERS[key]: value for key, value in keys.items()})
     data = encode(frame) + b"\xc1" + packed
-    arrived = decode(data, Role.BINDER if type(frame) is not Verify else Role.SERVER)
+    arrived = decode(data, Role.SERVER if type(frame) in (Verify, Subscribed) else Role.BINDER)
     assert (type(arrived), arrived.trailer) == (type(frame), said)
     assert type(arrived.trailer) is type(said)
     assert arrived == behind(frame, **keys)

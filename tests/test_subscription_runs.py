@@ -26,20 +26,25 @@ from prr.wire.frames import (
     Subscribed,
 )
 from prr.wire.instance import address_of, make_instance, type_of
-from prr.wire.messages import Hello, Search, Started, UnaskedPage, Versioned
+from prr.wire.messages import Hello, Plain, Renew, Search, Started, UnaskedPage, Versioned
 from prr.wire.subscription_runs import SubscriptionRun
 from prr.wire.version import NO_START, Version, encode_version
-from tests.cores import CODECS, decode, encode, probes
+from tests.cores import CODECS, decode, encode, has_answered, probes
 from tests.sim.checkers import Runs
 
 PEER = ("10.0.9.1", 2222)
 assert Runs.run.__name__ == "_run_all_and_compare"  # each run is compared with the table
 
 
+def run_of(instances, starts, renewals=None):
+    """A run; without `renewals` none of them says within how many seconds it renews."""
+    return SubscriptionRun(instances, starts, renewals or [0] * len(instances))
+
+
 def subscriptions(rng, count):
     """Datagrams as servers send them, in rows, and some that are not quite like that."""
     for _ in range(count):
-        kind = rng.randrange(5)
+        kind = rng.randrange(6)
         for _ in range(rng.randrange(1, 6)):
             type_, start = (
                 rng.randrange(256),
@@ -48,10 +53,11 @@ def subscriptions(rng, count):
             frames = (
                 Subscribe(type_),
                 Subscribe(type_, trailer=Started(start=start)),
+                Subscribe(type_, trailer=Started(start=start, renewal=rng.choice((1, 60, 127)))),
                 Alive(trailer=Search(types=bytes((type_,)), start=start)),
                 Subscribe(type_, trailer=Started(start=start, binder=1)),
             )
-            data = encode(frames[kind]) if kind < 4 else rng.randbytes(rng.choice((2, 10, 13)))
+            data = encode(frames[kind]) if kind < 5 else rng.randbytes(rng.choice((2, 10, 13)))
             if rng.random() < 0.1:
                 at = rng.randrange(len(data))
                 data = data[:at] + rng.randbytes(1) + data[at + 1 :]
@@ -76,34 +82,41 @@ def test_what_columns_say_is_what_the_codec_reads(kind, seed):
         while count := burst.receive():
             for at in range(count):
                 run = codec.subscription_run(burst, at)
-                for number, (instance, start) in enumerate(
-                    zip(run.instances, run.starts, strict=True)
-                ):
+                rows = zip(run.instances, run.starts, run.renewals, strict=True)
+                for number, (instance, start, renewal) in enumerate(rows):
                     frame = codec.decode(burst.datagram(at + number))
                     asked = frame.trailer
                     type_ = asked.types[0] if isinstance(frame, Alive) else frame.type
                     assert instance == make_instance(type_, burst.source(at + number))
                     assert start == (NO_START if asked is None else asked.start)
+                    assert renewal == (getattr(asked, "renewal", None) or 0)
                     assert run.is_bare == (asked is None)
                 read += len(run)
         assert read > 5
 
 
-def test_a_start_number_that_no_server_draws_is_left_to_the_codec():
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"\x05\x07\xc1\x81\x0a\xce\0\0\0\x01",
+        b"\x05\x07\xc1\x82\x0a\xce\0\1\0\x01\x10\0",
+        b"\x05\x07\xc1\x82\x0a\xce\0\1\0\x01\x10\x80",
+    ],
+)
+def test_a_number_that_no_server_says_is_left_to_the_codec(wrong):
     class One:
-        data = b"\x05\x07\xc1\x81\x0a\xce\0\0\0\x01"
         alike = OneByOne.alike
         column = OneByOne.column
 
         def __init__(self):
-            self._data = self.data
+            self._data = wrong
 
-        def addresses(self, at, count):
-            return bytes(6)
+        def address_columns(self, at, count):
+            return [b"\1"] * 6
 
     assert not CODECS[Role.BINDER].subscription_run(One(), 0)
     with pytest.raises(MalformedFrame):
-        CODECS[Role.BINDER].decode(One.data)
+        CODECS[Role.BINDER].decode(wrong)
 
 
 def by_hand(effects):
@@ -138,7 +151,8 @@ def state(core):
         one: (version.owner, version.start, is_there)
         for one, (version, is_there) in seen.directory.updates.items()
     }
-    sizes = {name: size for name, (size, _) in seen.sizes.items()}
+    # Of the deadlines, some that are out of date may be dropped sooner or later.
+    sizes = {name: size for name, (size, _) in seen.sizes.items() if not name.endswith(" due")}
     return updates, seen.directory.suspects, seen.newcomers, dict(seen.verifications), sizes
 
 
@@ -163,14 +177,15 @@ def subscribe(short, long, run, now):
     """The first of a run subscribe, with one core the short way; how many did."""
     count, effects = short.subscribe_run(run, now)
     ones, by_one = run.first(max(count, 1)), []
-    for one, start in zip(ones.instances, ones.starts, strict=True):
-        trailer = None if start == NO_START else Started(start=start)
+    for one, start, renewal in zip(ones.instances, ones.starts, ones.renewals, strict=True):
+        trailer = None if start == NO_START else Started(start=start, renewal=renewal or None)
         frame = Subscribe(type_of(one), trailer=trailer)
         by_one += long.handle(frame, address_of(one), now)
         if not count:
             effects = short.handle(frame, address_of(one), now)
     assert by_hand(effects) == by_hand(by_one)
     assert state(short) == state(long)
+    assert short.deadline() == long.deadline()
     return count
 
 
@@ -198,12 +213,13 @@ def test_the_short_way_decides_what_the_long_way_decides(seed, peers, keeps):
         starts = [NO_START] * len(ones)
         if rng.random() < 0.7:
             starts = [70_000 + type_of(one) + (rng.random() < 0.02) for one in ones]
-        run = SubscriptionRun(ones, starts)
+        renewals = [rng.choice((0, 6, 60, 127)) if starts[0] else 0 for _ in ones]
+        run = run_of(ones, starts, renewals if rng.random() < 0.5 else None)
         while run:
             count = subscribe(short, long, run, now)
             in_runs += count
             done = max(count, 1)
-            run = SubscriptionRun(run.instances[done:], run.starts[done:])
+            run = run_of(run.instances[done:], run.starts[done:], run.renewals[done:])
         asked = [probes(core.tick(now)) for core in cores]
         assert [probe.instance for probe in asked[0]] == [probe.instance for probe in asked[1]]
         for probe in zip(*asked, strict=True):
@@ -220,7 +236,7 @@ def test_a_host_has_no_more_newcomers_in_runs_than_one_by_one():
     confirmed = 0
     for at in range(0, len(ones), 8):
         part = ones[at : at + 8]
-        count, effects = core.subscribe_run(SubscriptionRun(part, [NO_START] * len(part)), 0.0)
+        count, effects = core.subscribe_run(run_of(part, [NO_START] * len(part)), 0.0)
         assert count == len(part)
         confirmed += sum(len(e.instances) for e in effects if isinstance(e, ConfirmAll))
     assert confirmed == len(core.directory) == CREDIT
@@ -236,7 +252,7 @@ def test_one_datagram_goes_to_many():
             other.settimeout(5)
         ones = [make_instance(7, other.getsockname()) for other in others]
         for data in (b"\x06", b"\x06\xc1\x80"):
-            assert lane.send_all(data, b"".join(ones)) == BURST_MAX
+            assert lane.send_all(data, ones) == BURST_MAX
             assert {other.recv(10) for other in others} == {data}
         for other in others:
             other.close()
@@ -248,7 +264,7 @@ def test_peers_are_told_of_a_run_in_one_page():
     core.start(0.0)
     core.handle(ServiceList((), trailer=Hello(binder=9)), PEER, 0.0)
     ones = [make_instance(1, (f"10.0.0.{n}", 4000)) for n in range(40)]
-    count, effects = core.subscribe_run(SubscriptionRun(ones, [NO_START] * 40), 0.0)
+    count, effects = core.subscribe_run(run_of(ones, [NO_START] * 40), 0.0)
     told = [e for e in effects if isinstance(e, Send) and e.target == PEER]
     assert count == 40
     assert [type(one.frame) for one in told] == [ServiceList]
@@ -256,3 +272,35 @@ def test_peers_are_told_of_a_run_in_one_page():
     other = Binder(frozenset(), (("10.0.9.2", 2222),), 9, Random(2))
     other.handle(page, ("10.0.9.2", 2222), 0.0)
     assert set(other.directory) == set(ones)
+
+
+def test_many_are_told_to_renew_seldom_and_few_as_ever():
+    core = Binder(frozenset(), (), 1, Random(1))
+    core.start(0.0)
+    ones = [make_instance(1, (f"10.{n >> 8}.{n & 255}.1", 4000)) for n in range(30_000)]
+    renewing = Subscribe(1, trailer=Started(start=70_000))
+    told = []
+    for at in range(0, len(ones), 40):
+        part = ones[at : at + 40]
+        _, effects = core.subscribe_run(run_of(part, [70_000] * 40), 0.0)
+        told.append(effects[-1].frame.trailer)
+    assert told[0] == Plain()
+    assert told[-1] == Renew(renewal=6)
+    (confirmation,) = core.handle(renewing, address_of(ones[0]), 1.0)
+    assert confirmation == Send(Subscribed(trailer=Renew(renewal=6)), address_of(ones[0]))
+    assert len(encode(confirmation.frame)) <= 8  # what a stranger may get
+    bare = core.handle(Subscribe(2), ("10.0.0.1", 5000), 1.0)
+    assert Send(Subscribed(), ("10.0.0.1", 5000)) in bare  # who knows no trailer
+
+
+@pytest.mark.parametrize("renewal", [None, 20, 60, 127])
+def test_a_lease_is_three_renewals_and_no_more_is_believed(renewal):
+    core = Binder(frozenset(), (), 1, Random(1))
+    core.start(0.0)
+    one = make_instance(1, ("10.0.0.1", 4000))
+    core.handle(Subscribe(1, trailer=Started(start=7)), address_of(one), 0.0)
+    has_answered(core, one, 0.1)
+    core.handle(Subscribe(1, trailer=Started(start=7, renewal=renewal)), address_of(one), 1.0)
+    lease = {None: LEASE, 20: 60.0, 60: 180.0, 127: 180.0}[renewal]
+    assert core.deadline() == 1.0 + lease
+    assert [probe.instance for probe in probes(core.tick(1.0 + lease))] == [one]

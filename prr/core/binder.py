@@ -50,13 +50,7 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import Address, Instance, describe_address
-from prr.wire.messages import (
-    Opinion,
-    OpinionRequest,
-    Presence,
-    Search,
-    Started,
-)
+from prr.wire.messages import Opinion, OpinionRequest, Presence, Search, Started
 from prr.wire.subscription_runs import SubscriptionRun
 
 LEASE = 15.0
@@ -206,7 +200,7 @@ class Binder:
     def subscribe_run(self, run: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
         """The short way for a burst: what `handle` would do about the first of a run, as many as
         are certainly alike. How many, and what follows; 0: the first is for `handle`."""
-        ones = Subscribers(run.instances, run.starts, now, run.is_bare)
+        ones = Subscribers(run.instances, run.starts, run.renewals, now, run.is_bare)
         count, effects = self._subscriptions.subscribe_run(ones)
         return count, _persisted(self, effects)
 

@@ -4,11 +4,16 @@ Every role asks this way. The turns go round the targets, so that one that is de
 and not the answer.
 """
 
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
+
 from prr.wire.instance import Address
 
 PAUSE_FIRST = 0.1
 """Seconds before a question is asked again; each further pause is twice as long. A local answer
 takes under a millisecond, a distant one well under a tenth of a second."""
+
+SPREAD = 1.4
+"""So much longer a pause may be by chance: the first three fit into a second all the same."""
 
 
 class Retry:
@@ -20,13 +25,16 @@ class Retry:
         limit: float,
         now: float,
         refused_limit: float | None = None,
+        rng: Random | None = None,
     ) -> None:
         """`targets` in the order they are to be asked; `limit` in seconds for all of it, and
-        `refused_limit` once every one of them has refused (None: the same)."""
+        `refused_limit` once every one of them has refused (None: the same). With `rng` each pause
+        is up to SPREAD times as long by chance: a herd of them may ask at once."""
         assert targets
         self._targets = list(dict.fromkeys(targets))  # two names may mean one address
         self._turn = 0
         self._pause = PAUSE_FIRST
+        self._rng = rng
         self._again_at = now
         self._refused: set[Address] = set()
         self.ends_at = now + limit
@@ -49,7 +57,8 @@ class Retry:
         """Whom to ask now; None while it is not yet time."""
         if now < self._again_at or self.ended(now):
             return None
-        self._again_at = now + self._pause
+        spread = self._rng.uniform(1, SPREAD) if self._rng else 1.0
+        self._again_at = now + self._pause * spread
         self._pause *= 2
         return self._next()
 

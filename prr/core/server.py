@@ -6,6 +6,7 @@ from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.effects import Event, Report, Send, ServerEffect, Stop, stray
+from prr.core.pacing import RENEWAL
 from prr.core.retry import Retry
 from prr.wire.frames import (
     Alive,
@@ -18,7 +19,7 @@ from prr.wire.frames import (
     Verify,
 )
 from prr.wire.instance import Address, Instance, describe, describe_address, make_instance
-from prr.wire.messages import Challenge, Presence, Search, Started
+from prr.wire.messages import Challenge, Presence, Renew, Search, Started
 from prr.wire.version import START_MAX
 
 BINDER_WAIT = 1.0
@@ -27,14 +28,16 @@ four questions."""
 
 
 RENEWAL_FIRST = 1.0
-"""Seconds to the first renewal, by which a binder of ours learns whom it has before it."""
+"""Seconds to the first renewal, by which a binder of ours learns whom it has before it; up to twice
+as long by chance, so that a herd that came at once does not stay one."""
 
-RENEWAL = 5.0
-"""Seconds between two subscriptions with a binder of ours: three may be lost before it wonders."""
+SPREAD = 0.8
+"""A renewal takes place after this share of the time within which it has to, or later, by chance:
+for the same reason."""
 
 SEARCH_WAIT = 0.3
 """Seconds a binder is given to show that it is ours, once all of them have been asked in vain: two
-small datagrams every RENEWAL, which a legacy one drops."""
+small datagrams every five seconds, which a legacy one drops."""
 
 
 class _State(Enum):
@@ -75,6 +78,10 @@ class Server:
         self._left_to_ask: list[Address] = []
         self._asking: Retry | None = None
         self._renew_at: float | None = None
+        # Seconds within which it is to renew, as it was told last: it says so first, and does so
+        # then, since its lease is made of what it has said.
+        self._renewal = RENEWAL
+        self._said = RENEWAL
         self._ours: Address | None = None  # the binder that has shown to be ours, and answers
         self._is_searching = False
         self._state = _State.SUBSCRIBING
@@ -165,7 +172,10 @@ class Server:
         if self._state is _State.SUBSCRIBING:
             return Subscribe(self._type)  # bare: the binder may be a legacy program
         if binder == self._ours:
-            return Subscribe(self._type, trailer=Started(start=self._start))
+            self._said = self._renewal
+            renewal = None if self._said == RENEWAL else self._said
+            return Subscribe(self._type, trailer=Started(start=self._start, renewal=renewal))
+        self._said = RENEWAL
         # A legacy one would take each subscription for one more server. This it drops.
         return Alive(trailer=Search(types=bytes((self._type,)), start=self._start))
 
@@ -177,14 +187,14 @@ class Server:
         if not self._left_to_ask:
             return self._give_up(now)
         wait = SEARCH_WAIT if self._is_searching else BINDER_WAIT
-        self._asking = Retry([self._left_to_ask.pop(0)], wait, now)
+        self._asking = Retry([self._left_to_ask.pop(0)], wait, now, rng=self._rng)
         return self.tick(now)
 
     def _not_answered(self, binder: Address) -> list[ServerEffect]:
         """A binder had its time. One that was only asked what it is may be a legacy one."""
         if self._state is _State.SERVING and binder != self._ours:
             return []
-        self._ours = None
+        self._ours, self._renewal = None, RENEWAL
         why = f"no answer within {BINDER_WAIT:g} s"
         return [Report(Event.NO_CONFIRMATION, f"binder {describe_address(binder)}", why)]
 
@@ -193,7 +203,7 @@ class Server:
         if self._state is _State.SERVING:  # nobody renews it now; it goes on, and tries again
             self._asking = None
             self._is_searching = True
-            self._renew_at = now + RENEWAL
+            self._renew_at = now + self._pause(RENEWAL)
             return []
         leaving = self._state is _State.LEAVING
         self._over()
@@ -217,15 +227,23 @@ class Server:
         match self._state:
             case _State.SUBSCRIBING:
                 self._state = _State.SERVING
-                self._renews_with(source, is_ours, now + RENEWAL_FIRST)
+                first = now + RENEWAL_FIRST * self._rng.uniform(1, 2)
+                self._renews_with(source, is_ours, first)
                 why = f"by binder {describe_address(source)}"
                 return [Report(Event.CONFIRMED, describe(self._instance(source)), why)]
             case _State.SERVING if is_ours and (self._asking or self._is_searching):
-                self._renews_with(source, is_ours, now + RENEWAL)
+                told = frame.trailer
+                self._renewal = told.renewal if isinstance(told, Renew) else RENEWAL
+                pause = self._pause(min(self._said, self._renewal))
+                self._renews_with(source, is_ours, now + pause)
             case _State.SERVING if self._asking and source == self._ours:
                 # A renewal answered bare: a legacy one has taken its place, or it is a late copy.
-                self._renews_with(source, is_ours, now + RENEWAL)
+                self._renews_with(source, is_ours, now + self._pause(RENEWAL))
         return []
+
+    def _pause(self, most: int) -> float:
+        """Seconds to the next renewal, which is to be within `most`."""
+        return most * self._rng.uniform(SPREAD, 1)
 
     def _renews_with(self, binder: Address, is_ours: bool, when: float) -> None:
         """This one has answered, and is the first to be asked at `when`."""

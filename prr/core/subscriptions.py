@@ -3,13 +3,15 @@
 from itertools import compress
 from operator import not_
 
-from prr.core.effects import Confirm, Effect, Event, Report, Send
+from prr.core.effects import Confirm, ConfirmAll, Effect, Event, Report, Send
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import COMES, Subscribers
+from prr.core.liveness.states import Case, Trigger
+from prr.core.pacing import RENEWAL
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
 from prr.wire.instance import Address, Instance, make_instance
-from prr.wire.messages import Plain, Started
+from prr.wire.messages import Plain, Renew, Started
 from prr.wire.version import NO_START
 
 EXCLUDED = (
@@ -41,7 +43,7 @@ class Subscriptions:
         instance = make_instance(frame.type, source)
         if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
-        start = frame.trailer.start if isinstance(frame.trailer, Started) else NO_START
+        said = frame.trailer if isinstance(frame.trailer, Started) else None
         version = self._directory.version(instance)
         if version is None and len(self._directory.at_address(instance)) >= TYPES_MAX:
             why = f"its address has {TYPES_MAX} types already"
@@ -49,10 +51,22 @@ class Subscriptions:
         is_at_home = version is not None and version.owner == self._versioned.identity
         if not self._detector.admits(instance, is_at_home, now):
             return [Report(Event.OVER_QUOTA, instance, OVER_QUOTA)]
-        # An empty trailer is all that fits into what a stranger may get, and says enough.
-        trailer = None if frame.trailer is None else Plain()
-        reply = self._promise(Subscribed(trailer=trailer), instance, source)
-        return self._detector.subscribed(instance, start, reply, now)
+        trailer = None if frame.trailer is None else self._confirmation()
+        case = Case(
+            Trigger.SUBSCRIBED,
+            instance,
+            now,
+            start=said.start if said else NO_START,
+            reply=self._promise(Subscribed(trailer=trailer), instance, source),
+            renewal=said.renewal or 0 if said else 0,
+        )
+        return self._detector.subscribed(case)
+
+    def _confirmation(self) -> Renew | Plain:
+        """What those of ours are told: a stranger may get no more than 8 bytes. An empty trailer
+        shows what this binder is, and that they renew as usual."""
+        renewal = self._detector.renewal
+        return Plain() if renewal == RENEWAL else Renew(renewal=renewal)
 
     def subscribe_run(self, run: Subscribers) -> tuple[int, list[Effect]]:
         """The same for the first of a run, as many as are certainly alike: how many, and what is
@@ -69,7 +83,9 @@ class Subscriptions:
         ]
         if refused:
             run = run.only(admitted)
-        return count, [*refused, *runs.run(row, run)]
+        trailer = None if run.are_bare else self._confirmation()
+        reply = ConfirmAll(run.instances, Subscribed(trailer=trailer))
+        return count, [*refused, *runs.run(row, run, reply)]
 
     def withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
         """A server says that it is gone.

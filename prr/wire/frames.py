@@ -24,6 +24,7 @@ from prr.wire.messages import (
     PageRequest,
     Plain,
     Presence,
+    Renew,
     Search,
     Started,
     Suspicion,
@@ -119,8 +120,11 @@ class Subscribe(_Framed):
 
 
 @dataclass(frozen=True, slots=True)
-class Subscribed(_Alone):
+class Subscribed(_Framed):
     """The answer to a Subscribe."""
+
+    _: KW_ONLY
+    trailer: Renew | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)

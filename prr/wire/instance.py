@@ -6,7 +6,9 @@ an instance for a key that can be hashed and compared, and ask the functions bel
 one to a person calls `describe`.
 """
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NewType, TypeAlias
 
 Address: TypeAlias = tuple[str, int]
@@ -20,6 +22,7 @@ LOOPBACK = 127
 """The first number of every loopback address (RFC 1122, 3.2.1.3): each host has its own."""
 
 INSTANCE_BYTES = 1 + ADDRESS_BYTES
+_ONE = struct.Struct(f"{INSTANCE_BYTES}s")
 
 TYPES = 256
 """Service types there are: 0 to 255, one byte."""
@@ -71,6 +74,20 @@ def instances_in(data: bytes) -> Iterator[Instance]:
     """The instances that stand one behind the other in `data`."""
     for at in range(0, len(data), INSTANCE_BYTES):
         yield Instance(data[at : at + INSTANCE_BYTES])
+
+
+def address_columns(instances: Sequence[Instance]) -> list[bytes]:
+    """For each of an address's bytes a column: that byte of each of the instances."""
+    rows = b"".join(instances)
+    return [rows[place::INSTANCE_BYTES] for place in range(1, INSTANCE_BYTES)]
+
+
+def from_columns(types: bytes, addresses: Sequence[bytes]) -> list[Instance]:
+    """The instances of these types at these addresses, which are given as columns."""
+    rows = bytearray(len(types) * INSTANCE_BYTES)
+    for place, column in enumerate((types, *addresses)):
+        rows[place::INSTANCE_BYTES] = column
+    return [Instance(one) for one in chain.from_iterable(_ONE.iter_unpack(rows))]
 
 
 def is_loopback(ip: str) -> bool:

@@ -56,9 +56,18 @@ class Hello(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Message):
-    """Behind a subscription: the server is one of ours, and this is its start number."""
+    """Behind a subscription: the server is one of ours, and this is its start number. It renews
+    within `renewal` seconds, 5 if it does not say."""
 
     start: int
+    renewal: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renew(Message):
+    """Behind a confirmation: renew within `renewal` seconds, instead of 5."""
+
+    renewal: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

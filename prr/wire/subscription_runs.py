@@ -1,21 +1,20 @@
 """Subscriptions as they stand in a burst, one behind the other: read by columns, without frames.
 
-Of those that a server of ours or a legacy (2016) one sends there are three, each of its own length
-and alike but for the type and the start number: the bare one, the one with a start number, and the
-question whether a binder is ours. What is longer or shorter, or says anything else, is left to the
-codec; the tests compare the two.
+Of those that a server of ours or a legacy (2016) one sends there are four, each of its own length
+and alike but for the type and the numbers in it: the bare one, the one with a start number, the one
+that also says when it is renewed, and the question whether a binder is ours. What is longer or
+shorter, or says anything else, is left to the codec; the tests compare the two.
 """
 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple, Protocol
 
-from prr.wire.instance import ADDRESS_BYTES, INSTANCE_BYTES, Instance
+from prr.wire.instance import Instance, from_columns
+from prr.wire.trailer import RENEWAL_SECONDS_MAX
 from prr.wire.version import NO_START
 
-_ONE = struct.Struct(f"{INSTANCE_BYTES}s")
 _FIRST_START = 2
 
 
@@ -28,8 +27,8 @@ class Columns(Protocol):
     def column(self, at: int, count: int, place: int) -> bytes:
         """The byte of each at a place that it has."""
 
-    def addresses(self, at: int, count: int) -> bytes:
-        """Who sent each, six bytes as an instance has them."""
+    def address_columns(self, at: int, count: int) -> list[bytes]:
+        """Who sent each: for each byte of an address a column."""
 
 
 class _Form(NamedTuple):
@@ -39,11 +38,19 @@ class _Form(NamedTuple):
     fixed: tuple[tuple[int, int], ...]
     type_at: int
     start_at: int | None  # four bytes, the highest first
+    renewal_at: int | None = None
 
 
 _FORMS = (
     _Form(2, ((0, 5),), 1, None),
     _Form(10, ((0, 5), (2, 0xC1), (3, 0x81), (4, 10), (5, 0xCE)), 1, 6),
+    _Form(
+        12,
+        ((0, 5), (2, 0xC1), (3, 0x82), (4, 10), (5, 0xCE), (10, 16)),
+        1,
+        6,
+        11,
+    ),
     _Form(
         13,
         ((0, 12), (1, 0xC1), (2, 0x82), (3, 9), (4, 0xC4), (5, 1), (7, 10), (8, 0xCE)),
@@ -57,10 +64,12 @@ them."""
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRun:
-    """Who subscribes, and with which start number; NO_START for all of them: without a trailer."""
+    """Who subscribes, with which start number (NO_START for all of them: without a trailer), and
+    within how many seconds each renews (0: it does not say)."""
 
     instances: list[Instance]
     starts: list[int]
+    renewals: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.instances)
@@ -75,31 +84,28 @@ class SubscriptionRun:
 
     def first(self, count: int) -> "SubscriptionRun":
         """So many of them."""
-        return SubscriptionRun(self.instances[:count], self.starts[:count])
+        return SubscriptionRun(self.instances[:count], self.starts[:count], self.renewals[:count])
 
 
-NOTHING = SubscriptionRun([], [])
+NOTHING = SubscriptionRun([], [], b"")
 
 
 def subscription_run(burst: Columns, at: int) -> SubscriptionRun:
     """The subscriptions of one form that stand in a row from `at` on, perhaps none."""
     for form in _FORMS:
         if count := burst.alike(at, form.size, form.fixed):
-            run = SubscriptionRun(
-                _instances(burst, at, count, form), _starts(burst, at, count, form)
-            )
-            is_sound = form.start_at is None or min(run.starts) >= _FIRST_START
-            return run if is_sound else NOTHING
+            starts = _starts(burst, at, count, form)
+            if form.start_at is not None and min(starts) < _FIRST_START:
+                break  # which no server draws
+            renewals = bytes(count)
+            if form.renewal_at is not None:
+                renewals = burst.column(at, count, form.renewal_at)
+                if not 0 < min(renewals) <= max(renewals) <= RENEWAL_SECONDS_MAX:
+                    break
+            types = burst.column(at, count, form.type_at)
+            instances = from_columns(types, burst.address_columns(at, count))
+            return SubscriptionRun(instances, starts, renewals)
     return NOTHING
-
-
-def _instances(burst: Columns, at: int, count: int, form: _Form) -> list[Instance]:
-    rows = bytearray(count * INSTANCE_BYTES)
-    rows[::INSTANCE_BYTES] = burst.column(at, count, form.type_at)
-    addresses = burst.addresses(at, count)
-    for place in range(ADDRESS_BYTES):
-        rows[1 + place :: INSTANCE_BYTES] = addresses[place::ADDRESS_BYTES]
-    return [Instance(one) for one in chain.from_iterable(_ONE.iter_unpack(rows))]
 
 
 def _starts(burst: Columns, at: int, count: int, form: _Form) -> list[int]:

@@ -28,6 +28,10 @@ GROUPS = 64
 DIGEST_BYTES = 8
 
 
+RENEWAL_SECONDS_MAX = 127
+"""What a subscription may be renewed after: a byte on the wire, and the lease is thrice that."""
+
+
 class Cause(IntEnum):
     """Why an instance was taken out, where the others have to know."""
 
@@ -194,6 +198,13 @@ KEYS = (
         "integer, 1",
         _is_number(1, 1),
         "the sender has asked the instance in front, in vain so far: 1",
+    ),
+    Key(
+        16,
+        "renewal",
+        f"integer, 1 to {RENEWAL_SECONDS_MAX}",
+        _is_number(1, RENEWAL_SECONDS_MAX),
+        "seconds; behind 6: subscribe again within so many; behind 5: I will",
     ),
     Key(
         17,

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prr.core.binder import LEASE
-from prr.core.effects import Effect, Event, Probe, Report
+from prr.core.effects import ConfirmAll, Effect, Event, Probe, Report
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.runs import Runs, Subscribers
-from prr.core.liveness.states import Case, Row, Trigger
+from prr.core.liveness.states import Case, Row
 from prr.wire.frames import (
     Found,
     FoundInstance,
@@ -118,13 +118,12 @@ Lifecycle.run = _run_and_compare  # type: ignore[method-assign]
 _run_all = Runs.run
 
 
-def _run_all_and_compare(self: Runs, row: Row, run: Subscribers) -> list[Effect]:
+def _run_all_and_compare(self: Runs, row: Row, run: Subscribers, reply: ConfirmAll) -> list[Effect]:
     """A run goes through a row: it is the one that holds for each, and has come true for each."""
-    for one, start in zip(run.instances, run.starts, strict=True):
-        case = Case(Trigger.SUBSCRIBED, one, run.now, start=start)
-        if (right := self.lifecycle.row_for(case)) is not row:
+    for number, one in enumerate(run.instances):
+        if (right := self.lifecycle.row_for(run.case(number))) is not row:
             raise Violation(f"{describe(one)} is taken for {row.why!r}, and is {right.why!r}")
-    effects = _run_all(self, row, run)
+    effects = _run_all(self, row, run, reply)
     for one in run.instances:
         if (is_so := self.lifecycle.state_of(one)) is not row.after:
             raise Violation(f"{describe(one)} is {is_so} after a run, not {row.after}")

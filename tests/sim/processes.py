@@ -28,7 +28,14 @@ from prr.core.effects import (
 )
 from prr.core.server import Server
 from prr.wire.frames import Frame, Removed, Role, Subscribe
-from prr.wire.instance import Address, Instance, address_of, describe, encode_address, make_instance
+from prr.wire.instance import (
+    Address,
+    Instance,
+    address_columns,
+    address_of,
+    describe,
+    make_instance,
+)
 from tests.sim import adapter
 from tests.sim.checkers import Ledger, Question
 from tests.sim.disk import COMMIT_TAKES, Disk
@@ -274,9 +281,9 @@ class _Burst(list[tuple[bytes, Address]]):
         """Likewise."""
         return bytes(data[place] for data, _ in self[at : at + count])
 
-    def addresses(self, at: int, count: int) -> bytes:
+    def address_columns(self, at: int, count: int) -> list[bytes]:
         """Likewise."""
-        return b"".join(encode_address(source) for _, source in self[at : at + count])
+        return address_columns([make_instance(0, source) for _, source in self[at : at + count]])
 
     def pairs(self, at: int, first: bytes) -> bytes:
         """As prr.shell.udp.mmsg.Received has it."""

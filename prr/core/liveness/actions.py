@@ -9,6 +9,7 @@ from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.peer_actions import PeerActions
 from prr.core.liveness.states import Case, Trigger
+from prr.core.pacing import lease_for
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Subscribed
 from prr.wire.instance import Instance, address_of
@@ -164,7 +165,8 @@ class Actions(PeerActions):
         return []
 
     def renew_lease(self, case: Case) -> list[Effect]:
-        self._doubts.leases.set(case.instance, case.now + self._lease)
+        lease = lease_for(self._lease, case.renewal)
+        self._doubts.leases.set(case.instance, case.now + lease)
         return []
 
     def end_lease(self, case: Case) -> list[Effect]:

@@ -25,6 +25,7 @@ from prr.core.liveness.recheck_queue import RecheckQueue
 from prr.core.liveness.rows import HELD
 from prr.core.liveness.runs import Runs
 from prr.core.liveness.states import Action, Case, Guard, Row, Trigger, Verdict
+from prr.core.pacing import renewal_for
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.wire.instance import Address, Instance, address_of, type_of
@@ -81,11 +82,14 @@ class Detector:
         """The state of the eviction limiter, as plain data; None if it is off."""
         return self._evictions.status(now)
 
-    def subscribed(self, instance: Instance, start: int, reply: Effect, now: float) -> list[Effect]:
-        """An instance says that it is there, with its start number, or NO_START. `reply` is what
-        confirms it."""
-        case = Case(Trigger.SUBSCRIBED, instance, now, start=start, reply=reply)
+    def subscribed(self, case: Case) -> list[Effect]:
+        """An instance says that it is there."""
         return self._lifecycle.on(case)
+
+    @property
+    def renewal(self) -> int:
+        """Seconds within which servers of ours are to renew their subscriptions."""
+        return renewal_for(len(self._leases))
 
     def withdrew(self, instance: Instance, now: float) -> list[Effect]:
         """An instance says that it is gone."""

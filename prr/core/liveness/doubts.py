@@ -128,7 +128,7 @@ class Doubts:
         """There is nothing of any of them that `clear` would end, nor is one a newcomer."""
         return (
             self.newcomers.has_none_of(instances)
-            and self.verifications.has_none_of(instances)
+            and set(instances).isdisjoint(self.verifications)
             and self.opinions.has_none_of(instances)
             and self.rechecks.has_none_of(instances)
             and self.urgent.keys().isdisjoint(instances)

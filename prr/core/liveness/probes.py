@@ -85,10 +85,6 @@ class Verifications:
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._rows
 
-    def has_none_of(self, instances: Iterable[Instance]) -> bool:
-        """None of `instances` is being verified, nor has a question open."""
-        return self._rows.keys().isdisjoint(instances)
-
     def __iter__(self) -> Iterator[Instance]:
         return iter(self._rows)
 

@@ -8,17 +8,17 @@ about by itself: to be asked too little is no error here, and to be taken for al
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, groupby
+from operator import itemgetter
 
 from prr.core.effects import ConfirmAll, Effect, Event, Report
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.lifecycle import Lifecycle, rows_of
 from prr.core.liveness.states import Action, Case, Guard, Row, State, Trigger
+from prr.core.pacing import lease_for
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.frames import Subscribed
 from prr.wire.instance import Instance
-from prr.wire.messages import Plain
 from prr.wire.version import NO_START, encode_version_end
 
 
@@ -29,17 +29,28 @@ class Subscribers:
 
     instances: Sequence[Instance]
     starts: Sequence[int]
+    renewals: Sequence[int]  # seconds within which each says that it renews; 0: it does not say
     now: float  # seconds
     are_bare: bool  # without a trailer
 
     def first(self, count: int) -> "Subscribers":
         """So many of them."""
-        return Subscribers(self.instances[:count], self.starts[:count], self.now, self.are_bare)
+        return self.only([True] * count)
 
     def only(self, chosen: Sequence[bool]) -> "Subscribers":
-        """Those that are chosen."""
-        instances, starts = compress(self.instances, chosen), compress(self.starts, chosen)
-        return Subscribers([*instances], [*starts], self.now, self.are_bare)
+        """Those of the first that are chosen."""
+        return Subscribers(
+            [*compress(self.instances, chosen)],
+            [*compress(self.starts, chosen)],
+            [*compress(self.renewals, chosen)],
+            *(self.now, self.are_bare),
+        )
+
+    def case(self, number: int) -> Case:
+        """One of them, as the table knows it."""
+        start, renewal = self.starts[number], self.renewals[number]
+        instance = self.instances[number]
+        return Case(Trigger.SUBSCRIBED, instance, self.now, start=start, renewal=renewal)
 
 
 def _row_for_subscribed(state: State, guard: Guard | None) -> Row:
@@ -79,14 +90,12 @@ class Runs:
             Action.SAY_SUBSCRIBED: self._say_subscribed,
             Action.ACCUSE_OTHERS: lambda _: [],  # each is alone at its address
             Action.HEAR: self._hear,
-            Action.CONFIRM: self._confirm,
         }
 
     def alike(self, run: Subscribers) -> tuple[Row, int]:
         """The row that holds for the first, and how many it certainly holds for; 0: the first is
         none for a run."""
-        instance, start = run.instances[0], run.starts[0]
-        row = self.lifecycle.row_for(Case(Trigger.SUBSCRIBED, instance, run.now, start=start))
+        row = self.lifecycle.row_for(run.case(0))
         how_many = self._alike.get(row)
         if how_many is None or not self._peers.has_none_at(run.instances):
             return row, 0
@@ -95,9 +104,12 @@ class Runs:
             count //= 2
         return row, count
 
-    def run(self, row: Row, run: Subscribers) -> list[Effect]:
-        """Do what a row says, for all of them."""
-        return [effect for action in row.actions for effect in self._actions[action](run)]
+    def run(self, row: Row, run: Subscribers, reply: ConfirmAll) -> list[Effect]:
+        """Do what a row says, for all of them; `reply` is what confirms them."""
+        effects: list[Effect] = []
+        for action in row.actions:
+            effects += [reply] if action is Action.CONFIRM else self._actions[action](run)
+        return effects
 
     # How many of the first are certainly like it.
 
@@ -133,9 +145,7 @@ class Runs:
 
     def _hear(self, run: Subscribers) -> list[Effect]:
         """There is no doubt to be ended."""
-        self._doubts.leases.set_all(run.instances, run.now + self._lease)
+        for renewal, row in groupby(zip(run.renewals, run.instances, strict=True), itemgetter(0)):
+            lease = lease_for(self._lease, renewal)
+            self._doubts.leases.set_all([one for _, one in row], run.now + lease)
         return []
-
-    def _confirm(self, run: Subscribers) -> list[Effect]:
-        trailer = None if run.are_bare else Plain()
-        return [ConfirmAll(run.instances, Subscribed(trailer=trailer))]

@@ -173,6 +173,7 @@ class Case:
     by: Address | None = None  # who accuses it
     probe: Probe | None = None  # the next question to it
     version: Version | None = None  # that of what a peer says
+    renewal: int = 0  # seconds within which it says that it renews; 0: it does not say
 
 
 @dataclass(frozen=True, slots=True, eq=False)

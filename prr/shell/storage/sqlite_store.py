@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import gevent
 import gevent.event
 
 from prr.core.directory.directory import Directory
@@ -34,8 +33,8 @@ from prr.wire.version import next_run
 GROUP_MAX = 1000
 """Changes committed at once: a few ms of work for the thread, which shares Python with lookups."""
 
-WAITING_MAX = 4096
-"""Confirmations that wait for the disk; the servers beyond are not confirmed, and ask again."""
+WAITING_MAX = 1 << 16
+"""Confirmations that wait for the disk, 10 MB: a herd's. The servers beyond ask again."""
 
 PENDING_MAX = 1 << 17
 """Changes kept while the disk fails, some 40 MB. If there are more they are forgotten, and all
@@ -112,8 +111,7 @@ class SQLiteStore:
             self._lost(loss)
         if self._open_failed:
             self._fails(self._open_failed)
-        damage = self._read_all(learn)
-        if damage:
+        if damage := self._read_all(learn):
             self._begin_anew(damage)
         self._greenlet = gevent.spawn(self._keep_committing)
 
@@ -238,8 +236,7 @@ class SQLiteStore:
             gevent.spawn(_do_all, acts)  # the network may make them wait
 
     def _is_unsaved(self, instance: Instance) -> bool:
-        is_pending = instance in self._pending or instance in self._under_way
-        return is_pending or self._file is not _File.WHOLE
+        return instance in self._pending or instance in self._under_way or not self.is_whole
 
     def _begin_anew(self, why: str) -> None:
         """The file cannot be believed: write all that the binder knows into another one."""

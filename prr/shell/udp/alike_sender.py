@@ -4,6 +4,7 @@ import ctypes
 import os
 import socket
 import struct
+from collections.abc import Sequence
 
 from prr.shell.udp.headers import (
     BURST_MAX,
@@ -15,7 +16,7 @@ from prr.shell.udp.headers import (
     start_of,
     write_names,
 )
-from prr.wire.instance import INSTANCE_BYTES
+from prr.wire.instance import Instance, address_columns
 
 _FAMILY = struct.pack("=H", socket.AF_INET)
 
@@ -34,16 +35,17 @@ class AlikeSender:
             header.message.parts = ctypes.addressof(self._part)
         self._first = ctypes.c_void_p(start_of(self._headers))
 
-    def send(self, data: bytes, instances: bytes) -> int:
-        """Send `data` to the instances, BURST_MAX at most, one behind the other; how many went.
+    def send(self, data: bytes, instances: Sequence[Instance]) -> int:
+        """Send `data` to the instances, BURST_MAX at most; how many went.
 
         Raises OSError if it cannot be sent to the first; BlockingIOError if there is no room.
         """
-        write_names(self._names, instances)
+        write_names(self._names, address_columns(instances))
         held = bytearray(data)
         self._part.base, self._part.length = start_of(held), len(held)
-        count = len(instances) // INSTANCE_BYTES
-        sent: int = libc.sendmmsg(self._socket.fileno(), self._first, count, socket.MSG_DONTWAIT)
+        sent: int = libc.sendmmsg(
+            self._socket.fileno(), self._first, len(instances), socket.MSG_DONTWAIT
+        )
         if sent < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))

@@ -3,13 +3,14 @@
 import select
 import socket
 import struct
+from collections.abc import Sequence
 
 from gevent.hub import get_hub
 
 from prr.shell.udp.alike_sender import AlikeSender
 from prr.shell.udp.mmsg import has_mmsg, received_by
 from prr.shell.udp.steering import SINGLE_LANE, Lane
-from prr.wire.instance import INSTANCE_BYTES, Address, Instance, address_of
+from prr.wire.instance import Address, Instance, address_of
 
 _READ, _WRITE = 1, 2  # libev's masks
 
@@ -68,11 +69,11 @@ class Datagrams:
             return False
         return True
 
-    def send_all(self, data: bytes, instances: bytes) -> int:
-        """Send a datagram to each of BURST_MAX instances at most, one behind the other; how many
-        went. OSError if it cannot be sent to the first, or that has to wait."""
+    def send_all(self, data: bytes, instances: Sequence[Instance]) -> int:
+        """Send a datagram to each of BURST_MAX instances at most; how many went. OSError if it
+        cannot be sent to the first, or that has to wait."""
         if self._alike is None:
-            self._socket.sendto(data, address_of(Instance(instances[:INSTANCE_BYTES])))
+            self._socket.sendto(data, address_of(instances[0]))
             return 1
         return self._alike.send(data, instances)
 

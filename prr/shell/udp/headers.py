@@ -5,8 +5,9 @@ They are made once, over buffers that never move, and used for every call.
 
 import ctypes
 import sys
+from collections.abc import Sequence
 
-from prr.wire.instance import ADDRESS_BYTES, INSTANCE_BYTES, Address
+from prr.wire.instance import Address
 
 BURST_MAX = 64
 """Datagrams taken before others have their turn: lookups for half a millisecond at most. The
@@ -69,23 +70,21 @@ def address_in(names: bytearray, number: int) -> Address:
     return "{}.{}.{}.{}".format(*ip), high << 8 | low
 
 
-_PLACES = ((4, 0), (5, 1), (6, 2), (7, 3), (3, 4), (2, 5))
-"""Where a name has each byte of an address, and where an instance has it."""
+_PLACES = (4, 5, 6, 7, 3, 2)
+"""Where a name has each byte of an encoded address."""
 
 
-def addresses_in(names: bytes | bytearray) -> bytes:
-    """The addresses in a row of names, six bytes each, as instances have them."""
-    addresses = bytearray(len(names) // NAME_BYTES * ADDRESS_BYTES)
-    for in_name, in_address in _PLACES:
-        addresses[in_address::ADDRESS_BYTES] = names[in_name::NAME_BYTES]
-    return bytes(addresses)
+def columns_in(names: bytearray, at: int, count: int) -> list[bytes]:
+    """For each byte of an encoded address a column: that byte of `count` names from `at` on."""
+    first, end = at * NAME_BYTES, (at + count) * NAME_BYTES
+    return [bytes(names[first + place : end : NAME_BYTES]) for place in _PLACES]
 
 
-def write_names(names: bytearray, instances: bytes) -> None:
-    """Make the first of a row of names those of `instances`, one behind the other."""
-    end = len(instances) // INSTANCE_BYTES * NAME_BYTES
-    for in_name, in_address in _PLACES:
-        names[in_name:end:NAME_BYTES] = instances[1 + in_address :: INSTANCE_BYTES]
+def write_names(names: bytearray, columns: Sequence[bytes]) -> None:
+    """Make the first of a row of names those of the addresses in `columns`."""
+    end = len(columns[0]) * NAME_BYTES
+    for place, column in zip(_PLACES, columns, strict=True):
+        names[place:end:NAME_BYTES] = column
 
 
 def keys_of(names: bytearray) -> memoryview:

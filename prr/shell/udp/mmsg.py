@@ -21,7 +21,7 @@ from prr.shell.udp.headers import (
     LENGTH_AT,
     NAME_BYTES,
     address_in,
-    addresses_in,
+    columns_in,
     libc,
     make_headers,
     make_parts,
@@ -63,8 +63,8 @@ class Received(Protocol):
     def column(self, at: int, count: int, place: int) -> bytes:
         """The byte of each of `count` at a place that it has."""
 
-    def addresses(self, at: int, count: int) -> bytes:
-        """Who sent each of `count`, six bytes as an instance has them."""
+    def address_columns(self, at: int, count: int) -> list[bytes]:
+        """Who sent each of `count`: for each byte of an encoded address a column."""
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """Send the senders from `at` on `answers`, 8 bytes each at most; how many went.
@@ -151,9 +151,9 @@ class Burst:
         first = at * RECEIVE_BYTES + place
         return bytes(self._data[first : first + count * RECEIVE_BYTES : RECEIVE_BYTES])
 
-    def addresses(self, at: int, count: int) -> bytes:
+    def address_columns(self, at: int, count: int) -> list[bytes]:
         """See `Received`."""
-        return addresses_in(self._names[at * NAME_BYTES : (at + count) * NAME_BYTES])
+        return columns_in(self._names, at, count)
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""
@@ -198,9 +198,9 @@ class OneByOne:
         """See `Received`."""
         return self._data[place : place + count]
 
-    def addresses(self, at: int, count: int) -> bytes:
+    def address_columns(self, at: int, count: int) -> list[bytes]:
         """See `Received`."""
-        return encode_address(self._source)
+        return [bytes((byte,)) for byte in encode_address(self._source)]
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""

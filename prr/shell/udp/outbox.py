@@ -53,7 +53,7 @@ class Outbox:
         while sent < len(instances):
             some = instances[sent : sent + BURST_MAX]
             try:
-                went = self._datagrams.send_all(data, b"".join(some))
+                went = self._datagrams.send_all(data, some)
             except OSError:  # whatever it is, it is dealt with where one is sent alone
                 went = 0
             if not went:

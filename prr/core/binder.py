@@ -4,7 +4,7 @@ The rules are in the folders `liveness` and `replication`, and in `subscriptions
 them a frame goes to. Who may say what is a column of the frame table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from typing import Any, Concatenate, ParamSpec, TypeAlias
@@ -15,16 +15,7 @@ from prr.core.control import answer_program
 from prr.core.deadlines import earliest
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
-from prr.core.effects import (
-    Effect,
-    Event,
-    Outcome,
-    Persist,
-    Probe,
-    Report,
-    Stop,
-    stray,
-)
+from prr.core.effects import Effect, Event, Outcome, Persist, Probe, Report, Stop, stray
 from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import Subscribers
@@ -144,7 +135,7 @@ class Binder:
 
     def inspect(self) -> BinderInspection:
         """What it holds, for tests; to be read only."""
-        return BinderInspection(self._versioned, self._detector.doubts, self._sync, self._peers)
+        return BinderInspection(self._versioned, self._detector, self._sync, self._peers)
 
     def summary(self, now: float) -> str:
         """How it is, and whom it hears, in one line; see `status`."""
@@ -273,6 +264,11 @@ class Binder:
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
         return self._detector.probed(probe, outcome, now)
+
+    @_step
+    def answered_all(self, instances: Sequence[Instance], now: float) -> list[Effect]:
+        """Hear which of those of a ProbeAll have answered."""
+        return self._detector.first_questions.answered(instances, now)
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""

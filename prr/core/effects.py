@@ -159,6 +159,17 @@ class Probe:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeAll:
+    """Ask newcomers, together from one fresh socket and each with its nonce, whether they are
+    there. The shell listens for `wait` seconds, and tells the core who has answered with the nonce
+    (`answered_all(instances, now)`), and nothing of the others."""
+
+    instances: Sequence[Instance]
+    nonces: Sequence[int]
+    wait: float
+
+
 class Outcome(StrEnum):
     """What became of a Probe."""
 
@@ -222,5 +233,5 @@ ClientEffect: TypeAlias = Send | Report
 ServerEffect: TypeAlias = ClientEffect | Stop
 """What a server's core asks for."""
 
-Effect: TypeAlias = ServerEffect | Answer | Persist | Confirm | ConfirmAll | Probe | Tell
+Effect: TypeAlias = ServerEffect | Answer | Persist | Confirm | ConfirmAll | Probe | ProbeAll | Tell
 """What a binder's core asks for."""

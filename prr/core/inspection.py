@@ -6,7 +6,7 @@ To be read only. No rule of the core reads it, and nothing else says what is ins
 from collections.abc import Mapping
 
 from prr.core.directory.directory import DirectorySnapshot
-from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.detector import Detector
 from prr.core.replication.peers import PEERS_MAX, Peers
 from prr.core.replication.sync import Sync
 from prr.core.replication.versioned_directory import VersionedDirectory
@@ -17,10 +17,11 @@ class BinderInspection:
     """One binder. Each property is a copy, made when it is read."""
 
     def __init__(
-        self, versioned: VersionedDirectory, doubts: Doubts, sync: Sync, peers: Peers
+        self, versioned: VersionedDirectory, detector: Detector, sync: Sync, peers: Peers
     ) -> None:
         self._versioned = versioned
-        self._doubts = doubts
+        self._doubts = detector.doubts
+        self._first_questions = detector.first_questions
         self._sync = sync
         self._peers = peers
 
@@ -66,5 +67,6 @@ class BinderInspection:
             "peers": (len(self._peers), PEERS_MAX),
             **self._versioned.directory.sizes(),
             **self._doubts.sizes(),
+            **self._first_questions.sizes(),
             **self._sync.sizes(),
         }

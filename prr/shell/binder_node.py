@@ -23,6 +23,7 @@ from prr.core.effects import (
     Outcome,
     Persist,
     Probe,
+    ProbeAll,
     Report,
     Send,
     Stop,
@@ -31,6 +32,7 @@ from prr.core.effects import (
 from prr.core.metrics import Metric, by_key
 from prr.shell.control import ControlAnswers
 from prr.shell.event_history import EventHistory
+from prr.shell.group_prober import GroupProber
 from prr.shell.node import Node
 from prr.shell.prober import Prober
 from prr.shell.storage.store import Store
@@ -38,6 +40,7 @@ from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.reader import Reader
 from prr.wire.codec import Codec
 from prr.wire.found import AnswerRun
+from prr.wire.instance import Instance
 
 _log = logging.getLogger("prr")
 
@@ -59,6 +62,7 @@ class BinderNode(Node[Effect]):
         self._binder = core
         self._store = store
         self._prober = Prober(self._probed, codec)
+        self._group_prober = GroupProber(self._answered_all, codec)
         self._history = EventHistory()
         self._control = ControlAnswers(core, self._history, self._overload)
         self.tell("state", store.status)
@@ -89,14 +93,12 @@ class BinderNode(Node[Effect]):
                 self._outbox.send(self._codec.found(effect.found), effect.target)
             case Persist():
                 self._store.persist(effect)
-            case Confirm():
-                answer = partial(self._send, effect.frame, effect.target)
-                self._store.confirm(effect.instance, answer)
-            case ConfirmAll():
-                answer_all = partial(self._outbox.send_all, self._codec.encode(effect.frame))
-                self._store.confirm_all(effect.instances, answer_all)
+            case Confirm() | ConfirmAll():
+                self._confirm(effect)
             case Probe():
                 self._prober.ask(effect)
+            case ProbeAll():
+                self._group_prober.ask(effect)
             case Report():
                 self._history.note(effect)
                 self._report(effect)
@@ -107,6 +109,14 @@ class BinderNode(Node[Effect]):
                 self._stopped.set(effect)
             case _:
                 assert_never(effect)
+
+    def _confirm(self, effect: Confirm | ConfirmAll) -> None:
+        if isinstance(effect, Confirm):
+            answer = partial(self._send, effect.frame, effect.target)
+            self._store.confirm(effect.instance, answer)
+        else:
+            answer_all = partial(self._outbox.send_all, self._codec.encode(effect.frame))
+            self._store.confirm_all(effect.instances, answer_all)
 
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""
@@ -147,6 +157,9 @@ class BinderNode(Node[Effect]):
         """Let a greenlet of its own tell the core: what follows may have to wait."""
         self._workers.spawn(partial(self.step, self._binder.probed, probe, outcome))
 
+    def _answered_all(self, instances: list[Instance]) -> None:
+        self._workers.spawn(partial(self.step, self._binder.answered_all, instances))
+
     def _count_all(self) -> Counter[Metric]:
         return super()._count_all() + self._store.counts
 
@@ -157,4 +170,5 @@ class BinderNode(Node[Effect]):
     def _close(self) -> None:
         super()._close()
         self._prober.close()
+        self._group_prober.close()
         self._store.close()

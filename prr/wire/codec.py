@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from prr.wire.errors import MalformedFrame, OutOfPlace
+from prr.wire.first_questions import is_answer, is_usual_answer
 from prr.wire.forms import FORM_OF, TABLE, Form
 from prr.wire.found import FOUND_RUNS, AnswerRun, FoundForm, Pairs, types_asked
 from prr.wire.frames import Found, Frame, Role, messages_of
@@ -43,6 +44,15 @@ class Codec:
         self.subscription_run: Callable[[Columns, int], SubscriptionRun] = subscription_run
         """`subscription_run(burst, at)`: the subscriptions of one form that stand in a row from
         number `at` of a burst on; empty if there is none."""
+
+    def is_first_answer(self, data: bytes, nonce: int, instance: Instance) -> bool:
+        """A datagram is an instance's answer to the first question with this nonce."""
+        if is_usual_answer(data, nonce, instance):
+            return True
+        try:
+            return is_answer(self.decode(data), nonce, instance)
+        except MalformedFrame:
+            return False
 
     def found(self, instance: Instance) -> bytes:
         """The answer to one lookup; `instance` as in `found_run`."""

@@ -15,6 +15,7 @@ from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.directory.digests import Entry
 from prr.core.effects import (
+    ANY_START,
     Answer,
     Confirm,
     ConfirmAll,
@@ -22,12 +23,13 @@ from prr.core.effects import (
     Outcome,
     Persist,
     Probe,
+    ProbeAll,
     Report,
     Send,
     Stop,
 )
 from prr.core.server import Server
-from prr.wire.frames import Frame, Removed, Role, Subscribe
+from prr.wire.frames import Frame, Removed, Role, Subscribe, Verify
 from prr.wire.instance import (
     Address,
     Instance,
@@ -36,6 +38,7 @@ from prr.wire.instance import (
     describe,
     make_instance,
 )
+from prr.wire.messages import Challenge
 from tests.sim import adapter
 from tests.sim.checkers import Ledger, Question
 from tests.sim.disk import COMMIT_TAKES, Disk
@@ -73,6 +76,7 @@ class BinderProcess(Process):
         self.disk = disk
         self.codec = adapter.codec(cluster.options.lab2016)
         self.ledger = Ledger(self)
+        self.group_probes = 0
         self._socket = _BurstSocket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
 
@@ -163,9 +167,8 @@ class BinderProcess(Process):
                     self.at(self.world.now + takes, self._commit)
                 case Confirm() | ConfirmAll():
                     self._confirm(effect)
-                case Probe():
-                    self.world.at(self.world.now, self._may_be_preempted)
-                    self.at(self.world.now, partial(self._ask, effect))
+                case Probe() | ProbeAll():
+                    self._probe(effect)
                 case Report():
                     self.world.note(self.name, effect.text())
                     self.ledger.reported(effect)
@@ -174,10 +177,21 @@ class BinderProcess(Process):
                     self.end()
                 case _:
                     raise Violation(f"{self.name}: nobody knows the effect {effect!r}")
+        self._see_to_rules()
+        self.set_alarm()
+
+    def _see_to_rules(self) -> None:
         self.ledger.bounded()
         if self.disk is not None and self.running:
             self.disk.check(self.core, self.name)
-        self.set_alarm()
+
+    def _probe(self, effect: Probe | ProbeAll) -> None:
+        if isinstance(effect, Probe):
+            self.world.at(self.world.now, self._may_be_preempted)
+            self.at(self.world.now, partial(self._ask, effect))
+        else:
+            for instance, nonce in zip(effect.instances, effect.nonces, strict=True):
+                self.at(self.world.now, partial(self._ask_first, instance, nonce, effect))
 
     def _confirm(self, effect: Confirm | ConfirmAll) -> None:
         one = isinstance(effect, Confirm)
@@ -220,6 +234,12 @@ class BinderProcess(Process):
         self.at(ends_at + TIMER_LATE, partial(self._give_up, asking, question))
         self._may_be_preempted()
 
+    def _ask_first(self, instance: Instance, nonce: int, of: ProbeAll) -> None:
+        """What prr.shell.group_prober does: a bare answer counts for nothing."""
+        self.group_probes += 1
+        frame = Verify(trailer=Challenge(nonce=nonce))
+        self._ask(Probe(instance, -self.group_probes, of.wait, frame, ANY_START))
+
     def _give_up(self, asking: Socket, question: Question) -> None:
         """Time is up, unless another question has gone out from the same socket meanwhile. Were we
         late, the answer lies there all the same."""
@@ -240,8 +260,13 @@ class BinderProcess(Process):
     def answered(self, asking: Socket, probe: Probe, data: bytes) -> None:
         """A datagram came to a question's own socket."""
         frame = read(data, self.role)
-        if frame is not None and probe.is_answer(frame):
-            self._stop_listening(asking)
+        if frame is None or not probe.is_answer(frame):
+            return
+        self._stop_listening(asking)
+        if probe.serial < 0:
+            self.trace("<!", frame, address_of(probe.instance))
+            self.act(self.decide(self.core.answered_all, [probe.instance], self.now))
+        else:
             self.ledger.answered(probe.instance)
             self.trace("<!", frame, address_of(probe.instance))
             self.act(self.decide(self.core.probed, probe, Outcome.ALIVE, self.now))
@@ -252,6 +277,8 @@ class BinderProcess(Process):
         self._outcome(probe, Outcome.REFUSED)
 
     def _outcome(self, probe: Probe, outcome: Outcome) -> None:
+        if probe.serial < 0:
+            return  # nobody tells the core
         self.world.note(self.name, f"question to {describe(probe.instance)}: {outcome}")
         self.act(self.decide(self.core.probed, probe, outcome, self.now))
 

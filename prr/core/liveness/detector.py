@@ -16,6 +16,7 @@ from prr.core.liveness.actions import Actions
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.due import Due
 from prr.core.liveness.evictions import Evictions
+from prr.core.liveness.first_questions import FirstQuestions
 from prr.core.liveness.guards import Guards
 from prr.core.liveness.lease_owners import LeaseOwners
 from prr.core.liveness.lifecycle import Lifecycle
@@ -58,7 +59,12 @@ class Detector:
         self.runs = Runs(versioned, self._doubts, peers, self._lifecycle, lease)
         """Of subscriptions that are alike."""
 
-        self._proving = Proving(self._doubts, self._lifecycle)
+        self.first_questions = FirstQuestions(
+            versioned, self._doubts, self._evictions, self._lifecycle, lease, rng
+        )
+        """To newcomers, many at once."""
+
+        self._proving = Proving(self._doubts, self._lifecycle, self.first_questions)
         self._recheck_queue = RecheckQueue(versioned, peers)
 
     @property

@@ -71,6 +71,10 @@ class Newcomers:
             self._due.set(instance, now + PAUSES[0])
         return True
 
+    def is_unasked(self, instance: Instance) -> bool:
+        """It is a newcomer that has not been asked yet."""
+        return self._asked.get(instance) == 0
+
     def left(self, instance: Instance, is_there: bool) -> int:
         """How many questions it may still be asked."""
         return QUESTIONS + (0 if is_there else LATE_QUESTIONS) - self._asked[instance]
@@ -84,6 +88,10 @@ class Newcomers:
         """It has not answered a question, and may be asked another one, or given up, in time."""
         if instance not in self._due:
             self._due.set(instance, now + PAUSES[min(self._asked[instance], QUESTIONS - 1)])
+
+    def put_off(self, instance: Instance, now: float) -> None:
+        """It was due, and is still to be asked as soon as possible."""
+        self._due.set(instance, now)
 
     def ask_late(self, instance: Instance, now: float) -> None:
         """It is gone, and may be asked once more."""

@@ -2,9 +2,14 @@
 
 from prr.core.effects import Effect
 from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.first_questions import FirstQuestions
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.probes import TICK_MAX
 from prr.core.liveness.states import Case, Trigger
+from prr.wire.instance import Instance
+
+TOGETHER = 64
+"""Newcomers that are asked together at most: a burst, some 0.5 ms."""
 
 NEVER_ANSWERED = "it never answered a question"
 
@@ -12,21 +17,36 @@ NEVER_ANSWERED = "it never answered a question"
 class Proving:
     """Sees to the newcomers of one binder as they come due."""
 
-    def __init__(self, doubts: Doubts, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, doubts: Doubts, lifecycle: Lifecycle, first_questions: FirstQuestions
+    ) -> None:
         self._doubts = doubts
         self._lifecycle = lifecycle
+        self._first_questions = first_questions
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None while there is nobody to ask, or no room."""
-        return self._doubts.newcomers.deadline() if self._doubts.may_prove else None
+        newcomers = self._doubts.newcomers.deadline() if self._doubts.may_prove else None
+        pending = [newcomers, self._first_questions.deadline()]
+        return min((when for when in pending if when is not None), default=None)
 
     def tick(self, now: float) -> list[Effect]:
         """See to those that are due by `now`, or some of them, as far as there is room."""
-        effects: list[Effect] = []
-        for _ in range(TICK_MAX):
-            if not self._doubts.may_prove:
+        effects = self._first_questions.tick(now)
+        newcomers = self._doubts.newcomers
+        due: list[Instance] = []
+        while len(due) < TOGETHER and self._doubts.may_prove:
+            if (newcomer := newcomers.pop_due(now)) is None:
                 break
-            if (newcomer := self._doubts.newcomers.pop_due(now)) is None:
-                break
-            effects += self._lifecycle.on(Case(Trigger.NEWCOMER_DUE, newcomer, now, NEVER_ANSWERED))
+            due.append(newcomer)
+        if chosen := self._first_questions.choose(due):
+            effects += self._first_questions.ask(chosen, now)
+            asked = set(chosen)
+            due = [one for one in due if one not in asked]
+        for number, newcomer in enumerate(due):
+            if number < TICK_MAX and self._doubts.may_prove:
+                case = Case(Trigger.NEWCOMER_DUE, newcomer, now, NEVER_ANSWERED)
+                effects += self._lifecycle.on(case)
+            else:
+                newcomers.put_off(newcomer, now)
         return effects

@@ -61,6 +61,10 @@ class LossyHandler(logging.Handler):
             self._gather(self._line(record), is_kept, now)
         self._see_to_later()
 
+    def counts(self, kind: str) -> bool:
+        """Lines of this kind are held, and one more is counted with them: it need not be made."""
+        return self._throttle.counts(kind)
+
     def flush(self) -> None:
         """Write what is gathered, if its reader is ready for it."""
         if self._soon is not None:
@@ -176,6 +180,13 @@ def log_is_clogged() -> bool:
     """The log's reader is slow: the caller has to keep what must not be lost."""
     handlers = logging.getLogger("prr").handlers
     return any(isinstance(handler, LossyHandler) and handler.is_clogged for handler in handlers)
+
+
+def log_counts(kind: str) -> bool:
+    """The log holds lines of this kind, and counts one more with them: the caller need not make
+    it. In a storm of them, that is what most of their time would go into."""
+    handlers = logging.getLogger("prr").handlers
+    return any(isinstance(handler, LossyHandler) and handler.counts(kind) for handler in handlers)
 
 
 def close_log() -> None:

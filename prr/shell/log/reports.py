@@ -9,7 +9,7 @@ from typing import Any
 from gevent.hub import get_hub
 
 from prr.core.effects import SILENT_EVENTS, Event, Report
-from prr.shell.log.handler import log_is_clogged
+from prr.shell.log.handler import log_counts, log_is_clogged
 from prr.shell.log.roll import Roll
 from prr.shell.log.throttle import PAUSE, Throttle
 from prr.wire.instance import type_of
@@ -48,7 +48,8 @@ class ReportLog:
         if event in SILENT_EVENTS:
             return
         if event not in EACH_IS_TOLD or instance is None:
-            self._say(event, _Text(report, self._names), {"kind": event})
+            if not log_counts(event):
+                self._say(event, _Text(report, self._names), {"kind": event})
         elif self._may_be_said(event):
             self._say(event, _Text(report, self._names), {"kept": True})
         else:

@@ -66,6 +66,15 @@ class Throttle(Generic[L]):
         row.last, row.held = line, row.held + 1
         return False
 
+    def counts(self, kind: str) -> bool:
+        """One more of a kind of which lines are held already counts with them, without its line;
+        False if none is held."""
+        row = self._kinds.get(kind)
+        if row is None or not row.held:
+            return False
+        row.held += 1
+        return True
+
     def has_room(self, kind: str, now: float) -> bool:
         """The same, for a caller that takes care of what may not be written itself."""
         return self._row(kind, now).take(now)

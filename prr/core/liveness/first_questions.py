@@ -1,0 +1,137 @@
+"""The first question to newcomers, where many are due at once: a herd.
+
+Intuition: most of a herd are there, and say so. So they are asked together, from one socket. Each
+question has a nonce, and an answer counts only with it, and only while the newcomer is what it was
+when it was asked. Whoever does not answer that way is asked again in time, like any other newcomer,
+from a socket of its own: a legacy (2016) server too, which knows no nonce.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
+
+from prr.core.effects import Effect, Event, ProbeAll, Report
+from prr.core.liveness.doubts import Doubts
+from prr.core.liveness.evictions import Evictions
+from prr.core.liveness.lifecycle import Lifecycle
+from prr.core.liveness.phases import WAITS
+from prr.core.liveness.states import Case, Trigger
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.first_questions import NONCES
+from prr.wire.instance import Instance, address_key
+from prr.wire.version import Version
+
+FEW = 8
+"""Fewer than these are asked one by one, from a socket each, where a bare answer counts at once."""
+
+OPEN_MAX = 1 << 14
+"""Newcomers that have been asked together and not answered: 250 sockets, 3 MB."""
+
+SILENT_MAX = 16
+"""Of those that did not answer, so many are seen to in one tick."""
+
+
+class FirstQuestions:
+    """The newcomers of one binder that are asked together."""
+
+    def __init__(
+        self,
+        versioned: VersionedDirectory,
+        doubts: Doubts,
+        evictions: Evictions,
+        lifecycle: Lifecycle,
+        lease: float,
+        rng: Random,
+    ) -> None:
+        """`lease` is in seconds."""
+        self._identity = versioned.identity
+        self._directory = versioned.directory
+        self._doubts = doubts
+        self._evictions = evictions
+        self._lifecycle = lifecycle
+        self._lease = lease
+        self._rng = rng
+        self._open: dict[Instance, Version] = {}
+        self._ends: deque[tuple[float, list[Instance]]] = deque()
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Entries and limit of each container."""
+        return {"first questions": (len(self._open), OPEN_MAX)}
+
+    def choose(self, newcomers: Sequence[Instance]) -> list[Instance]:
+        """Those of `newcomers`, which are due, that may be asked together; none if they are few."""
+        unasked, places = self._doubts.newcomers.is_unasked, set[bytes]()
+        chosen = []
+        for one in newcomers:
+            place = address_key(one)
+            if place not in places and unasked(one) and self._is_plain(one):
+                places.add(place)
+                chosen.append(one)
+        has_room = len(self._open) + len(chosen) <= OPEN_MAX
+        return chosen if has_room and len(chosen) >= FEW else []
+
+    def ask(self, chosen: Sequence[Instance], now: float) -> list[Effect]:
+        """Ask those that were chosen just now."""
+        nonces = [self._rng.choice(NONCES) for _ in chosen]
+        for one in chosen:
+            version = self._directory.version(one)
+            assert version is not None
+            self._open[one] = version
+            self._doubts.newcomers.count(one, 1)
+        self._ends.append((now + WAITS[-1], [*chosen]))
+        reports = [Report(Event.ASKED, one, "the first question") for one in chosen]
+        return [*reports, ProbeAll(chosen, nonces, WAITS[-1])]
+
+    def answered(self, instances: Sequence[Instance], now: float) -> list[Effect]:
+        """These have answered: what the table says of one that is up, for all of them."""
+        there = []
+        for one in instances:
+            asked_at = self._open.get(one)
+            is_same = asked_at is not None and asked_at == self._directory.version(one)
+            if is_same and self._is_plain(one):
+                del self._open[one]
+                there.append(one)
+        for one in there:
+            self._doubts.newcomers.answered(one, now)
+            self._evictions.release(one)
+        self._doubts.leases.set_all(there, now + self._lease)
+        return []
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do."""
+        return self._ends[0][0] if self._ends else None
+
+    def tick(self, now: float) -> list[Effect]:
+        """See to some of those that have not answered in time."""
+        effects: list[Effect] = []
+        seen_to = 0
+        while self._ends and self._ends[0][0] <= now and seen_to < SILENT_MAX:
+            asked = self._ends[0][1]
+            while asked and seen_to < SILENT_MAX:
+                one = asked.pop()
+                if self._open.pop(one, None) is not None and self._is_silent(one):
+                    seen_to += 1
+                    case = Case(Trigger.SILENT_ALONE, one, now, "it did not answer a question")
+                    effects += self._lifecycle.on(case)
+            if not asked:
+                self._ends.popleft()
+        return effects
+
+    def _is_silent(self, one: Instance) -> bool:
+        """Nothing has become of it meanwhile, and it is not asked by itself."""
+        return one in self._doubts.newcomers and one not in self._doubts.verifications
+
+    def _is_plain(self, one: Instance) -> bool:
+        """A newcomer that has subscribed here, is in turn, and in no other doubt."""
+        doubts, directory = self._doubts, self._directory
+        version = directory.version(one)
+        return (
+            version is not None
+            and version.owner == self._identity
+            and not version.is_unproven
+            and one in doubts.newcomers
+            and not directory.is_suspect(one)
+            and not doubts.opinions.is_asked(one)
+            and one not in doubts.verifications
+            and one not in doubts.rechecks
+        )

@@ -1,0 +1,138 @@
+"""The first questions to newcomers, many from one socket.
+
+To open and to close a socket takes longer than ten lookups, so a herd that comes shares some.
+Whoever is asked from one knows its port, and could answer in another's name: so each question has
+a nonce of 16 bits, and a socket to which much comes that is no answer is closed, before anybody
+could try more than a few hundred of them. Who has not answered by then is asked again, from a
+socket of its own.
+"""
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from gevent.hub import get_hub
+
+from prr.core.effects import ProbeAll
+from prr.shell.prober import LINGER
+from prr.shell.udp.mmsg import RECEIVE_BYTES
+from prr.wire.codec import Codec
+from prr.wire.first_questions import first_question
+from prr.wire.instance import Address, Instance, address_of
+
+JUNK_MAX = 256
+"""Datagrams that are no answer: whoever sends so many, each with another nonce, has guessed right
+once in 250 times."""
+
+READ_MAX = 64
+"""Datagrams read before others have their turn."""
+
+_READ = 1  # libev's mask
+
+
+class _Group:
+    """One socket, and those asked from it that have not answered."""
+
+    def __init__(self, asked: ProbeAll, hear: Callable[["_Group"], None]) -> None:
+        """Raises OSError where there is no socket to be had."""
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.waiting: dict[Address, tuple[Instance, int]] = {}
+        self.ends_at = time.monotonic() + asked.wait + LINGER
+        self.junk = 0
+        for instance, nonce in zip(asked.instances, asked.nonces, strict=True):
+            address = address_of(instance)
+            self.waiting[address] = instance, nonce
+            try:
+                self.socket.sendto(first_question(nonce), address)
+            except OSError:  # as if it were lost
+                continue
+        self._readable = get_hub().loop.io(self.socket.fileno(), _READ)
+        self._readable.start(hear, self)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is to be heard from it."""
+        return not self.waiting or self.junk >= JUNK_MAX
+
+    def answers(self, codec: Codec) -> list[Instance]:
+        """Who has answered, of those whose answers are there."""
+        found = []
+        for _ in range(READ_MAX):
+            try:
+                data, source = self.socket.recvfrom(RECEIVE_BYTES)
+            except OSError:
+                break
+            instance, nonce = self.waiting.get(source, (None, 0))
+            if instance is not None and codec.is_first_answer(data, nonce, instance):
+                found.append(instance)
+                del self.waiting[source]
+            else:
+                self.junk += 1
+            if self.is_over:
+                break
+        return found
+
+    def close(self) -> None:
+        self._readable.stop()
+        self._readable.close()
+        self.socket.close()
+
+
+class GroupProber:
+    """Asks, and listens."""
+
+    def __init__(self, tell: Callable[[list[Instance]], None], codec: Codec) -> None:
+        """`tell` is called from the loop itself and must not wait."""
+        self._tell = tell
+        self._codec = codec
+        self._groups: dict[_Group, None] = {}
+        self._ends: deque[_Group] = deque()  # all wait for the same time
+        self._sweep_at: Any = None
+
+    def ask(self, asked: ProbeAll) -> None:
+        """Ask once, and listen. Never waits; silence is told to nobody."""
+        try:
+            group = _Group(asked, self._hear)
+        except OSError:
+            return
+        self._groups[group] = None
+        self._ends.append(group)
+        self._see_to_ends()
+
+    def close(self) -> None:
+        """Listen to nobody any more."""
+        if self._sweep_at is not None:
+            self._sweep_at.close()
+        for group in self._groups:
+            group.close()
+        self._groups.clear()
+
+    def _hear(self, group: _Group) -> None:
+        if answered := group.answers(self._codec):
+            self._tell(answered)
+        if group.is_over:
+            self._end(group)
+
+    def _end(self, group: _Group) -> None:
+        if group in self._groups:
+            del self._groups[group]
+            group.close()
+
+    def _see_to_ends(self) -> None:
+        if self._sweep_at is None and self._ends:
+            pause = max(0.0, self._ends[0].ends_at - time.monotonic())
+            self._sweep_at = get_hub().loop.timer(pause)
+            self._sweep_at.start(self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweep_at.close()
+        self._sweep_at = None
+        now = time.monotonic()
+        while self._ends and self._ends[0].ends_at <= now:
+            group = self._ends.popleft()
+            if group in self._groups:  # were we late, an answer may lie there all the same
+                self._hear(group)
+                self._end(group)
+        self._see_to_ends()

@@ -1,0 +1,41 @@
+"""The first question to a newcomer, where many are asked at once, and its answer, as bytes.
+
+The question is a VERIFIE_N_EXISTE_PAS with a nonce of two bytes: no longer than what a stranger may
+get. What a server of ours with one type answers is known but for its start number; any other answer
+is left to the codec.
+"""
+
+from prr.wire.frames import Alive, Frame
+from prr.wire.instance import Instance, type_of
+from prr.wire.messages import Presence
+
+NONCES = range(1 << 8, 1 << 16)
+"""Those that take two bytes. Nobody can try many of them: see `shell.group_prober`."""
+
+_QUESTION = b"\x0b\xc1\x81\x01\xcd"
+_ANSWER = (b"\x0c\xc1\x83\x01\xcd", b"\x09\xc4\x01", b"\x0a\xce")
+_ANSWER_BYTES = 17
+
+
+def first_question(nonce: int) -> bytes:
+    """The question with one of NONCES."""
+    return _QUESTION + nonce.to_bytes(2, "big")
+
+
+def is_usual_answer(data: bytes, nonce: int, instance: Instance) -> bool:
+    """It is the answer to that question of a server that has the type of `instance` alone."""
+    before, between, behind = _ANSWER
+    begins = before + nonce.to_bytes(2, "big") + between + bytes((type_of(instance),)) + behind
+    return len(data) == _ANSWER_BYTES and data.startswith(begins)
+
+
+def is_answer(frame: Frame, nonce: int, instance: Instance) -> bool:
+    """It is any answer to that question. A bare one is none: whoever is asked from the same socket
+    could send it in another's name."""
+    said = frame.trailer
+    return (
+        isinstance(frame, Alive)
+        and isinstance(said, Presence)
+        and said.nonce == nonce
+        and type_of(instance) in said.types
+    )

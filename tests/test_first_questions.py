@@ -1,0 +1,191 @@
+"""The first question to newcomers, where many are due at once."""
+
+import socket
+from random import Random
+
+import gevent
+import pytest
+
+from prr.core.binder import LEASE, Binder
+from prr.core.effects import Event, ProbeAll, Report
+from prr.core.liveness.first_questions import FEW
+from prr.core.liveness.newcomers import PAUSES, QUESTIONS
+from prr.core.liveness.phases import WAITS
+from prr.shell import group_prober
+from prr.shell.group_prober import GroupProber
+from prr.wire.first_questions import NONCES, first_question, is_answer, is_usual_answer
+from prr.wire.frames import Alive, Role, Subscribe, Verify
+from prr.wire.instance import address_of, make_instance
+from prr.wire.messages import Challenge, Presence, Started
+from tests.cores import CODECS, decode, encode, has_answered, probes, random_instance
+
+ONES = [make_instance(1, (f"10.0.0.{n}", 4000)) for n in range(1, 41)]
+
+
+def asked(effects):
+    """Those that are asked together."""
+    return [one for e in effects if isinstance(e, ProbeAll) for one in e.instances]
+
+
+def full(ones=ONES, start=None):
+    """A binder to which these have subscribed at 0."""
+    core = Binder(frozenset(), (), 1, Random(1))
+    core.start(0.0)
+    trailer = None if start is None else Started(start=start)
+    for one in ones:
+        core.handle(Subscribe(1, trailer=trailer), address_of(one), 0.0)
+    return core
+
+
+@pytest.mark.parametrize("nonce", [NONCES[0], 4711, NONCES[-1]])
+def test_the_question_and_its_answer_are_what_the_codec_writes(nonce):
+    question = Verify(trailer=Challenge(nonce=nonce))
+    assert first_question(nonce) == encode(question)
+    assert len(first_question(nonce)) <= 8  # what a stranger may get
+    rng = Random(nonce)
+    for _ in range(50):
+        one = random_instance(rng)
+        said = Presence(nonce=nonce, types=one[:1], start=rng.randint(1 << 16, 2**32 - 1))
+        assert is_usual_answer(encode(Alive(trailer=said)), nonce, one)
+        many = Presence(nonce=nonce, types=b"\0\1" + one[:1], start=2)
+        codec = CODECS[Role.BINDER]
+        assert codec.is_first_answer(encode(Alive(trailer=many)), nonce, one)
+        other = make_instance(one[0] ^ 1, address_of(one))
+        wrong = (Alive(), Alive(trailer=said), Verify(), Alive(trailer=many))
+        for frame, number, who in zip(
+            wrong, (nonce, nonce ^ 1, nonce, nonce), [one] * 3 + [other], strict=True
+        ):
+            is_right = who == other and other[0] in many.types
+            assert codec.is_first_answer(encode(frame), number, who) == is_right
+            assert is_answer(frame, number, who) == is_right
+
+
+def test_a_herd_is_asked_together_and_who_answers_is_no_newcomer_any_more():
+    core = full()
+    effects = core.tick(PAUSES[0])
+    assert asked(effects) == ONES
+    assert [e.of for e in effects if isinstance(e, Report) and e.event is Event.ASKED] == ONES
+    assert not probes(effects)
+    assert core.answered_all(ONES[:30], PAUSES[0] + 0.01) == []
+    assert core.inspect().newcomers == set(ONES[30:])
+    assert core.inspect().directory.suspects == set()
+
+
+def test_few_are_asked_one_by_one():
+    core = full(ONES[: FEW - 1])
+    effects = []
+    for _ in range(FEW):
+        effects += core.tick(PAUSES[0])
+    assert not asked(effects)
+    assert [probe.instance for probe in probes(effects)] == ONES[: FEW - 1]
+
+
+def test_who_is_silent_is_asked_again_from_a_socket_of_its_own_and_no_more_than_it_may_be():
+    core = full()
+    now, questions = PAUSES[0], 0
+    alone = []
+    while (when := core.deadline()) is not None and when < 40:
+        now = max(now, when)
+        effects = core.tick(now)
+        questions += len(asked(effects)) + len(probes(effects))
+        alone += [probe.instance for probe in probes(effects)]
+        now += 0.0001
+    assert set(alone) == set(ONES)
+    assert not list(core.directory)
+    assert len(ONES) * QUESTIONS <= questions <= len(ONES) * (QUESTIONS + 1)
+
+
+def test_an_answer_counts_only_while_the_newcomer_is_what_it_was():
+    core = full()
+    core.tick(PAUSES[0])
+    one, other = ONES[:2]
+    trailer = Started(start=5)
+    core.handle(Subscribe(1, trailer=trailer), address_of(one), PAUSES[0])  # another process
+    core.answered_all([one, other, make_instance(1, ("10.0.9.9", 1))], PAUSES[0] + 0.1)
+    assert one in core.inspect().newcomers
+    assert other not in core.inspect().newcomers
+    core.answered_all([one], PAUSES[0] + WAITS[-1] + 1)  # nor twice, nor late
+    assert one in core.inspect().newcomers
+
+
+def test_a_run_of_answers_does_what_one_by_one_does():
+    one_by_one, together = full(), full()
+    now = PAUSES[0]
+    assert asked(together.tick(now)) == ONES
+    together.answered_all(ONES, now)
+    for one in ONES:
+        has_answered(one_by_one, one, now)
+    for core in (one_by_one, together):
+        assert not core.inspect().newcomers
+        core.tick(now + WAITS[-1])
+        assert core.deadline() == now + LEASE
+        assert not core.inspect().directory.suspects
+    held = [core.inspect().directory.updates for core in (one_by_one, together)]
+    assert held[0] == held[1]
+
+
+class Server:
+    """A socket that answers as it is told."""
+
+    def __init__(self, number, answer):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((f"127.0.2.{number}", 0))
+        self.socket.settimeout(5)
+        self.instance = make_instance(1, self.socket.getsockname())
+        self._answer = answer
+
+    def serve(self):
+        question, source = self.socket.recvfrom(100)
+        nonce = decode(question, Role.SERVER).trailer.nonce
+        for answer in self._answer(nonce):
+            self.socket.sendto(answer, source)
+        return source
+
+
+def right(nonce):
+    return [encode(Alive(trailer=Presence(nonce=nonce, types=b"\1", start=70_000)))]
+
+
+def bare(_nonce):
+    return [b"\x0c"]
+
+
+def guesses(nonce):
+    wrong = ((nonce + n) % 65_536 for n in range(1, group_prober.JUNK_MAX + 1))
+    return [right(one)[0] for one in wrong]
+
+
+def test_who_answers_with_its_nonce_is_heard_and_who_answers_bare_is_not():
+    servers = [Server(n, right if n % 2 else bare) for n in range(1, 9)]
+    heard = []
+    prober = GroupProber(heard.extend, CODECS[Role.BINDER])
+    ones = [server.instance for server in servers]
+    prober.ask(ProbeAll(ones, [300 + n for n in range(len(ones))], 0.1))
+    sources = {server.serve() for server in servers}
+    gevent.sleep(0.05)
+    assert len(sources) == 1
+    assert set(heard) == {server.instance for server in servers if server._answer is right}
+    gevent.sleep(0.3)
+    servers[1].socket.sendto(right(301)[0], sources.pop())  # too late: nobody listens
+    gevent.sleep(0.05)
+    assert len(heard) == 4
+    prober.close()
+    for server in servers:
+        server.socket.close()
+
+
+def test_who_guesses_nonces_has_the_socket_closed():
+    servers = [Server(1, guesses), Server(2, right)]
+    heard = []
+    prober = GroupProber(heard.extend, CODECS[Role.BINDER])
+    prober.ask(ProbeAll([server.instance for server in servers], [300, 60_000], 0.5))
+    source = servers[0].serve()
+    for _ in range(20):
+        gevent.sleep(0.005)
+    servers[1].serve()
+    servers[0].socket.sendto(right(300)[0], source)
+    gevent.sleep(0.05)
+    assert not heard
+    prober.close()
+    for server in servers:
+        server.socket.close()

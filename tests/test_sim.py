@@ -16,13 +16,14 @@ from prr.core import binder
 from prr.core.directory import rotation
 from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.effects import Answer, Outcome, Send
-from prr.core.liveness import actions, detector, eviction_limiter
+from prr.core.liveness import actions, detector, eviction_limiter, first_questions
 from prr.core.liveness import probes as verification
 from prr.core.liveness.actions import Actions
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.guards import Guards
 from prr.core.liveness.newcomers import Newcomers
 from prr.core.liveness.probes import Verifications
+from prr.core.liveness.runs import Runs
 from prr.core.liveness.suspicions import Suspicions
 from prr.core.replication import peer_liveness as liveness
 from prr.core.replication import sync as replication
@@ -262,6 +263,7 @@ def nobody_else_is_asked(patch):
 
 def leases_do_not_run_out(patch):
     patch.setattr(Actions, "hear", lambda self, case: self._doubts.clear(case.instance) or [])
+    patch.setattr(Runs, "_hear", lambda self, run: [])
 
 
 def no_peer_is_called_lost(patch):
@@ -355,6 +357,12 @@ def test_a_rule_switched_off_leaves_a_binder_that_serves(switch_off, monkeypatch
 def test_a_binder_that_answers_nobody_is_not_taken_for_a_rule_switched_off(monkeypatch):
     monkeypatch.setattr(Rotation, "next", lambda self, types, denies=False: [])
     assert not serves_a_healthy_lookup()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_newcomers_that_are_asked_together_are_asked_no_worse(seed, monkeypatch):
+    monkeypatch.setattr(first_questions, "FEW", 1)  # a herd is a rare thing here
+    assert run(seed).reason is None
 
 
 @pytest.mark.slow

@@ -6,8 +6,12 @@ from random import Random
 
 import pytest
 
+from prr.core import deadlines
 from prr.core.binder import LEASE, Binder
+from prr.core.directory.digests import entry_of
+from prr.core.directory.table import Table
 from prr.core.effects import Confirm, ConfirmAll, Persist, Report, Send
+from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.newcomers import PAUSES
 from prr.core.liveness.quotas import CREDIT
 from prr.shell.udp.datagrams import Datagrams
@@ -31,6 +35,7 @@ from prr.wire.subscription_runs import SubscriptionRun
 from prr.wire.version import NO_START, Version, encode_version
 from tests.cores import CODECS, decode, encode, has_answered, probes
 from tests.sim.checkers import Runs
+from tests.sim.world import Violation
 
 PEER = ("10.0.9.1", 2222)
 assert Runs.run.__name__ == "_run_all_and_compare"  # each run is compared with the table
@@ -193,6 +198,18 @@ def subscribe(short, long, run, now):
 @pytest.mark.parametrize("peers", [(), (PEER,)])
 @pytest.mark.parametrize("seed", range(15))
 def test_the_short_way_decides_what_the_long_way_decides(seed, peers, keeps):
+    assert compare(seed, peers, keeps) > 200
+
+
+@pytest.fixture(autouse=True)
+def whole_heaps(monkeypatch):
+    """Of deadlines that are due together the order is that in which they were set, as long as the
+    heap is not made anew, which may be sooner or later."""
+    monkeypatch.setattr(deadlines, "_STALE_MIN", 1_000_000)
+
+
+def compare(seed, peers, keeps):
+    """Give two cores the same, one of them in runs; how many it took in runs."""
     rng = Random(seed)
     short, long = cores = [
         Binder(frozenset(), peers, 1, Random(seed), keeps=keeps) for _ in range(2)
@@ -226,7 +243,40 @@ def test_the_short_way_decides_what_the_long_way_decides(seed, peers, keeps):
             if rng.random() < 0.9:
                 for core, one in zip(cores, probe, strict=True):
                     core.probed(one, "alive", now)
-    assert in_runs > 200
+    return in_runs
+
+
+MUTANTS = {
+    "doubts are not looked at": (Doubts, "are_undoubted", lambda *_: True),
+    "all renew that stand behind one": (Runs, "_renewing", lambda _, run: len(run.instances)),
+    "all are new that stand behind one": (Runs, "_coming", lambda _, run: len(run.instances)),
+    "all say their start for the first time": (
+        *(Runs, "_changing"),
+        lambda _, run: len(run.instances),
+    ),
+    "others at an address are not looked at": (
+        *(Table, "alone"),
+        lambda _, instances: len(instances),
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_guard_switched_off_is_noticed(mutant, monkeypatch):
+    monkeypatch.setattr(*MUTANTS[mutant])
+    with pytest.raises((AssertionError, Violation)):
+        for seed in range(30):
+            compare(seed, (PEER,), False)
+
+
+def test_one_that_was_restored_and_not_heard_since_is_put_in_turn_by_itself():
+    core = Binder(frozenset(), (), 1, Random(1), keeps=True)
+    one = make_instance(1, ("10.0.0.1", 4000))
+    core.learn([entry_of(one, encode_version(Version(1 << 20, 1, 7)))], [], 0.0)
+    core.start(0.0)
+    assert core.subscribe_run(run_of([one], [7]), 1.0) == (0, [])
+    core.handle(Subscribe(1, trailer=Started(start=7)), address_of(one), 1.0)
+    assert not core.directory.is_unheard(one)
 
 
 def test_a_host_has_no_more_newcomers_in_runs_than_one_by_one():

@@ -105,7 +105,7 @@ class Table:
             self._lease_owners[version.owner] += 1
         self._count += len(updates)
         if self._changed is not None:
-            self._changed.update(instance for instance, _ in updates)
+            self._changed |= dict.fromkeys(instance for instance, _ in updates)
 
     def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
         """How many of the first are present at a version that ends so, when it is encoded."""

@@ -130,6 +130,7 @@ class Doubts:
             self.newcomers.has_none_of(instances)
             and set(instances).isdisjoint(self.verifications)
             and self.opinions.has_none_of(instances)
+            and self.suspicions.told_none_of(instances)
             and self.rechecks.has_none_of(instances)
             and self.urgent.keys().isdisjoint(instances)
         )

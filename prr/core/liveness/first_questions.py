@@ -132,6 +132,7 @@ class FirstQuestions:
             and one in doubts.newcomers
             and not directory.is_suspect(one)
             and not doubts.opinions.is_asked(one)
+            and doubts.suspicions.told_none_of((one,))
             and one not in doubts.verifications
             and one not in doubts.rechecks
         )

@@ -90,6 +90,7 @@ class Runs:
             Action.SAY_SUBSCRIBED: self._say_subscribed,
             Action.ACCUSE_OTHERS: lambda _: [],  # each is alone at its address
             Action.HEAR: self._hear,
+            Action.TAKE_BACK: lambda _: [],  # none of them is in doubt
         }
 
     def alike(self, run: Subscribers) -> tuple[Row, int]:

@@ -9,6 +9,8 @@ verification evicts. What a peer suspects is not told on, but a binder that has 
 within its lease asks it, and says so to all if it answers.
 """
 
+from collections.abc import Iterable
+
 from prr.core.deadlines import Deadlines
 from prr.wire.instance import Instance
 from prr.wire.version import Version
@@ -33,6 +35,10 @@ class _Recent:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def has_none_of(self, instances: Iterable[Instance]) -> bool:
+        """None of `instances` is one of them."""
+        return self._rows.keys().isdisjoint(instances)
 
     def has_room(self, instance: Instance, now: float) -> bool:
         """It is none of them, and one more can be remembered."""
@@ -87,6 +93,10 @@ class Suspicions:
         told here at this very version or elsewhere. Else they learn of a newer one, or know."""
         was_told = self._told.take_version(instance) == version
         return was_told or instance in self._ends
+
+    def told_none_of(self, instances: Iterable[Instance]) -> bool:
+        """There is nothing to take back about any of `instances`."""
+        return self._told.has_none_of(instances)
 
     # Heard.
 

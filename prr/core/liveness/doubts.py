@@ -125,10 +125,9 @@ class Doubts:
         self._directory.trust(instance)
 
     def are_undoubted(self, instances: Collection[Instance]) -> bool:
-        """There is nothing of any of them that `clear` would end, nor is one a newcomer."""
+        """There is nothing of any of them that `clear` would end."""
         return (
-            self.newcomers.has_none_of(instances)
-            and set(instances).isdisjoint(self.verifications)
+            set(instances).isdisjoint(self.verifications)
             and self.opinions.has_none_of(instances)
             and self.suspicions.told_none_of(instances)
             and self.rechecks.has_none_of(instances)

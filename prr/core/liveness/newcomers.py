@@ -5,7 +5,7 @@ the confirmation, at most three questions, and a fourth one late, for legacy pro
 cut off just then. An answer, which nobody can forge who does not see the question, ends it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.deadlines import Deadlines
@@ -42,10 +42,6 @@ class Newcomers:
 
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._asked
-
-    def has_none_of(self, instances: Iterable[Instance]) -> bool:
-        """None of `instances` is a newcomer."""
-        return self._asked.keys().isdisjoint(instances)
 
     def __iter__(self) -> Iterator[Instance]:
         return iter(self._asked)

@@ -39,6 +39,7 @@ def programs(seconds: float) -> dict[str, tuple[list[str], float]]:
     few = ["--kills=1", "--stops=0", "--services=0"]
     deaths = ["--kills=200", "--stops=12", "--services=1000", "--seconds=60"]
     sizes = ["--size=1000", "--size=10000"] if is_short else []
+    fleet = ["--servers=200", "--herd=200", "--seconds=1"] if is_short else []
     return {
         "load": (each, seconds + 2),
         "limit": ([*each, "--rounds=3"], 12 * seconds + 5),
@@ -46,6 +47,7 @@ def programs(seconds: float) -> dict[str, tuple[list[str], float]]:
         # three times, and of twelve systems
         "peers": ([f"--seconds={seconds / 2:g}"], 60 * seconds + 30),
         "failover": (few, 5) if is_short else (deaths, 400),
+        "subscribe": (fleet, 40 if is_short else 90),
         "scale": (sizes, 5 if is_short else 130),
     }
 
@@ -122,6 +124,7 @@ def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None
         _section(results["load"], "Under load", _plain),
         _section(results["overload"], "Overload", _plain),
         _section(results["failover"], "When a server dies", _failover, folder / "charts"),
+        _section(results["subscribe"], "Servers that come, stay, leave and come back", _plain),
         _section(results["scale"], "From a thousand to a million", _scale, folder / "charts"),
     ]
     head = (

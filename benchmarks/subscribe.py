@@ -25,7 +25,7 @@ from benchmarks.generate import generate
 from benchmarks.load import figures_of, generator_core, types_from
 from benchmarks.nodes import start_binder, status_of
 from benchmarks.proc import cpu_seconds, on_core, pin
-from benchmarks.tally import Load
+from benchmarks.tally import Load, Tally
 from prr.demo.ports import free_port
 from prr.text import parse_peer
 
@@ -68,13 +68,18 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             with ExitStack() as stack:
                 binder = _Binder(peers, keeps, stack)
                 fleet = stack.enter_context(closing(Fleet(parsed.servers, _types(), FLEET_NET)))
-                result[name] = {
+                costs = {
                     "first": binder.cost_of(fleet, fleet.first, settle=True),
                     "second": binder.cost_of(fleet, fleet.search, settle=True),
                     "renewal": binder.cost_of(fleet, fleet.renewal),
                 }
                 fleet.answers = False
-                result[name]["leave"] = binder.cost_of(fleet, fleet.leave)
+                costs["leave"] = binder.cost_of(fleet, fleet.leave)
+                result[name] = {
+                    f"{what}_{key}": value
+                    for what, cost in costs.items()
+                    for key, value in cost.items()
+                }
         for keeps in (False, True):
             with ExitStack() as stack:
                 name = f"herd, {'on disk' if keeps else 'in memory'}"
@@ -123,7 +128,7 @@ class _Binder:
 def _herd(binder: _Binder, parsed: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
     """All come within a second to a binder that knows none of them, and is asked meanwhile."""
     known = stack.enter_context(closing(Fleet(KNOWN, b"\0", KNOWN_NET)))
-    known.say(known.first, binder.address)
+    binder.cost_of(known, known.first, settle=True)
     load = Load(
         [binder.address],
         b"\0",
@@ -143,15 +148,21 @@ def _herd(binder: _Binder, parsed: argparse.Namespace, stack: ExitStack) -> dict
         gevent.sleep(0.001)
     status = status_of(binder.address) or {}
     return {
-        "confirmed_within_s": {
-            "half": round(took[len(took) // 2], 3),
-            "99%": round(took[len(took) * 99 // 100], 3),
-            "all": round(took[-1], 3),
-        },
+        "half_confirmed_within_s": round(took[len(took) // 2], 3),
+        "all_confirmed_within_s": round(took[-1], 3),
         "asked_whether_there": fleet.questions,
         "held_afterwards": status.get("instances"),
-        "lookups_before": figures_of(quiet),
-        "lookups_meanwhile": figures_of(lookups.get()),
+        **_lookups("before", quiet),
+        **_lookups("meanwhile", lookups.get()),
+    }
+
+
+def _lookups(when: str, tally: Tally) -> dict[str, Any]:
+    figures = figures_of(tally)
+    return {
+        f"lookups_{when}": figures["lookups_per_second"],
+        f"lookups_lost_{when}": figures["lost"],
+        f"p99_ms_{when}": figures["p99_ms"],
     }
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
-from itertools import count
+from itertools import chain, count
 from random import Random
 
 from prr.core.binder import Binder
-from prr.core.effects import Answer, Effect, Event, Outcome, Probe, Report, Send
+from prr.core.effects import Answer, Effect, Event, Outcome, Probe, ProbeAll, Report, Send
 from prr.wire.codec import Codec
 from prr.wire.forms import TABLE, Form
 from prr.wire.frames import Added, Complaint, FoundInstance, Frame, Removed, Role, messages_of
@@ -53,6 +53,12 @@ def sent(effects: list[Effect], codec: Codec = CODECS[Role.BINDER]) -> list[tupl
 def probes(effects: list[Effect]) -> list[Probe]:
     """The questions to instances among `effects`."""
     return [effect for effect in effects if isinstance(effect, Probe)]
+
+
+def questions(effects: list[Effect]) -> list[Instance]:
+    """Whom `effects` ask, alone or together with others."""
+    together = [effect.instances for effect in effects if isinstance(effect, ProbeAll)]
+    return [probe.instance for probe in probes(effects)] + [*chain.from_iterable(together)]
 
 
 def events(effects: list[Effect]) -> list[Event]:
@@ -213,6 +219,8 @@ class Net:
                         self._later(address, (effect, Outcome.ALIVE))
                     elif instance in self.refusing:
                         self._later(address, (effect, Outcome.REFUSED))
+                case ProbeAll(instances=instances) if address not in self.cut:
+                    self._later(address, (effect, [one for one in instances if one in self.alive]))
 
     def run(self, until: float) -> None:
         """Let time pass."""
@@ -260,7 +268,9 @@ class Net:
 
     def _deliver(self, address: Address, letter: tuple) -> None:
         core = self.binders[address]
-        if isinstance(letter[0], Probe):
+        if isinstance(letter[0], ProbeAll):
+            self.act(address, core.answered_all(letter[1], self.now))
+        elif isinstance(letter[0], Probe):
             self.act(address, core.probed(*letter, self.now))
         else:
             data, source = letter

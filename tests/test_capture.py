@@ -8,7 +8,8 @@ import pytest
 
 from prr.config import WireForm
 from prr.core.binder import Binder
-from prr.core.effects import Answer, Probe, Send
+from prr.core.effects import Answer, Probe, ProbeAll, Send
+from prr.wire.first_questions import first_question
 from prr.wire.frames import ListRequest, Role, ServiceList, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
 from prr.wire.messages import Message
@@ -56,6 +57,9 @@ class Outbox:
                     self._put(target, CODEC_2016.found(found))
                 case Probe(instance=instance):
                     self._put(address_of(instance), encode(Verify()))
+                case ProbeAll(instances=instances, nonces=nonces):
+                    for instance, nonce in zip(instances, nonces, strict=True):
+                        self._put(address_of(instance), first_question(nonce))
 
     def _put(self, target, data) -> None:
         if data not in QUESTIONS or (target, data) not in self.datagrams:

@@ -11,6 +11,7 @@ from prr.core.effects import Event, ProbeAll, Report
 from prr.core.liveness.first_questions import FEW
 from prr.core.liveness.newcomers import PAUSES, QUESTIONS
 from prr.core.liveness.phases import WAITS
+from prr.core.liveness.proving import TOGETHER
 from prr.shell import group_prober
 from prr.shell.group_prober import GroupProber
 from prr.wire.first_questions import NONCES, first_question, is_answer, is_usual_answer
@@ -19,12 +20,20 @@ from prr.wire.instance import address_of, make_instance
 from prr.wire.messages import Challenge, Presence, Started
 from tests.cores import CODECS, decode, encode, has_answered, probes, random_instance
 
-ONES = [make_instance(1, (f"10.0.0.{n}", 4000)) for n in range(1, 41)]
+ONES = [make_instance(1, (f"10.0.0.{n}", 4000)) for n in range(1, 2 * TOGETHER + FEW + 1)]
 
 
 def asked(effects):
     """Those that are asked together."""
     return [one for e in effects if isinstance(e, ProbeAll) for one in e.instances]
+
+
+def ask_all(core, now):
+    """What it does until all are asked that are due."""
+    effects = []
+    while (some := core.tick(now)) and len(effects) < 1000:
+        effects += some
+    return effects
 
 
 def full(ones=ONES, start=None):
@@ -62,9 +71,10 @@ def test_the_question_and_its_answer_are_what_the_codec_writes(nonce):
 
 def test_a_herd_is_asked_together_and_who_answers_is_no_newcomer_any_more():
     core = full()
-    effects = core.tick(PAUSES[0])
+    effects = ask_all(core, PAUSES[0])
     assert asked(effects) == ONES
     assert [e.of for e in effects if isinstance(e, Report) and e.event is Event.ASKED] == ONES
+    assert max(len(e.instances) for e in effects if isinstance(e, ProbeAll)) == TOGETHER
     assert not probes(effects)
     assert core.answered_all(ONES[:30], PAUSES[0] + 0.01) == []
     assert core.inspect().newcomers == set(ONES[30:])
@@ -97,7 +107,7 @@ def test_who_is_silent_is_asked_again_from_a_socket_of_its_own_and_no_more_than_
 
 def test_an_answer_counts_only_while_the_newcomer_is_what_it_was():
     core = full()
-    core.tick(PAUSES[0])
+    ask_all(core, PAUSES[0])
     one, other = ONES[:2]
     trailer = Started(start=5)
     core.handle(Subscribe(1, trailer=trailer), address_of(one), PAUSES[0])  # another process
@@ -111,7 +121,7 @@ def test_an_answer_counts_only_while_the_newcomer_is_what_it_was():
 def test_a_run_of_answers_does_what_one_by_one_does():
     one_by_one, together = full(), full()
     now = PAUSES[0]
-    assert asked(together.tick(now)) == ONES
+    assert asked(ask_all(together, now)) == ONES
     together.answered_all(ONES, now)
     for one in ONES:
         has_answered(one_by_one, one, now)

@@ -11,7 +11,8 @@ import pytest
 from prr.config import Limits
 from prr.core import client, deadlines
 from prr.core.binder import Binder
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, Send, Stop
+from prr.core.effects import Effect, Event, Outcome, Probe, ProbeAll, Report, Send, Stop
+from prr.core.liveness.first_questions import FEW
 from prr.core.server import Server
 from prr.wire.errors import MalformedFrame
 from prr.wire.forms import TABLE
@@ -196,6 +197,9 @@ class BinderUnderFire(Target):
     def act(self, effects: list[Effect]) -> None:
         super().act(effects)
         self._asked += [effect for effect in effects if isinstance(effect, Probe)]
+        for together in (effect for effect in effects if isinstance(effect, ProbeAll)):
+            answered = self.rng.sample(together.instances, self.rng.randrange(FEW))
+            self.act(self._core.answered_all(answered, self.now))
         del self._asked[:-20]
         asked = [effect for effect in effects if isinstance(effect, Send)]
         self._questions += [one for one in asked if one.frame.trailer and one.target in PEERS]

@@ -8,7 +8,7 @@ import pytest
 
 from prr.config import WireForm
 from prr.core.binder import Binder
-from prr.core.effects import Event, Outcome, Probe, Send
+from prr.core.effects import Event, Outcome, Probe, ProbeAll, Send
 from prr.core.liveness.detector import DOUBTED_MAX
 from prr.core.liveness.just_learned import JUST_LEARNED, JUST_LEARNED_MAX, JustLearned
 from prr.core.liveness.quotas import CREDIT, REPAYMENT
@@ -18,7 +18,18 @@ from prr.wire.forms import TABLE
 from prr.wire.frames import Complaint, Role, Subscribe, Subscribed, Verify
 from prr.wire.instance import address_of, type_of
 from prr.wire.messages import Challenge, Started
-from tests.cores import CODEC_2016, CODECS, Net, at, encode, events, probes, random_frame, sent
+from tests.cores import (
+    CODEC_2016,
+    CODECS,
+    Net,
+    at,
+    encode,
+    events,
+    probes,
+    questions,
+    random_frame,
+    sent,
+)
 
 pytestmark = pytest.mark.elsewhere
 
@@ -58,6 +69,10 @@ class Answering:
                 outcome = Outcome.REFUSED
             if outcome:
                 done += self.act(self.core.probed(probe, outcome, self.now))
+        for together in (effect for effect in effects if isinstance(effect, ProbeAll)):
+            self.asked += [(self.now, one) for one in together.instances]
+            answered = [one for one in together.instances if one in self.alive]
+            done += self.act(self.core.answered_all(answered, self.now))
         return done
 
     def run(self, until):
@@ -110,7 +125,7 @@ DEAD, TWIN = at(7, *SERVER), at(7, "10.0.1.2", 4000)
 def flooded(complainers, dead=DEAD):
     """A binder to which one of `complainers` after the other complains 1,400 times a second, for
     two seconds, about silent instances of their own; and of which a client asks for DEAD's type."""
-    binder = Answering(alive=[TWIN, DEAD])
+    binder = Answering(alive=[TWIN, dead])
     for one in (*FAKES, TWIN, dead):
         binder.say(Subscribe(type_of(one)), address_of(one))
     binder.run(0.9)
@@ -135,6 +150,7 @@ def test_a_refusal_is_found_at_once_whoever_complains_about_his_own_silent_fakes
 def test_the_programs_of_one_host_are_kept_apart_too():
     dead = at(7, STRANGER, 60000)
     binder = flooded([(STRANGER, 2000)], dead)
+    binder.alive.discard(dead)
     binder.refusing = {dead}
     began = binder.now
     binder.say(Complaint(dead), (STRANGER, 60001))
@@ -166,8 +182,8 @@ PER_SUBSCRIPTION = 5
 def told(binder, ips=(VICTIM,)):
     """What a binder sent, answers and questions, to the addresses of some hosts."""
     answers = [to for _, to in sent(binder.done)]
-    questions = [address_of(probe.instance) for probe in probes(binder.done)]
-    return [to for to in answers + questions if to[0] in ips]
+    asked = [address_of(instance) for instance in questions(binder.done)]
+    return [to for to in answers + asked if to[0] in ips]
 
 
 class Recording(Answering):

@@ -8,8 +8,9 @@ from prr.core.liveness.probes import TICK_MAX
 from prr.core.liveness.states import Case, Trigger
 from prr.wire.instance import Instance
 
-TOGETHER = 64
-"""Newcomers that are asked together at most: a burst, some 0.5 ms."""
+TOGETHER = 16
+"""Newcomers that are asked together at most, 15 us each: as long as a burst of lookups takes, which
+have their turn before the next."""
 
 NEVER_ANSWERED = "it never answered a question"
 

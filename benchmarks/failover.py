@@ -183,8 +183,8 @@ def _summary(seen: list[dict[str, float]]) -> dict[str, object]:
             summary[name] = _milliseconds(seen, key, 0.5)
     if "after" in seen[0]:
         summary |= {
-            "last_named_after_the_end_ms_p50": _milliseconds(seen, "after", 0.5),
-            "last_named_after_the_end_ms_p99": _milliseconds(seen, "after", 0.99),
+            "named_after_its_end_ms_p50": _milliseconds(seen, "after", 0.5),
+            "named_after_its_end_ms_p99": _milliseconds(seen, "after", 0.99),
         }
     summary |= {
         "last_named_ms_p50": _milliseconds(seen, "named", 0.5),

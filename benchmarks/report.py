@@ -232,13 +232,14 @@ def _failover(figures: Mapping[str, Any], folder: Path) -> str:
         if "nobody_served_ms" in row
     ]
     note = (
-        "Named: the last answer, from any binder, that returned one that died, from the signal on. "
-        "The kernel takes some milliseconds to end a killed process (`process ended`), and until "
-        "then its port takes what is sent to it. A killed server is noticed by the first client "
-        "whose datagram is refused; a stopped one is silent, so the client complains after 0.1 to "
-        "0.5 s, by what the service usually takes; the legacy (2016) client did after 2 s. Of a "
-        "host of many services each has to be met by a client. `others` share its types and live. "
-        "The timing of 2016 is simulated (`lab.py`); those programs are not run.\n"
+        "Named: the last answer, from any binder, that returned one that died, from the signal "
+        "on. The kernel takes some milliseconds to end a killed process (`process ended`; what "
+        "is left of the time is `named after its end`), and until then its port takes what is "
+        "sent to it. A killed server is noticed by the first client whose datagram is refused; "
+        "a stopped one is silent, so the client complains after 0.1 to 0.5 s, by what the "
+        "service usually takes; the legacy (2016) client did after 2 s. Of a host of many "
+        "services each has to be met by a client. `others` share its types and live. The timing "
+        "of 2016 is simulated (`lab.py`); those programs are not run.\n"
     )
     others = _table(
         ["what others document", "s", "where"],

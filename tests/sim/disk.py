@@ -16,6 +16,10 @@ from tests.sim.world import Violation
 COMMIT_TAKES = (0.0005, 0.05)  # seconds
 
 
+LOOK_EVERY = 10
+"""Steps between two comparisons of all that is known with all that was written."""
+
+
 class Disk:
     """What a store does for one binder, with commits that take a while or fail."""
 
@@ -26,12 +30,15 @@ class Disk:
         self.counter = 0
         self._pending: dict[Instance, Update | None] = {}
         self._seen = 0
+        self._writes = self._steps = 0
+        self._looks: tuple[bytes, int] | None = None
         self._waiting: dict[Instance, Callable[[], None]] = {}
 
     def open(self) -> None:
         """A new process: what was not committed is gone, and so is who waited for it."""
         self._pending, self._waiting = {}, {}
         self.counter = self._seen = next_run(self.counter)
+        self._looks = None
 
     def load(self, learn: Callable[[list[Entry], list[Entry]], None]) -> None:
         """Give back what was committed."""
@@ -44,6 +51,7 @@ class Disk:
     def persist(self, changes: Persist) -> None:
         """Keep these with the next commit."""
         self._pending |= changes.updates
+        self._writes += 1
         self._seen = changes.counter
 
     def commit(self) -> list[Callable[[], None]]:
@@ -56,6 +64,7 @@ class Disk:
             if word is not None:
                 self._committed[instance] = word
         self.counter, self._pending = self._seen, {}
+        self._writes += 1
         ready, self._waiting = list(self._waiting.values()), {}
         return ready
 
@@ -67,7 +76,13 @@ class Disk:
             act()
 
     def check(self, core: Binder, name: str) -> None:
-        """What was written is all that the core knows."""
+        """What was written is all that the core knows. Looked at when that is seen to change, and
+        now and then, since a removal alone does not show."""
+        self._steps += 1
+        looks = adapter.digest(core), self._writes
+        if looks == self._looks and self._steps % LOOK_EVERY:
+            return
+        self._looks = looks
         every = (self._committed | self._pending).items()
         written = {instance: word for instance, word in every if word is not None}
         known = adapter.updates(core)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prr.cli.exits import NO_BINDER, USAGE, YES
-from prr.cli.settings import service_names
 from prr.config import BadInput
-from prr.text import parse_count, parse_seconds, parse_type
+from prr.services import numbers_by_name
+from prr.text import parse_count, parse_seconds, parse_service
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,7 +93,10 @@ def add_type(parser: argparse.ArgumentParser) -> None:
     """The flag for a service type."""
 
     def parse(text: str) -> int:
-        return parse_type(text, service_names())
+        service = parse_service(text, numbers_by_name())
+        if isinstance(service, str):
+            raise ValueError(f"{text!r} is a name; use a number from 0 to 255")
+        return service
 
     parser.add_argument(
         "--type", type=said_well(parse), default=1, help="the first type that is asked for"

@@ -86,8 +86,9 @@ def _run(load: Load) -> Tally:
                 tally.cpu = used_after - used
             lines = [ended, *generator.stdout]
             _check(generator.wait() == 0, generator)
+    services = [load.service(type_) for type_ in load.types]
     for line in lines:
-        tally.read(line.decode(), load.types)
+        tally.read(line.decode(), services)
     return tally
 
 

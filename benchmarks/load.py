@@ -10,7 +10,7 @@ lookup is due at a fixed time whether or not others were answered, and is timed 
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -19,12 +19,12 @@ from benchmarks.arguments import Flag, Trouble, add_type, parser_for, run, said_
 from benchmarks.generate import generate
 from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import cores, pid_at, pin, resident_kib
-from benchmarks.tally import BATCH, Load, Tally
+from benchmarks.tally import BATCH, Load, Tally, name_for
 from prr.addresses import resolve
 from prr.client.control import fetch_list
 from prr.config import BadInput
 from prr.text import parse_peer
-from prr.wire.instance import Address, Instance, describe_address, type_of
+from prr.wire.instance import Address, Instance, Service, describe_address, service_of
 
 INSTANCES = 1000
 
@@ -61,19 +61,23 @@ def main(arguments: Sequence[str]) -> int:
         metavar="HOST:PORT",
         help="one that runs on this host; repeat it (without: binders are started)",
     )
+    parser.add_argument(
+        "--names", action="store_true", help="services with names, of binders started here"
+    )
     add_type(parser)
     return run(parser, _measure, arguments)
 
 
 def measure(load: Load) -> dict[str, Any]:
     """Run `load`; what was measured, and what the binders report. Raises Trouble."""
-    known = {*load.instances, *_listed(load.targets, load.types)}
+    services = {load.service(type_) for type_ in load.types}
+    known = {*load.instances, *_listed(load.targets, services)}
     dropped_before, memory_before = _dropped(load.targets), resident_kib(load.pids)
     tally = generate(replace(load, instances=list(known)))  # what it knows costs it least
     being_verified = _being_verified(load.targets[0])
     dropped, memory = _dropped(load.targets), resident_kib(load.pids)
     if tally.doubtful:  # what subscribed meanwhile, or was evicted, is no wrong answer
-        known |= {*tally.subscribed, *_listed(load.targets, load.types)}
+        known |= {*tally.subscribed, *_listed(load.targets, services)}
     return {
         **figures_of(tally),
         "wrong": tally.wrong(known, load.denied),
@@ -136,25 +140,28 @@ def _per_second(count: int, seconds: float) -> int:
 def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     types = types_from(parsed.type, parsed.types)
     check_in_flight(parsed.in_flight, parsed.sockets)
-    if parsed.binder and (parsed.instances or parsed.binders):
-        raise BadInput("--instances and --binders are for binders started here; leave out --binder")
+    if parsed.binder and (parsed.instances or parsed.binders or parsed.names):
+        raise BadInput(
+            "--instances, --binders and --names are for binders started here; leave out --binder"
+        )
     count = parsed.instances or INSTANCES
     if not parsed.binder:
         check_counts(count, len(types))
     with ExitStack() as processes:
         if parsed.binder:
             binders = [resolve(binder) for binder in parsed.binder]
-            instances = _listed(binders, types)
+            instances = _listed(binders, set(types))
             pinned = "no: the binder was given"
         else:
-            instances = make_instances(count, types)
+            services = [name_for(type_) if parsed.names else type_ for type_ in types]
+            instances = make_instances(count, services)
             binders = start_full_binders(parsed.binders or 1, instances, processes)
         pids = [pid for binder in binders if (pid := pid_at(binder)) is not None]
         if not parsed.binder:
             pinned = pin(pids)
-        known_types = {type_of(one) for one in instances}
+        known = {service_of(one) for one in instances}
         for type_ in types:
-            if type_ not in known_types:
+            if not parsed.names and type_ not in known:
                 raise Trouble(f"no binder there knows a server of type {type_}; start them first")
         load = Load(
             binders,
@@ -163,6 +170,7 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             seconds=parsed.seconds,
             in_flight=parsed.in_flight,
             sockets=parsed.sockets,
+            by_name=parsed.names,
             rate=parsed.rate,
             subscriptions_per_second=parsed.subscriptions_per_second,
             verifications=parsed.verifications,
@@ -183,12 +191,12 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _listed(binders: list[Address], types: bytes) -> list[Instance]:
-    """The instances of the types that the binders list."""
+def _listed(binders: list[Address], services: Collection[Service]) -> list[Instance]:
+    """The instances of some services that the binders list."""
     found: set[Instance] = set()
     for binder in binders:
         listed = fetch_list(binder) or []  # one that was killed meanwhile has nothing to say
-        found.update(one for one in listed if type_of(one) in types)
+        found.update(one for one in listed if service_of(one) in services)
     return list(found)
 
 

@@ -4,6 +4,7 @@ import json
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,24 @@ from gevent.subprocess import DEVNULL, Popen
 
 from benchmarks.arguments import Trouble
 from prr.client.control import fetch_text
+from prr.core.replication.pages import WIDE_PAGE_WORDS
 from prr.demo.processes import PROGRAM, die_with_parent, plain_environment
 from prr.text import parse_peer
 from prr.wire.codec import Codec
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import Role, ServiceList
-from prr.wire.instance import Address, Instance, describe_address, make_instance
+from prr.wire.instance import (
+    Address,
+    Instance,
+    Service,
+    describe_address,
+    is_wide,
+    make_instance,
+)
+from prr.wire.messages import UnaskedPage
 from prr.wire.trailer import Question
+from prr.wire.version import Version
+from prr.wire.wide import Said, WideUpdate, encode_wide
 
 _BINDER = Codec(Role.BINDER)
 
@@ -97,11 +109,11 @@ def start_full_binders(
     return binders
 
 
-def make_instances(count: int, types: bytes) -> list[Instance]:
-    """So many instances of `types` in turn, each at an address of its own on loopback."""
+def make_instances(count: int, services: Sequence[Service]) -> list[Instance]:
+    """So many instances of `services` in turn, each at an address of its own on loopback."""
     return [
         make_instance(
-            types[number % len(types)],
+            services[number % len(services)],
             (f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}", 4242),
         )
         for number in range(count)
@@ -115,11 +127,11 @@ def status_of(binder: Address) -> dict[str, Any] | None:
 
 
 def _fill(binder: Address, instances: list[Instance], filler: socket.socket) -> None:
-    """Tell a binder of `instances` as a peer of 2016 does, again until it has them all."""
-    pages = [
-        _BINDER.encode(ServiceList(tuple(instances[start : start + LIST_INSTANCES_MAX])))
-        for start in range(0, len(instances), LIST_INSTANCES_MAX)
-    ]
+    """Tell a binder of `instances` as a peer of 2016 does, or one of ours where they have names,
+    again until it has them all."""
+    size = WIDE_PAGE_WORDS if any(map(is_wide, instances)) else LIST_INSTANCES_MAX
+    parts = [instances[start : start + size] for start in range(0, len(instances), size)]
+    pages = [_BINDER.encode(_page(part)) for part in parts]
     with gevent.Timeout(FILL_LIMIT, Trouble(f"the binder was not filled in {FILL_LIMIT:g} s")):
         while True:
             for page in pages:
@@ -128,3 +140,11 @@ def _fill(binder: Address, instances: list[Instance], filler: socket.socket) -> 
             status = status_of(binder)
             if status is not None and status["instances"] >= len(instances):
                 return
+
+
+def _page(instances: list[Instance]) -> ServiceList:
+    if not is_wide(instances[0]):
+        return ServiceList(tuple(instances))
+    version = Version(1, 1, 2)
+    others = encode_wide([WideUpdate(one, version, Said.THERE) for one in instances])
+    return ServiceList((), trailer=UnaskedPage(binder=1, versions=b"", others=others, nonce=0))

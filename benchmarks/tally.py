@@ -12,12 +12,13 @@ have left that unsure).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prr.wire.codec import Codec
 from prr.wire.frames import Found, FoundInstance, Lookup, Role, Unknown
-from prr.wire.instance import Address, Instance, describe_address, type_of
+from prr.wire.instance import NAMED, Address, Instance, Service, describe_address, service_of
+from prr.wire.messages import NameQuery
 
 Right = set[tuple[int, bytes]]
 
@@ -49,6 +50,7 @@ class Load:
     sockets: int = 8
     rate: float | None = None
     denied: bytes = b""
+    by_name: bool = False  # the services of the types have names, and are asked for by these
     subscriptions_per_second: int = 0  # that the first target has to do meanwhile,
     verifications: int = 0
     sink: Address | None = None  # unless they go here
@@ -62,7 +64,8 @@ class Load:
 
     def arguments(self) -> list[str]:
         """A generator's command-line arguments."""
-        questions = [_CLIENT.encode(Lookup(type_)) for type_ in self.types] or [self.question]
+        questions = [_CLIENT.encode(self._lookup(type_)) for type_ in self.types]
+        questions = questions or [self.question]
         sockets = max(self.sockets, len(self.targets))
         return [
             self.how,
@@ -79,8 +82,16 @@ class Load:
         return b"".join(
             bytes((number, len(answer))) + answer.ljust(ROW_BYTES - 2, b"\0")
             for number, type_ in enumerate(self.types)
-            for answer in right.get(type_, ())
+            for answer in right.get(self.service(type_), ())
         )
+
+    def service(self, type_: int) -> Service:
+        """What is asked for as one of the types."""
+        return name_for(type_) if self.by_name else type_
+
+    def _lookup(self, type_: int) -> Lookup:
+        query = NameQuery.about(name_for(type_)) if self.by_name else None
+        return Lookup(NAMED if self.by_name else type_, trailer=query)
 
 
 @dataclass(slots=True)
@@ -137,7 +148,7 @@ class Tally:
         for (number, answer), count in self.doubtful.items():
             yield f"doubtful {-1 if number is None else number} {answer.hex() or '-'} {count}"
 
-    def read(self, line: str, types: bytes) -> None:
+    def read(self, line: str, services: Sequence[Service]) -> None:
         """Take one of those lines; `types` are those that were asked for."""
         kind, *words = line.split()
         if kind == "ended":
@@ -148,14 +159,21 @@ class Tally:
         else:
             number = int(words[0])
             answer = bytes.fromhex(words[1].strip("-"))
-            self.doubtful[None if number < 0 else types[number], answer] += int(words[2])
+            self.doubtful[None if number < 0 else services[number], answer] += int(words[2])
 
 
-def right_answers(instances: Iterable[Instance], denied: bytes = b"") -> dict[int, set[bytes]]:
-    """For each type the datagrams that name one of them, in either wire form; for one of the
+def name_for(type_: int) -> str:
+    """The name of a service, where one stands for a type. All are equally long: questions leave as
+    segments of one send."""
+    return f"service-{type_:03}"
+
+
+def right_answers(instances: Iterable[Instance], denied: bytes = b"") -> dict[Service, set[bytes]]:
+    """For each service the datagrams that name one of them, in either wire form; for one of the
     `denied` types that says "no"."""
-    right: dict[int, set[bytes]] = {type_: {_BINDERS[0].encode(Unknown())} for type_ in denied}
+    right: dict[Service, set[bytes]] = {type_: {_BINDERS[0].encode(Unknown())} for type_ in denied}
     for one in instances:
-        answers = right.setdefault(type_of(one), set())
-        answers |= {codec.found(one) for codec in _BINDERS}
+        service = service_of(one)
+        answers = right.setdefault(service, set())
+        answers |= {codec.found(one, isinstance(service, str)) for codec in _BINDERS}
     return right

@@ -59,18 +59,18 @@ class BinderConfig:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """A server's settings; `type` is 0 to 255; `listen` None: where its binders can reach it."""
+    """A server's settings; `type` is its service; `listen` None: where its binders can reach it."""
 
-    type: int
+    type: int | str
     listen: HostPort | None = None
     binders: tuple[HostPort, ...] = (DEFAULT_BINDER,)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """A client's settings; `interval` and `retry_unknown` are seconds, `type` is 0 to 255."""
+    """A client's settings; `interval` and `retry_unknown` are seconds, `type` is the service."""
 
-    type: int
+    type: int | str
     binders: tuple[HostPort, ...] = (DEFAULT_BINDER,)
     message: str = "hello"
     count: int = 1

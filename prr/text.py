@@ -2,9 +2,11 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from prr.config import HostPort, WireForm
+from prr.wire.instance import NAME_BYTES_MAX, Service, is_name
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
@@ -64,16 +66,20 @@ def parse_address(text: str) -> HostPort:
     return host, port
 
 
-def parse_type(text: str, names: dict[str, int]) -> int:
-    """A service type: a number from 0 to 255, or one of `names`. Raises ValueError."""
-    if text in names:
-        return names[text]
-    if text.isascii() and text.isdecimal() and int(text) <= 255:
-        return int(text)
-    known = ", ".join(sorted(names)) or "none"
+def parse_service(text: str, numbers: Mapping[str, int]) -> Service:
+    """A service: a number from 0 to 255, one of the names that stand for `numbers`, or any other
+    name. Raises ValueError."""
+    if text in numbers:
+        return numbers[text]
+    if text.isascii() and text.isdecimal():
+        if len(text) <= 9 and int(text) <= 255:
+            return int(text)
+        raise ValueError(f"{text!r} is not a service; use a number from 0 to 255, or a name")
+    if text.isascii() and is_name(text.encode()):
+        return text
     raise ValueError(
-        f"{text!r} is not a service type; use a number from 0 to 255, "
-        f"or a name from conf/services.toml (there: {known})"
+        f"{text!r} is not a service; use a number from 0 to 255, or a name of 1 to "
+        f"{NAME_BYTES_MAX} characters: a to z, 0 to 9, and hyphens inside, such as billing-eu"
     )
 
 

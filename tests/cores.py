@@ -11,15 +11,17 @@ from prr.core.effects import Answer, Effect, Event, Outcome, Probe, ProbeAll, Re
 from prr.wire.codec import Codec
 from prr.wire.forms import TABLE, Form
 from prr.wire.frames import Added, Complaint, FoundInstance, Frame, Removed, Role, messages_of
-from prr.wire.instance import INSTANCE_BYTES, Address, Instance, make_instance
-from prr.wire.messages import Versioned, message_in
+from prr.wire.instance import INSTANCE_BYTES, Address, Instance, Service, make_instance
+from prr.wire.message import message_in
+from prr.wire.messages import Versioned
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
+from prr.wire.wide import Said, WideUpdate, encode_wide
 
 
-def at(type_: int, ip: str, port: int) -> Instance:
+def at(service: Service, ip: str, port: int) -> Instance:
     """An instance, as a table or a script writes it."""
-    return make_instance(type_, (ip, port))
+    return make_instance(service, (ip, port))
 
 
 CODECS = {role: Codec(role) for role in Role}
@@ -27,6 +29,17 @@ CODEC_2016 = Codec(Role.BINDER, FoundInstance)
 """A codec for each role, and that of a binder which answers lookups as those of 2016 do."""
 
 _MESSAGES = {form.frame: messages_of(form.frame) for form in TABLE}
+
+
+def told_in(datagrams: list[bytes], first: bytes, most: int) -> list[bytes]:
+    """As prr.shell.udp.mmsg.Received.told has it, from the first on."""
+    told: list[bytes] = []
+    for data in datagrams[:most]:
+        front, rest = data[: len(first) + 1], data[len(first) + 1 :]
+        if len(rest) > 255 or front != first + bytes((len(rest),)):
+            break
+        told.append(rest)
+    return told
 
 
 def encode(frame: Frame) -> bytes:
@@ -42,7 +55,7 @@ def decode(data: bytes, receiver: Role) -> Frame:
 def sent(effects: list[Effect], codec: Codec = CODECS[Role.BINDER]) -> list[tuple[Frame, Address]]:
     """The frames among `effects` and whom they go to, in order; `codec` is the binder's."""
     answers = [
-        Send(decode(codec.found(effect.found), Role.CLIENT), effect.target)
+        Send(decode(codec.found(effect.found, effect.by_name), Role.CLIENT), effect.target)
         if isinstance(effect, Answer)
         else effect
         for effect in effects
@@ -95,6 +108,12 @@ def random_address(rng: Random) -> Address:
     return ".".join(str(byte) for byte in rng.randbytes(4)), rng.getrandbits(16)
 
 
+def random_name(rng: Random) -> str:
+    """Any name of a service, from the shortest to the longest."""
+    size = rng.choice((1, 2, 7, 63))
+    return "".join(rng.choice("abz") for _ in range(size))
+
+
 def random_instance(rng: Random) -> Instance:
     """Any instance at all."""
     return Instance(rng.randbytes(INSTANCE_BYTES))
@@ -137,6 +156,21 @@ RANDOM_KEYS = {
     "doubt": lambda rng: 1,
     "renewal": lambda rng: rng.randint(1, 127),
     "states": lambda rng: bytes(rng.choices(range(3), k=rng.randrange(4))),
+    "name": lambda rng: random_name(rng).encode(),
+    "instance": lambda rng: make_instance(random_name(rng), random_address(rng)),
+    "padding": lambda rng: bytes(rng.randrange(20)),
+    "full": lambda rng: rng.randbytes(8),
+    "wide": lambda rng: 1,
+    "others": lambda rng: encode_wide(
+        [
+            WideUpdate(
+                make_instance(random_name(rng), random_address(rng)),
+                random_version(rng),
+                rng.choice(list(Said)),
+            )
+            for _ in range(rng.randrange(3))
+        ]
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from prr.core.binder import Binder
 from prr.core.directory.digests import bucket_of
 from prr.core.effects import Event, Report
 from prr.core.replication import anti_entropy
+from prr.core.replication.pages import PAGE_WORDS
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import HELLO_PAUSE, Kind
 from prr.core.replication.sync import (
@@ -17,7 +18,6 @@ from prr.core.replication.sync import (
     ROUND_PAUSE_NEWS,
     SYNC_TALK,
 )
-from prr.core.replication.versioned_directory import PAGE_WORDS
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Added, ListRequest, Removed, ServiceList, Subscribe
 from prr.wire.instance import address_of

@@ -109,6 +109,13 @@ def test_load_asks_from_as_many_sockets_as_it_is_told(run_one, capsys):
     assert "use --sockets 3 or more" in capsys.readouterr().err
 
 
+def test_load_asks_by_name(generator, run_one):
+    result = run_one(load, "--seconds", "0.2", "--names", "--instances", "300", "--types", "30")
+    assert (result["instances"], result["types"]) == (300, 30)
+    assert result["answered"] > 30
+    assert (result["lost"], result["wrong"], result["dropped_by_kernel"]) == (0, 0, 0)
+
+
 def test_load_keeps_a_rate(generator, run_one):
     result = run_one(load, "--seconds", "0.3", "--rate", "2000", "--binders", "2")
     assert len(result["binders"]) == 2
@@ -304,7 +311,7 @@ def test_load_prints_for_people_too(capsys, fake_binder):
         (load, ["--binder", "256.0.0.1:1"], "256.0.0.1", 2),
         (load, ["--in-flight", "513"], "512 at most", 2),
         (load, ["--seconds", "0"], "more than 0", 2),
-        (load, ["--type", "sheep"], "not a service type", 2),
+        (load, ["--type", "sheep"], "is a name; use a number", 2),
         (load, ["--binder", "127.0.0.1:1", "--instances", "5"], "leave out --binder", 2),
         (load, ["--instances", "5", "--types", "6"], "one for each type", 2),
         (limit, ["--instances", "5", "--types", "6"], "one for each type", 2),

@@ -644,9 +644,9 @@ def test_a_peer_is_removed_while_it_is_being_asked():
 def test_its_summary_says_whom_it_hears():
     binder = made(PEERS)
     binder.start(0.0)
-    assert binder.summary(0.0) == "asking its peers; 0 instances in 0 types, 0 of 2 peers heard"
+    assert binder.summary(0.0) == "asking its peers; 0 instances of 0 services, 0 of 2 peers heard"
     binder.handle(ServiceList((ONE,)), PEER, 0.3)
-    assert binder.summary(0.4) == "synced; 1 instances in 1 types, 1 of 2 peers heard"
+    assert binder.summary(0.4) == "synced; 1 instances of 1 services, 1 of 2 peers heard"
 
 
 def test_it_stops_in_order_and_tells_nobody():

@@ -15,7 +15,7 @@ from prr.core.liveness.lease_owners import RANK_PAUSE
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Added, Complaint, Lookup, Removed, Subscribe, Subscribed, Verify
-from prr.wire.instance import address_of, type_of
+from prr.wire.instance import address_of, service_of
 from prr.wire.messages import OpinionRequest, Plain, Started
 from prr.wire.version import NO_START, Version, is_newer
 from tests.cores import Net, at, events, has_answered, probes, say, sent
@@ -53,7 +53,7 @@ def subscribe(net, binder, *instances, start=None):
     net.alive |= set(instances)
     for one in instances:
         trailer = Started(start=start) if start else None
-        net.say(binder, Subscribe(type_of(one), trailer=trailer), address_of(one))
+        net.say(binder, Subscribe(service_of(one), trailer=trailer), address_of(one))
         has_answered(net.binders[binder], one, net.now)
     net.run(net.now + 0.1)
 
@@ -136,7 +136,7 @@ def test_those_to_be_asked_later_are_bounded_though_their_removals_are_forgotten
         versioned.add(one, NO_START)
         versioned.remove(one, NO_START, 0.0)
         doubts.verify_later(one, 30.0)
-    assert len(doubts.rechecks) == 5
+    assert len(doubts.rechecks) == 7
     size, limit = doubts.sizes()["rechecks"]
     assert size < limit
     versioned.add(ONE, NO_START)
@@ -303,7 +303,7 @@ def test_one_that_renews_while_it_is_disputed_is_vouched_for_as_before():
         net.say(A, say(Added, ONE, Version(LATER + later, 9, 7), binder=2), B)
         net.say(A, say(Removed, ONE, Version(LATER + later + 1, 9, 7), binder=2), B)
         assert ONE in net.binders[A].directory
-        net.say(A, Subscribe(type_of(ONE), trailer=Started(start=7)), address_of(ONE))
+        net.say(A, Subscribe(service_of(ONE), trailer=Started(start=7)), address_of(ONE))
 
 
 def test_what_another_binder_owns_is_asked_by_that_one_and_believed_gone_once_its_lease_ends():

@@ -10,7 +10,7 @@ from prr.core.deadlines import Deadlines
 from prr.core.directory import ring
 from prr.core.directory.directory import Added, Directory
 from prr.core.directory.ring import Ring
-from prr.wire.instance import Instance, type_of
+from prr.wire.instance import Instance, service_of
 from prr.wire.version import Version
 from tests.cores import at, rising
 
@@ -53,23 +53,23 @@ class RegistryModel:
         if len(self.suspect) == LIMIT:
             return Added.FULL
         self.suspect[instance] = False
-        self.rotation[type_of(instance), False].join(instance)
+        self.rotation[service_of(instance), False].join(instance)
         return Added.NEW
 
     def remove(self, instance):
         if instance not in self.suspect:
             return False
-        self.rotation[type_of(instance), self.suspect.pop(instance)].leave(instance)
+        self.rotation[service_of(instance), self.suspect.pop(instance)].leave(instance)
         return True
 
     def mark(self, instance, suspect):
         if self.suspect[instance] != suspect:
-            self.rotation[type_of(instance), not suspect].leave(instance)
-            self.rotation[type_of(instance), suspect].join(instance)
+            self.rotation[service_of(instance), not suspect].leave(instance)
+            self.rotation[service_of(instance), suspect].join(instance)
             self.suspect[instance] = suspect
 
     def served(self, type_, instance):
-        held = [one for one in self.suspect if type_of(one) == type_]
+        held = [one for one in self.suspect if service_of(one) == type_]
         if instance is None:
             assert not held
             return
@@ -111,7 +111,7 @@ def test_a_registry_does_what_plain_lists_do(seed, stale, monkeypatch):
                 real.trust(one)
                 model.mark(one, False)
             case "next":
-                model.served(type_of(one), real.lookup(type_of(one)))
+                model.served(service_of(one), real.lookup(service_of(one)))
         assert len(real) == len(model.suspect)
         assert all((one in real) == (one in model.suspect) for one in POOL)
         assert all(real.latest(one) == latest.get(one) for one in POOL)
@@ -123,7 +123,7 @@ def test_a_registry_does_what_plain_lists_do(seed, stale, monkeypatch):
 
 def check_round_robin(real, model, type_):
     """While nothing changes the turns repeat, and each round has everybody once."""
-    held = [one for one in model.suspect if type_of(one) == type_]
+    held = [one for one in model.suspect if service_of(one) == type_]
     trusted = [one for one in held if not model.suspect[one]]
     assert real.count(type_) == (len(trusted), len(held) - len(trusted))
     rotation = sorted(trusted or held)

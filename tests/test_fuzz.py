@@ -29,7 +29,7 @@ from prr.wire.frames import (
     Subscribe,
     Unknown,
 )
-from prr.wire.instance import address_of, type_of
+from prr.wire.instance import address_of, service_of
 from prr.wire.version import encode_removals, encode_version, encode_versions
 from tests.cores import at, behind, decode, encode, forms_for, random_frame, random_version, sent
 
@@ -225,11 +225,13 @@ class BinderUnderFire(Target):
         check_turns(directory, held)
         seen = core.inspect()
         gone = sum(not is_there for _, is_there in seen.directory.updates.values())
-        assert gone <= seen.sizes["removals"][0] <= REMOVALS_MAX
+        removals = [seen.sizes[name][0] for name in ("removals", "wide removals")]
+        assert gone <= sum(removals)
+        assert max(removals) <= REMOVALS_MAX
         assert {name: size for name, size in seen.sizes.items() if size[0] > size[1]} == {}
         assert 0 <= seen.counter < 2**64
         assert len(seen.verifications) <= VERIFICATIONS_MAX
-        known = INSTANCES_MAX + REMOVALS_MAX + VERIFICATIONS_MAX
+        known = INSTANCES_MAX + 2 * REMOVALS_MAX + VERIFICATIONS_MAX
         assert seen.sizes["leases"][1] == seen.sizes["opinions owed"][1] == known
         assert set().union(*seen.opinions_owed.values()) <= set(PEERS)
         held_back = (core.status(self.now)["brake"] or {}).get("held_back", 0)
@@ -262,7 +264,7 @@ class ServerUnderFire(Target):
 
     def renew(self) -> None:
         seen_at = dict.fromkeys(PEERS, address_of(OWN))
-        self._core = Server(type_of(OWN), seen_at, self.rng)
+        self._core = Server(service_of(OWN), seen_at, self.rng)
         self.act(self._core.start(self.now))
 
     def handle(self, frame: Frame) -> None:

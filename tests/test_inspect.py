@@ -38,7 +38,9 @@ def test_status_tells_of_types_and_peers_and_whether_they_agree(cluster):
     told = status(first)
     assert told["instances"] == 2
     assert told["synced"]
-    assert told["types"] == [{"type": 2, "up": 2, "suspect": 0, "being_verified": 0}]
+    assert told["types"] == [
+        {"service": "2", "type": 2, "up": 2, "suspect": 0, "being_verified": 0}
+    ]
     (peer,) = told["peers"]
     assert (peer["address"], peer["kind"]) == (second.name, "ours")
     assert peer["identity"] == status(second)["identity"]
@@ -56,7 +58,7 @@ def test_status_counts_who_is_being_verified(cluster, peers):
     client.send(b"\x04" + wire(2, silent.address), binder.address)
     assert silent.receive() == b"\x0b"
     (row,) = status(binder)["types"]
-    assert row == {"type": 2, "up": 0, "suspect": 1, "being_verified": 1}
+    assert row == {"service": "2", "type": 2, "up": 0, "suspect": 1, "being_verified": 1}
 
 
 def test_a_status_of_more_than_one_datagram_comes_whole(cluster, peers):
@@ -171,10 +173,10 @@ def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, pe
     assert f"no list from {silent.name}" in done.stderr
     assert done.stdout.splitlines()[1].split() == ["2", "time", server.name, "up", second.name]
     (row,) = json.loads(run("list", *all_of_them, "--output", "json", limits=SOON).stdout)
-    told = {"type": 2, "name": "time", "address": server.name, "state": "up"}
-    assert row == told | {"not_at": [second.name]}
+    known = {"service": "time", "type": 2, "name": "time", "address": server.name}
+    assert row == known | {"state": "up", "not_at": [second.name]}
     looked_up = run("lookup", "2", "--binder", first.name, "--output", "json")
-    assert json.loads(looked_up.stdout) == {"type": 2, "name": "time", "address": server.name}
+    assert json.loads(looked_up.stdout) == known
 
 
 def test_output_that_nobody_takes_is_no_success_and_a_closed_pipe_no_noise(cluster):

@@ -23,6 +23,7 @@ from prr.wire.frames import (
     messages_of,
 )
 from prr.wire.messages import (
+    Announcement,
     Challenge,
     DigestReply,
     DigestRequest,
@@ -31,6 +32,8 @@ from prr.wire.messages import (
     ListPage,
     ListQuery,
     Message,
+    NamedPresence,
+    NameQuery,
     Opinion,
     OpinionRequest,
     Page,
@@ -78,6 +81,25 @@ SAID = [
     (Alive(), {"nonce": 5, "start": 9}, Opinion(nonce=5)),
     (Alive(), {"types": b"\7", "start": 9}, Search(types=b"\7", start=9)),
     (Alive(), {"types": b"\7"}, Plain()),
+    # A service with a name. Where there are types as well, they count, as they always did.
+    (Lookup(255), {"name": b"billing"}, NameQuery(name=b"billing")),
+    (
+        Alive(),
+        {"nonce": 5, "name": b"billing", "start": 9},
+        NamedPresence(nonce=5, name=b"billing", start=9),
+    ),
+    (
+        Alive(),
+        {"nonce": 5, "name": b"billing", "types": b"\7", "start": 9},
+        Presence(nonce=5, types=b"\7", start=9),
+    ),
+    (
+        Alive(),
+        {"name": b"billing", "start": 9, "padding": b""},
+        Announcement(name=b"billing", start=9, padding=b""),
+    ),
+    (Alive(), {"name": b"billing", "start": 9}, Plain()),
+    (Alive(), {"name": b"billing", "types": b"\7", "start": 9}, Search(types=b"\7", start=9)),
     (Alive(), {"start": 9, "binder": 4}, Hello(binder=4)),
     (Complaint(ONE), {"nonce": 5}, OpinionRequest(nonce=5)),
     (Complaint(ONE), {"binder": 4}, Hello(binder=4)),

@@ -17,7 +17,7 @@ import pytest
 
 from prr.client.control import fetch_list
 from prr.wire.frames import Alive, Found, Removed, Role, Subscribe
-from prr.wire.instance import address_of, make_instance, type_of
+from prr.wire.instance import address_of, make_instance, service_of
 from prr.wire.messages import Presence, Started
 from tests.cores import decode, encode
 from tests.netns import Network, why_not
@@ -321,7 +321,7 @@ def complain_and_watch(play, instance, seconds):
     while time.monotonic() - began < seconds:
         for asker in play.askers:
             asked_at = time.monotonic() - began
-            if asker.look_up(type_of(instance)) == wrong:
+            if asker.look_up(service_of(instance)) == wrong:
                 last[asker.host.ip] = asked_at
     return [*last.values()]
 

@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from prr.cli import exits, settings
+from prr import services
+from prr.cli import exits
 from prr.cli import main as main_module
 from prr.cli.main import main
 from prr.cli.settings import SETTINGS, gather
@@ -38,7 +39,7 @@ server
 server --type 256
 server --type -1
 server --type 1.5
-server --type nothing-of-that-name
+server --type Nothing_of_that_name
 server --type 1 --binder 127.0.0.1:0
 client
 client --type 1 --count 0
@@ -220,7 +221,7 @@ def test_an_empty_list_of_binders_is_wrong_for_whoever_asks_one(verb, fails, tom
 )
 def test_a_wrong_file_of_services_is_told_in_one_line(text, fails, toml, monkeypatch, tmp_path):
     toml(text)
-    monkeypatch.setattr(settings, "SERVICES_FILE", tmp_path / "prr.toml")
+    monkeypatch.setattr(services, "SERVICES_FILE", tmp_path / "prr.toml")
     fails("lookup", "echo")
 
 

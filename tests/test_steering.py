@@ -11,9 +11,14 @@ import pytest
 from prr.config import BadInput
 from prr.shell.udp import steering as opening
 from prr.shell.udp.steering import open_lanes, open_socket, sort_into
+from prr.wire.frames import Alive, Complaint, Lookup, Removed
+from prr.wire.messages import Announcement, NameQuery, OpinionRequest
+from tests.cores import at, encode
 from tests.nodes import Node, run, wire
 
 NODES, LOOKUPS, LAST, FIRST = range(4)
+
+NAMED = at("billing", "10.0.0.1", 1)
 
 ROWS = [
     (b"\x02\x01", LOOKUPS),
@@ -22,6 +27,12 @@ ROWS = [
     (b"\x04" + wire(1, ("10.0.0.1", 1)), LAST),  # a complaint
     (b"\x04" + wire(1, ("10.0.0.1", 1)) + b"\xc1\x81\x01\x05", NODES),  # a binder asks another
     (b"\x04\xc1\x81\x01\x05", NODES),  # and has its answer
+    (encode(Complaint(NAMED)), LAST),
+    (encode(Complaint(NAMED, trailer=OpinionRequest(nonce=5, binder=1))), NODES),
+    (b"\x04" + wire(255, ("10.0.0.1", 1)) + b"\xc1\x81\x01\x05", NODES),
+    (encode(Lookup(255, trailer=NameQuery.about("billing"))), LOOKUPS),
+    (encode(Alive(trailer=Announcement.of_server("billing", 9))), NODES),
+    (encode(Removed(NAMED)), NODES),
     (b"\x05\x01", FIRST),
     (b"\x05", FIRST),
     (b"\x05\x01\x00", FIRST),

@@ -16,7 +16,7 @@ from prr.core.server import Server
 from prr.core.subscriptions import TYPES_MAX
 from prr.wire.forms import TABLE
 from prr.wire.frames import Complaint, Role, Subscribe, Subscribed, Verify
-from prr.wire.instance import address_of, type_of
+from prr.wire.instance import address_of, service_of
 from prr.wire.messages import Challenge, Started
 from tests.cores import (
     CODEC_2016,
@@ -127,7 +127,7 @@ def flooded(complainers, dead=DEAD):
     two seconds, about silent instances of their own; and of which a client asks for DEAD's type."""
     binder = Answering(alive=[TWIN, dead])
     for one in (*FAKES, TWIN, dead):
-        binder.say(Subscribe(type_of(one)), address_of(one))
+        binder.say(Subscribe(service_of(one)), address_of(one))
     binder.run(0.9)
     for number in range(2800):
         binder.run(0.9 + number / 1400)

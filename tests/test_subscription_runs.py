@@ -29,7 +29,7 @@ from prr.wire.frames import (
     Subscribe,
     Subscribed,
 )
-from prr.wire.instance import address_of, make_instance, type_of
+from prr.wire.instance import address_of, make_instance, service_of
 from prr.wire.messages import Hello, Plain, Renew, Search, Started, UnaskedPage, Versioned
 from prr.wire.subscription_runs import SubscriptionRun
 from prr.wire.version import NO_START, Version, encode_version
@@ -184,7 +184,7 @@ def subscribe(short, long, run, now):
     ones, by_one = run.first(max(count, 1)), []
     for one, start, renewal in zip(ones.instances, ones.starts, ones.renewals, strict=True):
         trailer = None if start == NO_START else Started(start=start, renewal=renewal or None)
-        frame = Subscribe(type_of(one), trailer=trailer)
+        frame = Subscribe(service_of(one), trailer=trailer)
         by_one += long.handle(frame, address_of(one), now)
         if not count:
             effects = short.handle(frame, address_of(one), now)
@@ -229,7 +229,7 @@ def compare(seed, peers, keeps):
         ones = instances[at : at + rng.randrange(1, BURST_MAX)]
         starts = [NO_START] * len(ones)
         if rng.random() < 0.7:
-            starts = [70_000 + type_of(one) + (rng.random() < 0.02) for one in ones]
+            starts = [70_000 + service_of(one) + (rng.random() < 0.02) for one in ones]
         renewals = [rng.choice((0, 6, 60, 127)) if starts[0] else 0 for _ in ones]
         run = run_of(ones, starts, renewals if rng.random() < 0.5 else None)
         while run:

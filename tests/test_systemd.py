@@ -186,7 +186,9 @@ def test_a_socket_of_another_kind_is_refused_in_one_line(cluster):
 def test_it_says_that_it_is_ready_only_once_it_has_heard_its_peers_or_waited(listener, cluster):
     began_at = time.monotonic()
     node = cluster.binder("--peer", f"127.0.0.1:{free_port()}")
-    assert "synced; 0 instances in 0 types, 0 of 1 peers heard" in listener.next("READY=1\nSTATUS=")
+    assert "synced; 0 instances of 0 services, 0 of 1 peers heard" in listener.next(
+        "READY=1\nSTATUS="
+    )
     assert time.monotonic() - began_at > 1.0
     assert node.terminate() == 0
     assert listener.next().startswith("STOPPING=1")
@@ -195,7 +197,9 @@ def test_it_says_that_it_is_ready_only_once_it_has_heard_its_peers_or_waited(lis
 @pytest.mark.parametrize("keeps", [True, False], ids=["with a state", "without one"])
 def test_a_binder_alone_is_ready_at_once(keeps, listener, cluster, tmp_path):
     node = cluster.binder(*(("--state", str(tmp_path / "state")) if keeps else ()))
-    assert "synced; 0 instances in 0 types, 0 of 0 peers heard" in listener.next("READY=1\nSTATUS=")
+    assert "synced; 0 instances of 0 services, 0 of 0 peers heard" in listener.next(
+        "READY=1\nSTATUS="
+    )
     assert node.terminate() == 0
 
 

@@ -7,16 +7,17 @@ from random import Random
 import msgpack
 import pytest
 
-from prr.core.replication.versioned_directory import PAGE_WORDS
-from prr.wire import frames, messages
+from prr.core.replication.pages import PAGE_WORDS
+from prr.wire import frames, messages, wide
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.errors import MalformedFrame, OutOfPlace
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.forms import TABLE
 from prr.wire.frames import ListRequest, Response, Role, ServiceList, Unknown
-from prr.wire.instance import Instance, address_of, make_instance, type_of
+from prr.wire.instance import Instance, address_of, make_instance, service_of
 from prr.wire.messages import DigestReply, ListPage, Page
-from prr.wire.trailer import KEYS, MARK, decode_trailer
+from prr.wire.trailer import KEYS, MARK
+from prr.wire.trailer_codec import decode_trailer
 from prr.wire.version import (
     Version,
     decode_removals,
@@ -39,11 +40,12 @@ from tests.cores import (
 pytestmark = pytest.mark.elsewhere
 
 VECTORS = Path(__file__).parent / "vectors" / "wire.txt"
-WORDS = {**vars(frames), **vars(messages), "at": at}
+WORDS = {**vars(frames), **vars(messages), **vars(wide), "at": at}
 SIZES = (0, 1, 6, 7, 8, 9, 19, 20, 21, 26, 27, 28, 40, 54, 255, 256, 511, 512, 513, 1201)
 NUMBERS = (-1, 0, 1, 2, 63, 64, 2**32 - 1, 2**32, 2**64 - 1)
 OTHERS = (None, True, False, 1.0, "", "1234567", [], {}, msgpack.ExtType(5, b"1234567"))
-VALUES = [*map(bytes, SIZES), *NUMBERS, *OTHERS]
+NAMED = (b"billing", at("billing", "10.0.0.1", 1))
+VALUES = [*map(bytes, SIZES), *NUMBERS, *NAMED, *OTHERS]
 
 
 @dataclass(frozen=True)
@@ -231,4 +233,4 @@ def test_random_maps_are_read_or_malformed_and_unknown_keys_never_matter():
 def test_an_instance_is_its_seven_bytes_and_says_what_is_in_them():
     instance = make_instance(200, ("192.168.0.254", 0x1234))
     assert instance == Instance(bytes.fromhex("c8c0a800fe3412"))
-    assert (type_of(instance), address_of(instance)) == (200, ("192.168.0.254", 0x1234))
+    assert (service_of(instance), address_of(instance)) == (200, ("192.168.0.254", 0x1234))

@@ -10,7 +10,6 @@ from prr.addresses import resolve_any
 from prr.cli.everyone import ask_each, complain
 from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
 from prr.cli.output import say
-from prr.cli.settings import type_names
 from prr.cli.table import as_table
 from prr.client.api import (
     Client,
@@ -21,8 +20,17 @@ from prr.client.api import (
 )
 from prr.client.control import fetch_states
 from prr.config import ClientConfig, HostPort
+from prr.services import names_by_number
 from prr.shell.log.handler import log_to_stderr
-from prr.wire.instance import Instance, address_of, describe_address, make_instance, type_of
+from prr.wire.instance import (
+    Address,
+    Instance,
+    Service,
+    address_of,
+    describe_address,
+    make_instance,
+    service_of,
+)
 from prr.wire.trailer import Listed
 
 _EXIT_BY_ERROR = {NoSuchService: NO, NoBinderAnswered: NO_BINDER, ServiceDidNotAnswer: NO_SERVICE}
@@ -50,7 +58,7 @@ def run_lookup(config: ClientConfig, output: str) -> int:
         found = _client(config).lookup(config.type)
     except PrrError as error:
         return _failed(error)
-    row = _row(make_instance(config.type, found), type_names())
+    row = _row(make_instance(config.type, found), names_by_number())
     say(json.dumps(row, indent=2) if output == "json" else row["address"])
     return YES
 
@@ -64,10 +72,7 @@ def run_list(binders: tuple[HostPort, ...], output: str) -> int:
         return NO_BINDER
     known = {row.binder: row.answer for row in said if row.answer is not None}
     everything = frozenset[Instance]().union(*known.values())
-    rows = [
-        _listed(instance, known)
-        for instance in sorted(everything, key=lambda one: (type_of(one), address_of(one)))
-    ]
+    rows = [_listed(instance, known) for instance in sorted(everything, key=_order)]
     say(json.dumps(rows, indent=2) if output == "json" else _as_table(rows, len(said) > 1))
     return YES
 
@@ -79,7 +84,7 @@ def _listed(instance: Instance, known: dict[str, dict[Instance, Listed | None]])
     worst = max((state for state in states if state is not None), default=None)
     state = None if worst is None else worst.name.lower()
     lacking = [binder for binder, there in known.items() if instance not in there]
-    return _row(instance, type_names()) | {"state": state, "not_at": lacking}
+    return _row(instance, names_by_number()) | {"state": state, "not_at": lacking}
 
 
 def _client(config: ClientConfig) -> Client:
@@ -103,10 +108,22 @@ def _failed(error: PrrError) -> int:
     return _EXIT_BY_ERROR[type(error)]
 
 
+def _order(instance: Instance) -> tuple[bool, Service, Address]:
+    """Numbers first, then names."""
+    service = service_of(instance)
+    return isinstance(service, str), service, address_of(instance)
+
+
 def _row(instance: Instance, names: dict[int, str]) -> dict[str, Any]:
-    type_ = type_of(instance)
-    address = describe_address(address_of(instance))
-    return {"type": type_, "name": names.get(type_), "address": address}
+    service = service_of(instance)
+    number = service if isinstance(service, int) else None
+    name = service if isinstance(service, str) else names.get(service)
+    return {
+        "service": name or str(number),
+        "type": number,
+        "name": name,
+        "address": describe_address(address_of(instance)),
+    }
 
 
 def _as_table(rows: list[dict[str, Any]], has_several: bool) -> str:

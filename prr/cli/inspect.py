@@ -8,12 +8,19 @@ from typing import Any
 from prr.cli.everyone import Said, ask_each, complain
 from prr.cli.exits import DEGRADED, NO, NO_BINDER, YES
 from prr.cli.output import say
-from prr.cli.settings import type_names
 from prr.cli.status_text import in_full, in_rows
 from prr.cli.table import as_table
 from prr.client.control import fetch_text
 from prr.config import ClientConfig, HostPort
-from prr.wire.instance import Address, describe_address, make_instance
+from prr.services import names_by_number
+from prr.wire.instance import (
+    Address,
+    Instance,
+    Service,
+    describe_address,
+    describe_service,
+    make_instance,
+)
 from prr.wire.trailer import Question
 
 AGAIN = 1.0
@@ -84,7 +91,7 @@ def _status(binder: Address) -> Status | None:
     return _fetch(binder, Question.STATUS)
 
 
-def _fetch(binder: Address, question: Question, instance: bytes | None = None) -> Status | None:
+def _fetch(binder: Address, question: Question, instance: Instance | None = None) -> Status | None:
     text = fetch_text(binder, question, instance)
     answer: Status | None = None if text is None else json.loads(text)
     return answer
@@ -108,8 +115,11 @@ def _verdict(reasons: list[str]) -> str:
 
 
 def _odd_ones(said: list[Said[Status]]) -> set[str]:
-    """The binders whose digest is not the most common one (or, in a tie, not the first one's)."""
-    digests = {row.binder: row.answer["digest"] for row in said if row.answer}
+    """The binders whose digest is not the most common one (or, in a tie, not the first one's):
+    that of everything, unless one of them knows no names."""
+    answers = {row.binder: row.answer for row in said if row.answer}
+    key = "full_digest" if all("full_digest" in one for one in answers.values()) else "digest"
+    digests = {binder: answer[key] for binder, answer in answers.items()}
     if not digests:
         return set()
     ((usual, _),) = Counter(digests.values()).most_common(1)
@@ -126,9 +136,10 @@ def _as_json(said: list[Said[Status]], reasons: list[str]) -> Status:
     return first | {"ok": not reasons, "degraded": reasons, "binders": every}
 
 
-def _name(type_: int, address: HostPort) -> str:
-    name = type_names().get(type_)
-    return f"type {type_}{f' ({name})' if name else ''} at {describe_address(address)}"
+def _name(service: Service, address: HostPort) -> str:
+    name = names_by_number().get(service) if isinstance(service, int) else None
+    suffix = f" ({name})" if name else ""
+    return f"{describe_service(service)}{suffix} at {describe_address(address)}"
 
 
 def _is_known(answer: Status) -> bool:

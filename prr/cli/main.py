@@ -168,7 +168,7 @@ def _in_one_line(text: str) -> str:
 
 def _need_type(values: dict[str, Any]) -> None:
     if "type" not in values:
-        raise BadInput("no service type given; use --type TYPE, a number from 0 to 255 or a name")
+        raise BadInput("no service given; use --type SERVICE, a number from 0 to 255 or a name")
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -197,14 +197,14 @@ def _parser(program: str) -> argparse.ArgumentParser:
             checking = "check the settings, and exit"
             added.add_argument("--check", action="store_true", help=checking)
     lookup = _add_verb(verbs, "lookup", "look up one instance: print ip:port")
-    lookup.add_argument("type", metavar="TYPE", help=TYPE_ARGUMENT.help)
+    lookup.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
     _add_question(lookup)
     _add_question(_add_verb(verbs, "list", "list the instances that binders know"))
     _add_question(_add_verb(verbs, "status", "show the health and the peers of binders"))
     health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
     _add_setting(health, BINDERS)
     why = _add_verb(verbs, "why", "show what happened to one instance, and why")
-    why.add_argument("type", metavar="TYPE", help=TYPE_ARGUMENT.help)
+    why.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
     why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
     _add_question(why)
     _add_verb(verbs, "demo", "run a small cluster and watch it survive crashes")

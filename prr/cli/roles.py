@@ -13,12 +13,12 @@ import gevent.socket
 from prr.addresses import listening_towards, own_ips, resolve_any, resolve_listen
 from prr.cli.exits import NO_BINDER, YES
 from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
-from prr.cli.settings import type_names
 from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX
 from prr.core.server import Server
+from prr.services import names_by_number
 from prr.shell.binder_node import BinderNode
 from prr.shell.garbage_collection import collect_seldom
 from prr.shell.log.handler import log_to_stderr
@@ -29,7 +29,7 @@ from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import LANES, open_lanes, open_socket, take_lanes
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
-from prr.wire.instance import Address, describe_address, is_loopback
+from prr.wire.instance import Address, describe_address, describe_service, is_loopback
 
 ANYWHERE: Address = ("0.0.0.0", 0)
 """Stands for the address of a node whose settings are only checked: all peers are in reach."""
@@ -122,7 +122,7 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     datagrams = Datagrams(bound)
     own = datagrams.address
     core = Server(config.type, binders_of(config, own, bool(handed)), random.Random())
-    first_line = f"server of type {config.type} listening on {describe_address(own)}"
+    first_line = f"server of {describe_service(config.type)} listening on {describe_address(own)}"
     if handed:
         first_line += _ignored(config.listen, own, ServerConfig(config.type).listen)
     node = ServerNode(core, Codec(Role.SERVER), [datagrams], first_line, _names())
@@ -164,11 +164,11 @@ def _where(config: ServerConfig) -> Address:
 
 
 def _names() -> dict[int, str]:
-    """The names of types, for the log. An invalid file of names stops no node: it logs numbers."""
+    """Names of numbers, for the log. An invalid file of them stops no node: it logs numbers."""
     try:
-        return type_names()
+        return names_by_number()
     except BadInput as error:
-        _log.warning("this log shows types as numbers: %s", error)
+        _log.warning("this log shows services as numbers: %s", error)
         return {}
 
 

@@ -5,13 +5,13 @@ all read from it.
 """
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from prr.config import BadInput
+from prr.services import numbers_by_name, read_toml
 from prr.text import (
     parse_address,
     parse_count,
@@ -21,13 +21,10 @@ from prr.text import (
     parse_message,
     parse_peer,
     parse_seconds,
-    parse_type,
+    parse_service,
     parse_wire,
 )
-
-_PLACES = [Path(__file__).parents[up] / "conf" / "services.toml" for up in (1, 2)]
-SERVICES_FILE = next((place for place in _PLACES if place.exists()), _PLACES[-1])
-"""Within the package where that is installed, beside it in a clone of the repository."""
+from prr.wire.instance import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,8 @@ class Setting:
         return f"PRR_{self.key.upper()}"
 
 
-def _parse_type(text: str) -> int:
-    return parse_type(text, service_names())
+def _parse_service(text: str) -> Service:
+    return parse_service(text, numbers_by_name())
 
 
 LISTEN = Setting(
@@ -83,11 +80,11 @@ STATE = Setting(
 TYPE = Setting(
     "type",
     "--type",
-    _parse_type,
-    "TYPE",
-    "service type: 0 to 255, or a name from conf/services.toml",
+    _parse_service,
+    "SERVICE",
+    "the service: 0 to 255, or a name such as billing",
 )
-TYPE_ARGUMENT = replace(TYPE, flag="TYPE")
+TYPE_ARGUMENT = replace(TYPE, flag="SERVICE")
 ADDRESS_ARGUMENT = Setting(
     "address", "ADDRESS", parse_address, "ADDRESS", "ip:port of the instance"
 )
@@ -141,27 +138,6 @@ def gather(role: str, settings: tuple[Setting, ...], flags: Mapping[str, Any]) -
     return values
 
 
-def service_names() -> dict[str, int]:
-    """The names of conf/services.toml and their types; none if there is no such file."""
-    if not SERVICES_FILE.exists():
-        return {}
-    names = _read_toml(SERVICES_FILE).get("services", {})
-    if not isinstance(names, dict):
-        raise BadInput(f"{SERVICES_FILE}: services is not a table; put [services] above the names")
-    for name, type_ in names.items():
-        if type(type_) is not int or not 0 <= type_ <= 255:
-            raise BadInput(
-                f"{SERVICES_FILE}: {name} = {type_!r} is not a service type; "
-                f"use a number from 0 to 255"
-            )
-    return dict(names)
-
-
-def type_names() -> dict[int, str]:
-    """The names of types: `service_names` inverted."""
-    return {type_: name for name, type_ in service_names().items()}
-
-
 def _given(
     setting: Setting, flags: Mapping[str, Any], in_file: Mapping[str, Any]
 ) -> tuple[str, list[str]] | None:
@@ -205,7 +181,7 @@ def _read_role(role: str, path: str | None) -> dict[str, Any]:
     """The table of `role` in a TOML file, which may hold other roles' tables too."""
     if path is None:
         return {}
-    tables = _read_toml(Path(path))
+    tables = read_toml(Path(path))
     for name, table in tables.items():
         if name not in SETTINGS:
             known = ", ".join(f"[{role}]" for role in SETTINGS)
@@ -218,16 +194,3 @@ def _read_role(role: str, path: str | None) -> dict[str, Any]:
                 raise BadInput(f"{path}: [{name}] has no key {key!r}; use one of {', '.join(keys)}")
     found: dict[str, Any] = tables.get(role, {})
     return found
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise BadInput(
-            f"cannot read {path}: {error.strerror}; use the path of a readable file"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{path} is not valid TOML: {error}; see conf/prr.toml for an example"
-        ) from error

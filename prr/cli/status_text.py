@@ -3,14 +3,14 @@
 from typing import Any
 
 from prr.cli.everyone import Said
-from prr.cli.settings import type_names
 from prr.cli.table import as_table
+from prr.services import names_by_number
 
 
 def in_full(said: Said[dict[str, Any]]) -> str:
     """Everything in one binder's status."""
     status = said.answer or {}
-    names = type_names()
+    names = names_by_number()
     synced = "synced" if status["synced"] else "waiting for its peers"
     return "\n".join(
         [
@@ -23,7 +23,7 @@ def in_full(said: Said[dict[str, Any]]) -> str:
                 [
                     (
                         row["type"],
-                        names.get(row["type"]),
+                        names.get(row["type"]) if row["type"] is not None else row["service"],
                         row["up"],
                         row["suspect"],
                         row["being_verified"],
@@ -31,6 +31,7 @@ def in_full(said: Said[dict[str, Any]]) -> str:
                     for row in status["types"]
                 ],
             ),
+            *_rest(status),
             "",
             as_table(
                 ("PEER", "KIND", "STATE", "HEARD S AGO", "ROUND TRIP MS", "AGREES"),
@@ -42,6 +43,12 @@ def in_full(said: Said[dict[str, Any]]) -> str:
             ),
         ]
     )
+
+
+def _rest(status: dict[str, Any]) -> list[str]:
+    """How many services there are that no row shows."""
+    rest = status.get("services", 0) - len(status["types"])
+    return [f"and {rest:,} more services"] if rest > 0 else []
 
 
 def in_rows(said: list[Said[dict[str, Any]]], odd: set[str]) -> str:

@@ -8,9 +8,10 @@ from prr.client.exchange import Exchange, sockets_here
 from prr.config import BadInput
 from prr.core import client as core
 from prr.core.patience import Patience
-from prr.text import parse_host_port
+from prr.services import numbers_by_name
+from prr.text import parse_host_port, parse_service
 from prr.wire.fields import MESSAGE_BYTES_MAX
-from prr.wire.instance import describe_address
+from prr.wire.instance import Address, Service, describe_address
 
 
 class PrrError(Exception):
@@ -54,29 +55,33 @@ class Client:
             raise ValueError('no binders; give at least one "HOST:PORT"')
         self._rng = random.Random()
         self._patience = Patience()
+        self._numbers: dict[str, int] | None = None
 
-    def lookup(self, type_: int) -> tuple[str, int]:
-        """Returns the (ip, port) of the next instance of `type_` (0 to 255) in turn.
+    def lookup(self, service: Service) -> tuple[str, int]:
+        """Returns the (ip, port) of the next instance of `service` in turn: a number from 0 to 255,
+        or a name, as in "billing"; one of conf/services.toml stands for its number.
 
         Asks a binder chosen at random, and another one whenever that is silent for 0.1 s and
         more. Takes 4.5 s at most: a legacy (2016) binder that verifies serves nobody for 2 s. Where
         every binder refuses, 2 s.
 
-        Raises NoSuchService, NoBinderAnswered, ValueError (a type out of range) and OSError (no
+        Raises NoSuchService, NoBinderAnswered, ValueError (an invalid service) and OSError (no
         free socket). A binder whose name cannot be resolved is skipped.
         """
-        match self._exchange(type_, None):
+        service = self._checked(service)
+        match self._exchange(service, None):
             case core.FoundService(address=address):
                 return address
             case outcome:
-                raise _error(type_, outcome)
+                raise _error(service, outcome)
 
-    def call(self, type_: int, message: bytes, *, hedge: bool = False) -> bytes:
-        """Returns the answer of a service of `type_` (0 to 255) to `message` (at most 255 bytes).
+    def call(self, service: Service, message: bytes, *, hedge: bool = False) -> bytes:
+        """Returns the answer of an instance of `service` (as for `lookup`) to `message` (at most
+        255 bytes).
 
         Looks an instance up, and gives it 2 s to answer, asking it again a few times meanwhile:
-        a request may arrive more than once. When it refuses, or takes four times what services of
-        this type usually take (0.1 s at least, 0.5 s at most), the binder is told, which verifies
+        a request may arrive more than once. When it refuses, or takes four times what that
+        service usually takes (0.1 s at least, 0.5 s at most), the binder is told, which verifies
         it; an instance that is only slow may still answer.
 
         With `hedge` another instance is asked as soon as that happens, and the answer that comes
@@ -95,38 +100,64 @@ class Client:
             raise ValueError(
                 f"a message of {len(message)} bytes; a frame holds {MESSAGE_BYTES_MAX} at most"
             )
-        match self._exchange(type_, bytes(message), hedge):
+        service = self._checked(service)
+        match self._exchange(service, bytes(message), hedge):
             case core.Answered(message=answer, seconds=seconds):
-                self._patience.answered(type_, seconds)
+                self._patience.answered(service, seconds)
                 return answer
             case outcome:
-                raise _error(type_, outcome)
+                raise _error(service, outcome)
 
-    def _exchange(self, type_: int, message: bytes | None, hedge: bool = False) -> core.Outcome:
-        if type(type_) is not int or not 0 <= type_ <= 255:
-            raise ValueError(f"type {type_!r}: a service type is a number from 0 to 255")
+    def _checked(self, service: Service) -> Service:
+        """A service as a program gives it; ValueError if it is none, or the file of names is not
+        valid. That is read at the first name, once."""
+        if isinstance(service, str):
+            if self._numbers is None:
+                try:
+                    self._numbers = numbers_by_name()
+                except BadInput as error:
+                    raise ValueError(str(error)) from error
+            return parse_service(service, self._numbers)
+        if type(service) is not int or not 0 <= service <= 255:
+            raise ValueError(f"{service!r} is not a service; use a number from 0 to 255, or a name")
+        return service
+
+    def _exchange(
+        self, service: Service, message: bytes | None, hedge: bool = False
+    ) -> core.Outcome:
         try:
             binders = resolve_any(self._binders, sockets_here())
         except BadInput as error:
             raise NoBinderAnswered(f"no binder could be asked: {error}") from error
-        patience = self._patience.of(type_)
-        exchange = Exchange(core.Client(type_, message, binders, self._rng, patience, hedge))
+        patience = self._patience.of(service)
+        exchange = Exchange(core.Client(service, message, binders, self._rng, patience, hedge))
         return exchange.run()
 
 
-def _error(type_: int, outcome: core.Outcome) -> PrrError:
+def _error(service: Service, outcome: core.Outcome) -> PrrError:
+    what = "service of type" if isinstance(service, int) else "service"
+    what = f"{what} {service}"
     match outcome:
         case core.UnknownService(binder=binder):
-            return NoSuchService(
-                f"binder {describe_address(binder)} knows no service of type {type_}"
-            )
+            return NoSuchService(f"binder {describe_address(binder)} knows no {what}")
+        case core.NoBinder(asked=asked, nameless=nameless) if nameless:
+            return NoBinderAnswered(_nameless(asked, nameless))
         case core.NoBinder(asked=asked, limit=limit):
             names = ", ".join(describe_address(binder) for binder in asked)
             return NoBinderAnswered(f"no binder answered within {limit:g} s (asked {names})")
         case core.NoService(address=address, binder=binder, why=why):
             return ServiceDidNotAnswer(
-                f"service of type {type_} at {describe_address(address)}: {why}; "
+                f"{what} at {describe_address(address)}: {why}; "
                 f"binder {describe_address(binder)} was told"
             )
         case _:
             raise AssertionError(f"not an error: {outcome}")
+
+
+def _nameless(asked: tuple[Address, ...], nameless: tuple[Address, ...]) -> str:
+    """What to do about binders that know no names."""
+    older = ", ".join(map(describe_address, nameless))
+    silent = ", ".join(describe_address(one) for one in asked if one not in nameless)
+    why = f"no binder that knows services by name answered; older than that: {older}"
+    why += f"; silent: {silent}" if silent else ""
+    return f"{why}. Use this version there, or a number"

@@ -9,9 +9,10 @@ from prr.core.retry import Retry
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import ListRequest, Role, ServiceList
-from prr.wire.instance import Address, Instance
+from prr.wire.instance import Address, Instance, is_wide
 from prr.wire.messages import Hello, ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.trailer import PART_BITS, Listed, Question
+from prr.wire.wide import decode_wide
 
 PAGE_LIMIT = 2.0
 """Seconds in which each page must come, all resends included."""
@@ -38,20 +39,26 @@ def fetch_states(binder: Address) -> dict[Instance, Listed | None] | None:
         except OSError:  # no route, or not an address that a binder can have
             return None
         while cursor is not None:
-            page = _fetch_page(asking, binder, ListQuery(cursor=cursor, nonce=len(found)))
+            page = _fetch_page(asking, binder, ListQuery(cursor=cursor, wide=1, nonce=len(found)))
             if page is None:
                 return None
             known = len(found)
             said = page.trailer if isinstance(page.trailer, ListPage) else ListPage()
-            states = map(Listed, said.states or b"")
-            found |= zip(page.instances, chain(states, repeat(None)))  # noqa: B905 as many
+            others = [update.instance for update in decode_wide(said.others or b"")]
+            states = chain(map(Listed, said.states or b""), repeat(None))
+            found |= zip([*page.instances, *others], states)  # noqa: B905 as many
             brought_more = len(found) > known  # a page that brings nothing new must be the last
             cursor = said.cursor if brought_more else None
     return found
 
 
-def fetch_text(binder: Address, question: Question, instance: bytes | None = None) -> bytes | None:
+def fetch_text(
+    binder: Address, question: Question, instance: Instance | None = None
+) -> bytes | None:
     """What `binder` answers to a question; None when it does not answer."""
+    # One of before names would take a wide one for no frame at all.
+    wide = instance if instance is not None and is_wide(instance) else None
+    place = instance if wide is None else None
     text = b""
     nonce = secrets.randbits(63 - PART_BITS) << PART_BITS
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
@@ -60,7 +67,9 @@ def fetch_text(binder: Address, question: Question, instance: bytes | None = Non
         except OSError:
             return None
         while True:
-            wanted = TextQuery(nonce=nonce, question=question, cursor=instance, offset=len(text))
+            wanted = TextQuery(
+                nonce=nonce, question=question, offset=len(text), cursor=place, instance=wide
+            )
             answer = _fetch_page(asking, binder, wanted)
             if answer is None or not isinstance(answer.trailer, TextPart):
                 return None

@@ -4,10 +4,9 @@ The rules are in the folders `liveness` and `replication`, and in `subscriptions
 them a frame goes to. Who may say what is a column of the frame table.
 """
 
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
-from typing import Any, Concatenate, ParamSpec, TypeAlias
+from typing import Any
 
 from prr.config import Limits, WireForm
 from prr.core.claims import sender_of
@@ -15,7 +14,7 @@ from prr.core.control import answer_program
 from prr.core.deadlines import earliest
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
-from prr.core.effects import Effect, Event, Outcome, Persist, Probe, Report, Stop, stray
+from prr.core.effects import Effect, Event, Outcome, Probe, Report, Stop, stray
 from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import Subscribers
@@ -26,6 +25,7 @@ from prr.core.replication.sync import Sync
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.restoring import Restoring
 from prr.core.status import lease_of, status_of, summary_of
+from prr.core.step import persisted, step
 from prr.core.subscriptions import Subscriptions
 from prr.wire.frames import (
     Added,
@@ -41,31 +41,20 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import Address, Instance, describe_address
-from prr.wire.messages import Opinion, OpinionRequest, Presence, Search, Started
+from prr.wire.messages import (
+    Announcement,
+    NamedPresence,
+    Opinion,
+    OpinionRequest,
+    Presence,
+    Search,
+    Started,
+)
 from prr.wire.subscription_runs import SubscriptionRun
 
 LEASE = 15.0
 """Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
 dead that nobody calls sooner, and asks those that do not renew 1/LEASE times a second each."""
-
-_P = ParamSpec("_P")
-_Decide: TypeAlias = Callable[Concatenate["Binder", _P], list[Effect]]
-
-
-def _step(decide: _Decide[_P]) -> _Decide[_P]:
-    """Makes a method a step: whatever it changes is persisted, before all else that follows is
-    done. Every way into the core is one, so that no rule has to remember that."""
-
-    @wraps(decide)
-    def step(self: "Binder", /, *args: _P.args, **kwargs: _P.kwargs) -> list[Effect]:
-        return _persisted(self, decide(self, *args, **kwargs))
-
-    return step
-
-
-def _persisted(binder: "Binder", effects: list[Effect]) -> list[Effect]:
-    words = binder.directory.take_changes()
-    return [Persist(words, binder._versioned.counter), *effects] if words else effects
 
 
 class Binder:
@@ -149,20 +138,20 @@ class Binder:
         """Who watches an instance, and how long its lease goes on, as plain data."""
         return lease_of(self._versioned, self._detector, self._peers, instance, now)
 
-    @_step
+    @step
     def learn(self, present: list[Entry], gone: list[Entry], now: float) -> list[Effect]:
         """Take over what a store has kept: instances that were there, and removals, of each
         instance one at most. Before `start`, and while it serves."""
         self._restoring.learn(present, gone, now)
         return []
 
-    @_step
+    @step
     def start(self, now: float) -> list[Effect]:
         """Begin: ask every peer for its list, and answer who asked before, if there is none."""
         self._is_started = True
         return self._sync.start(now, self._expects_peers) + self._answer_waiting()
 
-    @_step
+    @step
     def add_peer(self, peer: Address, now: float) -> list[Effect]:
         """One more peer, which was named, or whose name could be resolved, only now."""
         was_wide = self._versioned.reach.is_wide
@@ -175,7 +164,7 @@ class Binder:
         """One peer less: a stranger from now on, whose words stay. No error if it was none."""
         self._sync.remove_peer(peer)
 
-    @_step
+    @step
     def stop(self, now: float) -> list[Effect]:
         """Stop gracefully. The other binders go on; nobody has to be told."""
         return [Stop(True, "by signal")]
@@ -188,14 +177,18 @@ class Binder:
         """
         return self._lookups.find(types, self.is_ready)
 
+    def look_up_names(self, names: list[bytes]) -> list[Instance]:
+        """The same for lookups by name."""
+        return self._lookups.find_names(names, self.is_ready)
+
     def subscribe_run(self, run: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
         """The short way for a burst: what `handle` would do about the first of a run, as many as
         are certainly alike. How many, and what follows; 0: the first is for `handle`."""
         ones = Subscribers(run.instances, run.starts, run.renewals, now, run.is_bare)
         count, effects = self._subscriptions.subscribe_run(ones)
-        return count, _persisted(self, effects)
+        return count, persisted(self, effects)
 
-    @_step
+    @step
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""
         peer = self._peers.get(source)
@@ -213,8 +206,8 @@ class Binder:
 
     def _handle_client(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         match frame:
-            case Lookup(type=type_):
-                return self._lookups.answer(type_, source, self.is_ready)
+            case Lookup():
+                return self._lookups.answer(frame, source, self.is_ready)
             case Complaint(instance=instance):
                 return self._complaint(instance, source, now)
             case ListRequest():
@@ -230,6 +223,8 @@ class Binder:
                 # A server asks whether this binder is ours: a legacy one drops the frame.
                 asking = Subscribe(types[0], trailer=Started(start=start))
                 return self._handle_server(asking, source, now)
+            case Alive(trailer=Announcement() as said) if source[1] != 0:
+                return self._subscriptions.announced(said, source, now)
             case Subscribe() | Alive():
                 return [stray(frame, source)]
             case Removed(instance=instance):
@@ -253,19 +248,19 @@ class Binder:
                 if instance not in self.directory:
                     return []  # it is no witness
                 return self._detector.ask_for_peer(instance, peer.address, nonce, now)
-            case Alive(trailer=Opinion(nonce=nonce) | Presence(nonce=nonce)):
-                return self._detector.opinion(peer.address, nonce, True, now)
+            case Alive(trailer=Opinion() | Presence() | NamedPresence() as said):
+                return self._detector.opinion(peer.address, said.nonce, True, now)
             case Unknown(trailer=Opinion(nonce=nonce)):
                 return self._detector.opinion(peer.address, nonce, False, now)
             case _:
                 raise AssertionError(f"no rule for {frame} of a binder")
 
-    @_step
+    @step
     def probed(self, probe: Probe, outcome: Outcome, now: float) -> list[Effect]:
         """Hear what became of a Probe."""
         return self._detector.probed(probe, outcome, now)
 
-    @_step
+    @step
     def answered_all(self, instances: Sequence[Instance], now: float) -> list[Effect]:
         """Hear which of those of a ProbeAll have answered."""
         return self._detector.first_questions.answered(instances, now)
@@ -276,7 +271,7 @@ class Binder:
             self._detector.deadline(), self._sync.deadline(), self._versioned.deadline()
         )
 
-    @_step
+    @step
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
         effects = self._sync.tick(now) + self._answer_waiting() + self._detector.tick(now)

@@ -5,7 +5,7 @@ from typing import assert_never
 from prr.wire.forms import TABLE, Claim
 from prr.wire.frames import Frame, Removed, Role
 from prr.wire.instance import Address, address_of, is_loopback
-from prr.wire.messages import Opinion, OpinionRequest, Presence
+from prr.wire.messages import NamedPresence, Opinion, OpinionRequest, Presence
 
 _ROUTES = {
     form.frame: [route for route in form.routes if route.receiver is Role.BINDER] for form in TABLE
@@ -30,7 +30,8 @@ def _meets(
         case Claim.PEER:
             return is_peer
         case Claim.PEER_WITH_NONCE:
-            return is_peer and isinstance(frame.trailer, OpinionRequest | Opinion | Presence)
+            with_nonce = OpinionRequest | Opinion | Presence | NamedPresence
+            return is_peer and isinstance(frame.trailer, with_nonce)
         case Claim.NAMED:
             assert isinstance(frame, Removed)
             return source == address_of(frame.instance)

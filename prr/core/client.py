@@ -24,13 +24,16 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import (
+    NAMED,
     Address,
+    Service,
     address_of,
     describe,
     describe_address,
     make_instance,
-    type_of,
+    service_of,
 )
+from prr.wire.messages import NameQuery
 
 BINDER_LIMIT = 4.5
 """Seconds in which a binder must answer, all resends included. A legacy binder serves nobody for
@@ -68,7 +71,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class UnknownService:
-    """The binder knows no service of that type."""
+    """The binder knows no instance of that service."""
 
     binder: Address
 
@@ -79,6 +82,8 @@ class NoBinder:
 
     asked: tuple[Address, ...]
     limit: float
+    nameless: tuple[Address, ...] = ()
+    """Those that did answer, but know no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +125,22 @@ class Client:
 
     def __init__(
         self,
-        type_: int,
+        service: Service,
         message: bytes | None,
         binders: tuple[Address, ...],
         rng: Random,
         patience: float = PATIENCE_MAX,
         hedge: bool = False,
     ) -> None:
-        """`message` of at most 255 bytes, or None for a lookup only; `type_` is 0 to 255.
+        """`message` of at most 255 bytes, or None for a lookup only.
 
         After `patience` seconds without an answer the binder is told; with `hedge` another instance
         is asked then, or as soon as one refuses.
         """
         assert binders
-        self._type = type_
+        self._service = service
+        self._question = _question_for(service)
+        self._nameless: set[Address] = set()  # binders that know no names
         self._message = message
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
         self._patience = patience
@@ -165,10 +172,12 @@ class Client:
             return []
         if self._lookup is None or source not in self._binders:
             return []
+        if self._question.trailer is not None and frame.trailer is None:
+            return self._knows_no_names(source, now)
         match frame:
             case Found(address=address):
                 return self._found(address, source, now)
-            case FoundInstance(instance=instance) if type_of(instance) == self._type:
+            case FoundInstance(instance=instance) if service_of(instance) == self._service:
                 return self._found(address_of(instance), source, now)
             case Unknown():
                 self._lookup = None
@@ -182,7 +191,7 @@ class Client:
             if call.address == target:
                 return self._give_up(call, "it refused the request", now)
         if self._lookup and (other := self._lookup.refused(target, now)) is not None:
-            return [Send(Lookup(self._type), other)]
+            return [Send(self._question, other)]
         return []
 
     def deadline(self) -> float | None:
@@ -213,9 +222,10 @@ class Client:
         if self._lookup.ended(now):
             limit = self._lookup.ends_at - self._began_at
             self._lookup = None
-            return self._end_if_alone(NoBinder(tuple(self._binders), round(limit, 1)))
+            nameless = tuple(sorted(self._nameless))
+            return self._end_if_alone(NoBinder(tuple(self._binders), round(limit, 1), nameless))
         target = self._lookup.due(now)
-        return [Send(Lookup(self._type), target)] if target else []
+        return [Send(self._question, target)] if target else []
 
     def _found(self, address: Address, binder: Address, now: float) -> list[ClientEffect]:
         if self._message is None:
@@ -228,9 +238,17 @@ class Client:
         asking = Retry([address], self._ends_at - now, now)
         self._calls.append(_Call(address, binder, asking, now, now + self._patience))
         self._called += 1
-        name = describe(make_instance(self._type, address))
+        name = describe(make_instance(self._service, address))
         why = f"named by binder {describe_address(binder)}"
         return [Report(Event.FOUND, name, why), *self.tick(now)]
+
+    def _knows_no_names(self, binder: Address, now: float) -> list[ClientEffect]:
+        """A legacy binder, or one of ours before there were names, has answered for type 255: it
+        counts as one that refuses."""
+        self._nameless.add(binder)
+        if self._lookup and (other := self._lookup.refused(binder, now)) is not None:
+            return [Send(self._question, other)]
+        return []
 
     def _look_for_another(self, call: _Call, now: float) -> list[ClientEffect]:
         """Hedge: ask the binder that has just been told, which names another one if there is."""
@@ -261,10 +279,16 @@ class Client:
         return Send(Request(self._message), call.address)
 
     def _complaint(self, call: _Call) -> Send:
-        return Send(Complaint(make_instance(self._type, call.address)), call.binder)
+        return Send(Complaint(make_instance(self._service, call.address)), call.binder)
 
     def _end(self, outcome: Outcome) -> list[ClientEffect]:
         self.outcome = outcome
         self._lookup = None
         self._calls.clear()
         return []
+
+
+def _question_for(service: Service) -> Lookup:
+    if isinstance(service, int):
+        return Lookup(service)
+    return Lookup(NAMED, trailer=NameQuery.about(service))

@@ -6,8 +6,16 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from prr.wire.frames import Alive, Frame, Verify
-from prr.wire.instance import Address, Instance, describe, describe_address, type_of
-from prr.wire.messages import Challenge, Presence
+from prr.wire.instance import (
+    Address,
+    Instance,
+    Service,
+    describe,
+    describe_address,
+    is_wide,
+    service_of,
+)
+from prr.wire.messages import Challenge, NamedPresence, Presence
 from prr.wire.trailer import Question
 from prr.wire.version import LEFT, NO_START, Version
 
@@ -75,10 +83,12 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Answer a lookup from the node's own socket with the instance `found`, or NOBODY: that the
-    type has none. The codec knows in which of the two forms."""
+    service has none. The codec knows in which of the two forms; `by_name`: the service's name was
+    in the question."""
 
     found: Instance
     target: Address
+    by_name: bool = False
 
 
 Update: TypeAlias = tuple[Version, bool]
@@ -150,11 +160,11 @@ class Probe:
         if not isinstance(asked, Challenge):
             return True
         if said is None:
-            return self.start == NO_START
+            return self.start == NO_START and not is_wide(self.instance)
         return (
-            isinstance(said, Presence)
+            isinstance(said, Presence | NamedPresence)
             and said.nonce == asked.nonce
-            and type_of(self.instance) in said.types
+            and _provides(said, service_of(self.instance))
             and self.start in (NO_START, ANY_START, said.start)
         )
 
@@ -168,6 +178,13 @@ class ProbeAll:
     instances: Sequence[Instance]
     nonces: Sequence[int]
     wait: float
+
+
+def _provides(said: Presence | NamedPresence, service: Service) -> bool:
+    """Whoever says this provides the service."""
+    if isinstance(service, int):
+        return isinstance(said, Presence) and service in said.types
+    return isinstance(said, NamedPresence) and said.name == service.encode()
 
 
 class Outcome(StrEnum):
@@ -198,7 +215,7 @@ class Report:
         return None if isinstance(self.of, str) else self.of
 
     def text(self, name: str | None = None) -> str:
-        """All of it in one line; `name`: what the instance's type is called."""
+        """All of it in one line; `name`: what the instance's number is called."""
         subject = f"{self.subject} ({name})" if name else self.subject
         return f"{self.event} {subject}: {self.why}" if subject else f"{self.event}: {self.why}"
 

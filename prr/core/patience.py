@@ -1,5 +1,7 @@
 """How long a caller waits for a service before it tells the binder: by what that service takes."""
 
+from prr.wire.instance import Service
+
 PATIENCE_MIN = 0.1
 """Seconds: what a busy machine, or a lost datagram and its resend, may take."""
 
@@ -14,21 +16,29 @@ WEIGHT = 0.125
 """Of the newest answer in the average (RFC 6298's alpha)."""
 
 
+SERVICES_MAX = 1024
+"""Services of which that is known, 100 kB: more than one program calls."""
+
+
 class Patience:
-    """What each service type usually takes, of 256 at most. Safe to share between threads: a
-    measurement that is lost in a race is one of many."""
+    """What each service usually takes. Safe to share between threads: a measurement that is lost in
+    a race is one of many."""
 
     def __init__(self) -> None:
-        self._usual: dict[int, float] = {}
+        self._usual: dict[Service, float] = {}
 
-    def of(self, type_: int) -> float:
-        """Seconds to wait for an answer of a service of `type_`, 0.1 to 0.5."""
-        usual = self._usual.get(type_)
+    def of(self, service: Service) -> float:
+        """Seconds to wait for an answer of `service`, 0.1 to 0.5."""
+        usual = self._usual.get(service)
         if usual is None:
             return PATIENCE_MAX
         return min(max(MULTIPLE * usual, PATIENCE_MIN), PATIENCE_MAX)
 
-    def answered(self, type_: int, seconds: float) -> None:
-        """A service of `type_` (0 to 255) has answered, after so many `seconds`."""
-        usual = self._usual.get(type_, seconds)
-        self._usual[type_] = usual + WEIGHT * (seconds - usual)
+    def answered(self, service: Service, seconds: float) -> None:
+        """`service` has answered, after so many `seconds`."""
+        usual = self._usual.get(service)
+        if usual is None:
+            if len(self._usual) < SERVICES_MAX:
+                self._usual[service] = seconds
+            return
+        self._usual[service] = usual + WEIGHT * (seconds - usual)

@@ -18,14 +18,29 @@ from prr.wire.frames import (
     Subscribed,
     Verify,
 )
-from prr.wire.instance import Address, Instance, describe, describe_address, make_instance
-from prr.wire.messages import Challenge, Presence, Renew, Search, Started
+from prr.wire.instance import (
+    Address,
+    Instance,
+    Service,
+    describe,
+    describe_address,
+    describe_service,
+    make_instance,
+)
+from prr.wire.messages import (
+    Announcement,
+    Challenge,
+    NamedPresence,
+    Presence,
+    Renew,
+    Search,
+    Started,
+)
 from prr.wire.version import START_MAX
 
 BINDER_WAIT = 1.0
 """Seconds a binder is given to confirm, or to acknowledge a leave, before the next one is asked:
 four questions."""
-
 
 RENEWAL_FIRST = 1.0
 """Seconds to the first renewal, by which a binder of ours learns whom it has before it; up to twice
@@ -67,10 +82,10 @@ class ServerInspection:
 class Server:
     """One server's decisions. A call never waits, so there are no locks."""
 
-    def __init__(self, type_: int, binders: Mapping[Address, Address], rng: Random) -> None:
-        """`binders` holds, for each binder, where it sees this server; `type_` is 0 to 255."""
+    def __init__(self, service: Service, binders: Mapping[Address, Address], rng: Random) -> None:
+        """`binders` holds, for each binder, where it sees this server."""
         assert binders
-        self._type = type_
+        self._service = service
         self._start = rng.randint(2, START_MAX)
         self._rng = rng
         self._seen_at = binders
@@ -83,6 +98,7 @@ class Server:
         self._renewal = RENEWAL
         self._said = RENEWAL
         self._ours: Address | None = None  # the binder that has shown to be ours, and answers
+        self._have_answered: set[Address] = set()  # with a trailer: they are ours
         self._is_searching = False
         self._state = _State.SUBSCRIBING
 
@@ -106,9 +122,9 @@ class Server:
         binder = describe_address(self._binders[0])
         match self._state:
             case _State.SUBSCRIBING:
-                return f"subscribing for type {self._type}"
+                return f"subscribing for {describe_service(self._service)}"
             case _State.SERVING:
-                return f"providing type {self._type}, confirmed by binder {binder}"
+                return f"providing {describe_service(self._service)}, confirmed by binder {binder}"
             case _:
                 return "leaving"
 
@@ -133,6 +149,8 @@ class Server:
         self._state = _State.LEAVING
         self._renew_at = None
         self._left_to_ask = list(self._binders)  # the first is the one that confirmed
+        if isinstance(self._service, str):  # of which nobody else can be told
+            self._left_to_ask = [one for one in self._binders if one in self._have_answered]
         return self._ask_next_binder(now)
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[ServerEffect]:
@@ -169,19 +187,20 @@ class Server:
     def _question(self, binder: Address) -> Frame:
         if self._state is _State.LEAVING:
             return Removed(self._instance(binder))
+        self._said = self._renewal if binder == self._ours else RENEWAL
+        renewal = None if self._said == RENEWAL else self._said
+        if isinstance(self._service, str):  # which only a binder of ours can understand
+            return Alive(trailer=Announcement.of_server(self._service, self._start, renewal))
         if self._state is _State.SUBSCRIBING:
-            return Subscribe(self._type)  # bare: the binder may be a legacy program
+            return Subscribe(self._service)  # bare: the binder may be a legacy program
         if binder == self._ours:
-            self._said = self._renewal
-            renewal = None if self._said == RENEWAL else self._said
-            return Subscribe(self._type, trailer=Started(start=self._start, renewal=renewal))
-        self._said = RENEWAL
+            return Subscribe(self._service, trailer=Started(start=self._start, renewal=renewal))
         # A legacy one would take each subscription for one more server. This it drops.
-        return Alive(trailer=Search(types=bytes((self._type,)), start=self._start))
+        return Alive(trailer=Search(types=bytes((self._service,)), start=self._start))
 
     def _instance(self, binder: Address) -> Instance:
         """This server as a binder sees it."""
-        return make_instance(self._type, self._seen_at[binder])
+        return make_instance(self._service, self._seen_at[binder])
 
     def _ask_next_binder(self, now: float) -> list[ServerEffect]:
         if not self._left_to_ask:
@@ -199,7 +218,8 @@ class Server:
         return [Report(Event.NO_CONFIRMATION, f"binder {describe_address(binder)}", why)]
 
     def _give_up(self, now: float) -> list[ServerEffect]:
-        names = ", ".join(describe_address(binder) for binder in self._binders)
+        names = ", ".join(map(describe_address, self._binders))
+        names += "" if isinstance(self._service, int) else "; an older one knows no names"
         if self._state is _State.SERVING:  # nobody renews it now; it goes on, and tries again
             self._asking = None
             self._is_searching = True
@@ -215,15 +235,29 @@ class Server:
         if self._state in (_State.LEAVING, _State.OVER):
             return []  # it is about to be true that it is not there
         asked = frame.trailer
+        if isinstance(self._service, str):
+            return self._verified_by_name(self._service, frame, source)
         if not isinstance(asked, Challenge):
             return [Send(Alive(), source)]
-        here = Presence(nonce=asked.nonce, types=bytes((self._type,)), start=self._start)
+        here = Presence(nonce=asked.nonce, types=bytes((self._service,)), start=self._start)
         return [Send(Alive(trailer=here), source)]
+
+    def _verified_by_name(self, name: str, frame: Verify, source: Address) -> list[ServerEffect]:
+        """Who asks without the name may mean who was there before; nothing longer is answered."""
+        match frame.trailer:
+            case Challenge(name=asked, nonce=nonce, has_room=True) if asked == name.encode():
+                here = NamedPresence(nonce=nonce, name=asked, start=self._start)
+                return [Send(Alive(trailer=here), source)]
+        return []
 
     def _confirmed(self, frame: Subscribed, source: Address, now: float) -> list[ServerEffect]:
         if source not in self._binders:
             return []
         is_ours = frame.trailer is not None
+        if is_ours:
+            self._have_answered.add(source)
+        elif isinstance(self._service, str):
+            return []  # whoever it is has confirmed something else
         match self._state:
             case _State.SUBSCRIBING:
                 self._state = _State.SERVING
@@ -250,8 +284,7 @@ class Server:
         self._ours = binder if is_ours else None
         self._asking, self._renew_at = None, when
         self._is_searching = self._is_searching and not is_ours
-        # It is the one to tell first when leaving.
-        self._binders.remove(binder)
+        self._binders.remove(binder)  # it is the one to tell first when leaving
         self._binders.insert(0, binder)
 
     def _left(self, frame: Removed, source: Address) -> list[ServerEffect]:

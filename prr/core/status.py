@@ -7,7 +7,10 @@ from prr.core.liveness.detector import Detector
 from prr.core.replication.peer_liveness import isolation
 from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.instance import Instance, describe_address, type_of
+from prr.wire.instance import Instance, describe_address, service_of
+
+SERVICES_MAX = 512
+"""Services that are shown one by one, numbers first: a text of 75 kB at most."""
 
 
 def status_of(
@@ -15,20 +18,25 @@ def status_of(
 ) -> dict[str, Any]:
     """What the core knows of itself, as plain data. Times are seconds before `now`."""
     directory = versioned.directory
-    verified = Counter(type_of(instance) for instance in detector.doubts.verifications.under_way())
+    under_way = detector.doubts.verifications.under_way()
+    verified = Counter(service_of(instance) for instance in under_way)
     types = []
-    for type_ in directory.services():
-        up, suspect = directory.count(type_)
-        row = {"type": type_, "up": up, "suspect": suspect, "being_verified": verified[type_]}
+    for service in directory.services(SERVICES_MAX):
+        up, suspect = directory.count(service)
+        is_named = isinstance(service, str)
+        row = {"service": str(service), "type": None if is_named else service}
+        row |= {"up": up, "suspect": suspect, "being_verified": verified[service]}
         types.append(row)
     return {
         "identity": f"{versioned.identity:016x}",
         "instances": len(versioned.directory),
-        "digest": versioned.directory.digest().hex(),
+        "digest": directory.digest(wide=False).hex(),
+        "full_digest": directory.digest().hex(),
         "synced": is_synced,
         "isolated": _isolated(peers, now),
         "brake": detector.brake_status(now),
         "types": types,
+        "services": directory.service_count(),
         "peers": [_peer_row(peer, peers, now) for peer in peers.all()],
     }
 
@@ -54,8 +62,10 @@ def summary_of(versioned: VersionedDirectory, peers: Peers, is_synced: bool, now
     """What fits into one line of it."""
     heard = sum(not peers.is_silent(peer, now) for peer in peers.all())
     state = "synced" if is_synced else "asking its peers"
-    instances, types = len(versioned.directory), len(versioned.directory.services())
-    return f"{state}; {instances} instances in {types} types, {heard} of {len(peers)} peers heard"
+    instances, types = len(versioned.directory), versioned.directory.service_count()
+    return (
+        f"{state}; {instances} instances of {types} services, {heard} of {len(peers)} peers heard"
+    )
 
 
 def _isolated(peers: Peers, now: float) -> str | None:

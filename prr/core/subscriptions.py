@@ -3,15 +3,15 @@
 from itertools import compress
 from operator import not_
 
-from prr.core.effects import Confirm, ConfirmAll, Effect, Event, Report, Send
+from prr.core.effects import Confirm, ConfirmAll, Effect, Event, Report, Send, stray
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import COMES, Subscribers
 from prr.core.liveness.states import Case, Trigger
 from prr.core.pacing import RENEWAL
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.frames import Frame, Removed, Subscribe, Subscribed
+from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed
 from prr.wire.instance import Address, Instance, make_instance
-from prr.wire.messages import Plain, Renew, Started
+from prr.wire.messages import Announcement, Plain, Renew, Started
 from prr.wire.version import NO_START
 
 EXCLUDED = (
@@ -21,8 +21,8 @@ EXCLUDED = (
 """Why a server on loopback is refused, and what to do about it."""
 
 TYPES_MAX = 32
-"""Types that one address may give: a process of the spec gives one, a busy one a handful; and a
-stranger who names all of them in turn gets no further."""
+"""Services that one address may give: a process of the spec gives one, a busy one a handful; and a
+stranger who names one after the other gets no further."""
 
 
 OVER_QUOTA = "too many from its host, or in all, have not answered yet"
@@ -40,18 +40,35 @@ class Subscriptions:
 
     def subscribe(self, frame: Subscribe, source: Address, now: float) -> list[Effect]:
         """A server says that it is there."""
+        said = frame.trailer if isinstance(frame.trailer, Started) else None
         instance = make_instance(frame.type, source)
+        return self._subscribe(instance, said, frame.trailer is not None, source, now)
+
+    def announced(self, said: Announcement, source: Address, now: float) -> list[Effect]:
+        """A server says that it is there, whose service has a name. Nothing is ever longer that it
+        is sent for this."""
+        if not said.has_room:
+            return [stray(Alive(trailer=said), source)]
+        return self._subscribe(make_instance(said.name.decode(), source), said, True, source, now)
+
+    def _subscribe(
+        self,
+        instance: Instance,
+        said: Started | Announcement | None,
+        is_ours: bool,
+        source: Address,
+        now: float,
+    ) -> list[Effect]:
         if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
-        said = frame.trailer if isinstance(frame.trailer, Started) else None
         version = self._directory.version(instance)
         if version is None and len(self._directory.at_address(instance)) >= TYPES_MAX:
-            why = f"its address has {TYPES_MAX} types already"
+            why = f"its address has {TYPES_MAX} services already"
             return [Report(Event.OVER_QUOTA, instance, why)]
         is_at_home = version is not None and version.owner == self._versioned.identity
         if not self._detector.admits(instance, is_at_home, now):
             return [Report(Event.OVER_QUOTA, instance, OVER_QUOTA)]
-        trailer = None if frame.trailer is None else self._confirmation()
+        trailer = self._confirmation() if is_ours else None
         case = Case(
             Trigger.SUBSCRIBED,
             instance,

@@ -90,7 +90,7 @@ class BinderNode(Node[Effect]):
             case Send():
                 self._send(effect.frame, effect.target)
             case Answer():
-                self._outbox.send(self._codec.found(effect.found), effect.target)
+                self._outbox.send(self._codec.found(effect.found, effect.by_name), effect.target)
             case Persist():
                 self._store.persist(effect)
             case Confirm() | ConfirmAll():
@@ -120,9 +120,17 @@ class BinderNode(Node[Effect]):
 
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""
-        types = self._codec.types_asked(reader.datagrams.burst, reader.at)
+        burst, at = reader.datagrams.burst, reader.at
+        types = self._codec.types_asked(burst, at)
         if types and (found := self._binder.look_up(types)):
             self._answer(reader, self._codec.found_run(found))
+        elif (
+            not types
+            and self._binder.is_ready
+            and (names := self._codec.names_asked(burst, at))
+            and (found := self._binder.look_up_names(names))
+        ):
+            self._answer(reader, self._codec.found_named_run(found))
         elif types or not self._subscribe(reader):
             super()._serve_next(reader)
 

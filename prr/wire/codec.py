@@ -9,12 +9,21 @@ from collections.abc import Callable, Sequence
 from prr.wire.errors import MalformedFrame, OutOfPlace
 from prr.wire.first_questions import is_answer, is_usual_answer
 from prr.wire.forms import FORM_OF, TABLE, Form
-from prr.wire.found import FOUND_RUNS, AnswerRun, FoundForm, Pairs, types_asked
-from prr.wire.frames import Found, Frame, Role, messages_of
-from prr.wire.instance import Instance
-from prr.wire.messages import message_in
+from prr.wire.found import (
+    FOUND_RUNS,
+    AnswerRun,
+    FoundForm,
+    Pairs,
+    Rows,
+    found_named_run,
+    names_asked,
+    types_asked,
+)
+from prr.wire.frames import Added, Complaint, Found, Frame, Removed, Role, messages_of
+from prr.wire.instance import NOWHERE, Instance, is_wide
+from prr.wire.message import message_in
 from prr.wire.subscription_runs import Columns, SubscriptionRun, subscription_run
-from prr.wire.trailer import decode_trailer, encode_trailer
+from prr.wire.trailer_codec import decode_trailer, encode_trailer
 
 DATAGRAM_BYTES_MAX = 1400
 """What we send at most: fits an Ethernet frame, also inside the usual tunnels."""
@@ -41,6 +50,13 @@ class Codec:
         """`found_run(instances)`: the answers to a run of lookups; an empty instance stands for a
         type that nobody provides."""
 
+        self.names_asked: Callable[[Rows, int], list[bytes]] = names_asked
+        """`names_asked(burst, at)`: the names that the lookups ask for which stand in a row from
+        number `at` of a burst on; empty if there is none."""
+
+        self.found_named_run: Callable[[Sequence[Instance]], AnswerRun] = found_named_run
+        """The same for lookups by name."""
+
         self.subscription_run: Callable[[Columns, int], SubscriptionRun] = subscription_run
         """`subscription_run(burst, at)`: the subscriptions of one form that stand in a row from
         number `at` of a burst on; empty if there is none."""
@@ -54,17 +70,20 @@ class Codec:
         except MalformedFrame:
             return False
 
-    def found(self, instance: Instance) -> bytes:
+    def found(self, instance: Instance, by_name: bool = False) -> bytes:
         """The answer to one lookup; `instance` as in `found_run`."""
-        return self.found_run((instance,)).data
+        return (self.found_named_run if by_name else self.found_run)((instance,)).data
 
     def encode(self, frame: Frame) -> bytes:
         """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes."""
         form = FORM_OF[type(frame)]
         parts = [field.write(getattr(frame, field.attribute)) for field in form.fields]
         data = bytes((form.code,)) + b"".join(parts)
-        if frame.trailer is not None:
-            data += encode_trailer(frame.trailer.values())
+        said = {} if frame.trailer is None else frame.trailer.values()
+        if isinstance(frame, Complaint | Added | Removed) and is_wide(frame.instance):
+            said["instance"] = frame.instance
+        if said or frame.trailer is not None:
+            data += encode_trailer(said)
         assert len(data) <= DATAGRAM_BYTES_MAX
         return data
 
@@ -97,5 +116,9 @@ def _decode_form(data: bytes, form: Form) -> Frame:
         values.append(value)
     if at == len(data) or form.padded:
         return form.frame(*values)
-    said = message_in(decode_trailer(data[at:]), _MESSAGES[form.frame])
-    return form.frame(*values, trailer=said)
+    said = decode_trailer(data[at:])
+    if values == [NOWHERE] and (wide := said.pop("instance", None)):
+        values = [Instance(wide)]
+        if not said:
+            return form.frame(*values)
+    return form.frame(*values, trailer=message_in(said, _MESSAGES[form.frame]))

@@ -8,11 +8,13 @@ from prr.wire.errors import MalformedFrame
 from prr.wire.instance import (
     ADDRESS_BYTES,
     INSTANCE_BYTES,
+    NOWHERE,
     Instance,
     decode_address,
     encode_address,
     instances_in,
     is_instance,
+    is_wide,
 )
 
 MESSAGE_BYTES_MAX = 255  # its length is one unsigned byte
@@ -61,7 +63,7 @@ def _read_instance(data: bytes, start: int) -> tuple[Instance, int]:
 
 def _write_instance(instance: Instance) -> bytes:
     assert is_instance(instance)
-    return instance
+    return NOWHERE if is_wide(instance) else instance
 
 
 def _read_message(data: bytes, start: int) -> tuple[bytes, int]:
@@ -81,7 +83,7 @@ def _read_instances(data: bytes, start: int) -> tuple[tuple[Instance, ...], int]
 
 
 def _write_instances(instances: tuple[Instance, ...]) -> bytes:
-    assert len(instances) <= LIST_INSTANCES_MAX
+    assert len(instances) <= LIST_INSTANCES_MAX and not any(map(is_wide, instances))
     return bytes((len(instances),)) + b"".join(instances)
 
 

@@ -1,4 +1,4 @@
-"""The first question to a newcomer, where many are asked at once, and its answer, as bytes.
+"""The first question to numbered newcomers that are asked at once, and its answer, as bytes.
 
 The question is a VERIFIE_N_EXISTE_PAS with a nonce of two bytes: no longer than what a stranger may
 get. What a server of ours with one type answers is known but for its start number; any other answer
@@ -6,7 +6,7 @@ is left to the codec.
 """
 
 from prr.wire.frames import Alive, Frame
-from prr.wire.instance import Instance, type_of
+from prr.wire.instance import Instance
 from prr.wire.messages import Presence
 
 NONCES = range(1 << 8, 1 << 16)
@@ -25,7 +25,7 @@ def first_question(nonce: int) -> bytes:
 def is_usual_answer(data: bytes, nonce: int, instance: Instance) -> bool:
     """It is the answer to that question of a server that has the type of `instance` alone."""
     before, between, behind = _ANSWER
-    begins = before + nonce.to_bytes(2, "big") + between + bytes((type_of(instance),)) + behind
+    begins = before + nonce.to_bytes(2, "big") + between + instance[:1] + behind
     return len(data) == _ANSWER_BYTES and data.startswith(begins)
 
 
@@ -37,5 +37,5 @@ def is_answer(frame: Frame, nonce: int, instance: Instance) -> bool:
         isinstance(frame, Alive)
         and isinstance(said, Presence)
         and said.nonce == nonce
-        and type_of(instance) in said.types
+        and instance[0] in said.types
     )

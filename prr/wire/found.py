@@ -1,18 +1,20 @@
-"""Lookups and their answers without a trailer: alone, or one behind the other as in a burst.
+"""Lookups and their answers: alone, or one behind the other as in a burst.
 
-A lookup is two bytes and its answer seven (eight as legacy (2016) programs want it), or one where
-nobody provides the type, so that many are read and written by a few slices, with no frame in
-between. The tests compare them with the codec's, frame by frame.
+A lookup by number is two bytes and its answer seven (eight as legacy (2016) programs want it), or
+one where nobody provides the type, so that many are read and written by a few slices, with no frame
+in between. Of lookups by name those are read so that have nothing in their trailer but the name.
+The tests compare them with the codec's, frame by frame.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, takewhile
 from typing import Protocol, TypeAlias
 
 from prr.wire.forms import FORM_OF
 from prr.wire.frames import Found, FoundInstance, Lookup, Unknown
-from prr.wire.instance import INSTANCE_BYTES, Instance
+from prr.wire.instance import ADDRESS_BYTES, INSTANCE_BYTES, NAMED, Instance, is_name
+from prr.wire.trailer_codec import encode_trailer
 
 _LOOKUP_CODE = bytes((FORM_OF[Lookup].code,))
 _FOUND_CODE = bytes((FORM_OF[Found].code,))
@@ -23,6 +25,21 @@ _FOUND_BYTES = INSTANCE_BYTES
 
 _FOUND_INSTANCE_BYTES = 1 + INSTANCE_BYTES
 
+_NAME_QUERY = bytes((FORM_OF[Lookup].code, NAMED)) + encode_trailer({"name": b"a"})[:-2]
+"""A lookup by name up to its length."""
+
+NAMES_AT_ONCE = 64
+"""As many as one burst has."""
+
+NAME_BYTES_MIN = 2
+"""Bytes of a name for whose lookup the answer is not longer."""
+
+_READ = encode_trailer({})
+"""Behind an answer: the name in the question was read."""
+
+_FOUND_NAMED_BYTES = _FOUND_BYTES + len(_READ)
+_UNKNOWN_NAMED = _UNKNOWN + _READ
+
 
 class Pairs(Protocol):
     """The datagrams of a burst, by number."""
@@ -30,6 +47,26 @@ class Pairs(Protocol):
     def pairs(self, at: int, first: bytes) -> bytes:
         """The second bytes of those that stand in a row from `at` on and have two bytes, the
         first of them `first`."""
+
+
+class Rows(Protocol):
+    """Likewise."""
+
+    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
+        """Of those that stand in a row from `at` on, `most` at most, and begin with `first`, then
+        say how many bytes follow, and have so many: what follows."""
+
+
+def names_asked(burst: Rows, at: int) -> list[bytes]:
+    """What stands for a name in the lookups by name that stand in a row from `at` on, if nothing
+    else is in their trailers. The first is a name; the others need not be, whoever knows them can
+    tell. Of one of a byte the answer would be longer than the question: it is for the codec."""
+    if not all(map(is_name, burst.told(at, _NAME_QUERY, 1))):
+        return []  # and the row is not read again and again
+    names = burst.told(at, _NAME_QUERY, NAMES_AT_ONCE)
+    if min(map(len, names), default=NAME_BYTES_MIN) < NAME_BYTES_MIN:
+        return list(takewhile(lambda name: len(name) >= NAME_BYTES_MIN, names))
+    return names
 
 
 def types_asked(burst: Pairs, at: int) -> bytes:
@@ -73,11 +110,23 @@ def _found_instance_run(found: Sequence[Instance]) -> AnswerRun:
     return AnswerRun(run, _FOUND_INSTANCE_BYTES)
 
 
-def _with_unknown(answers: list[bytes]) -> AnswerRun:
+def found_named_run(found: Sequence[Instance]) -> AnswerRun:
+    """A run of answers to lookups by name."""
+    if not all(found):
+        answers = [_FOUND_CODE + one[-ADDRESS_BYTES:] + _READ if one else b"" for one in found]
+        return _with_unknown(answers, _UNKNOWN_NAMED)
+    addresses = b"".join([one[-ADDRESS_BYTES:] for one in found])
+    run = bytearray(_FOUND_CODE + bytes(ADDRESS_BYTES) + _READ) * len(found)
+    for place in range(ADDRESS_BYTES):
+        run[1 + place :: _FOUND_NAMED_BYTES] = addresses[place::ADDRESS_BYTES]
+    return AnswerRun(bytes(run), _FOUND_NAMED_BYTES)
+
+
+def _with_unknown(answers: list[bytes], unknown: bytes = _UNKNOWN) -> AnswerRun:
     """A run of answers some of which are empty: an Unknown goes there."""
     if not any(answers):
-        return AnswerRun(_UNKNOWN * len(answers), len(_UNKNOWN))
-    whole = [answer or _UNKNOWN for answer in answers]
+        return AnswerRun(unknown * len(answers), len(unknown))
+    whole = [answer or unknown for answer in answers]
     return AnswerRun(b"".join(whole), 0, bytes(map(len, whole)))
 
 

@@ -8,8 +8,10 @@ from enum import StrEnum
 from types import NoneType
 from typing import TypeAlias, get_args, get_type_hints
 
-from prr.wire.instance import Address, Instance
+from prr.wire.instance import NAMED, Address, Instance, Service
+from prr.wire.message import Message
 from prr.wire.messages import (
+    Announcement,
     Challenge,
     DigestReply,
     DigestRequest,
@@ -17,7 +19,8 @@ from prr.wire.messages import (
     Hello,
     ListPage,
     ListQuery,
-    Message,
+    NamedPresence,
+    NameQuery,
     Opinion,
     OpinionRequest,
     Page,
@@ -73,10 +76,19 @@ class Response(_Alone):
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup(_Alone):
+class Lookup(_Framed):
     """Who provides this type of service?"""
 
     type: int
+    _: KW_ONLY
+    trailer: NameQuery | Hello | Plain | None = None
+
+    @property
+    def service(self) -> Service:
+        """What is looked for."""
+        if self.type == NAMED and isinstance(self.trailer, NameQuery):
+            return self.trailer.name.decode()
+        return self.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +187,9 @@ class Alive(_Framed):
     """The answer to a Verify."""
 
     _: KW_ONLY
-    trailer: Presence | Opinion | Search | Hello | Plain | None = None
+    trailer: Presence | NamedPresence | Opinion | Search | Announcement | Hello | Plain | None = (
+        None
+    )
 
 
 Frame: TypeAlias = (

@@ -8,39 +8,42 @@ says little.
 A field has the name, the values and the meaning of its key: see KEYS. None is not sent.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
-from prr.wire.trailer import KEYS
+from prr.wire.instance import Service
+from prr.wire.message import Message
 from prr.wire.version import VERSION_BYTES, Version, decode_version
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What any message may say besides: which binder of ours has sent it."""
-
-    binder: int | None = None
-
-    @classmethod
-    def fits(cls, values: Mapping[str, Any]) -> bool:
-        """A trailer with these values, by field, is one of this kind."""
-        return _REQUIRED[cls] <= values.keys()
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """The message, of a trailer that `fits`."""
-        return cls(**{name: values[name] for name in _FIELDS[cls] if name in values})
-
-    def values(self) -> dict[str, Any]:
-        """What the trailer holds, by field, in the order of KEYS."""
-        said = {name: getattr(self, name) for name in _FIELDS[type(self)]}
-        return {name: value for name, value in said.items() if value is not None}
+CHALLENGE_PADDING, ANNOUNCEMENT_PADDING = 3, 11
+"""Bytes: for the start number in the answer; for the nonce and the padding of the question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plain(Message):
     """Nothing: that there is a trailer shows that its sender is one of ours."""
+
+
+# From clients.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameQuery(Message):
+    """Behind a lookup for type 255: the service has this name. An empty trailer answers it."""
+
+    name: bytes
+    padding: bytes | None = None
+
+    @classmethod
+    def about(cls, service: str) -> Self:
+        """The question for a service, with room for its answer."""
+        return cls(name=service.encode(), padding=None if len(service) > 1 else b"")
+
+    @property
+    def has_room(self) -> bool:
+        """The answer, of 9 bytes, is not longer than the question, of 7 and the name."""
+        return len(self.name) > 1 or self.padding is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +83,46 @@ class Search(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement(Message):
+    """Behind a sign of life that nobody has asked for: I provide the service with this name, and
+    subscribe. The padding makes it as long as the question that may follow."""
+
+    name: bytes
+    start: int
+    padding: bytes
+    renewal: int | None = None
+
+    @classmethod
+    def of_server(cls, service: str, start: int, renewal: int | None = None) -> Self:
+        """What a server says, that renews within `renewal` seconds."""
+        room = bytes(ANNOUNCEMENT_PADDING)
+        return cls(name=service.encode(), start=start, padding=room, renewal=renewal)
+
+    @property
+    def has_room(self) -> bool:
+        """The question that may follow is not longer than this."""
+        return len(self.padding) >= ANNOUNCEMENT_PADDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge(Message):
-    """Behind "are you there?": say who you are, and this nonce."""
+    """Behind "are you there?": say who you are, and this nonce. With a name: if that is yours."""
 
     nonce: int
+    name: bytes | None = None
+    padding: bytes | None = None
+
+    @classmethod
+    def about(cls, service: Service, nonce: int) -> Self:
+        """The question to an instance of a service."""
+        if isinstance(service, int):
+            return cls(nonce=nonce)
+        return cls(nonce=nonce, name=service.encode(), padding=bytes(CHALLENGE_PADDING))
+
+    @property
+    def has_room(self) -> bool:
+        """The answer, if it has a name, is not longer than the question."""
+        return self.padding is not None and len(self.padding) >= CHALLENGE_PADDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +131,15 @@ class Presence(Message):
 
     nonce: int
     types: bytes
+    start: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedPresence(Message):
+    """The same of a server whose service has a name."""
+
+    nonce: int
+    name: bytes
     start: int
 
 
@@ -147,16 +195,18 @@ class DigestRequest(Message):
     """Do you know the same?"""
 
     digest: bytes
+    full: bytes | None = None
     nonce: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestReply(Message):
     """The answer to a DigestRequest: the digest of what I know, and where it differs the digests of
-    the groups."""
+    the groups: of all, if the question had `full`."""
 
     binder: int
     digest: bytes
+    full: bytes | None = None
     digests: bytes | None = None
     nonce: int | None = None
 
@@ -167,6 +217,7 @@ class GroupRequest(Message):
 
     group: int
     digests: bytes
+    wide: int | None = None
     nonce: int | None = None
 
 
@@ -177,6 +228,7 @@ class PageRequest(Message):
     group: int
     buckets: int = 0
     cursor: bytes = b""
+    wide: int | None = None
     nonce: int | None = None
 
 
@@ -190,6 +242,7 @@ class Page(Message):
     buckets: int | None = None
     versions: bytes = b""
     removals: bytes = b""
+    others: bytes | None = None
     cursor: bytes | None = None
     nonce: int | None = None
 
@@ -200,6 +253,7 @@ class UnaskedPage(Message):
 
     binder: int
     versions: bytes
+    others: bytes | None = None
     nonce: int
 
 
@@ -211,6 +265,7 @@ class ListQuery(Message):
     """Send me your list, from behind the instance in `cursor` on."""
 
     cursor: bytes = b""
+    wide: int | None = None
     nonce: int | None = None
 
 
@@ -218,6 +273,7 @@ class ListQuery(Message):
 class ListPage(Message):
     """The answer to a ListQuery; with a cursor there is more."""
 
+    others: bytes | None = None
     cursor: bytes | None = None
     nonce: int | None = None
     states: bytes | None = None
@@ -231,6 +287,7 @@ class TextQuery(Message):
     nonce: int | None = None
     offset: int = 0
     cursor: bytes | None = None
+    instance: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,23 +297,3 @@ class TextPart(Message):
     text: bytes
     offset: int = 0
     nonce: int | None = None
-
-
-def message_in(values: Mapping[str, Any], among: Sequence[type[Message]]) -> Any:  # noqa: ANN401
-    """What a trailer with these values says: the first message of `among` that it fits, one of
-    which always does. Any, since it is for the frame to say what may stand behind it."""
-    return next(message for message in among if message.fits(values)).of(values)
-
-
-_ORDER = [key.field for key in KEYS]
-_MESSAGES = [
-    one for one in list(vars().values()) if isinstance(one, type) and issubclass(one, Message)
-]
-_FIELDS = {
-    message: sorted((field.name for field in fields(message)), key=_ORDER.index)
-    for message in _MESSAGES
-}
-_REQUIRED = {
-    message: {field.name for field in fields(message) if field.default is MISSING}
-    for message in _MESSAGES
-}

@@ -4,7 +4,7 @@ A search through 250 of them takes about a microsecond, whatever their types, an
 bytes.
 """
 
-from prr.wire.instance import ADDRESS_BYTES, INSTANCE_BYTES, Instance, address_key
+from prr.wire.instance import ADDRESS_BYTES, INSTANCE_BYTES, Instance
 
 
 def with_instance(row: bytes, instance: Instance) -> bytes:
@@ -20,9 +20,8 @@ def without_instance(row: bytes, instance: Instance) -> bytes:
     return row[:at] + row[at + INSTANCE_BYTES :]
 
 
-def at_address(row: bytes, instance: Instance) -> list[Instance]:
-    """Those in the row at the same address as `instance`, which may be one of them."""
-    address = address_key(instance)
+def at_address(row: bytes, address: bytes) -> list[Instance]:
+    """Those in the row at an address, by its `address_key`."""
     found: list[Instance] = []
     at = row.find(address)
     while at >= 0:

@@ -8,16 +8,14 @@ KEYS is append-only: a number once given keeps its meaning for ever. Which of th
 together is told by `messages`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-import msgpack
-
-from prr.wire.errors import MalformedFrame
-from prr.wire.instance import INSTANCE_BYTES
+from prr.wire.instance import INSTANCE_BYTES, NAME_BYTES_MAX, is_instance, is_name, is_wide_instance
 from prr.wire.version import IDENTITY_MAX, REMOVAL_BYTES, START_MAX, VERSION_BYTES
+from prr.wire.wide import ROWS_BYTES_MAX, fills_rows
 
 MARK = 0xC1
 
@@ -52,6 +50,9 @@ class Listed(IntEnum):
     SUSPECT = 1  # in doubt: handed out only while its service has no other
     DISPUTED = 2  # likewise, and another binder says that it is gone
 
+
+PADDING_BYTES_MAX = 255
+"""Of a question: more than any answer needs."""
 
 TEXT_BYTES_MAX = 1200
 """Of a text that is sent in parts, so much at once."""
@@ -88,8 +89,8 @@ KEYS = (
     Key(
         0,
         "cursor",
-        f"bytes, 0 or {INSTANCE_BYTES}",
-        _is_bytes(0, INSTANCE_BYTES),
+        f"bytes, 0, {INSTANCE_BYTES}, or a wide instance",
+        lambda value: type(value) is bytes and (not value or is_instance(value)),
         "in a question for a list: what comes after this instance (none: from the start); "
         "in a list: there is more, ask with this cursor",
     ),
@@ -211,53 +212,51 @@ KEYS = (
         "states",
         "bytes, each 0 to 2",
         lambda value: type(value) is bytes and not value.strip(bytes(Listed)),
-        "in a list for a program on the binder's own host: how each instance in front is: 0 up, "
-        "1 suspect, 2 disputed",
+        "in a list for a program on the binder's own host: how each instance in front is, and then "
+        "each of `others`: 0 up, 1 suspect, 2 disputed",
+    ),
+    Key(
+        18,
+        "name",
+        f"bytes, 1 to {NAME_BYTES_MAX}: a DNS label in lower case, not all digits",
+        lambda value: type(value) is bytes and is_name(value),
+        "the name of the service that is looked for, or provided",
+    ),
+    Key(
+        19,
+        "instance",
+        "bytes, a wide instance",
+        lambda value: type(value) is bytes and is_wide_instance(value),
+        "the instance that the frame is about, in front of which stands 255 and zeros: 255, the "
+        "length of its service's name, the name, ip, port",
+    ),
+    Key(
+        20,
+        "padding",
+        f"bytes, at most {PADDING_BYTES_MAX}",
+        lambda value: type(value) is bytes and len(value) <= PADDING_BYTES_MAX,
+        "nothing: it makes room for the answer, which is never longer than the question",
+    ),
+    Key(
+        21,
+        "full",
+        f"bytes, {DIGEST_BYTES}",
+        _is_bytes(DIGEST_BYTES),
+        "as `digest`, which leaves wide instances out; this one does not",
+    ),
+    Key(
+        22,
+        "wide",
+        "integer, 1",
+        _is_number(1, 1),
+        "the sender reads wide instances, and means them too",
+    ),
+    Key(
+        23,
+        "others",
+        f"bytes, at most {ROWS_BYTES_MAX}: rows of a length, a wide instance, 0 to 3, a version",
+        lambda value: type(value) is bytes and fills_rows(value),
+        "updates about wide instances: 0 it is gone, 1 it is there, 2 gone: it did not answer, 3 "
+        "there, and asked in vain so far",
     ),
 )
-
-_KEY_BY_NUMBER = {key.number: key for key in KEYS}
-_NUMBER_BY_FIELD = {key.field: key.number for key in KEYS}
-
-
-class _Map(tuple[tuple[Any, Any], ...]):
-    """A map as its pairs: a dict would take True and 1.0 for the key 1."""
-
-    __slots__ = ()
-
-
-def encode_trailer(values: Mapping[str, Any]) -> bytes:
-    """The bytes of a trailer that holds `values`, by field, its mark included."""
-    packed: bytes = msgpack.packb(
-        {_NUMBER_BY_FIELD[field]: value for field, value in values.items()}
-    )
-    return bytes((MARK,)) + packed
-
-
-def decode_trailer(data: bytes) -> dict[str, Any]:
-    """What a trailer holds that starts at the mark, by field. Unknown keys are skipped.
-
-    Raises MalformedFrame: no mark, no map, something behind the map, a key that is no integer, a
-    known key with a wrong type or size.
-    """
-    if data[0] != MARK:
-        raise MalformedFrame("bytes behind the frame that are no trailer")
-    try:
-        values = msgpack.unpackb(data[1:], strict_map_key=False, object_pairs_hook=_Map)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise MalformedFrame("a trailer that is not msgpack") from error
-    if type(values) is not _Map:
-        raise MalformedFrame("a trailer that is no map")
-    known: dict[str, Any] = {}
-    for number, value in values:
-        if type(number) is not int:
-            raise MalformedFrame("a trailer key that is no integer")
-        key = _KEY_BY_NUMBER.get(number)
-        if key is None:
-            continue
-        if not key.is_valid(value):
-            raise MalformedFrame(f"trailer key {number} ({key.field}) is not {key.form}")
-        if key.field in known:
-            raise MalformedFrame(f"trailer key {number} ({key.field}) comes twice")
-        known[key.field] = value
-    return known

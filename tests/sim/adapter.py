@@ -11,7 +11,7 @@ from prr.core.lookups import FOUND_FORMS
 from prr.core.server import Server
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
-from prr.wire.instance import Address, Instance
+from prr.wire.instance import Address, Instance, Service
 from prr.wire.version import LEFT
 
 
@@ -43,7 +43,9 @@ def codec(lab2016: bool) -> Codec:
     return Codec(Role.BINDER, FOUND_FORMS[WireForm.LAB2016 if lab2016 else WireForm.SPEC])
 
 
-def make_server(type_: int, address: Address, binders: tuple[Address, ...], rng: Random) -> Server:
+def make_server(
+    type_: Service, address: Address, binders: tuple[Address, ...], rng: Random
+) -> Server:
     """A server's core. Every binder sees it at the same address."""
     return Server(type_, dict.fromkeys(binders, address), rng)
 

@@ -16,6 +16,7 @@ from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.runs import Runs, Subscribers
 from prr.core.liveness.states import Case, Row
 from prr.wire.frames import (
+    Alive,
     Found,
     FoundInstance,
     Frame,
@@ -29,12 +30,14 @@ from prr.wire.frames import (
 from prr.wire.instance import (
     Address,
     Instance,
+    Service,
     address_of,
     describe,
     describe_address,
     make_instance,
-    type_of,
+    service_of,
 )
+from prr.wire.messages import Announcement, Opinion
 from tests.sim import adapter
 from tests.sim.trace import one_line
 from tests.sim.world import Violation
@@ -133,6 +136,11 @@ def _run_all_and_compare(self: Runs, row: Row, run: Subscribers, reply: ConfirmA
 Runs.run = _run_all_and_compare  # type: ignore[method-assign]
 
 
+def is_announcement(frame: Frame) -> bool:
+    """A server subscribes whose service has a name."""
+    return isinstance(frame, Alive) and isinstance(frame.trailer, Announcement)
+
+
 @dataclass(slots=True)
 class Truth:
     """What is really so."""
@@ -167,10 +175,11 @@ class Ledger:
         self._peers = frozenset(binder.cluster.peers_of(binder.address))
         self._started_at = binder.now
         self._lookup: Lookup | None = None
-        self._open: defaultdict[Address, list[int]] = defaultdict(list)  # lookups not answered
+        self._open: defaultdict[Address, list[Service]] = defaultdict(list)  # lookups not answered
         self._source: Address | None = None
         self._heard_peer = not self._peers
         self._credit: Counter[Address] = Counter()  # datagrams that may go to strangers
+        self._longest: dict[Address, int] = {}  # what one sent that was longest, in bytes
         # Whose leave was acknowledged here, and who have not been named since.
         self._left: dict[Instance, ServerProcess | None] = {}
         self._questions: dict[str, list[Question]] = {}
@@ -193,9 +202,10 @@ class Ledger:
         self._source = source
         self._lookup = frame if isinstance(frame, Lookup) else None
         if isinstance(frame, Lookup):
-            self._open[source].append(frame.type)
+            self._open[source].append(frame.service)
         if source not in self._peers:
             self._credit[source] += 1
+            self._longest[source] = max(len(data), self._longest.get(source, STRANGER_BYTES))
         elif isinstance(frame, ServiceList):
             self._heard_peer = True
         if source in self._peers:
@@ -217,7 +227,7 @@ class Ledger:
             self._check_found(make_instance(self._answered(target), frame.address))
         elif isinstance(frame, FoundInstance):
             self._check_found(frame.instance)
-        elif isinstance(frame, Unknown) and frame.trailer is None:  # else it is an opinion
+        elif isinstance(frame, Unknown) and not isinstance(frame.trailer, Opinion):
             self._check_unknown(self._answered(target))
         elif isinstance(frame, Subscribed):
             for instance in (i for i in self._truth.up if address_of(i) == target):
@@ -324,7 +334,8 @@ class Ledger:
         """What is said in a victim's name may bring it something, what is said about it may not."""
         forged = self._truth.forged
         if source[0].startswith(VICTIMS):
-            forged[source] += PER_SUBSCRIPTION if isinstance(frame, Subscribe) else 1
+            subscribes = isinstance(frame, Subscribe) or is_announcement(frame)
+            forged[source] += PER_SUBSCRIPTION if subscribes else 1
 
     def _check_victim(self, target: Address) -> None:
         if not target[0].startswith(VICTIMS):
@@ -337,9 +348,9 @@ class Ledger:
         self._credit[target] -= 1
         if self._credit[target] < 0:
             raise Violation(f"{self._name}: {one_line(frame)} to a stranger who sent nothing")
-        if len(data) > STRANGER_BYTES:
+        if len(data) > (most := self._longest[target]):
             what = f"{len(data)} bytes ({type(frame).__name__})"
-            raise Violation(f"{self._name}: {what} to a stranger, who gets {STRANGER_BYTES}")
+            raise Violation(f"{self._name}: {what} to a stranger, who gets {most}")
 
     def _check_found(self, instance: Instance) -> None:
         """The instance has subscribed some time, and did not take its leave right here."""
@@ -360,19 +371,19 @@ class Ledger:
             if ago > WITHDRAWAL_GRACE:
                 raise Violation(f"{self._name}: hands out {name}, which left {ago:.1f} s ago")
 
-    def _answered(self, target: Address) -> int:
-        """The type of the lookup that is answered: this one, or the first that had to wait."""
+    def _answered(self, target: Address) -> Service:
+        """The service of the lookup that is answered: this one, or the first that had to wait."""
         types = self._open[target]
         if not types:
             raise Violation(f"{self._name}: answers a lookup that nobody made")
         is_at_once = self._lookup is not None and target == self._source
         return types.pop(-1 if is_at_once else 0)
 
-    def _check_unknown(self, type_: int) -> None:
+    def _check_unknown(self, type_: Service) -> None:
         if not self._heard_peer and self._binder.now - self._started_at < SYNC_SILENCE:
             raise Violation(f"{self._name}: denies a service before it has heard its peers")
         for instance, server in self._truth.up.items():
-            is_asked_for = type_of(instance) == type_ and server.running
+            is_asked_for = service_of(instance) == type_ and server.running
             if is_asked_for and adapter.holds(self._binder.core, instance):
                 raise Violation(f"{self._name}: denies a type, but holds {describe(instance)}")
 

@@ -15,7 +15,7 @@ from prr.core.client import (
     UnknownService,
 )
 from prr.core.effects import Stop
-from prr.wire.instance import Address, Instance, describe, make_instance, type_of
+from prr.wire.instance import Address, Instance, Service, describe, make_instance, service_of
 from tests.sim import adapter
 from tests.sim.checkers import Truth
 from tests.sim.disk import Disk
@@ -142,7 +142,7 @@ class Cluster:
         hostile.start()
         return hostile
 
-    def start_server(self, index: int, type_: int) -> None:
+    def start_server(self, index: int, type_: Service) -> None:
         """A new server process, if none runs there."""
         if (old := self.servers[index]) is not None and old.running:
             return
@@ -154,6 +154,8 @@ class Cluster:
         may_swap = self.options.swapped and self.world.now > ACQUAINTED
         if may_swap and self._rng.random() < self.options.swapped:
             is_of_2016 = not is_of_2016
+        # Who knows no names gives no service that has one.
+        is_of_2016 = is_of_2016 and isinstance(type_, int)
         make = make_lab_server if is_of_2016 else adapter.make_server
         binders = self.binder_addresses + self.lab_binder_addresses
         core = make(type_, address, binders, rng)
@@ -164,7 +166,7 @@ class Cluster:
         server.start()
 
     def start_client(
-        self, type_: int, message: bytes | None, binders: tuple[Address, ...]
+        self, type_: Service, message: bytes | None, binders: tuple[Address, ...]
     ) -> ClientProcess:
         """A client begins one exchange."""
         host = self.network.hosts[self._ip("client", self._rng.randrange(CLIENT_HOSTS))]
@@ -185,7 +187,7 @@ class Cluster:
         """A server ended by its own decision; one that gave up is started again."""
         if not stop.in_order:
             index = self.servers.index(server)
-            again = type_of(server.instance)
+            again = service_of(server.instance)
             self.world.after(SUPERVISED, self.start_server, index, again)
 
     def client_ended(self, client: ClientProcess) -> None:
@@ -259,7 +261,7 @@ class Cluster:
 
     def audit(self) -> str | None:
         """Ask every binder for every type, through clients; what is wrong with the answers."""
-        types = (*self.options.types, _unused(self.options.types))
+        types = (*self.options.types, _unused(self.options.types), "nobody-gives-this")
         asked = [
             self.start_client(type_, b"audit", (binder.address,))
             for binder in self.live_binders()
@@ -271,7 +273,7 @@ class Cluster:
         alive = {server.instance for server in self.live_servers()}
         for client in asked:
             outcome, found = client.core.outcome, client.found()
-            given = any(type_of(instance) == client.type for instance in alive)
+            given = any(service_of(instance) == client.type for instance in alive)
             good = isinstance(outcome, Answered | FoundService) and found in alive
             if not (good if given else isinstance(outcome, UnknownService)):
                 state = "given" if given else "not given"
@@ -322,5 +324,5 @@ class Cluster:
         return f"10.0.{network}.{index + 1}"
 
 
-def _unused(types: tuple[int, ...]) -> int:
+def _unused(types: tuple[Service, ...]) -> int:
     return next(type_ for type_ in range(256) if type_ not in types)

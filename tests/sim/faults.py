@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from random import Random
 
+from prr.wire.instance import Service
+
 SHAPES = ("isolate", "halves", "one way", "bridge")
 
 FAULTS = (
@@ -64,7 +66,7 @@ class Options:
     seed: int
     binders: int
     servers: int
-    types: tuple[int, ...]
+    types: tuple[Service, ...]
     seconds: float  # of the phase under faults
     conditions: Conditions
     drift: float  # a clock's rate differs from 1 by at most this
@@ -151,7 +153,7 @@ def options_for(seed: int) -> Options:
         seed=seed,
         binders=rng.choice((1, 2, 2, 3, 3, 3, 4, 5)),
         servers=rng.randint(1, rng.choice((3, 8, 20))),
-        types=tuple(sorted(rng.sample(range(256), rng.randint(1, 4)))),
+        types=some_by_name(seed, sorted(rng.sample(range(256), rng.randint(1, 4)))),
         seconds=round(rng.uniform(*rng.choice(SECONDS)), 3),
         conditions=_conditions(rng, maybe),
         drift=maybe("drift", 0.0001, 0.05),
@@ -179,6 +181,14 @@ def options_for(seed: int) -> Options:
         forged=rng.choice((0.0, 0.0, 0.0, 0.3, 3.0)),
         suspicious=rng.choice((0.0, 0.0, 3.0, 30.0)),
     )
+
+
+def some_by_name(seed: int, types: list[int]) -> tuple[Service, ...]:
+    """In half of the runs about half of the services have names. Chosen apart from all else, so
+    that the rest of a run is what it would be without."""
+    rng = Random(f"{seed}/names")
+    share = rng.choice((0.0, 0.5))
+    return tuple(f"service-{type_}" if rng.random() < share else type_ for type_ in types)
 
 
 def _conditions(rng: Random, maybe: Callable[[str, float, float], float]) -> Conditions:

@@ -22,10 +22,11 @@ from prr.wire.frames import (
     ServiceList,
     Unknown,
 )
-from prr.wire.instance import Address, Instance, make_instance
+from prr.wire.instance import Address, Instance, is_wide, make_instance
 from prr.wire.messages import DigestRequest, Message, OpinionRequest, Page
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import LEFT, Version, decode_versions, encode_removals, encode_versions
+from prr.wire.wide import Said, WideUpdate, encode_wide
 from tests.cores import behind
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import Process
@@ -147,10 +148,20 @@ class Hostile(Process):
             return self._say(ServiceList(()), **words)
         there = tuple(self._anybody() for _ in range(rng.randrange(WORDS_MAX)))
         gone = [self._anybody() for _ in range(rng.randrange(WORDS_MAX))]
-        words["versions"] = encode_versions(self._some(len(there)))
-        words["removals"] = encode_removals(list(zip(gone, self._some(len(gone)), strict=True)))
+        spec = [one for one in there if not is_wide(one)]
+        gone_spec = [one for one in gone if not is_wide(one)]
+        words["versions"] = encode_versions(self._some(len(spec)))
+        versions = self._some(len(gone_spec))
+        words["removals"] = encode_removals(list(zip(gone_spec, versions, strict=True)))
         words |= {"group": asked.group, "buckets": rng.getrandbits(64), "cursor": self._anybody()}
-        return self._say(ServiceList(there), **words)
+        words["others"] = encode_wide(
+            [
+                WideUpdate(instance, self._version(), rng.choice(list(Said)))
+                for instance in (*there, *gone)
+                if is_wide(instance)
+            ]
+        )
+        return self._say(ServiceList(tuple(spec)), **words)
 
     def _some(self, count: int) -> list[Version]:
         return [self._version() for _ in range(count)]

@@ -30,10 +30,18 @@ from prr.wire.frames import (
     Unknown,
     Verify,
 )
-from prr.wire.instance import Address, Instance, address_of, describe, make_instance, type_of
+from prr.wire.instance import (
+    Address,
+    Instance,
+    address_of,
+    describe,
+    is_wide,
+    make_instance,
+    service_of,
+)
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import Process
-from tests.sim.world import Clock
+from tests.sim.world import Clock, Violation
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
@@ -56,7 +64,7 @@ class LabServer(Server):
 
     def start(self, now: float) -> list[Effect]:
         self._gives_up_at = now + PATIENCE
-        return [Send(Subscribe(self._type), self._binders[0])]
+        return [Send(Subscribe(self._service), self._binders[0])]
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         if isinstance(frame, Request):
@@ -118,6 +126,12 @@ class LabBinder(Process):
         if frame is None:
             return
         self.trace("<-", frame, source)
+        told = (
+            getattr(frame, "instance", None),
+            getattr(getattr(frame, "trailer", None), "others", None),
+        )
+        if (told[0] and is_wide(told[0])) or told[1]:
+            raise Violation(f"{self.name} is told of a service with a name")
         match frame:
             case Subscribe(type=type_):
                 self._subscribed(make_instance(type_, source), source)
@@ -162,7 +176,7 @@ class LabBinder(Process):
             self.own_doing.discard(instance)
         elif not by_ours or self._served - self._unread.get(instance, -1.0) < 1.0:
             self.own_doing.add(instance)
-        type_, (ip, port) = type_of(instance), address_of(instance)
+        type_, (ip, port) = service_of(instance), address_of(instance)
         filed = instance if port <= SIGNED_PORT_MAX else make_instance(type_, (ip, 0))
         self.entries.append(filed)
 
@@ -175,7 +189,7 @@ class LabBinder(Process):
             at += 1
 
     def _next(self, type_: int) -> Frame:
-        given = [instance for instance in self.entries if type_of(instance) == type_]
+        given = [instance for instance in self.entries if service_of(instance) == type_]
         if not given:
             return Unknown()
         self._rotation[type_] += 1

@@ -33,14 +33,16 @@ from prr.wire.frames import Frame, Removed, Role, Subscribe, Verify
 from prr.wire.instance import (
     Address,
     Instance,
+    Service,
     address_columns,
     address_of,
     describe,
     make_instance,
 )
 from prr.wire.messages import Challenge
+from tests.cores import told_in
 from tests.sim import adapter
-from tests.sim.checkers import Ledger, Question
+from tests.sim.checkers import Ledger, Question, is_announcement
 from tests.sim.disk import COMMIT_TAKES, Disk
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import TIMER_LATE, Process
@@ -96,6 +98,9 @@ class BinderProcess(Process):
         while burst and self.running:
             types = self.codec.types_asked(_Burst(burst), 0)
             answers = self.codec.found_run(self.core.look_up(types))
+            if not answers.count:
+                names = self.codec.names_asked(_Burst(burst), 0)
+                answers = self.codec.found_named_run(self.core.look_up_names(names))
             for one, answer in zip(burst, answers.datagrams(), strict=False):
                 self._answer(*one, answer)
             del burst[: answers.count]
@@ -159,8 +164,8 @@ class BinderProcess(Process):
             match effect:
                 case Send(frame=frame, target=target):
                     self._send(frame, target)
-                case Answer(found=found, target=target):
-                    self._send(read(self.codec.found(found), Role.CLIENT), target)
+                case Answer(found=found, target=target, by_name=by_name):
+                    self._send(read(self.codec.found(found, by_name), Role.CLIENT), target)
                 case Persist():
                     self.disk.persist(effect)
                     takes = self.disk.rng.uniform(*COMMIT_TAKES)
@@ -318,6 +323,10 @@ class _Burst(list[tuple[bytes, Address]]):
         row = takewhile(lambda data: len(data) == 2 and data[:1] == first, datagrams)
         return b"".join(data[1:] for data in row)
 
+    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
+        """Likewise."""
+        return told_in([data for data, _ in self[at:]], first, most)
+
 
 class _AskingSocket(Socket):
     """The socket of one question; it keeps the book that says whether an answer ever came."""
@@ -382,7 +391,7 @@ class ServerProcess(Process):
         for effect in effects:
             match effect:
                 case Send(frame=frame, target=target):
-                    if isinstance(frame, Subscribe):
+                    if isinstance(frame, Subscribe) or is_announcement(frame):
                         self.cluster.truth.subscribed.add(self.instance)
                     self.trace("->", frame, target)
                     self._socket.send(self.encode(frame), target)
@@ -404,7 +413,7 @@ class ClientProcess(Process):
     core: Client
 
     def __init__(
-        self, cluster: Cluster, host: Host, clock: Clock, core: Client, type_: int
+        self, cluster: Cluster, host: Host, clock: Clock, core: Client, type_: Service
     ) -> None:
         super().__init__(cluster, host, clock)
         self.core = core

@@ -21,8 +21,8 @@ from prr.wire.frames import (
     Subscribe,
     Verify,
 )
-from prr.wire.instance import Address, Instance, make_instance, type_of
-from prr.wire.messages import ListQuery, Started, Suspicion
+from prr.wire.instance import NAMED, Address, Instance, Service, is_wide, make_instance, service_of
+from prr.wire.messages import Announcement, ListQuery, NameQuery, Started, Suspicion
 from prr.wire.version import encode_version
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
@@ -140,12 +140,12 @@ class Workload:
         if self._rng.random() >= RETURNS:
             return
         index = self._cluster.servers.index(server)
-        type_ = type_of(server.instance)
+        type_ = service_of(server.instance)
         if self._rng.random() < self._options.retyped:
             type_ = self._rng.choice(self._options.types)
         self._world.after(self._away(), self._return_server, index, type_)
 
-    def _return_server(self, index: int, type_: int) -> None:
+    def _return_server(self, index: int, type_: Service) -> None:
         if not self._over:
             self._cluster.start_server(index, type_)
 
@@ -206,9 +206,9 @@ class Workload:
                 ListRequest(trailer=ListQuery()),
                 Added(self._anybody()),
                 Removed(known),
-                ServiceList((self._anybody(), known)),
+                ServiceList(tuple(one for one in (self._anybody(), known) if not is_wide(one))),
                 Complaint(self._anybody()),
-                Lookup(rng.randrange(256)),
+                _look_up(rng.randrange(256)),
                 Verify(),
                 Alive(),
             )
@@ -226,8 +226,8 @@ class Workload:
         type_ = rng.choice(self._options.types)
         instance = make_instance(type_, source)
         self._cluster.truth.subscribed.add(instance)
-        renewal = Subscribe(type_, trailer=Started(start=rng.randint(2, 9)))
-        said = rng.choice((Subscribe(type_), Subscribe(type_), renewal, Removed(instance), None))
+        first, renewal = _subscriptions(type_, rng.randint(2, 9))
+        said = rng.choice((first, first, renewal, Removed(instance), None))
         binder = rng.choice(self._cluster.binder_addresses)
         frame, codec = (said, _SERVER) if said else (Complaint(instance), _CLIENT)
         self._cluster.network.send(source if said else self._client(), binder, codec.encode(frame))
@@ -266,3 +266,16 @@ class Workload:
     def _away(self) -> float:
         low, high = AWAY
         return low * (high / low) ** self._rng.random()
+
+
+def _look_up(number: int) -> Lookup:
+    """A lookup by number, or, now and then, by a name that leaves no room for the answer."""
+    return Lookup(number, trailer=NameQuery(name=b"a") if number == NAMED else None)
+
+
+def _subscriptions(service: Service, start: int) -> tuple[Frame, Frame]:
+    """How a server subscribes first, and renews."""
+    if isinstance(service, int):
+        return Subscribe(service), Subscribe(service, trailer=Started(start=start))
+    said = Alive(trailer=Announcement.of_server(service, start))
+    return said, said

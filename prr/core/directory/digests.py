@@ -26,6 +26,13 @@ def entry_of(instance: Instance, version: bytes) -> Entry:
     return instance, version, hash_of(instance, version), bucket_of(instance)
 
 
+def combined(digests: bytes, others: bytes) -> bytes:
+    """The digests of what lies in two tables, by those of each: their XOR."""
+    assert len(digests) == len(others)
+    number = int.from_bytes(digests, "little") ^ int.from_bytes(others, "little")
+    return number.to_bytes(len(digests), "little")
+
+
 def differing(ours: bytes, theirs: bytes) -> int:
     """Which of two rows of 64 digests differ: a bit each, the lowest first."""
     assert len(ours) == len(theirs) == GROUPS * DIGEST_BYTES

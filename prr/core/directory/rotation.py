@@ -1,60 +1,87 @@
-"""Whose turn it is, type by type. Knows no version, no peer and no time."""
+"""Whose turn it is, service by service. Knows no version, no peer and no time.
 
-from collections.abc import Collection, Iterator, Sequence
+
+A service has a slot, by which its turns are found: the slot of a number is the number, so that a
+run of lookups as it arrived is a list of slots. Names get slots beyond these while they have an
+instance.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from operator import length_hint
 
 from prr.core.directory.ring import Ring
-from prr.wire.instance import TYPES, Instance, type_of
+from prr.core.directory.slots import Slots
+from prr.wire.instance import TYPES, Instance, Service, describe_service
 
 AHEAD = 64
-"""Turns of a type that lie ready: enough that a lookup costs little more than a `next`, and so
+"""Turns of a service that lie ready: enough that a lookup costs little more than a `next`, and so
 few that a change, which takes them back, costs no more with a million instances than with ten."""
 
 NOBODY = Instance(b"")
-"""Stands for the instance of a type that has none."""
+"""Stands for the instance of a service that has none."""
 
 
 class Rotation:
-    """The instances of each type in turn; those that were not heard since they were restored come
-    after those that were, and suspects last. As large as the table beside it."""
+    """The instances of each service in turn; those that were not heard since they were restored
+    come after those that were, and suspects last. As large as the table beside it."""
 
     def __init__(self) -> None:
-        self._ahead: list[Iterator[Instance]] = [iter(())] * TYPES
+        self._slots = Slots()
+        self._ahead: list[Iterator[Instance]] = []
         self._in_turn: dict[int, Ring] = {}
         self._unheard_turns: dict[int, Ring] = {}
         self._suspect_turns: dict[int, Ring] = {}
         self._unheard: set[Instance] = set()
         self._suspects: set[Instance] = set()
+        self._make_room()
 
     def add(self, instance: Instance) -> None:
-        """Put in an instance that is not in, at the end of its type's turns."""
-        self._take_back(type_of(instance))
-        self._ring(instance).add(instance)
+        """Put in an instance that is not in, at the end of its service's turns."""
+        self._take_back(self._take_slot(instance))
+        self._enter(instance)
 
     def add_all(self, instances: Collection[Instance]) -> None:
         """The same for many, in their order."""
-        for type_ in set(map(type_of, instances)):
-            self._take_back(type_)
-        for instance in instances:
-            self._in_turn.setdefault(type_of(instance), Ring()).add(instance)
+        slots = [self._take_slot(instance) for instance in instances]
+        for slot in set(slots):
+            self._take_back(slot)
+        for slot, instance in zip(slots, instances, strict=True):
+            self._in_turn.setdefault(slot, Ring()).add(instance)
 
     def add_unheard(self, instances: Collection[Instance]) -> None:
         """Put in many that are not in, in their order, after those that were heard."""
         rings: dict[int, Ring] = {}
-        for type_ in set(map(type_of, instances)):
-            self._take_back(type_)
-            rings[type_] = self._unheard_turns.setdefault(type_, Ring())
         for instance in instances:
-            rings[type_of(instance)].add(instance)
+            slot = self._take_slot(instance)
+            ring = rings.get(slot)
+            if ring is None:
+                self._take_back(slot)
+                ring = rings[slot] = self._unheard_turns.setdefault(slot, Ring())
+            ring.add(instance)
         self._unheard.update(instances)
 
     def remove(self, instance: Instance) -> None:
         """Take out an instance that is in."""
-        self._take_back(type_of(instance))
-        self._ring(instance).remove(instance)
+        slot = self._slots.of(instance)
+        self._take_back(slot)
+        self._leave(instance)
         self._suspects.discard(instance)
         self._unheard.discard(instance)
+        if self._slots.is_named(slot) and self._turning(slot) is None:
+            self._slots.free(instance)
+
+    def has_room(self, instance: Instance, share: float) -> bool:
+        """Its service has a slot, or there is one for it: see `Slots.has_room`."""
+        return self._slots.has_room(instance, share)
+
+    def slots(self, services: Iterable[Service]) -> list[int]:
+        """Where the turns of each of `services` are."""
+        return self._slots.of_services(services)
+
+    def slots_of_names(self, names: list[bytes]) -> list[int]:
+        """The same of names, up to the first that is none."""
+        return self._slots.of_names(names)
 
     def is_suspect(self, instance: Instance) -> bool:
         """It is out of turn."""
@@ -71,100 +98,129 @@ class Rotation:
     def suspect(self, instance: Instance) -> None:
         """Take an instance out of turn."""
         if instance not in self._suspects:
-            self._take_back(type_of(instance))
-            self._ring(instance).remove(instance)
+            self._take_back(self._slots.of(instance))
+            self._leave(instance)
             self._unheard.discard(instance)
             self._suspects.add(instance)
-            self._ring(instance).add(instance)
+            self._enter(instance)
 
     def trust(self, instance: Instance) -> None:
         """Put an instance back in turn."""
         if instance in self._suspects or instance in self._unheard:
-            self._take_back(type_of(instance))
-            self._ring(instance).remove(instance)
+            self._take_back(self._slots.of(instance))
+            self._leave(instance)
             self._suspects.discard(instance)
             self._unheard.discard(instance)
-            self._ring(instance).add(instance)
+            self._enter(instance)
 
-    def next(self, types: Sequence[int], denies: bool = False) -> list[Instance]:
-        """For each of `types` the instance whose turn it is.
+    def next(self, slots: Sequence[int], denies: bool = False) -> list[Instance]:
+        """For each of `slots` the instance whose turn it is.
 
-        With `denies` it is NOBODY for a type that has none; without, the list ends there.
+        With `denies` it is NOBODY for a service that has none; without, the list ends there.
 
-        Suspects have their turn only while a type has nothing else: one that may be alive is
+        Suspects have their turn only while a service has nothing else: one that may be alive is
         worth more to a client than a "no" that may be wrong.
         """
         found: list[Instance] = []
-        while rest := types[len(found) :]:
-            # Either ends early, without an error, at the first type of which nothing lies ready.
+        while rest := slots[len(found) :]:
+            # Either ends early, without an error, at the first service of which nothing lies ready.
             if rest.count(rest[0]) == len(rest):  # a fifth of what different ones cost
                 found += islice(self._ahead[rest[0]], len(rest))
             else:
                 found += map(next, map(self._ahead.__getitem__, rest))
-            if len(found) < len(types) and not self._look_ahead(types[len(found)], denies):
+            if len(found) < len(slots) and not self._look_ahead(slots[len(found)], denies):
                 break
         return found
 
-    def types(self) -> list[int]:
-        """The types of which there is at least one, in turn or suspect."""
-        rings = {**self._in_turn, **self._unheard_turns, **self._suspect_turns}
-        return sorted(type_ for type_ in rings if any(self.count(type_)))
+    def services(self, most: int) -> list[Service]:
+        """The services of which there is at least one instance, in turn or suspect, `most` at most:
+        numbers in order, then names."""
+        numbers = [number for number in range(TYPES) if any(self._count(number))]
+        return [*numbers[:most], *sorted(self._slots.names(max(0, most - len(numbers))))]
 
-    def count(self, type_: int) -> tuple[int, int]:
-        """How many of a type are in turn, heard or not, and how many suspect."""
-        rings = (self._in_turn, self._unheard_turns, self._suspect_turns)
-        heard, unheard, suspect = (len(ring.get(type_, ())) for ring in rings)
-        return heard + unheard, suspect
+    def service_count(self) -> int:
+        """How many services have an instance."""
+        return sum(any(self._count(number)) for number in range(TYPES)) + self._slots.size[0]
 
-    def instances_of(self, type_: int) -> list[Instance]:
-        """All of a type in the order of their turns: heard, then unheard ones, then suspects."""
-        self._take_back(type_)
+    def count(self, service: Service) -> tuple[int, int]:
+        """How many of a service are in turn, heard or not, and how many suspect."""
+        (slot,) = self.slots([service])
+        return self._count(slot)
+
+    def instances_of(self, service: Service) -> list[Instance]:
+        """All of a service in the order of their turns: heard, then unheard ones, then suspects."""
+        (slot,) = self.slots([service])
+        self._take_back(slot)
         rings = (self._in_turn, self._unheard_turns, self._suspect_turns)
-        return [instance for ring in rings for instance in ring.get(type_, ())]
+        return [instance for ring in rings for instance in ring.get(slot, ())]
 
     def suspects(self) -> frozenset[Instance]:
         """Those out of turn."""
         return frozenset(self._suspects)
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """Places and their limit in each ring."""
+        """Places and their limit in each ring, and names."""
         rings = {"turns": self._in_turn, "unheard": self._unheard_turns}
         rings["suspects"] = self._suspect_turns
-        return {
-            f"{name} of {type_}": ring.size
-            for name, by_type in rings.items()
-            for type_, ring in by_type.items()
+        sizes = {
+            f"{name} of {describe_service(self._slots.service(slot))}": ring.size
+            for name, by_slot in rings.items()
+            for slot, ring in by_slot.items()
         }
+        return sizes | {"names": self._slots.size}
 
-    def _look_ahead(self, type_: int, denies: bool) -> bool:
-        """Lay the next turns of a type ready; False if it has none and that must not be said."""
-        ring = self._turning(type_)
+    def _count(self, slot: int) -> tuple[int, int]:
+        rings = (self._in_turn, self._unheard_turns, self._suspect_turns)
+        heard, unheard, suspect = (len(ring.get(slot, ())) for ring in rings)
+        return heard + unheard, suspect
+
+    def _take_slot(self, instance: Instance) -> int:
+        """The slot of an instance's service, which gets one if it has none."""
+        slot = self._slots.take(instance)
+        if slot >= len(self._ahead):
+            self._make_room()
+        return slot
+
+    def _make_room(self) -> None:
+        self._ahead += [iter(())] * (self._slots.places - len(self._ahead))
+
+    def _look_ahead(self, slot: int, denies: bool) -> bool:
+        """Lay the next turns of a service ready; False if it has none and that must not be said."""
+        ring = self._turning(slot)
         if ring is not None:
-            self._ahead[type_] = iter(ring.take(AHEAD))
+            self._ahead[slot] = iter(ring.take(AHEAD))
         elif denies:
-            self._ahead[type_] = repeat(NOBODY, AHEAD)
+            self._ahead[slot] = repeat(NOBODY, AHEAD)
         return ring is not None or denies
 
-    def _take_back(self, type_: int) -> None:
-        """The instances of a type are about to change: nothing of it may lie ready."""
-        ready = length_hint(self._ahead[type_])
+    def _take_back(self, slot: int) -> None:
+        """The instances of a service are about to change: nothing of it may lie ready."""
+        ready = length_hint(self._ahead[slot])
         if ready:
-            if (ring := self._turning(type_)) is not None:
+            if (ring := self._turning(slot)) is not None:
                 ring.give_back(ready)
-            self._ahead[type_] = iter(())
+            self._ahead[slot] = iter(())
 
-    def _turning(self, type_: int) -> Ring | None:
-        """The ring that gives the turns of a type; None if it has no instance."""
+    def _turning(self, slot: int) -> Ring | None:
+        """The ring that gives the turns of a service; None if it has no instance."""
         for rings in (self._in_turn, self._unheard_turns, self._suspect_turns):
-            if ring := rings.get(type_):
+            if ring := rings.get(slot):
                 return ring
         return None
 
-    def _ring(self, instance: Instance) -> Ring:
-        """The ring an instance's state puts it in."""
-        rings = self._in_turn
+    def _enter(self, instance: Instance) -> None:
+        """At the end of the turns of where its state puts it."""
+        self._rings(instance).setdefault(self._slots.of(instance), Ring()).add(instance)
+
+    def _leave(self, instance: Instance) -> None:
+        """Out of the turns of where its state puts it."""
+        rings, slot = self._rings(instance), self._slots.of(instance)
+        rings[slot].remove(instance)
+        if not rings[slot]:
+            del rings[slot]  # services may be many
+
+    def _rings(self, instance: Instance) -> dict[int, Ring]:
+        """The rings an instance's state puts it in."""
         if instance in self._suspects:
-            rings = self._suspect_turns
-        elif instance in self._unheard:
-            rings = self._unheard_turns
-        return rings.setdefault(type_of(instance), Ring())
+            return self._suspect_turns
+        return self._unheard_turns if instance in self._unheard else self._in_turn

@@ -1,4 +1,4 @@
-"""What the binders must agree on: every instance with its version, and the digests of it all.
+"""What binders must agree on: every instance with its version, and the digests of it all.
 
 Instances lie in buckets by a checksum of their address, 64 buckets a group and 64 groups. Each
 bucket has a digest (the XOR of a hash of each entry), so that two binders find what differs in
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, compress
 
 from prr.config import Limits
-from prr.core.directory.address_index import AddressIndex
+from prr.core.directory.address_index import AddressIndex, Index
 from prr.core.directory.digests import BUCKETS, Entry, bucket_of, buckets_of, hash_of
 from prr.core.directory.walking import Place, walk, walk_owned
 from prr.core.effects import Update
@@ -30,10 +30,11 @@ _UNUSED: dict[Instance, bytes] = {}
 class Table:
     """Instances and removals by bucket. Knows no turn, no peer and no rule."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, address_index: Index | None = None) -> None:
+        """`address_index` will hold the same instances; None: they are all of the spec's length."""
         self._limits = limits
         self._present = [_UNUSED] * BUCKETS
-        self._address_index = AddressIndex(BUCKETS)
+        self._address_index = address_index or AddressIndex(BUCKETS)
         self._removed = [_UNUSED] * BUCKETS
         self._removals: deque[tuple[float, Instance, bytes]] = deque()
         self._digests = [0] * BUCKETS

@@ -29,7 +29,7 @@ from prr.core.liveness.states import Action, Case, Guard, Row, Trigger, Verdict
 from prr.core.pacing import renewal_for
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import News, VersionedDirectory
-from prr.wire.instance import Address, Instance, address_of, type_of
+from prr.wire.instance import Address, Instance, address_of, describe_service, service_of
 
 DOUBTED_MAX = 2
 """Others at an address that one subscription puts in doubt. Where a process with many types made
@@ -132,7 +132,7 @@ class Detector:
             is_same = other == instance or (version.has_start and version.start == start)
             if is_same or version.owner != self._versioned.identity or other in self._verifications:
                 continue
-            why = f"type {type_of(instance)} subscribed from its address"
+            why = f"{describe_service(service_of(instance))} subscribed from its address"
             effects += self.accuse(other, why, now, address_of(instance))
             doubted += 1
             if doubted == DOUBTED_MAX:
@@ -286,7 +286,7 @@ class Detector:
             return []
         if instance in self._newcomers:
             return []
-        return [] if self._opinions.is_asked(instance) else self._opinions.choose(now)
+        return [] if self._opinions.is_asked(instance) else self._opinions.choose(instance, now)
 
 
 def _news_of(row: Row, was_held: bool, is_held: bool) -> News:

@@ -50,7 +50,7 @@ class Guards:
 
     def no_room_to_learn(self, case: Case) -> bool:
         """Peers may fill most of the directory, but not all of it."""
-        return not self._directory.has_room(learned=True)
+        return not self._directory.has_room(case.instance, learned=True)
 
     def said_ours(self, case: Case) -> bool:
         """This binder is said to own its lease: it forgot, or that is a lie."""

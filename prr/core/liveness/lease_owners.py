@@ -4,7 +4,7 @@ A home watches the leases of its instances. When it has been silent for a lease 
 take its place: they walk through the table, a few steps at a time, and ask what was at home there.
 """
 
-from prr.core.directory.walking import START, Place
+from prr.core.directory.tables import START, Place
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.instance import Instance

@@ -25,7 +25,7 @@ from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.shares import Shares
 from prr.core.liveness.states import Trigger, Verdict
 from prr.wire.frames import Verify
-from prr.wire.instance import Address, Instance
+from prr.wire.instance import Address, Instance, service_of
 from prr.wire.messages import Challenge
 
 REFUSALS = 2
@@ -266,7 +266,8 @@ class Verifications:
         row.phase = phase
         row.wait = WAIT[phase] if row.questions > 1 else WAITS[-1]
         self._deadlines.set(instance, now + row.wait)
-        trailer = Challenge(nonce=row.nonce) if row.with_nonce else None
+        service = service_of(instance)
+        trailer = Challenge.about(service, row.nonce) if row.with_nonce else None
         asked = Verify(trailer=trailer)
         return Probe(instance, row.serial, row.wait, asked, row.start, row.is_urgent)
 

@@ -117,7 +117,8 @@ class Runs:
     def _coming(self, run: Subscribers) -> int:
         count = self._directory.unknown_and_alone(run.instances)
         ones = run.instances[:count]
-        is_open = self._directory.has_room(count=count) and not any(
+        has_room = not ones or self._directory.has_room(ones[0], count=count)
+        is_open = has_room and not any(
             one in self._versioned.returning or self._versioned.reach.excludes(one) for one in ones
         )
         return count if is_open and self._doubts.leases.has_none_of(ones) else 0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.effects import Effect, Send
-from prr.core.replication.peers import Peers
+from prr.core.replication.peers import Peer, Peers
 from prr.wire.frames import Alive, Complaint, Unknown
-from prr.wire.instance import Address, Instance
+from prr.wire.instance import Address, Instance, is_wide
 from prr.wire.messages import Opinion, OpinionRequest
 
 OPINIONS = 2
@@ -75,11 +75,11 @@ class SecondOpinions:
 
     # Whom we ask.
 
-    def choose(self, now: float) -> list[Address]:
-        """Whom to ask; nobody if there is nobody to be asked."""
-        able = [peer.address for peer in self._peers.heard_lately(now)]
+    def choose(self, instance: Instance, now: float) -> list[Address]:
+        """Whom to ask about an instance; nobody if there is nobody to be asked."""
+        able = _addresses(self._peers.heard_lately(now), instance)
         if not able and not self._peers.are_gone(now):
-            able = [peer.address for peer in self._peers.ours()]  # whose silence says something too
+            able = _addresses(self._peers.ours(), instance)  # whose silence says something too
         return self._rng.sample(able, min(OPINIONS, len(able)))
 
     def ask(self, instance: Instance, binders: list[Address], nonce: int) -> list[Effect]:
@@ -114,3 +114,8 @@ class SecondOpinions:
         """Its verification is over: no opinion is waited for. No error if none was."""
         if (consulted := self._consulted.pop(instance, None)) is not None:
             self._by_nonce.pop(consulted.nonce, None)
+
+
+def _addresses(peers: list[Peer], instance: Instance) -> list[Address]:
+    """Those of some peers that may know an instance."""
+    return [peer.address for peer in peers if peer.is_wide or not is_wide(instance)]

@@ -1,14 +1,16 @@
 """Answers to the questions of a peer that compares notes: digests, and pages of what differs.
 
-Everything an answer depends on is in the question and in the directory.
+Everything an answer depends on is in the question and in the directory. A question says whether
+its sender knows wide instances; if not, they are left out of all that it is told.
 """
 
 from typing import TypeAlias, assert_never
 
 from prr.core.directory.digests import differing
 from prr.core.directory.directory import Directory
-from prr.core.replication.versioned_directory import PAGE_WORDS
+from prr.core.replication.pages import PAGE_WORDS
 from prr.wire.frames import ServiceList
+from prr.wire.instance import is_wide
 from prr.wire.messages import (
     DigestReply,
     DigestRequest,
@@ -19,6 +21,7 @@ from prr.wire.messages import (
     TextQuery,
 )
 from prr.wire.version import encode_removals, encode_versions
+from prr.wire.wide import Said, WideUpdate, encode_wide
 
 Asked: TypeAlias = DigestRequest | GroupRequest | PageRequest
 """What binders of ours ask each other."""
@@ -34,35 +37,49 @@ class Answering:
     def answer(self, question: Asked | ListQuery | TextQuery) -> ServiceList:
         """The answer to a peer's question."""
         match question:
-            case GroupRequest(group=group, digests=digests):
-                buckets = differing(self._directory.digests(group), digests)
-                return self._page(group, buckets, b"", question.nonce)
-            case PageRequest(group=group, buckets=buckets, cursor=cursor):
-                return self._page(group, buckets, cursor, question.nonce)
-            case DigestRequest(digest=digest):
-                return self._reply(digest, question.nonce)
+            case GroupRequest(group=group, digests=digests, wide=wide, nonce=nonce):
+                buckets = differing(self._directory.digests(group, wide is not None), digests)
+                return self._page(PageRequest(group=group, buckets=buckets, wide=wide, nonce=nonce))
+            case PageRequest():
+                return self._page(question)
+            case DigestRequest(full=None, digest=digest):
+                return self._reply(digest, False, question.nonce)
+            case DigestRequest(full=full):
+                return self._reply(full, True, question.nonce)
             case ListQuery() | TextQuery():  # what a peer has no need to ask
-                return self._reply(b"", question.nonce)
+                return self._reply(None, False, question.nonce)
             case _:
                 assert_never(question)
 
-    def _reply(self, theirs: bytes, nonce: int | None) -> ServiceList:
-        mine = self._directory.digest()
-        digests = None if theirs == mine else self._directory.digests(None)
-        reply = DigestReply(binder=self._identity, digest=mine, digests=digests, nonce=nonce)
+    def _reply(self, theirs: bytes | None, wide: bool, nonce: int | None) -> ServiceList:
+        """Whether both know the same, and if not the digests of the groups."""
+        differs = theirs != self._directory.digest(wide)
+        reply = DigestReply(
+            binder=self._identity,
+            digest=self._directory.digest(wide=False),
+            full=self._directory.digest() if wide else None,
+            digests=self._directory.digests(None, wide) if differs else None,
+            nonce=nonce,
+        )
         return ServiceList((), trailer=reply)
 
-    def _page(self, group: int, buckets: int, cursor: bytes, nonce: int | None) -> ServiceList:
-        words, after = self._directory.page(group, buckets, cursor, PAGE_WORDS)
-        there = [(instance, version) for instance, version, is_there in words if is_there]
-        gone = [(instance, version) for instance, version, is_there in words if not is_there]
+    def _page(self, asked: PageRequest) -> ServiceList:
+        group, buckets, wide = asked.group, asked.buckets, asked.wide is not None
+        words, after = self._directory.page(group, buckets, asked.cursor, PAGE_WORDS, wide)
+        others = [
+            WideUpdate(instance, version, Said.THERE if is_there else Said.GONE)
+            for instance, version, is_there in words
+            if is_wide(instance)
+        ]
+        spec = [word for word in words if not is_wide(word[0])]
         page = Page(
             binder=self._identity,
             group=group,
             buckets=buckets,
-            versions=encode_versions([version for _, version in there]),
-            removals=encode_removals(gone),
+            versions=encode_versions([version for _, version, is_there in spec if is_there]),
+            removals=encode_removals([(one, version) for one, version, there in spec if not there]),
+            others=encode_wide(others) if others else None,
             cursor=after,
-            nonce=nonce,
+            nonce=asked.nonce,
         )
-        return ServiceList(tuple(instance for instance, _ in there), trailer=page)
+        return ServiceList(tuple(one for one, _, is_there in spec if is_there), trailer=page)

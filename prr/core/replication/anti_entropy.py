@@ -18,12 +18,13 @@ first that differs is heard; the others are put off until it has told, and mostl
 from dataclasses import dataclass, field, replace
 
 from prr.core.deadlines import Deadlines
-from prr.core.directory.digests import bucket_of, differing
+from prr.core.directory.digests import differing
 from prr.core.directory.directory import Directory
 from prr.core.effects import Send
 from prr.core.replication.answering import Asked
+from prr.core.replication.pages import goes_on
 from prr.wire.frames import ListRequest
-from prr.wire.instance import Address, Instance
+from prr.wire.instance import Address
 from prr.wire.messages import DigestReply, DigestRequest, GroupRequest, Page, PageRequest
 from prr.wire.trailer import GROUPS
 
@@ -48,9 +49,9 @@ HEARING = 3.0
 """Seconds after which others are heard although a round is still going on: its peer may be slow, or
 go on for ever."""
 
-PAGES_MAX = 1 << 16
-"""Pages in one round: 46 words each make twice what the largest table holds. Whoever sends more, or
-pages that do not go forward, is not telling what it knows."""
+PAGES_MAX = 1 << 17
+"""Pages in one round: of 46 words each, or 11 about wide instances, more than the largest directory
+holds. Whoever sends more, or pages that do not go forward, is not telling what it knows."""
 
 TRIES_MAX = 20
 """Times a question is asked before its peer is given up, two seconds or more: with a fifth lost
@@ -77,6 +78,7 @@ class _Round:
     open: dict[int | None, _Question] = field(default_factory=dict)
     groups_to_ask: list[int] = field(default_factory=list)
     digest: bytes | None = None  # what the peer said first: the digest of all that it knows
+    is_wide: bool = False  # the peer knows wide instances, and means them too
     is_same: bool = False  # as ours was when we asked
     is_told: bool = False  # the peer is telling what differs
     pages: int = 0
@@ -152,9 +154,11 @@ class AntiEntropy:
         self._rounds[peer] = _Round(now)
         if is_silent:
             self._rounds[peer].pause = self._pause_max(None)
-        mine = self._directory.digest()
-        asked = DigestRequest(binder=self._identity, nonce=self._next_nonce(), digest=mine)
-        return [self._ask(peer, asked, now)]
+        return [self._ask(peer, self._first_question(self._next_nonce()), now)]
+
+    def _first_question(self, nonce: int | None) -> DigestRequest:
+        digest, full = self._directory.digest(wide=False), self._directory.digest()
+        return DigestRequest(binder=self._identity, nonce=nonce, digest=digest, full=full)
 
     def heard(
         self, peer: Address, answer: DigestReply | Page, now: float, news: int = 0, refused: int = 0
@@ -182,7 +186,7 @@ class AntiEntropy:
             self._close(peer, page.group)
             return self._go_on(peer, now)
         talk.pages += 1
-        if talk.pages == PAGES_MAX or not _goes_on(asked, page.cursor):
+        if talk.pages == PAGES_MAX or not goes_on(asked, page.cursor):
             self.forget(peer)
             return Heard(end=self._end(talk, now, is_complete=False))
         rest = PageRequest(
@@ -191,6 +195,7 @@ class AntiEntropy:
             group=page.group,
             buckets=page.buckets,
             cursor=page.cursor,
+            wide=asked.wide,
         )
         return Heard([self._ask(peer, rest, now)])
 
@@ -199,14 +204,16 @@ class AntiEntropy:
     ) -> Heard:
         """The first question is answered."""
         self._close(peer, None)
-        talk.digest, talk.is_same = answer.digest, answer.digest == asked.digest
+        talk.is_wide = answer.full is not None
+        talk.digest = answer.full or answer.digest
+        talk.is_same = talk.digest == (asked.full if talk.is_wide else asked.digest)
         round_trip = None
         if not talk.was_resent:
             round_trip = now - talk.began_at
             talk.pause = min(max(PAUSE_MIN, 3 * round_trip), PAUSE_MAX)
         talk.began_at = now
         if answer.digests is not None:
-            bits = differing(self._directory.digests(None), answer.digests)
+            bits = differing(self._directory.digests(None, talk.is_wide), answer.digests)
             talk.groups_to_ask = [group for group in range(GROUPS) if bits >> group & 1]
         if talk.groups_to_ask and self.is_hearing(now):
             del self._rounds[peer]
@@ -225,7 +232,7 @@ class AntiEntropy:
             talk.was_resent = True
             question.pause = min(question.pause * PAUSE_GROWTH, self._pause_max(group))
             if isinstance(question.asked, DigestRequest):  # what we know may be more by now
-                question.asked = replace(question.asked, digest=self._directory.digest())
+                question.asked = self._first_question(question.asked.nonce)
             question.tries += 1
             if question.tries == TRIES_MAX:
                 self.forget(peer)
@@ -249,9 +256,12 @@ class AntiEntropy:
         sends = []
         while talk.groups_to_ask and len(talk.open) < GROUPS_AT_ONCE:
             group = talk.groups_to_ask.pop()
-            digests = self._directory.digests(group)
             asked = GroupRequest(
-                binder=self._identity, nonce=self._next_nonce(), group=group, digests=digests
+                binder=self._identity,
+                nonce=self._next_nonce(),
+                group=group,
+                digests=self._directory.digests(group, talk.is_wide),
+                wide=1 if talk.is_wide else None,
             )
             sends.append(self._ask(peer, asked, now))
         if talk.open:
@@ -262,7 +272,7 @@ class AntiEntropy:
     def _end(
         self, talk: _Round, now: float, is_complete: bool = False, is_put_off: bool = False
     ) -> End:
-        agrees = talk.is_same or talk.digest == self._directory.digest()
+        agrees = talk.is_same or talk.digest == self._directory.digest(talk.is_wide)
         took = now - talk.began_at
         return End(agrees, is_complete, talk.news, talk.refused, took, is_put_off)
 
@@ -288,12 +298,3 @@ class AntiEntropy:
     def _close(self, peer: Address, group: int | None) -> None:
         del self._rounds[peer].open[group]
         self.deadlines.cancel((peer, group))
-
-
-def _goes_on(asked: GroupRequest | PageRequest, cursor: bytes) -> bool:
-    """A page may end there that answers this question: in its group, beyond where it began."""
-    bucket = bucket_of(Instance(cursor))
-    if bucket // GROUPS != asked.group:
-        return False
-    began = asked.cursor if isinstance(asked, PageRequest) else b""
-    return not began or (bucket, cursor) > (bucket_of(Instance(began)), began)

@@ -14,7 +14,7 @@ from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.peers import Peer
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.wire.frames import Added, Complaint, Removed, ServiceList
-from prr.wire.instance import Instance, describe_address
+from prr.wire.instance import Instance, describe_address, is_wide
 from prr.wire.messages import (
     DigestReply,
     Hello,
@@ -27,6 +27,7 @@ from prr.wire.messages import (
 )
 from prr.wire.trailer import Cause
 from prr.wire.version import Version, decode_removals, decode_versions
+from prr.wire.wide import Said, decode_wide
 
 
 class PeerUpdates:
@@ -54,64 +55,95 @@ class PeerUpdates:
 
     def merge(self, frame: ServiceList, peer: Peer, now: float) -> tuple[int, int, list[Effect]]:
         """A page of a peer's list: how many of its words were news, how many found no room, and
-        what follows."""
+        what follows. A name that has none must not keep the peer's other words away, so it is not
+        counted."""
         effects: list[Effect] = []
         heard: list[News] = []
+        refused = 0
         for instance, version, is_there in _words(frame):
             word, follows = self._take_over(instance, version, is_there, peer, now)
             if word is News.REMOVED:  # by name: a removal is never told as a number only
                 effects.append(Report(Event.REMOVED, instance, _says(peer)))
             effects += follows
             heard.append(word)
+            refused += word is News.REFUSED and not is_wide(instance)
+        effects += self._wide_changes(frame, peer, now)
         added, removed = heard.count(News.ADDED), heard.count(News.REMOVED)
         if added or removed:
             subject = f"{added} instances, and {removed} that are gone"
             effects.append(Report(Event.LEARNED, subject, _says(peer)))
-        refused = heard.count(News.REFUSED)
-        if refused:
-            effects.append(_refused(f"{refused} instances", peer))
+        if lacking := heard.count(News.REFUSED):
+            effects.append(_refused(f"{lacking} instances", peer))
         return added + removed + heard.count(News.CHANGED), refused, effects
+
+    def _wide_changes(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
+        """What a peer says of wide instances that has just been decided, as `added` and `removed`
+        hear it of others."""
+        effects: list[Effect] = []
+        if isinstance(frame.trailer, UnaskedPage) and frame.trailer.others:
+            for instance, version, said in decode_wide(frame.trailer.others):
+                if said.is_there:
+                    effects += self._added(instance, version, peer, now)[1]
+                    is_doubt = said is Said.DOUBTED
+                    effects += self._doubted(instance, version, is_doubt, peer, now)
+                else:
+                    was_silent = said is Said.SILENT
+                    effects += self._removed(instance, version, was_silent, peer, now)
+        return effects
 
     def added(self, frame: Added, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is there."""
         version = _version_of(frame)
-        news, effects = self._take_over(frame.instance, version, True, peer, now)
-        if news is News.ADDED:
-            effects.append(Report(Event.LEARNED, frame.instance, _says(peer)))
-        elif news is News.REFUSED:
-            effects.append(_refused(frame.instance, peer))
+        news, effects = self._added(frame.instance, version, peer, now)
         if version is not None:
-            effects += self._doubted(frame, version, peer, now)
+            is_doubt = isinstance(frame.trailer, Suspicion)
+            effects += self._doubted(frame.instance, version, is_doubt, peer, now)
         elif news is News.OLD and frame.instance in self._directory:
             # It may be a legacy server that has taken the place of one of ours, whose start number
             # it cannot repeat.
             effects += self._detector.subscribed_elsewhere(frame.instance, now)
         return effects
 
-    def _doubted(self, frame: Added, version: Version, peer: Peer, now: float) -> list[Effect]:
+    def _doubted(
+        self, instance: Instance, version: Version, is_doubt: bool, peer: Peer, now: float
+    ) -> list[Effect]:
         """Whether a peer suspects an instance that is there, or does so no longer. At another
         version than is held that is about another process, or more is known here."""
-        is_doubt = isinstance(frame.trailer, Suspicion)
-        if not is_doubt and not self._detector.is_suspected(frame.instance):
+        if not is_doubt and not self._detector.is_suspected(instance):
             return []  # most words
-        if version != self._directory.version(frame.instance):
+        if version != self._directory.version(instance):
             return []
         if is_doubt:
             why = f"peer {describe_address(peer.address)} has asked it in vain"
-            return self._detector.peer_suspects(frame.instance, why, now)
-        return self._detector.peer_clears(frame.instance, now)
+            return self._detector.peer_suspects(instance, why, now)
+        return self._detector.peer_clears(instance, now)
+
+    def _added(
+        self, instance: Instance, version: Version | None, peer: Peer, now: float
+    ) -> tuple[News, list[Effect]]:
+        news, effects = self._take_over(instance, version, True, peer, now)
+        if news is News.ADDED:
+            effects.append(Report(Event.LEARNED, instance, _says(peer)))
+        elif news is News.REFUSED:
+            effects.append(_refused(instance, peer))
+        return news, effects
 
     def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is gone."""
-        instance = frame.instance
-        news, effects = self._take_over(instance, _version_of(frame), False, peer, now)
+        was_silent = isinstance(frame.trailer, Versioned) and frame.trailer.cause == Cause.SILENCE
+        return self._removed(frame.instance, _version_of(frame), was_silent, peer, now)
+
+    def _removed(
+        self, instance: Instance, version: Version | None, was_silent: bool, peer: Peer, now: float
+    ) -> list[Effect]:
+        news, effects = self._take_over(instance, version, False, peer, now)
         if news is News.REMOVED:
-            if isinstance(frame.trailer, Versioned) and frame.trailer.cause == Cause.SILENCE:
+            if was_silent:
                 self._detector.peer_evicted(now)
             effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
         elif news is News.DISPUTED:
             effects += self._detector.ask_disputed(now)
-        elif news is News.OLD and frame.trailer is not None and instance in self._directory:
+        elif news is News.OLD and version is not None and instance in self._directory:
             # It knew less than we do, but it may know why it says so.
             effects += self._detector.contradicted(instance, now)
         return effects
@@ -122,6 +154,8 @@ class PeerUpdates:
         """Another binder's update about an instance, and what follows from it here."""
         if is_there and self._versioned.reach.excludes(instance):
             return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
+        if version is None and is_wide(instance):
+            return News.OLD, []  # whoever knows wide instances knows versions
         if version is None:
             return self._take_over_bare(instance, is_there, peer, now)
         if not self._versioned.is_news(instance, version, is_there):
@@ -158,9 +192,12 @@ class PeerUpdates:
 def _words(frame: ServiceList) -> list[tuple[Instance, Version | None, bool]]:
     """What a list says: (instance, version, is there). A legacy list has no versions."""
     match frame.trailer:
-        case Page(versions=versions, removals=removals):
+        case Page(versions=versions, removals=removals, others=others):
             gone = [(instance, version, False) for instance, version in decode_removals(removals)]
-            return [*_there(frame.instances, versions), *gone]
+            wide = [
+                (one, version, said.is_there) for one, version, said in decode_wide(others or b"")
+            ]
+            return [*_there(frame.instances, versions), *gone, *wide]
         case UnaskedPage(versions=versions):
             return _there(frame.instances, versions)
         case Hello() | DigestReply():

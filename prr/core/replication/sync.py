@@ -138,7 +138,9 @@ class Sync:
             return [Send(self._answer_to_bare(peer), peer.address)]
         effects: list[Effect] = [Send(self._answering.answer(frame.trailer), peer.address)]
         if isinstance(frame.trailer, DigestRequest):
-            peer.agrees = frame.trailer.digest == self._versioned.directory.digest()
+            peer.is_wide = frame.trailer.full is not None
+            theirs = frame.trailer.full or frame.trailer.digest
+            peer.agrees = theirs == self._versioned.directory.digest(peer.is_wide)
             if not peer.agrees:
                 effects += self._begin_on_hint(peer, now)
         return effects
@@ -168,6 +170,8 @@ class Sync:
     def _heard(
         self, answer: DigestReply | Page, peer: Peer, news: int, refused: int, now: float
     ) -> list[Effect]:
+        if isinstance(answer, DigestReply):
+            peer.is_wide = answer.full is not None
         heard = self._anti_entropy.heard(peer.address, answer, now, news, refused)
         if heard.round_trip is not None:
             peer.round_trip = heard.round_trip
@@ -238,7 +242,8 @@ class Sync:
 
     def _answer_to_bare(self, peer: Peer) -> ServiceList:
         """The first instances; one of ours is shown that it may ask for the rest."""
-        instances, _ = self._versioned.directory.instances(b"", LIST_INSTANCES_MAX)
+        directory = self._versioned.directory
+        instances, _ = directory.instances(b"", LIST_INSTANCES_MAX, wide=False)
         shows = self._volunteers or peer.kind is Kind.OURS
         trailer = Hello(binder=self._versioned.identity) if shows else None
         return ServiceList(tuple(instances), trailer=trailer)

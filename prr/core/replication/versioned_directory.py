@@ -18,32 +18,34 @@ from prr.core.directory.directory import Added as Adding
 from prr.core.directory.directory import Directory
 from prr.core.directory.reach import Reach
 from prr.core.effects import Effect, Send
+from prr.core.replication.pages import (
+    PAGE_WORDS,
+    WIDE_PAGE_WORDS,
+    apart,
+    cut,
+    spec_page,
+    wide_page,
+)
 from prr.core.replication.peers import Kind, Peer, Peers
 from prr.core.returning import Returning
-from prr.wire.frames import Added, Removed, ServiceList
-from prr.wire.instance import Instance
-from prr.wire.messages import Suspicion, UnaskedPage, Versioned
+from prr.wire.frames import Added, Removed
+from prr.wire.instance import Instance, is_wide
+from prr.wire.messages import Suspicion, Versioned
 from prr.wire.trailer import Cause
 from prr.wire.version import (
     Version,
     counter_after,
     encode_version,
-    encode_versions,
     is_later,
     is_newer,
     of_run,
     run_of,
 )
-
-PAGE_WORDS = 46
-"""Updates about instances in one page: 27 bytes each fill what a datagram has room for."""
+from prr.wire.wide import Said, WideUpdate
 
 GATHER = 0.01
 """Seconds for which refutations are gathered. A frame costs its sender and its receiver 0.2 ms
 together, a word in a page 0.03; a thousand a second come ten to a page."""
-
-UNASKED = 0
-"""The nonce of a page that answers no question: those of questions begin at one."""
 
 
 class News(Enum):
@@ -76,7 +78,7 @@ class VersionedDirectory:
 
     def can_hold(self, instance: Instance) -> bool:
         """An instance that is not held can be added."""
-        return not self.reach.excludes(instance) and self.directory.has_room()
+        return not self.reach.excludes(instance) and self.directory.has_room(instance)
 
     def add(self, instance: Instance, start: int, learned: bool = False) -> Adding:
         """Decide that an instance is there, and that this binder owns its lease."""
@@ -103,6 +105,9 @@ class VersionedDirectory:
         version = self.next_version(instance, start)
         self.returning.settle(instance)
         self.directory.remove(instance, version, now)
+        if is_wide(instance):
+            said = Said.SILENT if is_silent else Said.GONE
+            return self._tell_wide(WideUpdate(instance, version, said))
         return [
             Send(
                 Removed(instance, trailer=self._trailer(peer.kind, version, is_silent)),
@@ -118,8 +123,9 @@ class VersionedDirectory:
         Who reads no versions takes each word for one more server: it is told only that one is
         there which was not (`is_news`), and not what it has said itself.
         """
-        version = self.directory.version(instance)
-        assert version is not None
+        version = self._held_at(instance)
+        if is_wide(instance):
+            return self._tell_wide(WideUpdate(instance, version, Said.THERE))
         is_news = not self.returning.settle(instance) and is_news
         return [
             Send(Added(instance, trailer=self._trailer(peer.kind, version)), peer.address)
@@ -130,6 +136,8 @@ class VersionedDirectory:
     def tell_suspicion(self, instance: Instance, version: Version) -> list[Effect]:
         """Tell the peers of ours that an instance, held at `version`, is in doubt. A legacy (2016)
         binder knows no doubt, and would take it for one more server."""
+        if is_wide(instance):
+            return self._tell_wide(WideUpdate(instance, version, Said.DOUBTED))
         words = encode_version(version)
         suspicion = Suspicion(binder=self.identity, versions=words, doubt=1)
         frame = Added(instance, trailer=suspicion)
@@ -164,9 +172,15 @@ class VersionedDirectory:
             return []
         bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
         effects: list[Effect] = []
-        for page in map(self._page, _cut(list(words))):
+        spec, wide = apart(words)
+        for some in cut(spec, PAGE_WORDS):
+            page = spec_page(self.identity, [(one, self._held_at(one)) for one in some])
             effects += [Send(page, peer.address) for peer in self._peers.ours()]
-        for instance, is_news in words.items():
+        for some in cut(wide, WIDE_PAGE_WORDS):
+            there = [WideUpdate(one, self._held_at(one), Said.THERE) for one in some]
+            effects += self._tell_wide(*there)
+        for instance in spec:
+            is_news = words[instance]
             if not self.returning.settle(instance) and is_news:
                 effects += [Send(Added(instance), address) for address in bare]
         return effects
@@ -248,11 +262,15 @@ class VersionedDirectory:
         self._has_seen(version)
         return version
 
-    def _page(self, instances: list[Instance]) -> ServiceList:
-        versions = [self.directory.version(instance) for instance in instances]
-        words = encode_versions([version for version in versions if version is not None])
-        updates = UnaskedPage(binder=self.identity, versions=words, nonce=UNASKED)
-        return ServiceList(tuple(instances), trailer=updates)
+    def _tell_wide(self, *updates: WideUpdate) -> list[Effect]:
+        """Tell those that know wide instances."""
+        page = wide_page(self.identity, updates)
+        return [Send(page, peer.address) for peer in self._peers.ours() if peer.is_wide]
+
+    def _held_at(self, instance: Instance) -> Version:
+        version = self.directory.version(instance)
+        assert version is not None
+        return version
 
     def _has_seen(self, version: Version) -> None:
         if is_later(version.counter, self._counter):
@@ -264,8 +282,3 @@ class VersionedDirectory:
             return None
         cause = Cause.SILENCE if is_silent else None
         return Versioned(binder=self.identity, versions=encode_version(version), cause=cause)
-
-
-def _cut(instances: list[Instance]) -> list[list[Instance]]:
-    starts = range(0, len(instances), PAGE_WORDS)
-    return [instances[start : start + PAGE_WORDS] for start in starts]

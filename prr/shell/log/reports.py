@@ -12,7 +12,7 @@ from prr.core.effects import SILENT_EVENTS, Event, Report
 from prr.shell.log.handler import log_counts, log_is_clogged
 from prr.shell.log.roll import Roll
 from prr.shell.log.throttle import PAUSE, Throttle
-from prr.wire.instance import type_of
+from prr.wire.instance import Service, describe_service, service_of
 
 WARNINGS = frozenset(
     {
@@ -89,9 +89,9 @@ class ReportLog:
     def _say(self, event: Event, text: object, extra: dict[str, Any]) -> None:
         _log.log(logging.WARNING if event in WARNINGS else logging.INFO, "%s", text, extra=extra)
 
-    def _name_of(self, type_: int) -> str:
-        name = self._names.get(type_)
-        return f"type {type_}" + (f" ({name})" if name else "")
+    def _name_of(self, service: Service) -> str:
+        name = self._names.get(service) if isinstance(service, int) else None
+        return describe_service(service) + (f" ({name})" if name else "")
 
 
 class _Text:
@@ -103,5 +103,5 @@ class _Text:
 
     def __str__(self) -> str:
         report, instance = self._report, self._report.instance
-        name = self._names.get(type_of(instance)) if isinstance(instance, bytes) else None
-        return report.text(name)
+        service = None if instance is None else service_of(instance)
+        return report.text(self._names.get(service) if isinstance(service, int) else None)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from prr.core.effects import Event
 from prr.shell.log.handler import LINE_BYTES_MAX
-from prr.wire.instance import Instance, address_of, describe_address, type_of
+from prr.wire.instance import Instance, Service, address_of, describe_address, service_of
 
 WAITING_MAX = 1 << 16
 """Instances that wait to be named, some 5 MB: forty seconds of lines. Those beyond are counted."""
@@ -15,14 +15,14 @@ NAMES_BYTES_MAX = LINE_BYTES_MAX - 128
 
 
 class Roll:
-    """What is still to be named: in the order it happened, and by event and type what is only
+    """What is still to be named: in the order it happened, and by event and number what is only
     counted."""
 
-    def __init__(self, name_of: Callable[[int], str]) -> None:
-        """`name_of` returns what a type is called: `type 2 (time)`."""
+    def __init__(self, name_of: Callable[[Service], str]) -> None:
+        """`name_of` returns what a service is called: `type 2 (time)`, or `billing`."""
         self._name_of = name_of
         self._waiting: deque[tuple[Event, Instance]] = deque()
-        self._counted: Counter[tuple[Event, int]] = Counter()
+        self._counted: Counter[tuple[Event, Service | None]] = Counter()
 
     def __bool__(self) -> bool:
         return bool(self._waiting or self._counted)
@@ -32,26 +32,29 @@ class Roll:
         if len(self._waiting) < WAITING_MAX:
             self._waiting.append((event, instance))
         else:
-            self._counted[event, type_of(instance)] += 1
+            service = service_of(instance)
+            kind = service if isinstance(service, int) else None  # names may be many
+            self._counted[event, kind] += 1
 
     def next_line(self) -> tuple[Event, str]:
         """The next line: what happened, and to whom. Only while there is something to be named."""
         if self._waiting:
             return self._named()
-        (event, type_), count = self._counted.popitem()
-        return event, f"{count:,} more, {self._name_of(type_)}: too many at once to name them"
+        (event, service), count = self._counted.popitem()
+        name = "of services with names" if service is None else self._name_of(service)
+        return event, f"{count:,} more, {name}: too many at once to name them"
 
     def _named(self) -> tuple[Event, str]:
         event = self._waiting[0][0]
         parts: list[str] = []
         count = size = 0
-        type_ = None
+        service = None
         while self._waiting and self._waiting[0][0] is event:
             instance = self._waiting[0][1]
             name = describe_address(address_of(instance))
-            if type_of(instance) != type_:
-                type_ = type_of(instance)
-                name = f"{self._name_of(type_)} at {name}"
+            if service_of(instance) != service:
+                service = service_of(instance)
+                name = f"{self._name_of(service)} at {name}"
             if parts and size + len(name) + 2 > NAMES_BYTES_MAX:
                 break
             self._waiting.popleft()

@@ -65,7 +65,7 @@ class GsoSender:
         self._can_segment = _can_segment(bound)
         self._names = names
         self._senders = keys_of(names)
-        self._layouts: dict[int, _Layout] = {}  # a node has two: for addresses, and for "no"
+        self._layouts: dict[int, _Layout] = {}  # four: addresses and "no", bare or not
         self._headers = bytearray(BURST_MAX * HEADER_BYTES)
         self._first = ctypes.c_void_p(start_of(self._headers))
 

@@ -66,8 +66,12 @@ class Received(Protocol):
     def address_columns(self, at: int, count: int) -> list[bytes]:
         """Who sent each of `count`: for each byte of an encoded address a column."""
 
+    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
+        """Of those that stand in a row from `at` on, `most` at most, and begin with `first`, then
+        say how many bytes follow, and have so many: what follows."""
+
     def answer(self, at: int, answers: AnswerRun) -> int:
-        """Send the senders from `at` on `answers`, 8 bytes each at most; how many went.
+        """Send the senders from `at` on `answers`, 9 bytes each at most; how many went.
 
         Raises OSError if the first of them cannot be sent; BlockingIOError if there is no room.
         """
@@ -97,6 +101,7 @@ class Burst:
         self._data = bytearray(BURST_MAX * RECEIVE_BYTES)
         self._parts = make_parts(self._data, RECEIVE_BYTES)
         self._headers = make_headers(self._names, self._parts)
+        self._lengths = memoryview(self._headers).cast("I")[LENGTH_AT // 4 :: HEADER_BYTES // 4]
         self._first = ctypes.c_void_p(start_of(self._headers))
         self._answers = GsoSender(bound, self._names)
 
@@ -155,6 +160,28 @@ class Burst:
         """See `Received`."""
         return columns_in(self._names, at, count)
 
+    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
+        """See `Received`. In slices over the whole row, but for one of each at the end."""
+        begins = at * RECEIVE_BYTES
+        ends_at = min(self._count, at + most) * RECEIVE_BYTES
+        for place, byte in enumerate(first):
+            column = self._data[begins + place : ends_at : RECEIVE_BYTES]
+            ends_at = begins + _leading(column, bytes((byte,))) * RECEIVE_BYTES
+            if ends_at == begins:
+                return []
+        begins += len(first) + 1
+        sizes = self._data[begins - 1 : ends_at : RECEIVE_BYTES]
+        whole = self._lengths[at : at + len(sizes)].tolist()
+        front, data = len(first) + 1, self._data
+        told: list[bytes] = []
+        for start, size, length in zip(
+            range(begins, ends_at, RECEIVE_BYTES), sizes, whole, strict=True
+        ):
+            if front + size != length:
+                break
+            told.append(bytes(data[start : start + size]))
+        return told
+
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""
         return self._answers.send(at, answers)
@@ -201,6 +228,14 @@ class OneByOne:
     def address_columns(self, at: int, count: int) -> list[bytes]:
         """See `Received`."""
         return [bytes((byte,)) for byte in encode_address(self._source)]
+
+    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
+        """See `Received`."""
+        data, front = self._data, len(first) + 1
+        fits = (
+            data.startswith(first) and len(data) >= front and data[front - 1] == len(data) - front
+        )
+        return [data[front:]] if fits else []
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""

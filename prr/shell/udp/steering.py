@@ -17,7 +17,7 @@ from prr.config import BadInput
 from prr.shell.udp.headers import BURST_MAX
 from prr.wire.codec import Codec
 from prr.wire.frames import Complaint, Role
-from prr.wire.instance import Address, describe_address, make_instance
+from prr.wire.instance import NAMED, Address, describe_address, make_instance
 from prr.wire.trailer import MARK
 
 RECEIVE_BUFFER = 8 << 20
@@ -61,23 +61,30 @@ _WHY = {
     errno.EACCES: "ports below 1024 are for root; use one from 1024 up",
 }
 
-_LOAD_BYTE, _LOAD_LENGTH, _EQUAL, _GREATER, _AT_LEAST, _RETURN = 0x30, 0x80, 0x15, 0x25, 0x35, 0x06
+_LOAD_BYTE, _LOAD_TWO, _LOAD_LENGTH, _RETURN = 0x30, 0x28, 0x80, 0x06
+_EQUAL, _GREATER, _AT_LEAST = 0x15, 0x25, 0x35
 
 _COMPLAINT_BYTES = len(Codec(Role.CLIENT).encode(Complaint(make_instance(0, ("0.0.0.0", 0)))))
+_WIDE_COMPLAINT = Codec(Role.CLIENT).encode(Complaint(make_instance("a", ("0.0.0.0", 0))))
+_MAP_AT = _COMPLAINT_BYTES + 1  # behind the trailer's mark: how many keys, and the first of them
 
 # Each row: what to do, how many rows to skip if true and if false, with which number. It returns
-# the number of a lane. docs/protocol.md has the codes; 4 in 8 bytes is a client's complaint, longer
-# it is another binder's question, whose answer is 4 in fewer bytes or 12, with a trailer. 5 without
-# a trailer is a first subscription.
+# the number of a lane. docs/protocol.md has the codes. 4 in 8 bytes is a client's complaint; more
+# are a client's about a name, if nothing else is in the trailer, or a binder's question, whose
+# answer is 4 in fewer bytes or 12, with a trailer. 5 without a trailer is a first subscription.
 _PROGRAM = (
     (_LOAD_BYTE, 0, 0, 0),
-    (_EQUAL, 11, 0, 2),  # a lookup
+    (_EQUAL, 15, 0, 2),  # a lookup
     (_EQUAL, 3, 0, 4),
-    (_EQUAL, 4, 0, 5),
-    (_AT_LEAST, 0, 9, 5),  # below: no frame for a binder
-    (_GREATER, 8, 6, 12),  # beyond: no frame at all
+    (_EQUAL, 8, 0, 5),
+    (_AT_LEAST, 0, 13, 5),  # below: no frame for a binder
+    (_GREATER, 12, 10, 12),  # beyond: no frame at all
     (_LOAD_LENGTH, 0, 0, 0),
-    (_EQUAL, 6, 4, _COMPLAINT_BYTES),  # without a trailer
+    (_EQUAL, 10, 0, _COMPLAINT_BYTES),  # without a trailer
+    (_LOAD_BYTE, 0, 0, 1),
+    (_EQUAL, 0, 6, NAMED),
+    (_LOAD_TWO, 0, 0, _MAP_AT),
+    (_EQUAL, 6, 4, int.from_bytes(_WIDE_COMPLAINT[_MAP_AT : _MAP_AT + 2], "big")),
     (_LOAD_LENGTH, 0, 0, 0),
     (_GREATER, 0, 5, 2),
     (_LOAD_BYTE, 0, 0, 2),

@@ -1,0 +1,174 @@
+"""All that a binder knows, in two tables: the instances of the spec, and the wide ones.
+
+Who knows no wide instances compares the first, and is told of nothing else. All others compare
+both at once: the digest of a bucket is that of the two buckets. They have limits of their own, but
+for the number of instances, so that names push nothing out of memory that is not one.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TypeAlias
+
+from prr.config import Limits
+from prr.core.directory import walking
+from prr.core.directory.address_index import WideIndex
+from prr.core.directory.digests import Entry, combined
+from prr.core.directory.table import Table
+from prr.core.effects import Update
+from prr.wire.instance import Instance, is_wide
+from prr.wire.version import Version
+
+Place: TypeAlias = tuple[int, walking.Place]
+"""A table, and a place in it."""
+
+START: Place = (0, walking.START)
+
+WIDE_WORDS = 4
+"""The longest wide instance and its version take the room of so many of the spec: at most so much
+less of them is in a page."""
+
+
+class Tables:
+    """Both tables as one: see `Table` for what is not explained here. Knows no turn and no rule."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._spec = Table(limits)
+        self._wide = Table(limits, WideIndex())
+
+    def __len__(self) -> int:
+        return len(self._spec) + len(self._wide)
+
+    def __contains__(self, instance: Instance) -> bool:
+        return instance in self.of(instance)
+
+    def __iter__(self) -> Iterator[Instance]:
+        return chain(self._spec, self._wide)
+
+    def of(self, instance: Instance) -> Table:
+        """The table that an instance belongs to."""
+        return self._wide if is_wide(instance) else self._spec
+
+    def note_changes(self) -> None:
+        """From now on remember what changes, until it is taken with `take_changes`."""
+        self._spec.note_changes()
+        self._wide.note_changes()
+
+    def take_changes(self) -> dict[Instance, Update | None]:
+        """The last update about each instance that has changed since they were taken last."""
+        changes = self._spec.take_changes()
+        return changes | wide if (wide := self._wide.take_changes()) else changes
+
+    def owners(self) -> list[int]:
+        """The binders that are lease owner of at least one instance."""
+        return list(dict.fromkeys([*self._spec.owners(), *self._wide.owners()]))
+
+    def has_other_owner(self, owner: int) -> bool:
+        """A binder other than `owner` is lease owner of an instance."""
+        return self._spec.has_other_owner(owner) or self._wide.has_other_owner(owner)
+
+    def fill_in(self, entries: list[Entry]) -> list[Entry]:
+        """Put in instances of which nothing is known; the others are given back."""
+        wide = [entry for entry in entries if is_wide(entry[0])]
+        if not wide:
+            return self._spec.fill_in(entries)
+        spec = [entry for entry in entries if not is_wide(entry[0])]
+        return self._spec.fill_in(spec) + self._wide.fill_in(wide)
+
+    def put_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
+        """Instances of the spec are present, at these versions."""
+        self._spec.put_all(updates)
+
+    def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
+        """How many of the first, all of the spec, are present at a version that ends so."""
+        return self._spec.held_at(instances, endings)
+
+    def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
+        """How many of the first, all of the spec, are at an address of which nothing is known."""
+        return self._without_wide(instances[: self._spec.unknown_and_alone(instances)])
+
+    def alone(self, instances: Sequence[Instance]) -> int:
+        """How many of the first, all of the spec, are present and alone at their address."""
+        return self._without_wide(instances[: self._spec.alone(instances)])
+
+    def _without_wide(self, instances: Sequence[Instance]) -> int:
+        """How many of the first have no wide instance at their address."""
+        if len(self._wide):
+            for number, instance in enumerate(instances):
+                if self._wide.at_address(instance):
+                    return number
+        return len(instances)
+
+    def at_address(self, instance: Instance) -> list[Instance]:
+        """The instances present at the same address as `instance`, which may be one of them."""
+        return self._spec.at_address(instance) + self._wide.at_address(instance)
+
+    def owned_by(
+        self, owners: set[bytes], place: Place, size: int, looks: int
+    ) -> tuple[list[Instance], Place | None]:
+        """At most `size` instances of some lease owners, from `place` on, and where to go on."""
+        number, inner = place
+        found, after = (self._spec, self._wide)[number].owned_by(owners, inner, size, looks)
+        if after is not None:
+            return found, (number, after)
+        return found, None if number else (1, walking.START)
+
+    def digest(self, wide: bool) -> bytes:
+        """The digest of all that is present, or of all but the wide ones."""
+        digest = self._spec.digest()
+        return combined(digest, self._wide.digest()) if wide else digest
+
+    def digests(self, group: int | None, wide: bool) -> bytes:
+        """The digests of the groups, or of the buckets of one group, likewise."""
+        digests = self._spec.digests(group)
+        return combined(digests, self._wide.digests(group)) if wide else digests
+
+    def page(
+        self, group: int, buckets: int, cursor: bytes, size: int, wide: bool
+    ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
+        """What fits beside `size` updates of the spec's instances about the buckets of `group`
+        whose bit is set in `buckets`, from behind `cursor` on; first the spec's, then wide ones.
+        Without `wide` there is nothing behind a wide cursor."""
+        if not is_in_wide(cursor):
+            found, after = self._spec.page(group, buckets, cursor, size)
+            if after is not None or not wide:
+                return found, after
+            if found:
+                rest, _ = self._wide.page(group, buckets, b"", 1)
+                return found, found[-1][0] if rest else None
+            cursor = b""
+        elif not wide:
+            return [], None
+        return self._wide.page(group, buckets, cursor, _wide_size(size))
+
+    def instances(
+        self, cursor: bytes, size: int, wide: bool
+    ) -> tuple[list[Instance], bytes | None]:
+        """What fits beside `size` of the spec's instances, from behind `cursor` on, likewise."""
+        if not is_in_wide(cursor):
+            found, after = self._spec.instances(cursor, size)
+            if after is not None or not wide:
+                return found, after
+            if found:
+                return found, found[-1] if len(self._wide) else None
+            cursor = b""
+        elif not wide:
+            return [], None
+        return self._wide.instances(cursor, _wide_size(size))
+
+    def updates(self) -> Iterator[tuple[Instance, Update]]:
+        """The last update about each instance, present or gone. None may come in meanwhile."""
+        return chain(self._spec.updates(), self._wide.updates())
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Entries and limit of each container."""
+        wide = {f"wide {name}": size for name, size in self._wide.sizes().items()}
+        return self._spec.sizes() | wide
+
+
+def is_in_wide(cursor: bytes) -> bool:
+    """A cursor stands in the table of wide instances."""
+    return bool(cursor) and is_wide(Instance(cursor))
+
+
+def _wide_size(size: int) -> int:
+    return max(1, size // WIDE_WORDS)

@@ -353,12 +353,9 @@ def _write_readme(readme: Path, peers: Mapping[str, Any], failover: Mapping[str,
     table = _table(["", "lookups/s", "CPU us each", *BESIDE], rows)
     made = f"`{made_by['command']}`, commit {made_by['commit']}, Python {made_by['python']}, "
     made += f"Linux {made_by['kernel']}, {made_by['cpu']}."
-    picture = _picture("peers", "benchmarks/charts")
-    text = f"{BEGIN}\n\n{picture}{table}\n{COUNTED}\n\n{made}\n\n"
-    if "trouble" not in failover:
-        told = "When a server dies: [RESULTS.md](benchmarks/RESULTS.md) says how and whence."
-        text += f"{_picture('failover', 'benchmarks/charts')}{told}\n\n"
-    text += END
+    pictures = ["peers"] + ["failover"] * ("trouble" not in failover)  # side by side
+    shown = "\n".join(_picture(one, "benchmarks/charts").strip() for one in pictures)
+    text = f"{BEGIN}\n{shown}\n\n{table}\n{COUNTED}\n\n{made}\n\n{END}"
     readme.write_text(before + text + after)
 
 

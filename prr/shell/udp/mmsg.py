@@ -161,25 +161,15 @@ class Burst:
         return columns_in(self._names, at, count)
 
     def told(self, at: int, first: bytes, most: int) -> list[bytes]:
-        """See `Received`. In slices over the whole row, but for one of each at the end."""
-        begins = at * RECEIVE_BYTES
-        ends_at = min(self._count, at + most) * RECEIVE_BYTES
-        for place, byte in enumerate(first):
-            column = self._data[begins + place : ends_at : RECEIVE_BYTES]
-            ends_at = begins + _leading(column, bytes((byte,))) * RECEIVE_BYTES
-            if ends_at == begins:
-                return []
-        begins += len(first) + 1
-        sizes = self._data[begins - 1 : ends_at : RECEIVE_BYTES]
-        whole = self._lengths[at : at + len(sizes)].tolist()
-        front, data = len(first) + 1, self._data
+        """See `Received`."""
+        data, front, start = self._data, len(first) + 1, at * RECEIVE_BYTES
         told: list[bytes] = []
-        for start, size, length in zip(
-            range(begins, ends_at, RECEIVE_BYTES), sizes, whole, strict=True
-        ):
-            if front + size != length:
+        for length in self._lengths[at : min(self._count, at + most)].tolist():
+            body, end = start + front, start + length
+            if not data.startswith(first, start) or length < front or body + data[body - 1] != end:
                 break
-            told.append(bytes(data[start : start + size]))
+            told.append(bytes(data[body:end]))
+            start += RECEIVE_BYTES
         return told
 
     def answer(self, at: int, answers: AnswerRun) -> int:

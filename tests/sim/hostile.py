@@ -45,6 +45,7 @@ REFUSED, SILENT = 24, 6
 The latter are bound by the brake on silence, whatever else is done."""
 
 WORDS_MAX = 20  # in one list
+WIDE_WORDS_MAX = 4  # likewise, beside them: there is room for so many
 
 HALF = 1 << 63
 
@@ -157,9 +158,8 @@ class Hostile(Process):
         words["others"] = encode_wide(
             [
                 WideUpdate(instance, self._version(), rng.choice(list(Said)))
-                for instance in (*there, *gone)
-                if is_wide(instance)
-            ]
+                for instance in filter(is_wide, (*there, *gone))
+            ][:WIDE_WORDS_MAX]
         )
         return self._say(ServiceList(tuple(spec)), **words)
 

@@ -597,6 +597,7 @@ def test_a_service_by_name_from_the_first_command_to_the_last(cluster):
     assert "evicted" in why.stdout
     status = run("status", "--binder", first.name).stdout
     assert "billing" in status
+    assert "digest 0000000000000000" not in status  # it is that of names too
     missing = run("lookup", "nobody", "--binder", first.name)
     assert (missing.returncode, missing.stderr) == (
         1,

@@ -15,7 +15,7 @@ def in_full(said: Said[dict[str, Any]]) -> str:
     return "\n".join(
         [
             f"binder {said.binder} ({status['identity']}), up {status['uptime_s']:.0f} s, "
-            f"{synced}, {status['instances']} instances, digest {status['digest']}, "
+            f"{synced}, {status['instances']} instances, digest {_digest(status)}, "
             f"{_kept(status['state'])}",
             "",
             as_table(
@@ -45,6 +45,11 @@ def in_full(said: Said[dict[str, Any]]) -> str:
     )
 
 
+def _digest(status: dict[str, Any]) -> str:
+    """That of everything, where the binder knows names."""
+    return str(status.get("full_digest", status["digest"]))
+
+
 def _rest(status: dict[str, Any]) -> list[str]:
     """How many services there are that no row shows."""
     rest = status.get("services", 0) - len(status["types"])
@@ -69,7 +74,7 @@ def _row(said: Said[dict[str, Any]], is_odd: bool) -> tuple[object, ...]:
         "yes" if status["synced"] else "no",
         status["instances"],
         f"{up} of {len(status['peers'])}",
-        status["digest"],
+        _digest(status),
         "DIFFERS" if is_odd else "yes",
     )
 

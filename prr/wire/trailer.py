@@ -227,8 +227,8 @@ KEYS = (
         "instance",
         "bytes, a wide instance",
         lambda value: type(value) is bytes and is_wide_instance(value),
-        "the instance that the frame is about, in front of which stands 255 and zeros: 255, the "
-        "length of its service's name, the name, ip, port",
+        "the instance that the frame is about, in front of which stands 255 and zeros: its type "
+        "(255 if it has a name), the length of its name (0: none), the name, ip, port",
     ),
     Key(
         20,

@@ -29,7 +29,7 @@ class Said(IntEnum):
 _SAID = frozenset(Said)
 
 ROWS_BYTES_MAX = 1200
-"""Of all rows in a trailer: a page has 11, of 93 bytes at most."""
+"""Of all rows in a trailer: a page has 11, of 105 bytes at most."""
 
 
 class WideUpdate(NamedTuple):

@@ -14,6 +14,7 @@ from prr.wire.frames import Added, Complaint, FoundInstance, Frame, Removed, Rol
 from prr.wire.instance import INSTANCE_BYTES, Address, Instance, Service, make_instance
 from prr.wire.message import message_in
 from prr.wire.messages import Versioned
+from prr.wire.particulars import WEIGHT_MAX, Particulars, encode_particulars
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 from prr.wire.wide import Said, WideUpdate, encode_wide
@@ -171,7 +172,18 @@ RANDOM_KEYS = {
             for _ in range(rng.randrange(3))
         ]
     ),
+    "particulars": lambda rng: encode_particulars(random_particulars(rng)),
 }
+
+
+def random_particulars(rng: Random) -> Particulars:
+    """What a server may say of itself."""
+    return Particulars(
+        weight=rng.choice((1, 2, WEIGHT_MAX)),
+        zone=rng.choice(("", "eu", "us-1")),
+        tags={rng.choice("abc"): rng.choice(("", "1", "a=b é")) for _ in range(rng.randrange(3))},
+        ask_at=rng.choice((None, random_address(rng))),
+    )
 
 
 def rising() -> Iterator[Version]:

@@ -15,7 +15,7 @@ import time
 
 from prr.client.control import fetch_list
 from prr.wire.frames import ListRequest, Role
-from prr.wire.messages import TextQuery
+from prr.wire.inquiries import TextQuery
 from prr.wire.trailer import PART_BITS, Question
 from tests.cores import decode, encode
 from tests.netns import Network

@@ -20,8 +20,15 @@ from prr.core.replication.sync import (
 )
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Added, ListRequest, Removed, ServiceList, Subscribe
+from prr.wire.inquiries import ListQuery
 from prr.wire.instance import address_of
-from prr.wire.messages import DigestReply, DigestRequest, Hello, ListQuery, Page, UnaskedPage
+from prr.wire.messages import (
+    DigestReply,
+    DigestRequest,
+    Hello,
+    Page,
+    UnaskedPage,
+)
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 from tests.cores import Net, at, encode, rising, say, sent

@@ -15,8 +15,8 @@ from benchmarks.generator import ANSWER_LIMIT, Line
 from benchmarks.tally import Load, Tally, right_answers
 from prr.text import parse_peer
 from prr.wire.frames import Role, ServiceList
+from prr.wire.inquiries import TextPart, TextQuery
 from prr.wire.instance import make_instance
-from prr.wire.messages import TextPart, TextQuery
 from tests.cores import decode, encode
 from tests.nodes import Peer, wire
 

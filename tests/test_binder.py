@@ -29,11 +29,11 @@ from prr.wire.frames import (
     Subscribed,
     Unknown,
 )
+from prr.wire.inquiries import ListQuery
 from prr.wire.instance import address_of
 from prr.wire.messages import (
     DigestRequest,
     Hello,
-    ListQuery,
     Opinion,
     OpinionRequest,
     Page,

@@ -7,7 +7,7 @@ import pytest
 
 from prr.client.control import fetch_list, fetch_text
 from prr.wire.frames import ListRequest, Role, ServiceList
-from prr.wire.messages import ListPage, TextPart, TextQuery
+from prr.wire.inquiries import ListPage, TextPart, TextQuery
 from prr.wire.trailer import TEXT_BYTES_MAX, Question
 from tests.cores import at, decode, encode
 

@@ -5,7 +5,7 @@ from random import Random
 import msgpack
 import pytest
 
-from prr.wire import messages
+from prr.wire import inquiries, messages
 from prr.wire.forms import TABLE
 from prr.wire.frames import (
     Added,
@@ -22,6 +22,7 @@ from prr.wire.frames import (
     Verify,
     messages_of,
 )
+from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.messages import (
     Announcement,
     Challenge,
@@ -29,8 +30,6 @@ from prr.wire.messages import (
     DigestRequest,
     GroupRequest,
     Hello,
-    ListPage,
-    ListQuery,
     Message,
     NamedPresence,
     NameQuery,
@@ -44,11 +43,10 @@ from prr.wire.messages import (
     Search,
     Started,
     Suspicion,
-    TextPart,
-    TextQuery,
     UnaskedPage,
     Versioned,
 )
+from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.trailer import GROUPS, KEYS
 from prr.wire.version import Version, encode_version, encode_versions
 from tests.cores import RANDOM_KEYS, at, behind, decode, encode, random_frame
@@ -59,6 +57,7 @@ ONE = at(7, "10.0.1.1", 4242)
 DIGEST, DIGESTS = b"8 bytes.", bytes(8 * GROUPS)
 VERSION, OTHER = Version(5, 6, 7), Version(8, 9, 0)
 ENCODED = encode_version(VERSION)
+LIGHT = encode_particulars(Particulars(weight=3))
 NUMBERS = {key.field: key.number for key in KEYS}
 
 SAID = [
@@ -70,6 +69,7 @@ SAID = [
     (Subscribe(7), {"start": 9}, Started(start=9)),
     (Subscribe(7), {"start": 9, "nonce": 5}, Started(start=9)),
     (Subscribe(7), {"start": 9, "renewal": 20}, Started(start=9, renewal=20)),
+    (Subscribe(7), {"start": 9, "particulars": LIGHT}, Started(start=9, particulars=LIGHT)),
     (Subscribed(), {"renewal": 20, "start": 9}, Renew(renewal=20)),
     (Verify(), {"nonce": 0}, Challenge(nonce=0)),
     (Verify(), {"start": 9}, Plain()),
@@ -80,6 +80,11 @@ SAID = [
     (Alive(), {"nonce": 5, "types": b"\7"}, Opinion(nonce=5)),
     (Alive(), {"nonce": 5, "start": 9}, Opinion(nonce=5)),
     (Alive(), {"types": b"\7", "start": 9}, Search(types=b"\7", start=9)),
+    (
+        Alive(),
+        {"types": b"\7", "start": 9, "particulars": LIGHT},
+        Search(types=b"\7", start=9, particulars=LIGHT),
+    ),
     (Alive(), {"types": b"\7"}, Plain()),
     # A service with a name. Where there are types as well, they count, as they always did.
     (Lookup(255), {"name": b"billing"}, NameQuery(name=b"billing")),
@@ -109,6 +114,11 @@ SAID = [
         Added(ONE),
         {"versions": ENCODED},
         Versioned(versions=ENCODED),
+    ),
+    (
+        Added(ONE),
+        {"versions": ENCODED, "particulars": LIGHT},
+        Versioned(versions=ENCODED, particulars=LIGHT),
     ),
     (Added(ONE), {"versions": b""}, Plain()),
     (Added(ONE), {"versions": ENCODED, "doubt": 1}, Suspicion(versions=ENCODED, doubt=1)),
@@ -160,7 +170,8 @@ def test_a_trailer_is_the_first_message_all_of_whose_keys_are_there(frame, keys,
 def test_the_table_above_has_every_message_and_each_stands_behind_some_frame():
     named = {message for form in TABLE for message in messages_of(form.frame)}
     assert named == {type(said) for _, _, said in SAID}
-    declared = {one for one in vars(messages).values() if isinstance(one, type)}
+    places = [*vars(messages).values(), *vars(inquiries).values()]
+    declared = {one for one in places if isinstance(one, type)}
     assert named == {one for one in declared if issubclass(one, Message)} - {Message}
 
 

@@ -38,6 +38,7 @@ from prr.wire.frames import (
     Unknown,
     Verify,
 )
+from prr.wire.inquiries import ListPage, ListQuery
 from prr.wire.instance import (
     NAMED,
     address_of,
@@ -49,8 +50,6 @@ from prr.wire.instance import (
 from prr.wire.messages import (
     Announcement,
     Challenge,
-    ListPage,
-    ListQuery,
     NamedPresence,
     NameQuery,
     Page,

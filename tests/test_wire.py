@@ -8,14 +8,15 @@ import msgpack
 import pytest
 
 from prr.core.replication.pages import PAGE_WORDS
-from prr.wire import frames, messages, wide
+from prr.wire import frames, inquiries, messages, particulars, wide
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.errors import MalformedFrame, OutOfPlace
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.forms import TABLE
 from prr.wire.frames import ListRequest, Response, Role, ServiceList, Unknown
+from prr.wire.inquiries import ListPage
 from prr.wire.instance import Instance, address_of, make_instance, service_of
-from prr.wire.messages import DigestReply, ListPage, Page
+from prr.wire.messages import DigestReply, Page
 from prr.wire.trailer import KEYS, MARK
 from prr.wire.trailer_codec import decode_trailer
 from prr.wire.version import (
@@ -40,7 +41,14 @@ from tests.cores import (
 pytestmark = pytest.mark.elsewhere
 
 VECTORS = Path(__file__).parent / "vectors" / "wire.txt"
-WORDS = {**vars(frames), **vars(messages), **vars(wide), "at": at}
+WORDS = {
+    **vars(frames),
+    **vars(messages),
+    **vars(inquiries),
+    **vars(wide),
+    **vars(particulars),
+    "at": at,
+}
 SIZES = (0, 1, 6, 7, 8, 9, 19, 20, 21, 26, 27, 28, 40, 54, 255, 256, 511, 512, 513, 1201)
 NUMBERS = (-1, 0, 1, 2, 63, 64, 2**32 - 1, 2**32, 2**64 - 1)
 OTHERS = (None, True, False, 1.0, "", "1234567", [], {}, msgpack.ExtType(5, b"1234567"))

@@ -9,8 +9,9 @@ from prr.core.retry import Retry
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import ListRequest, Role, ServiceList
+from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import Address, Instance, is_wide
-from prr.wire.messages import Hello, ListPage, ListQuery, TextPart, TextQuery
+from prr.wire.messages import Hello
 from prr.wire.trailer import PART_BITS, Listed, Question
 from prr.wire.wide import decode_wide
 

@@ -5,8 +5,9 @@ from prr.core.effects import Effect, Send, Tell
 from prr.core.replication.pages import PAGE_WORDS
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import ListRequest, ServiceList
+from prr.wire.inquiries import ListPage, ListQuery, TextQuery
 from prr.wire.instance import Address, Instance, is_wide
-from prr.wire.messages import ListPage, ListQuery, PageRequest, TextQuery
+from prr.wire.messages import PageRequest
 from prr.wire.trailer import Listed, Question
 from prr.wire.wide import Said, WideUpdate, encode_wide
 

@@ -12,8 +12,8 @@ from prr.core.health import degraded
 from prr.shell.event_history import EventHistory
 from prr.shell.udp.overload import Overload
 from prr.wire.frames import ServiceList
+from prr.wire.inquiries import TextPart
 from prr.wire.instance import Address, Instance
-from prr.wire.messages import TextPart
 from prr.wire.trailer import PART_BITS, TEXT_BYTES_MAX, Question
 
 TEXTS_MAX = 8

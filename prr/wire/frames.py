@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import NoneType
 from typing import TypeAlias, get_args, get_type_hints
 
+from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import NAMED, Address, Instance, Service
 from prr.wire.message import Message
 from prr.wire.messages import (
@@ -17,8 +18,6 @@ from prr.wire.messages import (
     DigestRequest,
     GroupRequest,
     Hello,
-    ListPage,
-    ListQuery,
     NamedPresence,
     NameQuery,
     Opinion,
@@ -31,8 +30,6 @@ from prr.wire.messages import (
     Search,
     Started,
     Suspicion,
-    TextPart,
-    TextQuery,
     UnaskedPage,
     Versioned,
 )

@@ -64,6 +64,7 @@ class Started(Message):
 
     start: int
     renewal: int | None = None
+    particulars: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ class Search(Message):
 
     types: bytes
     start: int
+    particulars: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +93,24 @@ class Announcement(Message):
     start: int
     padding: bytes
     renewal: int | None = None
+    particulars: bytes | None = None
 
     @classmethod
-    def of_server(cls, service: str, start: int, renewal: int | None = None) -> Self:
+    def of_server(
+        cls,
+        service: str,
+        start: int,
+        renewal: int | None = None,
+        particulars: bytes | None = None,
+    ) -> Self:
         """What a server says, that renews within `renewal` seconds."""
-        room = bytes(ANNOUNCEMENT_PADDING)
-        return cls(name=service.encode(), start=start, padding=room, renewal=renewal)
+        return cls(
+            name=service.encode(),
+            start=start,
+            padding=bytes(ANNOUNCEMENT_PADDING),
+            renewal=renewal,
+            particulars=particulars,
+        )
 
     @property
     def has_room(self) -> bool:
@@ -167,6 +181,7 @@ class Versioned(Message):
 
     versions: bytes
     cause: int | None = None
+    particulars: bytes | None = None
 
     @classmethod
     def fits(cls, values: Mapping[str, Any]) -> bool:
@@ -255,45 +270,3 @@ class UnaskedPage(Message):
     versions: bytes
     others: bytes | None = None
     nonce: int
-
-
-# From programs on a binder's own host, and to them.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuery(Message):
-    """Send me your list, from behind the instance in `cursor` on."""
-
-    cursor: bytes = b""
-    wide: int | None = None
-    nonce: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListPage(Message):
-    """The answer to a ListQuery; with a cursor there is more."""
-
-    others: bytes | None = None
-    cursor: bytes | None = None
-    nonce: int | None = None
-    states: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextQuery(Message):
-    """Answer a Question, from byte `offset` on."""
-
-    question: int
-    nonce: int | None = None
-    offset: int = 0
-    cursor: bytes | None = None
-    instance: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPart(Message):
-    """The answer to a TextQuery: a part of the text, which is `offset` bytes long."""
-
-    text: bytes
-    offset: int = 0
-    nonce: int | None = None

@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any
 
 from prr.wire.instance import INSTANCE_BYTES, NAME_BYTES_MAX, is_instance, is_name, is_wide_instance
+from prr.wire.particulars import PARTICULARS_BYTES_MAX, is_particulars
 from prr.wire.version import IDENTITY_MAX, REMOVAL_BYTES, START_MAX, VERSION_BYTES
 from prr.wire.wide import ROWS_BYTES_MAX, fills_rows
 
@@ -258,5 +259,14 @@ KEYS = (
         lambda value: type(value) is bytes and fills_rows(value),
         "updates about wide instances: 0 it is gone, 1 it is there, 2 gone: it did not answer, 3 "
         "there, and asked in vain so far",
+    ),
+    Key(
+        26,
+        "particulars",
+        f"bytes, at most {PARTICULARS_BYTES_MAX}: rows of a number, a length of 2 bytes and so "
+        "much",
+        lambda value: type(value) is bytes and is_particulars(value),
+        "of the instance: 1 its weight, a byte; 2 its zone, a label; 3 its tags, each `key=value`, "
+        "a line feed between two; 4 where it is asked, ip and port",
     ),
 )

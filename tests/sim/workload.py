@@ -21,8 +21,9 @@ from prr.wire.frames import (
     Subscribe,
     Verify,
 )
+from prr.wire.inquiries import ListQuery
 from prr.wire.instance import NAMED, Address, Instance, Service, is_wide, make_instance, service_of
-from prr.wire.messages import Announcement, ListQuery, NameQuery, Started, Suspicion
+from prr.wire.messages import Announcement, NameQuery, Started, Suspicion
 from prr.wire.version import encode_version
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster

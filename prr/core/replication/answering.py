@@ -10,15 +10,14 @@ from prr.core.directory.digests import differing
 from prr.core.directory.directory import Directory
 from prr.core.replication.pages import PAGE_WORDS
 from prr.wire.frames import ServiceList
+from prr.wire.inquiries import ListQuery, TextQuery
 from prr.wire.instance import is_wide
 from prr.wire.messages import (
     DigestReply,
     DigestRequest,
     GroupRequest,
-    ListQuery,
     Page,
     PageRequest,
-    TextQuery,
 )
 from prr.wire.version import encode_removals, encode_versions
 from prr.wire.wide import Said, WideUpdate, encode_wide

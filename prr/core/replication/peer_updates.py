@@ -14,14 +14,13 @@ from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.peers import Peer
 from prr.core.replication.versioned_directory import News, VersionedDirectory
 from prr.wire.frames import Added, Complaint, Removed, ServiceList
+from prr.wire.inquiries import ListPage, TextPart
 from prr.wire.instance import Instance, describe_address, is_wide
 from prr.wire.messages import (
     DigestReply,
     Hello,
-    ListPage,
     Page,
     Suspicion,
-    TextPart,
     UnaskedPage,
     Versioned,
 )

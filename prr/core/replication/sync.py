@@ -22,14 +22,13 @@ from prr.core.replication.peers import Kind, Peer, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import Frame, ListRequest, ServiceList
+from prr.wire.inquiries import ListPage, TextPart
 from prr.wire.instance import Address, describe_address
 from prr.wire.messages import (
     DigestReply,
     DigestRequest,
     Hello,
-    ListPage,
     Page,
-    TextPart,
     UnaskedPage,
 )
 

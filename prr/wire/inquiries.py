@@ -1,0 +1,44 @@
+"""What programs on a binder's own host ask it, and what it answers: messages as in `messages`."""
+
+from dataclasses import dataclass
+
+from prr.wire.message import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuery(Message):
+    """Send me your list, from behind the instance in `cursor` on."""
+
+    cursor: bytes = b""
+    wide: int | None = None
+    nonce: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPage(Message):
+    """The answer to a ListQuery; with a cursor there is more."""
+
+    others: bytes | None = None
+    cursor: bytes | None = None
+    nonce: int | None = None
+    states: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextQuery(Message):
+    """Answer a Question, from byte `offset` on."""
+
+    question: int
+    nonce: int | None = None
+    offset: int = 0
+    cursor: bytes | None = None
+    instance: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPart(Message):
+    """The answer to a TextQuery: a part of the text, which is `offset` bytes long."""
+
+    text: bytes
+    offset: int = 0
+    nonce: int | None = None

@@ -1,0 +1,131 @@
+"""What a server says of itself beside where it is: its weight, its zone, its tags.
+
+They travel as bytes, which have one form: fields in the order of their numbers, each a number, a
+length of two bytes and so many bytes. What is as usual is left out, so that most instances have
+none. A field with another number is kept as it is, and says nothing here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+
+from prr.wire.instance import ADDRESS_BYTES, Address, decode_address, encode_address, is_name
+
+WEIGHT_MAX = 16
+"""So many turns of one with weight 1: enough to tell a large machine from a small one, and a round
+is short."""
+
+TAGS_BYTES_MAX = 256
+"""Of all tags of an instance, each with its "=": a few facts, not a document."""
+
+_WEIGHT, _ZONE, _TAGS, _ASK_AT = 1, 2, 3, 4
+_HEAD_BYTES = 3
+_BETWEEN = b"\n"
+"""Between two tags: a control character, which none of them has."""
+
+PARTICULARS_BYTES_MAX = 512
+"""All fields at their longest have 475 bytes."""
+
+RECENT = 256
+"""Particulars that are remembered decoded: the servers of a service mostly have the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Particulars:
+    """What one instance has: `weight` is from 1 to WEIGHT_MAX, `zone` a label or "", the keys of
+    `tags` are all different, and `ask_at` is where somebody else answers for it whether it is
+    there, if not where it listens."""
+
+    weight: int = 1
+    zone: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    ask_at: Address | None = None
+
+
+def encode_particulars(particulars: Particulars) -> bytes:
+    """Their bytes; none where all is as usual."""
+    tags = _BETWEEN.join(f"{key}={tag}".encode() for key, tag in sorted(particulars.tags.items()))
+    at = particulars.ask_at
+    values = {
+        _WEIGHT: bytes((particulars.weight,)) if particulars.weight != 1 else b"",
+        _ZONE: particulars.zone.encode(),
+        _TAGS: tags,
+        _ASK_AT: b"" if at is None else encode_address(at),
+    }
+    said = b"".join(_encode_field(number, value) for number, value in values.items() if value)
+    assert is_particulars(said)
+    return said
+
+
+@lru_cache(maxsize=RECENT)
+def decode_particulars(data: bytes) -> Particulars:
+    """What bytes say for which `is_particulars` holds."""
+    said = {number: value for number, value, _ in _fields(data)}
+    at = said.get(_ASK_AT)
+    return Particulars(
+        weight=said.get(_WEIGHT, b"\1")[0],
+        zone=said.get(_ZONE, b"").decode(),
+        tags=_tags(said.get(_TAGS, b"")),
+        ask_at=None if at is None else decode_address(at),
+    )
+
+
+@lru_cache(maxsize=RECENT)
+def is_particulars(data: bytes) -> bool:
+    """These bytes are in the one form that particulars have."""
+    if len(data) > PARTICULARS_BYTES_MAX:
+        return False
+    if not data:
+        return True
+    numbers, values, ends = zip(*_fields(data), strict=True)
+    is_in_order = all(one < other for one, other in pairwise(numbers))
+    return is_in_order and ends[-1] == len(data) and all(map(_is_valid, numbers, values))
+
+
+def is_tag(text: str) -> bool:
+    """`text` is KEY=VALUE, and has no control character."""
+    is_clean = all(mark >= " " and not "\x7f" <= mark <= "\x9f" for mark in text)
+    return is_clean and text.find("=") > 0
+
+
+def _encode_field(number: int, value: bytes) -> bytes:
+    return bytes((number,)) + len(value).to_bytes(2, "little") + value
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """The fields, one after the other: number, value, and where it ends, which is beyond the end of
+    `data` if some of the last one is missing."""
+    at = 0
+    while at < len(data):
+        end = at + _HEAD_BYTES + int.from_bytes(data[at + 1 : at + _HEAD_BYTES], "little")
+        yield data[at], data[at + _HEAD_BYTES : end], end
+        at = end
+
+
+def _is_valid(number: int, value: bytes) -> bool:
+    match number:
+        case 1:
+            return len(value) == 1 and 1 < value[0] <= WEIGHT_MAX
+        case 2:
+            return is_name(value)
+        case 3:
+            return _are_tags(value)
+        case 4:
+            return len(value) == ADDRESS_BYTES
+    return bool(value)
+
+
+def _are_tags(value: bytes) -> bool:
+    try:
+        tags = value.decode().split("\n")
+    except UnicodeDecodeError:
+        return False
+    keys = [tag.partition("=")[0] for tag in tags]
+    is_short = len(value) - (len(tags) - 1) <= TAGS_BYTES_MAX
+    return is_short and all(map(is_tag, tags)) and keys == sorted(set(keys))
+
+
+def _tags(value: bytes) -> dict[str, str]:
+    rows = (tag.partition("=") for tag in value.decode().split("\n") if tag)
+    return {key: text for key, _, text in rows}

@@ -9,17 +9,26 @@ instance.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from operator import length_hint
+from typing import TypeAlias
 
 from prr.core.directory.ring import Ring
 from prr.core.directory.slots import Slots
+from prr.core.directory.weighted_ring import WeightedRing
 from prr.wire.instance import TYPES, Instance, Service, describe_service
 
 AHEAD = 64
 """Turns of a service that lie ready: enough that a lookup costs little more than a `next`, and so
 few that a change, which takes them back, costs no more with a million instances than with ten."""
 
+ORDINARY = (1, "")
+"""The weight and the zone of an instance that says nothing of either."""
+
 NOBODY = Instance(b"")
 """Stands for the instance of a service that has none."""
+
+
+Turns: TypeAlias = Ring | WeightedRing
+"""Those of a service that are in the same state: a plain ring while none weighs more than 1."""
 
 
 class Rotation:
@@ -29,16 +38,26 @@ class Rotation:
     def __init__(self) -> None:
         self._slots = Slots()
         self._ahead: list[Iterator[Instance]] = []
-        self._in_turn: dict[int, Ring] = {}
-        self._unheard_turns: dict[int, Ring] = {}
-        self._suspect_turns: dict[int, Ring] = {}
+        self._in_turn: dict[int, Turns] = {}
+        self._unheard_turns: dict[int, Turns] = {}
+        self._suspect_turns: dict[int, Turns] = {}
         self._unheard: set[Instance] = set()
         self._suspects: set[Instance] = set()
+        self._said: dict[Instance, tuple[int, str]] = {}  # weight and zone, of who has any
         self._make_room()
 
-    def add(self, instance: Instance) -> None:
-        """Put in an instance that is not in, at the end of its service's turns."""
+    def add(self, instance: Instance, weight: int = 1, zone: str = "") -> None:
+        """Put in an instance that is not in, at the end of its service's turns: it has `weight` (1
+        to 16) of them in a round, and is in `zone`, or in none."""
         self._take_back(self._take_slot(instance))
+        self._describe(instance, weight, zone)
+        self._enter(instance)
+
+    def change(self, instance: Instance, weight: int, zone: str) -> None:
+        """An instance that is in says something else of itself; its state stays what it was."""
+        self._take_back(self._slots.of(instance))
+        self._leave(instance)
+        self._describe(instance, weight, zone)
         self._enter(instance)
 
     def add_all(self, instances: Collection[Instance]) -> None:
@@ -51,7 +70,7 @@ class Rotation:
 
     def add_unheard(self, instances: Collection[Instance]) -> None:
         """Put in many that are not in, in their order, after those that were heard."""
-        rings: dict[int, Ring] = {}
+        rings: dict[int, Turns] = {}
         for instance in instances:
             slot = self._take_slot(instance)
             ring = rings.get(slot)
@@ -68,6 +87,7 @@ class Rotation:
         self._leave(instance)
         self._suspects.discard(instance)
         self._unheard.discard(instance)
+        self._said.pop(instance, None)
         if self._slots.is_named(slot) and self._turning(slot) is None:
             self._slots.free(instance)
 
@@ -201,7 +221,7 @@ class Rotation:
                 ring.give_back(ready)
             self._ahead[slot] = iter(())
 
-    def _turning(self, slot: int) -> Ring | None:
+    def _turning(self, slot: int) -> Turns | None:
         """The ring that gives the turns of a service; None if it has no instance."""
         for rings in (self._in_turn, self._unheard_turns, self._suspect_turns):
             if ring := rings.get(slot):
@@ -210,16 +230,32 @@ class Rotation:
 
     def _enter(self, instance: Instance) -> None:
         """At the end of the turns of where its state puts it."""
-        self._rings(instance).setdefault(self._slots.of(instance), Ring()).add(instance)
+        rings, slot = self._rings(instance), self._slots.of(instance)
+        ring = rings.setdefault(slot, Ring())
+        weight, _ = self._said.get(instance, ORDINARY)
+        if weight > 1:
+            ring = rings[slot] = ring if isinstance(ring, WeightedRing) else WeightedRing(ring)
+            ring.add(instance, weight)
+        else:
+            ring.add(instance)
 
     def _leave(self, instance: Instance) -> None:
         """Out of the turns of where its state puts it."""
         rings, slot = self._rings(instance), self._slots.of(instance)
-        rings[slot].remove(instance)
-        if not rings[slot]:
+        ring = rings[slot]
+        ring.remove(instance)
+        if not ring:
             del rings[slot]  # services may be many
+        elif isinstance(ring, WeightedRing) and (plain := ring.plain) is not None:
+            rings[slot] = plain
 
-    def _rings(self, instance: Instance) -> dict[int, Ring]:
+    def _describe(self, instance: Instance, weight: int, zone: str) -> None:
+        if (weight, zone) != ORDINARY:
+            self._said[instance] = weight, zone
+        else:
+            self._said.pop(instance, None)
+
+    def _rings(self, instance: Instance) -> dict[int, Turns]:
         """The rings an instance's state puts it in."""
         if instance in self._suspects:
             return self._suspect_turns

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from prr.wire.codec import Codec
 from prr.wire.frames import Found, FoundInstance, Lookup, Role, Unknown
 from prr.wire.instance import NAMED, Address, Instance, Service, describe_address, service_of
-from prr.wire.messages import NameQuery
+from prr.wire.query import Query
 
 Right = set[tuple[int, bytes]]
 
@@ -90,7 +90,7 @@ class Load:
         return name_for(type_) if self.by_name else type_
 
     def _lookup(self, type_: int) -> Lookup:
-        query = NameQuery.about(name_for(type_)) if self.by_name else None
+        query = Query.about(name_for(type_)) if self.by_name else None
         return Lookup(NAMED if self.by_name else type_, trailer=query)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
+from ipaddress import IPv6Address
 from itertools import chain, count
 from random import Random
 
@@ -11,7 +12,14 @@ from prr.core.effects import Answer, Effect, Event, Outcome, Probe, ProbeAll, Re
 from prr.wire.codec import Codec
 from prr.wire.forms import TABLE, Form
 from prr.wire.frames import Added, Complaint, FoundInstance, Frame, Removed, Role, messages_of
-from prr.wire.instance import INSTANCE_BYTES, Address, Instance, Service, make_instance
+from prr.wire.instance import (
+    INSTANCE_BYTES,
+    Address,
+    Instance,
+    Service,
+    encode_address,
+    make_instance,
+)
 from prr.wire.message import message_in
 from prr.wire.messages import Versioned
 from prr.wire.particulars import WEIGHT_MAX, Particulars, encode_particulars
@@ -109,6 +117,19 @@ def random_address(rng: Random) -> Address:
     return ".".join(str(byte) for byte in rng.randbytes(4)), rng.getrandbits(16)
 
 
+def random_ipv6_address(rng: Random) -> Address:
+    """An IPv6 address that an instance may have."""
+    low = rng.choice((0, 1, rng.getrandbits(64), rng.getrandbits(80)))
+    return IPv6Address((0x20010DB8 << 96) + low).compressed, rng.getrandbits(16)
+
+
+def random_wide_instance(rng: Random) -> Instance:
+    """One that has a name, or an IPv6 address, or both."""
+    service = rng.choice((rng.randrange(256), random_name(rng)))
+    is_ipv6 = isinstance(service, int) or rng.random() < 0.5
+    return make_instance(service, (random_ipv6_address if is_ipv6 else random_address)(rng))
+
+
 def random_name(rng: Random) -> str:
     """Any name of a service, from the shortest to the longest."""
     size = rng.choice((1, 2, 7, 63))
@@ -158,20 +179,22 @@ RANDOM_KEYS = {
     "renewal": lambda rng: rng.randint(1, 127),
     "states": lambda rng: bytes(rng.choices(range(3), k=rng.randrange(4))),
     "name": lambda rng: random_name(rng).encode(),
-    "instance": lambda rng: make_instance(random_name(rng), random_address(rng)),
+    "instance": lambda rng: random_wide_instance(rng),
     "padding": lambda rng: bytes(rng.randrange(20)),
     "full": lambda rng: rng.randbytes(8),
     "wide": lambda rng: 1,
     "others": lambda rng: encode_wide(
         [
             WideUpdate(
-                make_instance(random_name(rng), random_address(rng)),
+                random_wide_instance(rng),
                 random_version(rng),
                 rng.choice(list(Said)),
             )
             for _ in range(rng.randrange(3))
         ]
     ),
+    "address": lambda rng: encode_address(random_ipv6_address(rng)),
+    "zone": lambda rng: random_name(rng).encode(),
     "particulars": lambda rng: encode_particulars(random_particulars(rng)),
 }
 

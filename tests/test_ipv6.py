@@ -1,8 +1,15 @@
 """IPv6: instances and their bytes, and whom they reach."""
 
+from dataclasses import replace
+
 import pytest
 
+from prr.core.directory.rotation import NOBODY
+from prr.wire.codec import Codec
+from prr.wire.found import FOUND_RUNS
+from prr.wire.frames import Found, Lookup, Role
 from prr.wire.instance import (
+    NAMED,
     Instance,
     address_key,
     address_of,
@@ -20,6 +27,9 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
+from prr.wire.messages import Plain
+from prr.wire.query import Query
+from tests.cores import decode, encode
 
 HOST = "2001:db8::1"
 ADDRESS = (HOST, 0x1234)
@@ -119,3 +129,47 @@ def test_a_network_of_64_bits_counts_as_one_host():
 def test_an_ipv6_address_is_shown_in_brackets():
     assert describe(make_instance(3, ADDRESS)) == f"type 3 at [{HOST}]:4660"
     assert describe(make_instance("ab", ("::1", 1))) == "ab at [::1]:1"
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("zone", ["", "eu", "z" * 63])
+@pytest.mark.parametrize("service", [5, 255, "a", "ab", "b" * 17, "c" * 18, "c" * 21, "d" * 63])
+def test_a_question_has_room_for_its_answer_and_wastes_little(service, zone, wide):
+    query = Query.about(service, wide, zone)
+    if query is None:
+        assert isinstance(service, int) and not wide and not zone
+        return
+    asked = Lookup(service if isinstance(service, int) else NAMED, trailer=query)
+    data = encode(asked)
+    assert decode(data, Role.BINDER) == asked and asked.service == service
+    assert query.size == len(data)
+    assert query.has_room and query.takes_ipv6 is wide
+    answer = encode(Found(ADDRESS if wide else ("10.0.0.1", 1), trailer=Plain()))
+    bare = encode(replace(asked, trailer=replace(query, padding=None)))
+    assert len(answer) <= len(data) <= max(len(answer) + 2, len(bare))
+
+
+def test_a_question_without_room_takes_no_ipv6():
+    query = Query(wide=1, padding=bytes(20))
+    assert len(encode(Lookup(5, trailer=query))) == 29
+    assert query.has_room and not query.takes_ipv6
+    assert not Query(wide=1).has_room and not Query(name=b"a").has_room
+
+
+@pytest.mark.parametrize("service", [5, "ab"])
+def test_the_answer_at_ipv6_has_30_bytes_and_its_address_in_the_trailer(service):
+    instance = make_instance(service, ADDRESS)
+    for form in FOUND_RUNS:
+        codec = Codec(Role.BINDER, form)
+        data = codec.found(instance, by_name=True)
+        assert data[:7] == bytes((3, 0, 0, 0, 0, 0, 0)) and len(data) == 30
+        assert decode(data, Role.CLIENT) == Found(ADDRESS, trailer=Plain())
+
+
+def test_a_run_of_answers_at_both_families_is_the_answers_one_by_one():
+    codec = Codec(Role.BINDER)
+    here = [make_instance(5, ADDRESS), make_instance("ab", ("10.0.0.1", 1)), NOBODY]
+    run = [*here, *here, here[0]]
+    answers = codec.found_named_run(run)
+    expected = [codec.found(one, by_name=True) for one in run]
+    assert list(answers.datagrams()) == expected and answers.count == len(run)

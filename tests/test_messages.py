@@ -32,7 +32,6 @@ from prr.wire.messages import (
     Hello,
     Message,
     NamedPresence,
-    NameQuery,
     Opinion,
     OpinionRequest,
     Page,
@@ -47,6 +46,7 @@ from prr.wire.messages import (
     Versioned,
 )
 from prr.wire.particulars import Particulars, encode_particulars
+from prr.wire.query import Query
 from prr.wire.trailer import GROUPS, KEYS
 from prr.wire.version import Version, encode_version, encode_versions
 from tests.cores import RANDOM_KEYS, at, behind, decode, encode, random_frame
@@ -87,7 +87,10 @@ SAID = [
     ),
     (Alive(), {"types": b"\7"}, Plain()),
     # A service with a name. Where there are types as well, they count, as they always did.
-    (Lookup(255), {"name": b"billing"}, NameQuery(name=b"billing")),
+    (Lookup(255), {"name": b"billing"}, Query(name=b"billing")),
+    (Lookup(7), {"wide": 1, "padding": b""}, Query(wide=1, padding=b"")),
+    (Lookup(7), {"zone": b"eu"}, Query(zone=b"eu")),
+    (Lookup(7), {"padding": b""}, Plain()),
     (
         Alive(),
         {"nonce": 5, "name": b"billing", "start": 9},
@@ -170,7 +173,7 @@ def test_a_trailer_is_the_first_message_all_of_whose_keys_are_there(frame, keys,
 def test_the_table_above_has_every_message_and_each_stands_behind_some_frame():
     named = {message for form in TABLE for message in messages_of(form.frame)}
     assert named == {type(said) for _, _, said in SAID}
-    places = [*vars(messages).values(), *vars(inquiries).values()]
+    places = [*vars(messages).values(), *vars(inquiries).values(), Query]
     declared = {one for one in places if isinstance(one, type)}
     assert named == {one for one in declared if issubclass(one, Message)} - {Message}
 

@@ -51,12 +51,12 @@ from prr.wire.messages import (
     Announcement,
     Challenge,
     NamedPresence,
-    NameQuery,
     Page,
     PageRequest,
     Plain,
     UnaskedPage,
 )
+from prr.wire.query import Query
 from prr.wire.version import Version
 from prr.wire.wide import Said, WideUpdate, decode_wide, encode_wide, fills_rows
 from tests.cores import CODECS, Net, at, decode, encode, events, probes, rising, sent, told_in
@@ -92,7 +92,7 @@ def subscribed(core, instance, start=9, now=0.0) -> list:
 
 def look_up(name: str) -> Lookup:
     """The question for a name."""
-    return Lookup(NAMED, trailer=NameQuery.about(name))
+    return Lookup(NAMED, trailer=Query.about(name))
 
 
 def found(core, name: str, times=1) -> list:
@@ -252,7 +252,7 @@ def test_nobody_gets_more_than_he_sent(name):
 def test_who_leaves_no_room_for_the_answer_gets_none():
     core = alone()
     subscribed(core, at("a", "10.0.1.1", 4000))
-    tight = Lookup(NAMED, trailer=NameQuery(name=b"a"))
+    tight = Lookup(NAMED, trailer=Query(name=b"a"))
     assert events(core.handle(tight, CLIENT, 0.0)) == [Event.OUT_OF_PLACE]
     short = Alive(trailer=Announcement(name=b"b", start=2, padding=b""))
     assert events(core.handle(short, CLIENT, 0.0)) == [Event.OUT_OF_PLACE]

@@ -12,7 +12,8 @@ from prr.config import BadInput
 from prr.shell.udp import steering as opening
 from prr.shell.udp.steering import open_lanes, open_socket, sort_into
 from prr.wire.frames import Alive, Complaint, Lookup, Removed
-from prr.wire.messages import Announcement, NameQuery, OpinionRequest
+from prr.wire.messages import Announcement, OpinionRequest
+from prr.wire.query import Query
 from tests.cores import at, encode
 from tests.nodes import Node, run, wire
 
@@ -30,7 +31,7 @@ ROWS = [
     (encode(Complaint(NAMED)), LAST),
     (encode(Complaint(NAMED, trailer=OpinionRequest(nonce=5, binder=1))), NODES),
     (b"\x04" + wire(255, ("10.0.0.1", 1)) + b"\xc1\x81\x01\x05", NODES),
-    (encode(Lookup(255, trailer=NameQuery.about("billing"))), LOOKUPS),
+    (encode(Lookup(255, trailer=Query.about("billing"))), LOOKUPS),
     (encode(Alive(trailer=Announcement.of_server("billing", 9))), NODES),
     (encode(Removed(NAMED)), NODES),
     (b"\x05\x01", FIRST),

@@ -8,14 +8,14 @@ import msgpack
 import pytest
 
 from prr.core.replication.pages import PAGE_WORDS
-from prr.wire import frames, inquiries, messages, particulars, wide
+from prr.wire import frames, inquiries, messages, particulars, query, wide
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.errors import MalformedFrame, OutOfPlace
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.forms import TABLE
 from prr.wire.frames import ListRequest, Response, Role, ServiceList, Unknown
 from prr.wire.inquiries import ListPage
-from prr.wire.instance import Instance, address_of, make_instance, service_of
+from prr.wire.instance import Instance, address_of, encode_address, make_instance, service_of
 from prr.wire.messages import DigestReply, Page
 from prr.wire.trailer import KEYS, MARK
 from prr.wire.trailer_codec import decode_trailer
@@ -45,6 +45,7 @@ WORDS = {
     **vars(frames),
     **vars(messages),
     **vars(inquiries),
+    **vars(query),
     **vars(wide),
     **vars(particulars),
     "at": at,
@@ -53,7 +54,8 @@ SIZES = (0, 1, 6, 7, 8, 9, 19, 20, 21, 26, 27, 28, 40, 54, 255, 256, 511, 512, 5
 NUMBERS = (-1, 0, 1, 2, 63, 64, 2**32 - 1, 2**32, 2**64 - 1)
 OTHERS = (None, True, False, 1.0, "", "1234567", [], {}, msgpack.ExtType(5, b"1234567"))
 NAMED = (b"billing", at("billing", "10.0.0.1", 1))
-VALUES = [*map(bytes, SIZES), *NUMBERS, *NAMED, *OTHERS]
+IPV6 = [encode_address(("2001:db8::1", 1))]
+VALUES = [*map(bytes, SIZES), *NUMBERS, *NAMED, *IPV6, *OTHERS]
 
 
 @dataclass(frozen=True)
@@ -175,10 +177,12 @@ def test_the_longest_datagram_fits():
 def test_the_table_of_vectors_has_every_key_good_and_bad():
     """Of each key a trailer that holds it, and one that holds it with a wrong value."""
     assert list(RANDOM_KEYS) == [key.field for key in KEYS]
-    good = [row.expected.trailer for row in ROWS if getattr(row.expected, "trailer", None)]
+    good = [row for row in ROWS if getattr(row.expected, "trailer", None)]
     for key in KEYS:
-        assert any(key.field in trailer.values() for trailer in good), key.field
         wrong = b"\xc1\x81" + bytes((key.number,))
+        assert any(
+            key.field in row.expected.trailer.values() or wrong in row.data for row in good
+        ), key.field
         bad = [row for row in ROWS if row.expected is MalformedFrame and wrong in row.data]
         assert len(bad) >= 2, key.field  # a wrong type, and a wrong size or number
 

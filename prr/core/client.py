@@ -33,7 +33,7 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
-from prr.wire.messages import NameQuery
+from prr.wire.query import Query
 
 BINDER_LIMIT = 4.5
 """Seconds in which a binder must answer, all resends included. A legacy binder serves nobody for
@@ -172,7 +172,7 @@ class Client:
             return []
         if self._lookup is None or source not in self._binders:
             return []
-        if self._question.trailer is not None and frame.trailer is None:
+        if isinstance(self._service, str) and frame.trailer is None:
             return self._knows_no_names(source, now)
         match frame:
             case Found(address=address):
@@ -289,6 +289,5 @@ class Client:
 
 
 def _question_for(service: Service) -> Lookup:
-    if isinstance(service, int):
-        return Lookup(service)
-    return Lookup(NAMED, trailer=NameQuery.about(service))
+    type_ = service if isinstance(service, int) else NAMED
+    return Lookup(type_, trailer=Query.about(service))

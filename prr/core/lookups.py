@@ -6,7 +6,7 @@ from prr.core.effects import Answer, Effect, stray
 from prr.wire.found import FoundForm
 from prr.wire.frames import Found, FoundInstance, Lookup
 from prr.wire.instance import Address, Instance, Service
-from prr.wire.messages import NameQuery
+from prr.wire.query import Query
 
 FOUND_FORMS: dict[WireForm, FoundForm] = {
     WireForm.SPEC: Found,
@@ -40,7 +40,8 @@ class Lookups:
     def answer(self, asked: Lookup, source: Address, denies: bool) -> list[Effect]:
         """The answer to one lookup, or, as long as it has to wait, none. It is never longer than
         the question: where it would be, there is none."""
-        if isinstance(asked.trailer, NameQuery) and not asked.trailer.has_room:
+        is_named = isinstance(asked.service, str)
+        if is_named and isinstance(asked.trailer, Query) and not asked.trailer.has_room:
             return [stray(asked, source)]
         return self._answer_one(asked.service, source, denies)
 

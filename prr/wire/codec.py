@@ -20,7 +20,14 @@ from prr.wire.found import (
     types_asked,
 )
 from prr.wire.frames import Added, Complaint, Found, Frame, Removed, Role, messages_of
-from prr.wire.instance import NOWHERE, Instance, is_wide
+from prr.wire.instance import (
+    NOWHERE,
+    Instance,
+    decode_address,
+    encode_address,
+    is_ipv6_address,
+    is_wide,
+)
 from prr.wire.message import message_in
 from prr.wire.subscription_runs import Columns, SubscriptionRun, subscription_run
 from prr.wire.trailer_codec import decode_trailer, encode_trailer
@@ -82,6 +89,8 @@ class Codec:
         said = {} if frame.trailer is None else frame.trailer.values()
         if isinstance(frame, Complaint | Added | Removed) and is_wide(frame.instance):
             said["instance"] = frame.instance
+        if isinstance(frame, Found) and is_ipv6_address(frame.address):
+            said["address"] = encode_address(frame.address)
         if said or frame.trailer is not None:
             data += encode_trailer(said)
         assert len(data) <= DATAGRAM_BYTES_MAX
@@ -121,4 +130,6 @@ def _decode_form(data: bytes, form: Form) -> Frame:
         values = [Instance(wide)]
         if not said:
             return form.frame(*values)
+    if form.frame is Found and (address := said.pop("address", None)):
+        values = [decode_address(address)]
     return form.frame(*values, trailer=message_in(said, _MESSAGES[form.frame]))

@@ -8,12 +8,15 @@ from prr.wire.errors import MalformedFrame
 from prr.wire.instance import (
     ADDRESS_BYTES,
     INSTANCE_BYTES,
+    NO_ADDRESS,
     NOWHERE,
+    Address,
     Instance,
     decode_address,
     encode_address,
     instances_in,
     is_instance,
+    is_ipv6_address,
     is_wide,
 )
 
@@ -51,9 +54,13 @@ def _write_byte(value: int) -> bytes:
     return bytes((value,))
 
 
-def _read_address(data: bytes, start: int) -> tuple[tuple[str, int], int]:
+def _read_address(data: bytes, start: int) -> tuple[Address, int]:
     taken, end = _take(data, start, ADDRESS_BYTES)
     return decode_address(taken), end
+
+
+def _write_address(address: Address) -> bytes:
+    return NO_ADDRESS if is_ipv6_address(address) else encode_address(address)
 
 
 def _read_instance(data: bytes, start: int) -> tuple[Instance, int]:
@@ -88,7 +95,7 @@ def _write_instances(instances: tuple[Instance, ...]) -> bytes:
 
 
 TYPE = Field("type", "type", _read_byte, _write_byte)
-ADDRESS = Field("address", "ip, port", _read_address, encode_address)
+ADDRESS = Field("address", "ip, port", _read_address, _write_address)
 INSTANCE = Field("instance", "type, ip, port", _read_instance, _write_instance)
 MESSAGE = Field("message", "length, message", _read_message, _write_message)
 INSTANCES = Field("instances", "count, count x (type, ip, port)", _read_instances, _write_instances)

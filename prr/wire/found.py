@@ -13,7 +13,17 @@ from typing import Protocol, TypeAlias
 
 from prr.wire.forms import FORM_OF
 from prr.wire.frames import Found, FoundInstance, Lookup, Unknown
-from prr.wire.instance import ADDRESS_BYTES, INSTANCE_BYTES, NAMED, Instance, is_name
+from prr.wire.instance import (
+    ADDRESS_BYTES,
+    INSTANCE_BYTES,
+    IPV6_ADDRESS_BYTES,
+    NAMED,
+    NO_ADDRESS,
+    Instance,
+    address_key,
+    is_ipv6,
+    is_name,
+)
 from prr.wire.trailer_codec import encode_trailer
 
 _LOOKUP_CODE = bytes((FORM_OF[Lookup].code,))
@@ -36,6 +46,10 @@ NAME_BYTES_MIN = 2
 
 _READ = encode_trailer({})
 """Behind an answer: the name in the question was read."""
+
+_FOUND_IPV6 = _FOUND_CODE + NO_ADDRESS + encode_trailer({"address": bytes(IPV6_ADDRESS_BYTES)})
+_FOUND_IPV6 = _FOUND_IPV6[:-IPV6_ADDRESS_BYTES]
+"""An answer at an IPv6 address, up to that."""
 
 _FOUND_NAMED_BYTES = _FOUND_BYTES + len(_READ)
 _UNKNOWN_NAMED = _UNKNOWN + _READ
@@ -112,14 +126,18 @@ def _found_instance_run(found: Sequence[Instance]) -> AnswerRun:
 
 def found_named_run(found: Sequence[Instance]) -> AnswerRun:
     """A run of answers to lookups by name."""
-    if not all(found):
-        answers = [_FOUND_CODE + one[-ADDRESS_BYTES:] + _READ if one else b"" for one in found]
-        return _with_unknown(answers, _UNKNOWN_NAMED)
+    if not all(found) or any(map(is_ipv6, found)):
+        return _with_unknown([_found_named(one) if one else b"" for one in found], _UNKNOWN_NAMED)
     addresses = b"".join([one[-ADDRESS_BYTES:] for one in found])
     run = bytearray(_FOUND_CODE + bytes(ADDRESS_BYTES) + _READ) * len(found)
     for place in range(ADDRESS_BYTES):
         run[1 + place :: _FOUND_NAMED_BYTES] = addresses[place::ADDRESS_BYTES]
     return AnswerRun(bytes(run), _FOUND_NAMED_BYTES)
+
+
+def _found_named(instance: Instance) -> bytes:
+    where = address_key(instance)
+    return _FOUND_IPV6 + where if is_ipv6(instance) else _FOUND_CODE + where + _READ
 
 
 def _with_unknown(answers: list[bytes], unknown: bytes = _UNKNOWN) -> AnswerRun:

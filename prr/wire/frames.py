@@ -19,7 +19,6 @@ from prr.wire.messages import (
     GroupRequest,
     Hello,
     NamedPresence,
-    NameQuery,
     Opinion,
     OpinionRequest,
     Page,
@@ -33,6 +32,7 @@ from prr.wire.messages import (
     UnaskedPage,
     Versioned,
 )
+from prr.wire.query import Query
 
 
 class Role(StrEnum):
@@ -78,13 +78,14 @@ class Lookup(_Framed):
 
     type: int
     _: KW_ONLY
-    trailer: NameQuery | Hello | Plain | None = None
+    trailer: Query | Hello | Plain | None = None
 
     @property
     def service(self) -> Service:
         """What is looked for."""
-        if self.type == NAMED and isinstance(self.trailer, NameQuery):
-            return self.trailer.name.decode()
+        said = self.trailer
+        if self.type == NAMED and isinstance(said, Query) and said.name is not None:
+            return said.name.decode()
         return self.type
 
 

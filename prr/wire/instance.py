@@ -52,8 +52,9 @@ NAME_BYTES_MAX = 63
 WIDE_BYTES_MIN = 2 + 1 + ADDRESS_BYTES
 WIDE_BYTES_MAX = 2 + NAME_BYTES_MAX + IPV6_ADDRESS_BYTES
 
-NOWHERE = Instance(bytes((NAMED,)) + bytes(ADDRESS_BYTES))
-"""Stands in front where the instance itself is in the trailer."""
+NO_ADDRESS = bytes(ADDRESS_BYTES)
+NOWHERE = Instance(bytes((NAMED,)) + NO_ADDRESS)
+"""They stand in front where the address, or the instance itself, is in the trailer."""
 
 _NAME = re.compile(rb"(?![0-9]+\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -137,6 +138,11 @@ def is_wide(instance: Instance) -> bool:
     """It does not fit into the seven bytes of the spec: its service has a name, or it is at an IPv6
     address."""
     return len(instance) != INSTANCE_BYTES
+
+
+def has_name(instance: Instance) -> bool:
+    """Its service has a name."""
+    return is_wide(instance) and instance[1] != 0
 
 
 def is_ipv6(instance: Instance) -> bool:

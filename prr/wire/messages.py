@@ -25,27 +25,6 @@ class Plain(Message):
     """Nothing: that there is a trailer shows that its sender is one of ours."""
 
 
-# From clients.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NameQuery(Message):
-    """Behind a lookup for type 255: the service has this name. An empty trailer answers it."""
-
-    name: bytes
-    padding: bytes | None = None
-
-    @classmethod
-    def about(cls, service: str) -> Self:
-        """The question for a service, with room for its answer."""
-        return cls(name=service.encode(), padding=None if len(service) > 1 else b"")
-
-    @property
-    def has_room(self) -> bool:
-        """The answer, of 9 bytes, is not longer than the question, of 7 and the name."""
-        return len(self.name) > 1 or self.padding is not None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello(Message):
     """A binder of ours says which one it is. Behind a list: it is the answer to a question without

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from prr.wire.instance import INSTANCE_BYTES, NAME_BYTES_MAX, is_instance, is_name, is_wide_instance
+from prr.wire.instance import (
+    INSTANCE_BYTES,
+    IPV6_ADDRESS_BYTES,
+    NAME_BYTES_MAX,
+    is_instance,
+    is_ipv6_key,
+    is_name,
+    is_wide_instance,
+)
 from prr.wire.particulars import PARTICULARS_BYTES_MAX, is_particulars
 from prr.wire.version import IDENTITY_MAX, REMOVAL_BYTES, START_MAX, VERSION_BYTES
 from prr.wire.wide import ROWS_BYTES_MAX, fills_rows
@@ -250,7 +258,8 @@ KEYS = (
         "wide",
         "integer, 1",
         _is_number(1, 1),
-        "the sender reads wide instances, and means them too",
+        "the sender reads wide instances, and means them too; in a lookup: the answer may be at an "
+        "IPv6 address",
     ),
     Key(
         23,
@@ -259,6 +268,20 @@ KEYS = (
         lambda value: type(value) is bytes and fills_rows(value),
         "updates about wide instances: 0 it is gone, 1 it is there, 2 gone: it did not answer, 3 "
         "there, and asked in vain so far",
+    ),
+    Key(
+        24,
+        "address",
+        f"bytes, {IPV6_ADDRESS_BYTES}",
+        lambda value: type(value) is bytes and is_ipv6_key(value),
+        "the IPv6 address and port that were found, in front of which stand zeros",
+    ),
+    Key(
+        25,
+        "zone",
+        f"bytes, 1 to {NAME_BYTES_MAX}: such a label too",
+        lambda value: type(value) is bytes and is_name(value),
+        "an instance of this zone, as long as there is one in turn",
     ),
     Key(
         26,

@@ -23,7 +23,8 @@ from prr.wire.frames import (
 )
 from prr.wire.inquiries import ListQuery
 from prr.wire.instance import NAMED, Address, Instance, Service, is_wide, make_instance, service_of
-from prr.wire.messages import Announcement, NameQuery, Started, Suspicion
+from prr.wire.messages import Announcement, Started, Suspicion
+from prr.wire.query import Query
 from prr.wire.version import encode_version
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
@@ -271,7 +272,7 @@ class Workload:
 
 def _look_up(number: int) -> Lookup:
     """A lookup by number, or, now and then, by a name that leaves no room for the answer."""
-    return Lookup(number, trailer=NameQuery(name=b"a") if number == NAMED else None)
+    return Lookup(number, trailer=Query(name=b"a") if number == NAMED else None)
 
 
 def _subscriptions(service: Service, start: int) -> tuple[Frame, Frame]:

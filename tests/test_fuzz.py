@@ -348,8 +348,10 @@ def fire(target: Target, rng: Random, count: int) -> int:
     ("made", "count"),
     [
         (BinderUnderFire, 40_000),
-        (ServerUnderFire, 200_000),
-        (ClientUnderFire, 200_000),
+        (ServerUnderFire, 120_000),
+        (ClientUnderFire, 80_000),
+        pytest.param(ServerUnderFire, 200_000, marks=pytest.mark.smoke),
+        pytest.param(ClientUnderFire, 200_000, marks=pytest.mark.smoke),
         *(
             pytest.param(made, DATAGRAMS, marks=pytest.mark.slow)
             for made in (BinderUnderFire, ServerUnderFire, ClientUnderFire)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
 from ipaddress import IPv6Address
-from itertools import chain, count
+from itertools import chain, count, takewhile
 from random import Random
 
 from prr.core.binder import Binder
@@ -40,15 +40,9 @@ CODEC_2016 = Codec(Role.BINDER, FoundInstance)
 _MESSAGES = {form.frame: messages_of(form.frame) for form in TABLE}
 
 
-def told_in(datagrams: list[bytes], first: bytes, most: int) -> list[bytes]:
-    """As prr.shell.udp.mmsg.Received.told has it, from the first on."""
-    told: list[bytes] = []
-    for data in datagrams[:most]:
-        front, rest = data[: len(first) + 1], data[len(first) + 1 :]
-        if len(rest) > 255 or front != first + bytes((len(rest),)):
-            break
-        told.append(rest)
-    return told
+def rows_in(datagrams: list[bytes], first: bytes, least: int, most: int) -> Iterator[bytes]:
+    """As prr.shell.udp.mmsg.Received.rows has it, from the first on."""
+    return takewhile(lambda one: one[:1] == first and least <= len(one) <= most, datagrams)
 
 
 def encode(frame: Frame) -> bytes:
@@ -64,7 +58,7 @@ def decode(data: bytes, receiver: Role) -> Frame:
 def sent(effects: list[Effect], codec: Codec = CODECS[Role.BINDER]) -> list[tuple[Frame, Address]]:
     """The frames among `effects` and whom they go to, in order; `codec` is the binder's."""
     answers = [
-        Send(decode(codec.found(effect.found, effect.by_name), Role.CLIENT), effect.target)
+        Send(decode(codec.found(effect.found, effect.is_read), Role.CLIENT), effect.target)
         if isinstance(effect, Answer)
         else effect
         for effect in effects

@@ -21,7 +21,6 @@ from prr.core.directory.directory import Directory
 from prr.core.effects import Event, Outcome
 from prr.core.server import Server
 from prr.core.status import SERVICES_MAX
-from prr.shell.udp.mmsg import received_by
 from prr.text import parse_service
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import (
@@ -31,7 +30,6 @@ from prr.wire.frames import (
     ListRequest,
     Lookup,
     Removed,
-    Role,
     ServiceList,
     Subscribe,
     Subscribed,
@@ -59,7 +57,7 @@ from prr.wire.messages import (
 from prr.wire.query import Query
 from prr.wire.version import Version
 from prr.wire.wide import Said, WideUpdate, decode_wide, encode_wide, fills_rows
-from tests.cores import CODECS, Net, at, decode, encode, events, probes, rising, sent, told_in
+from tests.cores import Net, at, encode, events, probes, rising, sent
 from tests.nodes import eventually, run
 
 A, B, C = (("10.0.0.1", 2222), ("10.0.0.2", 2222), ("10.0.0.3", 2222))
@@ -489,85 +487,6 @@ def test_names_that_find_no_room_keep_no_number_away(monkeypatch):
     net.alive = {NUMBERED}
     net.run(7.0)
     assert NUMBERED in net.binders[B].directory
-
-
-# Bursts
-
-
-class Burst(list):
-    """Datagrams of one call."""
-
-    def told(self, start: int, first: bytes, most: int) -> list[bytes]:
-        """As of prr.shell.udp.mmsg."""
-        return told_in(self[start:], first, most)
-
-
-def test_a_run_of_lookups_by_name_is_read_and_answered_as_the_frames_are():
-    core = alone()
-    subscribed(core, ONE)
-    subscribed(core, TWO)
-    codec = CODECS[Role.BINDER]
-    asked = ["billing", "other", "billing", LONGEST]
-    burst = Burst([*(encode(look_up(name)) for name in asked), encode(look_up("a")), b"\x02\x01"])
-    names = codec.names_asked(burst, 0)
-    assert names == [name.encode() for name in asked]
-    run_of = core.look_up_names(names)
-    answers = list(codec.found_named_run(run_of).datagrams())
-    frames = [decode(answer, Role.CLIENT) for answer in answers]
-    assert [type(frame) for frame in frames] == [Found, Unknown, Found, Unknown]
-    assert all(frame.trailer == Plain() for frame in frames)
-    assert [frame.address for frame in frames[::2]] == [address_of(ONE), address_of(TWO)]
-    assert answers[:2] == [codec.found(one, by_name=True) for one in run_of[:2]]
-
-
-def test_a_run_ends_at_what_is_no_name():
-    core = alone()
-    subscribed(core, ONE)
-    assert core.look_up_names([b"billing", b"other", b"Billing", b"other"]) == [ONE, b""]
-
-
-def test_the_kernel_s_burst_tells_the_names_as_one_by_one_reading_does():
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking,
-    ):
-        bound.bind(("127.0.0.1", 0))
-        bound.setblocking(False)
-        rng = Random(1)
-        for _ in range(50):
-            datagrams = [rng.choice(KINDS) for _ in range(rng.randint(1, 10))]
-            for data in datagrams:
-                asking.sendto(data, bound.getsockname())
-            burst = received_by(bound)
-            assert burst.receive() == len(datagrams)
-            for start in range(len(datagrams)):
-                for most in (1, 64):
-                    expected = told_in(datagrams[start:], KINDS[0][:6], most)
-                    assert burst.told(start, KINDS[0][:6], most) == expected
-
-
-KINDS = [encode(look_up(name)) for name in ("billing", LONGEST)] + [
-    b"\x02\x07",
-    b"\x02\xff\xc1\x81\x12\xc4",
-    b"\x02\xff\xc1\x81\x12\xc4\x00",
-    b"\x02\xff\xc1\x81\x12\xc4\x05longer",
-    encode(look_up("b-2")) + bytes(256),
-]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x02\xff\xc1\x81\x12\xc4\x07billings",
-        b"\x02\xff\xc1\x81\x12\xc4\x08billing",
-        b"\x02\xff\xc1\x81\x12\xc4\x07Billing",
-        b"\x02\xff\xc1\x81\x12\xc4\x01a",
-        b"\x02\xff\xc1\x81\x12\xc4",
-        b"\x02\x07\xc1\x81\x12\xc4\x07billing",
-    ],
-)
-def test_what_is_not_quite_such_a_lookup_is_for_the_codec(data):
-    assert CODECS[Role.BINDER].names_asked(Burst([data]), 0) == []
 
 
 # Processes

@@ -50,6 +50,7 @@ from prr.wire.messages import (
     Search,
     Started,
 )
+from prr.wire.questions import Asked
 from prr.wire.subscription_runs import SubscriptionRun
 
 LEASE = 15.0
@@ -177,9 +178,9 @@ class Binder:
         """
         return self._lookups.find(types, self.is_ready)
 
-    def look_up_names(self, names: list[bytes]) -> list[Instance]:
-        """The same for lookups by name."""
-        return self._lookups.find_names(names, self.is_ready)
+    def look_up_asked(self, asked: Sequence[Asked]) -> list[Instance]:
+        """The same for lookups that say more than a number."""
+        return self._lookups.find_asked(asked, self.is_ready)
 
     def subscribe_run(self, run: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
         """The short way for a burst: what `handle` would do about the first of a run, as many as

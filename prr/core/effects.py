@@ -83,12 +83,12 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Answer a lookup from the node's own socket with the instance `found`, or NOBODY: that the
-    service has none. The codec knows in which of the two forms; `by_name`: the service's name was
-    in the question."""
+    service has none. The codec knows in which of the two forms; `is_read`: the trailer of the
+    question was."""
 
     found: Instance
     target: Address
-    by_name: bool = False
+    is_read: bool = False
 
 
 Update: TypeAlias = tuple[Version, bool]

@@ -1,12 +1,15 @@
 """Lookups: the one path by which they are answered, alone or in runs, now or later."""
 
+from collections.abc import Sequence
+
 from prr.config import WireForm
 from prr.core.directory.directory import Directory
 from prr.core.effects import Answer, Effect, stray
 from prr.wire.found import FoundForm
 from prr.wire.frames import Found, FoundInstance, Lookup
-from prr.wire.instance import Address, Instance, Service
+from prr.wire.instance import Address, Instance
 from prr.wire.query import Query
+from prr.wire.questions import Asked, asked_by
 
 FOUND_FORMS: dict[WireForm, FoundForm] = {
     WireForm.SPEC: Found,
@@ -25,31 +28,33 @@ class Lookups:
     def __init__(self, directory: Directory) -> None:
         self._lookup_run = directory.lookup_run
         self._slots = directory.slots
-        self._slots_of_names = directory.slots_of_names
-        self._waiting: list[tuple[Service, Address]] = []
+        self._waiting: list[tuple[Asked, bool, Address]] = []
 
     def find(self, types: bytes, denies: bool) -> list[Instance]:
         """The answers to a run of lookups, up to the first one that has to wait; NOBODY where
         there is none."""
         return self._lookup_run(types, denies)
 
-    def find_names(self, names: list[bytes], denies: bool) -> list[Instance]:
-        """Likewise, of services with these names, as far as they are names."""
-        return self._lookup_run(self._slots_of_names(names), denies)
+    def find_asked(self, asked: Sequence[Asked], denies: bool) -> list[Instance]:
+        """Likewise, of those that say more than a number."""
+        return self._lookup_run(self._slots(asked), denies)
 
-    def answer(self, asked: Lookup, source: Address, denies: bool) -> list[Effect]:
+    def answer(self, lookup: Lookup, source: Address, denies: bool) -> list[Effect]:
         """The answer to one lookup, or, as long as it has to wait, none. It is never longer than
-        the question: where it would be, there is none."""
-        is_named = isinstance(asked.service, str)
-        if is_named and isinstance(asked.trailer, Query) and not asked.trailer.has_room:
-            return [stray(asked, source)]
-        return self._answer_one(asked.service, source, denies)
+        the question, or than an answer to a bare one: a name that leaves no room gets none."""
+        said = lookup.trailer if isinstance(lookup.trailer, Query) else None
+        has_room = said is not None and said.has_room
+        if said is not None and not has_room and isinstance(lookup.service, str):
+            return [stray(lookup, source)]
+        return self._answer_one(asked_by(lookup), has_room, source, denies)
 
-    def _answer_one(self, service: Service, source: Address, denies: bool) -> list[Effect]:
-        if found := self._lookup_run(self._slots((service,)), denies):
-            return [Answer(found[0], source, isinstance(service, str))]
+    def _answer_one(
+        self, asked: Asked, is_read: bool, source: Address, denies: bool
+    ) -> list[Effect]:
+        if found := self._lookup_run(self._slots((asked,)), denies):
+            return [Answer(found[0], source, is_read)]
         if len(self._waiting) < WAITING_MAX:
-            self._waiting.append((service, source))
+            self._waiting.append((asked, is_read, source))
         return []
 
     def answer_waiting(self) -> list[Effect]:

@@ -14,9 +14,7 @@ from prr.wire.found import (
     AnswerRun,
     FoundForm,
     Pairs,
-    Rows,
-    found_named_run,
-    names_asked,
+    found_read_run,
     types_asked,
 )
 from prr.wire.frames import Added, Complaint, Found, Frame, Removed, Role, messages_of
@@ -29,6 +27,7 @@ from prr.wire.instance import (
     is_wide,
 )
 from prr.wire.message import message_in
+from prr.wire.questions import Asked, Questions, Rows
 from prr.wire.subscription_runs import Columns, SubscriptionRun, subscription_run
 from prr.wire.trailer_codec import decode_trailer, encode_trailer
 
@@ -57,12 +56,12 @@ class Codec:
         """`found_run(instances)`: the answers to a run of lookups; an empty instance stands for a
         type that nobody provides."""
 
-        self.names_asked: Callable[[Rows, int], list[bytes]] = names_asked
-        """`names_asked(burst, at)`: the names that the lookups ask for which stand in a row from
-        number `at` of a burst on; empty if there is none."""
+        self.questions_asked: Callable[[Rows, int], list[Asked]] = Questions(self.decode).asked
+        """`questions_asked(burst, at)`: what the lookups with a trailer ask for which stand in a
+        row from number `at` of a burst on; empty if there is none."""
 
-        self.found_named_run: Callable[[Sequence[Instance]], AnswerRun] = found_named_run
-        """The same for lookups by name."""
+        self.found_read_run: Callable[[Sequence[Instance]], AnswerRun] = found_read_run
+        """The answers to these."""
 
         self.subscription_run: Callable[[Columns, int], SubscriptionRun] = subscription_run
         """`subscription_run(burst, at)`: the subscriptions of one form that stand in a row from
@@ -77,9 +76,9 @@ class Codec:
         except MalformedFrame:
             return False
 
-    def found(self, instance: Instance, by_name: bool = False) -> bytes:
-        """The answer to one lookup; `instance` as in `found_run`."""
-        return (self.found_named_run if by_name else self.found_run)((instance,)).data
+    def found(self, instance: Instance, is_read: bool = False) -> bytes:
+        """The answer to one lookup, whose trailer was read or not; `instance` as in `found_run`."""
+        return (self.found_read_run if is_read else self.found_run)((instance,)).data
 
     def encode(self, frame: Frame) -> bytes:
         """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes."""

@@ -2,13 +2,13 @@
 
 A lookup by number is two bytes and its answer seven (eight as legacy (2016) programs want it), or
 one where nobody provides the type, so that many are read and written by a few slices, with no frame
-in between. Of lookups by name those are read so that have nothing in their trailer but the name.
-The tests compare them with the codec's, frame by frame.
+in between. Those that say more are read in `questions`; here is what answers them. The tests
+compare all with the codec's, frame by frame.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, takewhile
+from itertools import accumulate, pairwise
 from typing import Protocol, TypeAlias
 
 from prr.wire.forms import FORM_OF
@@ -17,13 +17,12 @@ from prr.wire.instance import (
     ADDRESS_BYTES,
     INSTANCE_BYTES,
     IPV6_ADDRESS_BYTES,
-    NAMED,
     NO_ADDRESS,
     Instance,
     address_key,
     is_ipv6,
-    is_name,
 )
+from prr.wire.query import FOUND_BYTES, FOUND_IPV6_BYTES
 from prr.wire.trailer_codec import encode_trailer
 
 _LOOKUP_CODE = bytes((FORM_OF[Lookup].code,))
@@ -35,24 +34,17 @@ _FOUND_BYTES = INSTANCE_BYTES
 
 _FOUND_INSTANCE_BYTES = 1 + INSTANCE_BYTES
 
-_NAME_QUERY = bytes((FORM_OF[Lookup].code, NAMED)) + encode_trailer({"name": b"a"})[:-2]
-"""A lookup by name up to its length."""
-
-NAMES_AT_ONCE = 64
-"""As many as one burst has."""
-
-NAME_BYTES_MIN = 2
-"""Bytes of a name for whose lookup the answer is not longer."""
-
 _READ = encode_trailer({})
-"""Behind an answer: the name in the question was read."""
+"""Behind an answer: the trailer of the question was read."""
 
 _FOUND_IPV6 = _FOUND_CODE + NO_ADDRESS + encode_trailer({"address": bytes(IPV6_ADDRESS_BYTES)})
 _FOUND_IPV6 = _FOUND_IPV6[:-IPV6_ADDRESS_BYTES]
 """An answer at an IPv6 address, up to that."""
 
-_FOUND_NAMED_BYTES = _FOUND_BYTES + len(_READ)
-_UNKNOWN_NAMED = _UNKNOWN + _READ
+_IPV6_FRONT = 2 + IPV6_ADDRESS_BYTES
+"""Bytes of an instance at an IPv6 address, but for the name of its service."""
+
+_UNKNOWN_READ = _UNKNOWN + _READ
 
 
 class Pairs(Protocol):
@@ -61,26 +53,6 @@ class Pairs(Protocol):
     def pairs(self, at: int, first: bytes) -> bytes:
         """The second bytes of those that stand in a row from `at` on and have two bytes, the
         first of them `first`."""
-
-
-class Rows(Protocol):
-    """Likewise."""
-
-    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
-        """Of those that stand in a row from `at` on, `most` at most, and begin with `first`, then
-        say how many bytes follow, and have so many: what follows."""
-
-
-def names_asked(burst: Rows, at: int) -> list[bytes]:
-    """What stands for a name in the lookups by name that stand in a row from `at` on, if nothing
-    else is in their trailers. The first is a name; the others need not be, whoever knows them can
-    tell. Of one of a byte the answer would be longer than the question: it is for the codec."""
-    if not all(map(is_name, burst.told(at, _NAME_QUERY, 1))):
-        return []  # and the row is not read again and again
-    names = burst.told(at, _NAME_QUERY, NAMES_AT_ONCE)
-    if min(map(len, names), default=NAME_BYTES_MIN) < NAME_BYTES_MIN:
-        return list(takewhile(lambda name: len(name) >= NAME_BYTES_MIN, names))
-    return names
 
 
 def types_asked(burst: Pairs, at: int) -> bytes:
@@ -124,18 +96,21 @@ def _found_instance_run(found: Sequence[Instance]) -> AnswerRun:
     return AnswerRun(run, _FOUND_INSTANCE_BYTES)
 
 
-def found_named_run(found: Sequence[Instance]) -> AnswerRun:
-    """A run of answers to lookups by name."""
-    if not all(found) or any(map(is_ipv6, found)):
-        return _with_unknown([_found_named(one) if one else b"" for one in found], _UNKNOWN_NAMED)
-    addresses = b"".join([one[-ADDRESS_BYTES:] for one in found])
-    run = bytearray(_FOUND_CODE + bytes(ADDRESS_BYTES) + _READ) * len(found)
-    for place in range(ADDRESS_BYTES):
-        run[1 + place :: _FOUND_NAMED_BYTES] = addresses[place::ADDRESS_BYTES]
-    return AnswerRun(bytes(run), _FOUND_NAMED_BYTES)
+def found_read_run(found: Sequence[Instance]) -> AnswerRun:
+    """A run of answers to lookups whose trailers were read."""
+    if found and all(found):
+        ipv6 = [len(one) - one[1] for one in found].count(_IPV6_FRONT)  # as `is_ipv6` has it
+        if not ipv6:
+            between, addresses = _READ + _FOUND_CODE, [one[-ADDRESS_BYTES:] for one in found]
+            run = _FOUND_CODE + between.join(addresses) + _READ
+            return AnswerRun(run, FOUND_BYTES)
+        if ipv6 == len(found):
+            addresses = [one[-IPV6_ADDRESS_BYTES:] for one in found]
+            return AnswerRun(_FOUND_IPV6 + _FOUND_IPV6.join(addresses), FOUND_IPV6_BYTES)
+    return _with_unknown([_found_read(one) if one else b"" for one in found], _UNKNOWN_READ)
 
 
-def _found_named(instance: Instance) -> bytes:
+def _found_read(instance: Instance) -> bytes:
     where = address_key(instance)
     return _FOUND_IPV6 + where if is_ipv6(instance) else _FOUND_CODE + where + _READ
 

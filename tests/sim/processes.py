@@ -6,7 +6,7 @@ as these do: effects in order, a question to an instance from a fresh connected 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -40,7 +40,7 @@ from prr.wire.instance import (
     make_instance,
 )
 from prr.wire.messages import Challenge
-from tests.cores import told_in
+from tests.cores import rows_in
 from tests.sim import adapter
 from tests.sim.checkers import Ledger, Question, is_announcement
 from tests.sim.disk import COMMIT_TAKES, Disk
@@ -99,8 +99,8 @@ class BinderProcess(Process):
             types = self.codec.types_asked(_Burst(burst), 0)
             answers = self.codec.found_run(self.core.look_up(types))
             if not answers.count:
-                names = self.codec.names_asked(_Burst(burst), 0)
-                answers = self.codec.found_named_run(self.core.look_up_names(names))
+                asked = self.codec.questions_asked(_Burst(burst), 0)
+                answers = self.codec.found_read_run(self.core.look_up_asked(asked))
             for one, answer in zip(burst, answers.datagrams(), strict=False):
                 self._answer(*one, answer)
             del burst[: answers.count]
@@ -164,8 +164,8 @@ class BinderProcess(Process):
             match effect:
                 case Send(frame=frame, target=target):
                     self._send(frame, target)
-                case Answer(found=found, target=target, by_name=by_name):
-                    self._send(read(self.codec.found(found, by_name), Role.CLIENT), target)
+                case Answer(found=found, target=target, is_read=is_read):
+                    self._send(read(self.codec.found(found, is_read), Role.CLIENT), target)
                 case Persist():
                     self.disk.persist(effect)
                     takes = self.disk.rng.uniform(*COMMIT_TAKES)
@@ -323,9 +323,9 @@ class _Burst(list[tuple[bytes, Address]]):
         row = takewhile(lambda data: len(data) == 2 and data[:1] == first, datagrams)
         return b"".join(data[1:] for data in row)
 
-    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
+    def rows(self, at: int, first: bytes, least: int, most: int) -> Iterator[bytes]:
         """Likewise."""
-        return told_in([data for data, _ in self[at:]], first, most)
+        return rows_in([data for data, _ in self[at:]], first, least, most)
 
 
 class _AskingSocket(Socket):

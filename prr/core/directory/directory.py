@@ -18,6 +18,7 @@ from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.directory.tables import Place, Tables
 from prr.core.effects import Update
 from prr.wire.instance import Instance, Service
+from prr.wire.questions import Asked
 from prr.wire.version import Version, is_newer
 
 
@@ -65,9 +66,10 @@ class Directory:
 
     # Lookups, and whose turn it is.
 
-    def lookup(self, service: Service) -> Instance | None:
-        """The instance whose turn it is; None if the service has none."""
-        (found,) = self._rotation.next(self.slots([service]), True)
+    def lookup(self, service: Service, zone: str = "", wide: bool = False) -> Instance | None:
+        """The instance whose turn it is; None if the service has none. In `zone`, as long as it has
+        one in turn; with `wide` those at IPv6 addresses have their turns, too."""
+        (found,) = self._rotation.next(self.slots([Asked(service, zone, wide)]), True)
         return None if found is NOBODY else found
 
     @property
@@ -78,13 +80,9 @@ class Directory:
         return self._rotation.next
 
     @property
-    def slots(self) -> Callable[[Iterable[Service]], list[int]]:
-        """What returns the slots of some services. They are good until something changes."""
+    def slots(self) -> Callable[[Iterable[Asked]], list[int]]:
+        """What returns the slots of what was asked for. They are good until something changes."""
         return self._rotation.slots
-
-    def slots_of_names(self, names: list[bytes]) -> list[int]:
-        """The slots of some names, up to the first that is no name."""
-        return self._rotation.slots_of_names(names)
 
     def instances_of(self, service: Service) -> list[Instance]:
         """All instances of a service, the one whose turn is next first, suspects last."""

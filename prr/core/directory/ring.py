@@ -34,6 +34,12 @@ class Ring:
         """From the one whose turn is next."""
         return (instance for instance in self._queue if instance not in self._gone)
 
+    def copy(self) -> "Ring":
+        """Another with the same turns."""
+        copied = Ring()
+        copied._queue, copied._gone = self._queue.copy(), self._gone.copy()
+        return copied
+
     def add(self, instance: Instance) -> None:
         """Put in an instance that is not in: at the end, or in its old place if still there."""
         if instance in self._gone:

@@ -1,9 +1,7 @@
 """Whose turn it is, service by service. Knows no version, no peer and no time.
 
-
-A service has a slot, by which its turns are found: the slot of a number is the number, so that a
-run of lookups as it arrived is a list of slots. Names get slots beyond these while they have an
-instance.
+A service has a slot, by which its turns are found, and so has each of its views (see `slots`): the
+slot of a number is the number, so that a run of lookups as it arrived is a list of slots.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,7 +12,8 @@ from typing import TypeAlias
 from prr.core.directory.ring import Ring
 from prr.core.directory.slots import Slots
 from prr.core.directory.weighted_ring import WeightedRing
-from prr.wire.instance import TYPES, Instance, Service, describe_service
+from prr.wire.instance import TYPES, Instance, Service
+from prr.wire.questions import Asked
 
 AHEAD = 64
 """Turns of a service that lie ready: enough that a lookup costs little more than a `next`, and so
@@ -26,14 +25,13 @@ ORDINARY = (1, "")
 NOBODY = Instance(b"")
 """Stands for the instance of a service that has none."""
 
-
 Turns: TypeAlias = Ring | WeightedRing
-"""Those of a service that are in the same state: a plain ring while none weighs more than 1."""
+"""Those of a view that are in the same state: a plain ring while none weighs more than 1."""
 
 
 class Rotation:
-    """The instances of each service in turn; those that were not heard since they were restored
-    come after those that were, and suspects last. As large as the table beside it."""
+    """The instances of each view in turn; those that were not heard since they were restored come
+    after those that were, and suspects last. As large as the table beside it."""
 
     def __init__(self) -> None:
         self._slots = Slots()
@@ -47,61 +45,42 @@ class Rotation:
         self._make_room()
 
     def add(self, instance: Instance, weight: int = 1, zone: str = "") -> None:
-        """Put in an instance that is not in, at the end of its service's turns: it has `weight` (1
-        to 16) of them in a round, and is in `zone`, or in none."""
-        self._take_back(self._take_slot(instance))
+        """Put in an instance that is not in, at the end of its turns: it has `weight` (1 to 16) of
+        them in a round, and is in `zone`, or in none."""
         self._describe(instance, weight, zone)
-        self._enter(instance)
-
-    def change(self, instance: Instance, weight: int, zone: str) -> None:
-        """An instance that is in says something else of itself; its state stays what it was."""
-        self._take_back(self._slots.of(instance))
-        self._leave(instance)
-        self._describe(instance, weight, zone)
-        self._enter(instance)
+        self._enter(instance, self._open(instance))
 
     def add_all(self, instances: Collection[Instance]) -> None:
         """The same for many, in their order."""
-        slots = [self._take_slot(instance) for instance in instances]
-        for slot in set(slots):
-            self._take_back(slot)
-        for slot, instance in zip(slots, instances, strict=True):
-            self._in_turn.setdefault(slot, Ring()).add(instance)
+        self._add_to(self._in_turn, instances)
 
     def add_unheard(self, instances: Collection[Instance]) -> None:
         """Put in many that are not in, in their order, after those that were heard."""
-        rings: dict[int, Turns] = {}
-        for instance in instances:
-            slot = self._take_slot(instance)
-            ring = rings.get(slot)
-            if ring is None:
-                self._take_back(slot)
-                ring = rings[slot] = self._unheard_turns.setdefault(slot, Ring())
-            ring.add(instance)
+        self._add_to(self._unheard_turns, instances)
         self._unheard.update(instances)
+
+    def change(self, instance: Instance, weight: int, zone: str) -> None:
+        """An instance that is in says something else of itself; its state stays what it was."""
+        left = self._leave(instance)
+        self._describe(instance, weight, zone)
+        self._enter(instance, self._open(instance))
+        self._slots.free(instance, left, self._is_empty)
 
     def remove(self, instance: Instance) -> None:
         """Take out an instance that is in."""
-        slot = self._slots.of(instance)
-        self._take_back(slot)
-        self._leave(instance)
+        left = self._leave(instance)
         self._suspects.discard(instance)
         self._unheard.discard(instance)
         self._said.pop(instance, None)
-        if self._slots.is_named(slot) and self._turning(slot) is None:
-            self._slots.free(instance)
+        self._slots.free(instance, left, self._is_empty)
 
     def has_room(self, instance: Instance, share: float) -> bool:
         """Its service has a slot, or there is one for it: see `Slots.has_room`."""
         return self._slots.has_room(instance, share)
 
-    def slots(self, services: Iterable[Service]) -> list[int]:
-        """Where the turns of each of `services` are."""
-        return self._slots.of_services(services)
-
-    def slots_of_names(self, names: list[bytes]) -> list[int]:
-        """The same of names, up to the first that is none."""
-        return self._slots.of_names(names)
+    def slots(self, asked: Iterable[Asked]) -> list[int]:
+        """Where the turns are of what was asked for: in a zone while it has an instance in turn."""
+        return [self._slot(*one) for one in asked]
 
     def is_suspect(self, instance: Instance) -> bool:
         """It is out of turn."""
@@ -118,20 +97,18 @@ class Rotation:
     def suspect(self, instance: Instance) -> None:
         """Take an instance out of turn."""
         if instance not in self._suspects:
-            self._take_back(self._slots.of(instance))
-            self._leave(instance)
+            slots = self._leave(instance)
             self._unheard.discard(instance)
             self._suspects.add(instance)
-            self._enter(instance)
+            self._enter(instance, slots)
 
     def trust(self, instance: Instance) -> None:
         """Put an instance back in turn."""
         if instance in self._suspects or instance in self._unheard:
-            self._take_back(self._slots.of(instance))
-            self._leave(instance)
+            slots = self._leave(instance)
             self._suspects.discard(instance)
             self._unheard.discard(instance)
-            self._enter(instance)
+            self._enter(instance, slots)
 
     def next(self, slots: Sequence[int], denies: bool = False) -> list[Instance]:
         """For each of `slots` the instance whose turn it is.
@@ -155,24 +132,24 @@ class Rotation:
     def services(self, most: int) -> list[Service]:
         """The services of which there is at least one instance, in turn or suspect, `most` at most:
         numbers in order, then names."""
-        numbers = [number for number in range(TYPES) if any(self._count(number))]
-        return [*numbers[:most], *sorted(self._slots.names(max(0, most - len(numbers))))]
+        numbers = self._numbers()[:most]
+        return [*numbers, *sorted(islice(self._slots.names(), most - len(numbers)))]
 
     def service_count(self) -> int:
         """How many services have an instance."""
-        return sum(any(self._count(number)) for number in range(TYPES)) + self._slots.size[0]
+        return len(self._numbers()) + len(list(self._slots.names()))
 
     def count(self, service: Service) -> tuple[int, int]:
         """How many of a service are in turn, heard or not, and how many suspect."""
-        (slot,) = self.slots([service])
-        return self._count(slot)
+        slot = self._slots.whole(service)
+        heard, unheard, suspect = (len(rings.get(slot, ())) for rings in self._states())
+        return heard + unheard, suspect
 
     def instances_of(self, service: Service) -> list[Instance]:
         """All of a service in the order of their turns: heard, then unheard ones, then suspects."""
-        (slot,) = self.slots([service])
+        slot = self._slots.whole(service)
         self._take_back(slot)
-        rings = (self._in_turn, self._unheard_turns, self._suspect_turns)
-        return [instance for ring in rings for instance in ring.get(slot, ())]
+        return [instance for rings in self._states() for instance in rings.get(slot, ())]
 
     def suspects(self) -> frozenset[Instance]:
         """Those out of turn."""
@@ -180,32 +157,41 @@ class Rotation:
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Places and their limit in each ring, and names."""
-        rings = {"turns": self._in_turn, "unheard": self._unheard_turns}
-        rings["suspects"] = self._suspect_turns
+        names = ("turns", "unheard", "suspects")
         sizes = {
-            f"{name} of {describe_service(self._slots.service(slot))}": ring.size
-            for name, by_slot in rings.items()
-            for slot, ring in by_slot.items()
+            f"{name} of {self._slots.describe(slot)}": ring.size
+            for name, rings in zip(names, self._states(), strict=True)
+            for slot, ring in rings.items()
         }
-        return sizes | {"names": self._slots.size}
+        return sizes | self._slots.sizes
 
-    def _count(self, slot: int) -> tuple[int, int]:
-        rings = (self._in_turn, self._unheard_turns, self._suspect_turns)
-        heard, unheard, suspect = (len(ring.get(slot, ())) for ring in rings)
-        return heard + unheard, suspect
+    def _numbers(self) -> list[Service]:
+        """The numbered services that have an instance."""
+        return [number for number in range(TYPES) if any(self.count(number))]
 
-    def _take_slot(self, instance: Instance) -> int:
-        """The slot of an instance's service, which gets one if it has none."""
-        slot = self._slots.take(instance)
-        if slot >= len(self._ahead):
-            self._make_room()
-        return slot
+    def _slot(self, service: Service, zone: str, wide: bool) -> int:
+        if zone:
+            slot = self._slots.of_zone(service, zone, wide)
+            if slot in self._in_turn or slot in self._unheard_turns:
+                return slot
+        return self._slots.whole(service) if wide else self._slots.of_service(service)
+
+    def _states(self) -> tuple[dict[int, Turns], ...]:
+        """Those that have their turns first come first."""
+        return self._in_turn, self._unheard_turns, self._suspect_turns
+
+    def _turning(self, slot: int) -> Turns | None:
+        """The ring that gives the turns of a view; None if it has no instance."""
+        return next((rings[slot] for rings in self._states() if slot in rings), None)
+
+    def _is_empty(self, slot: int) -> bool:
+        return self._turning(slot) is None
 
     def _make_room(self) -> None:
         self._ahead += [iter(())] * (self._slots.places - len(self._ahead))
 
     def _look_ahead(self, slot: int, denies: bool) -> bool:
-        """Lay the next turns of a service ready; False if it has none and that must not be said."""
+        """Lay the next turns of a view ready; False if it has none and that must not be said."""
         ring = self._turning(slot)
         if ring is not None:
             self._ahead[slot] = iter(ring.take(AHEAD))
@@ -214,44 +200,64 @@ class Rotation:
         return ring is not None or denies
 
     def _take_back(self, slot: int) -> None:
-        """The instances of a service are about to change: nothing of it may lie ready."""
+        """The instances of a view are about to change: nothing of it may lie ready."""
         ready = length_hint(self._ahead[slot])
         if ready:
             if (ring := self._turning(slot)) is not None:
                 ring.give_back(ready)
             self._ahead[slot] = iter(())
 
-    def _turning(self, slot: int) -> Turns | None:
-        """The ring that gives the turns of a service; None if it has no instance."""
-        for rings in (self._in_turn, self._unheard_turns, self._suspect_turns):
-            if ring := rings.get(slot):
-                return ring
-        return None
+    def _open(self, instance: Instance) -> list[int]:
+        """The slots of the views that an instance is about to enter, those that are new among
+        them."""
+        _, zone = self._said.get(instance, ORDINARY)
+        for slot, begins_as in self._slots.take(instance, zone):
+            for rings in self._states():
+                if begins_as in rings:
+                    rings[slot] = rings[begins_as].copy()
+        self._make_room()
+        return self._slots.of(instance, zone)
 
-    def _enter(self, instance: Instance) -> None:
+    def _enter(self, instance: Instance, slots: Iterable[int]) -> None:
         """At the end of the turns of where its state puts it."""
-        rings, slot = self._rings(instance), self._slots.of(instance)
-        ring = rings.setdefault(slot, Ring())
-        weight, _ = self._said.get(instance, ORDINARY)
-        if weight > 1:
-            ring = rings[slot] = ring if isinstance(ring, WeightedRing) else WeightedRing(ring)
-            ring.add(instance, weight)
-        else:
-            ring.add(instance)
+        rings, (weight, _) = self._rings(instance), self._said.get(instance, ORDINARY)
+        for slot in slots:
+            self._take_back(slot)
+            ring = rings.setdefault(slot, Ring())
+            if weight > 1:
+                ring = rings[slot] = ring if isinstance(ring, WeightedRing) else WeightedRing(ring)
+                ring.add(instance, weight)
+            else:
+                ring.add(instance)
 
-    def _leave(self, instance: Instance) -> None:
-        """Out of the turns of where its state puts it."""
-        rings, slot = self._rings(instance), self._slots.of(instance)
-        ring = rings[slot]
-        ring.remove(instance)
-        if not ring:
-            del rings[slot]  # services may be many
-        elif isinstance(ring, WeightedRing) and (plain := ring.plain) is not None:
-            rings[slot] = plain
+    def _leave(self, instance: Instance) -> list[int]:
+        """Out of the turns of where its state puts it; the slots where that was."""
+        rings, (_, zone) = self._rings(instance), self._said.get(instance, ORDINARY)
+        slots = self._slots.of(instance, zone)
+        for slot in slots:
+            self._take_back(slot)
+            ring = rings[slot]
+            ring.remove(instance)
+            if not ring:
+                del rings[slot]  # services may be many
+            elif isinstance(ring, WeightedRing) and (plain := ring.plain) is not None:
+                rings[slot] = plain
+        return slots
+
+    def _add_to(self, rings: dict[int, Turns], instances: Collection[Instance]) -> None:
+        """Put in many, of which none says anything of itself."""
+        ready: set[int] = set()
+        for instance in instances:
+            for slot in self._open(instance):
+                if slot not in ready:
+                    self._take_back(slot)
+                    ready.add(slot)
+                rings.setdefault(slot, Ring()).add(instance)
 
     def _describe(self, instance: Instance, weight: int, zone: str) -> None:
-        if (weight, zone) != ORDINARY:
-            self._said[instance] = weight, zone
+        said = weight, zone if self._slots.has_zone(instance, zone) else ""
+        if said != ORDINARY:
+            self._said[instance] = said
         else:
             self._said.pop(instance, None)
 

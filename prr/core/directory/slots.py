@@ -1,99 +1,145 @@
-"""Where the turns of each service are: a small number for each, its slot.
+"""Where turns are: a small number for each view of a service, its slot.
 
-The slot of a numbered service is its number. A name has one as long as it has an instance; then
-another name may get it.
+A service has several views, each with turns of its own: its instances of the spec, which everybody
+can take; all of them, those at IPv6 addresses too; and of either those of one zone. Only the first
+is always there: the slot of a numbered service is its number, and a name has one as long as it has
+an instance. The others come with the first instance that needs them, and go when they are empty.
+What somebody asks makes none.
 """
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
-from prr.wire.instance import TYPES, Instance, Service, is_name, service_of
+from prr.wire.instance import TYPES, Instance, Service, describe_service, is_ipv6, service_of
 
 NAMES_MAX = 1 << 16
 """Names at once, 1.5 kB each beside their instances: whoever makes up names fills 100 MB, and no
 cluster has so many services. A restore may bring as many again, which were kept by this limit."""
 
+ZONE_VIEWS_MAX = 1 << 14
+"""Views by zone at once, 1.5 kB each. An instance for whose zone there is no room is in none: it
+has its turns among all of its service."""
+
 NOT_NAMED = TYPES
 """The slot of all names that have no instance. Nothing ever has its turn there."""
+
+View: TypeAlias = tuple[int, str, bool]
+"""The slot of a service, a zone ("": wherever they are), and whether it has those at IPv6 addresses
+too."""
 
 
 class Slots:
     """The slots of one directory's services."""
 
     def __init__(self) -> None:
-        self._by_name: dict[bytes, int] = {}
-        self._named: list[str] = []  # by slot, from NOT_NAMED + 1 on
+        self._by_name: dict[str, int] = {}
+        self._views: dict[View, int] = {}
+        self._zone_views = 0
+        self._held: list[str | View] = []  # by slot, from NOT_NAMED + 1 on
         self._free: list[int] = []
 
     @property
     def places(self) -> int:
         """Every slot is below this."""
-        return NOT_NAMED + 1 + len(self._named)
+        return NOT_NAMED + 1 + len(self._held)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """How many names have a slot, and how many may."""
-        return len(self._by_name), NAMES_MAX
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """How many names and views by zone have a slot, and how many may."""
+        zones = (self._zone_views, ZONE_VIEWS_MAX)
+        return {"names": (len(self._by_name), NAMES_MAX), "views by zone": zones}
 
-    def of(self, instance: Instance) -> int:
-        """The slot of the service of an instance; NOT_NAMED for a name that has none."""
-        service = service_of(instance)
-        if isinstance(service, int):
-            return service
-        return self._by_name.get(service.encode(), NOT_NAMED)
+    def of_service(self, service: Service) -> int:
+        """The slot of what everybody can take of a service; NOT_NAMED for a name that has none."""
+        return service if isinstance(service, int) else self._by_name.get(service, NOT_NAMED)
 
-    def of_services(self, services: Iterable[Service]) -> list[int]:
-        """The slots of some services; NOT_NAMED for a name that has none."""
-        return [
-            self._by_name.get(service.encode(), NOT_NAMED) if isinstance(service, str) else service
-            for service in services
-        ]
+    def whole(self, service: Service) -> int:
+        """The slot of all of a service."""
+        slot = self.of_service(service)
+        return self._views.get((slot, "", True), slot)
 
-    def of_names(self, names: list[bytes]) -> list[int]:
-        """The slots of some names, up to the first that is none."""
-        by_name = self._by_name
-        slots = [by_name.get(name, NOT_NAMED) for name in names]
-        if NOT_NAMED in slots:
-            for number, name in enumerate(names):
-                if slots[number] == NOT_NAMED and not is_name(name):
-                    return slots[:number]
-        return slots
+    def of_zone(self, service: Service, zone: str, wide: bool) -> int:
+        """The slot of a zone of a service; NOT_NAMED if there is none."""
+        slot = self.of_service(service)
+        narrow = self._views.get((slot, zone, False), NOT_NAMED)
+        return self._views.get((slot, zone, True), narrow) if wide else narrow
 
-    def names(self, most: int) -> list[str]:
-        """Some of the names that have a slot, `most` at most."""
-        return [name.decode() for name in islice(self._by_name, most)]
+    def of(self, instance: Instance, zone: str) -> list[int]:
+        """The slots of all views that an instance in `zone` is in."""
+        slot = self.of_service(service_of(instance))
+        if not self._views:
+            return [slot]
+        wide = is_ipv6(instance)
+        views: list[View] = [(slot, "", True)]
+        if zone:
+            views += [(slot, zone, True)] if wide else [(slot, zone, True), (slot, zone, False)]
+        slots = [] if wide else [slot]
+        return slots + [self._views[view] for view in views if view in self._views]
+
+    def names(self) -> Iterator[str]:
+        """The names that have a slot."""
+        return iter(self._by_name)
+
+    def describe(self, slot: int) -> str:
+        """What has its turns there."""
+        held = slot if slot < NOT_NAMED else self._held[slot - NOT_NAMED - 1]
+        if not isinstance(held, tuple):
+            return describe_service(held)
+        of, zone, wide = held
+        return f"{self.describe(of)}{f' in {zone}' if zone else ''}{' with IPv6' if wide else ''}"
 
     def has_room(self, instance: Instance, share: float) -> bool:
         """The service of an instance has a slot, or there is one for it, while no more than `share`
         of them are taken."""
-        return self.of(instance) != NOT_NAMED or len(self._by_name) < share * NAMES_MAX
+        is_known = self.of_service(service_of(instance)) != NOT_NAMED
+        return is_known or len(self._by_name) < share * NAMES_MAX
 
-    def is_named(self, slot: int) -> bool:
-        """It is the slot of a name."""
-        return slot > NOT_NAMED
+    def has_zone(self, instance: Instance, zone: str) -> bool:
+        """The view that an instance needs in `zone` is there, or there is room for it."""
+        view = self.of_service(service_of(instance)), zone, is_ipv6(instance)
+        return view in self._views or self._zone_views < ZONE_VIEWS_MAX
 
-    def service(self, slot: int) -> Service:
-        """The service whose slot it is."""
-        return self._named[slot - NOT_NAMED - 1] if slot > NOT_NAMED else slot
-
-    def take(self, instance: Instance) -> int:
-        """The slot of the service of an instance, which gets one if it has none."""
-        slot = self.of(instance)
-        if slot != NOT_NAMED:
-            return slot
+    def take(self, instance: Instance, zone: str) -> list[tuple[int, int]]:
+        """Give a slot to whatever an instance in `zone` needs and has none: the views that are new,
+        each with the slot of that whose instances are in it from the beginning."""
         service = service_of(instance)
-        assert isinstance(service, str)
-        if self._free:
-            slot = self._free.pop()
-            self._named[slot - NOT_NAMED - 1] = service
-        else:
-            slot = self.places
-            self._named.append(service)
-        self._by_name[service.encode()] = slot
+        slot = self.of_service(service)
+        if slot == NOT_NAMED:
+            assert isinstance(service, str)
+            slot = self._by_name[service] = self._hold(service)
+        wide = is_ipv6(instance)
+        begun: list[tuple[int, int]] = []
+        if wide and (slot, "", True) not in self._views:
+            begun.append((self._open((slot, "", True)), slot))
+        if zone and (slot, zone, wide) not in self._views:
+            narrow = self._views.get((slot, zone, False), NOT_NAMED)
+            begun.append((self._open((slot, zone, wide)), narrow))
+            self._zone_views += 1
+        return begun
+
+    def free(
+        self, instance: Instance, slots: Iterable[int], is_empty: Callable[[int], bool]
+    ) -> None:
+        """An instance has left `slots`: those that are empty now may get something else."""
+        for slot in filter(is_empty, slots):
+            held = self._held[slot - NOT_NAMED - 1] if slot > NOT_NAMED else slot
+            if isinstance(held, tuple):
+                del self._views[held]
+                self._zone_views -= bool(held[1])
+                self._free.append(slot)
+        service = service_of(instance)
+        if isinstance(service, str) and is_empty(self.whole(service)):
+            self._free.append(self._by_name.pop(service))
+
+    def _open(self, view: View) -> int:
+        slot = self._views[view] = self._hold(view)
         return slot
 
-    def free(self, instance: Instance) -> None:
-        """The name of an instance, which has a slot, has no instance any more."""
-        service = service_of(instance)
-        assert isinstance(service, str)
-        self._free.append(self._by_name.pop(service.encode()))
+    def _hold(self, held: str | View) -> int:
+        """A slot for a name or a view."""
+        if not self._free:
+            self._held.append(held)
+            return self.places - 1
+        slot = self._free.pop()
+        self._held[slot - NOT_NAMED - 1] = held
+        return slot

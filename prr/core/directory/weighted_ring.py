@@ -54,6 +54,13 @@ class WeightedRing:
         turns = [zip(dues[weight], ring, strict=False) for weight, ring in self._rings.items()]
         return (instance for _, instance in merge(*turns))
 
+    def copy(self) -> "WeightedRing":
+        """See `Ring.copy`."""
+        copied = WeightedRing()
+        copied._rings = {weight: ring.copy() for weight, ring in self._rings.items()}
+        copied._taken, copied._weights = self._taken.copy(), self._weights.copy()
+        return copied
+
     def add(self, instance: Instance, weight: int = 1) -> None:
         """Put in an instance that is not in, with a weight of at least 1; see `Ring.add`."""
         now = self._now()

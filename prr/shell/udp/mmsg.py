@@ -10,7 +10,7 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from prr.shell.udp.gso_sender import GsoSender
@@ -66,12 +66,12 @@ class Received(Protocol):
     def address_columns(self, at: int, count: int) -> list[bytes]:
         """Who sent each of `count`: for each byte of an encoded address a column."""
 
-    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
-        """Of those that stand in a row from `at` on, `most` at most, and begin with `first`, then
-        say how many bytes follow, and have so many: what follows."""
+    def rows(self, at: int, first: bytes, least: int, most: int) -> Iterator[bytes]:
+        """Those that stand in a row from `at` on, begin with `first`, one byte, and have `least` (1
+        or more) to `most` bytes."""
 
     def answer(self, at: int, answers: AnswerRun) -> int:
-        """Send the senders from `at` on `answers`, 9 bytes each at most; how many went.
+        """Send the senders from `at` on `answers`, 30 bytes each at most; how many went.
 
         Raises OSError if the first of them cannot be sent; BlockingIOError if there is no room.
         """
@@ -99,6 +99,7 @@ class Burst:
         self._count = 0
         self._names = bytearray(BURST_MAX * NAME_BYTES)
         self._data = bytearray(BURST_MAX * RECEIVE_BYTES)
+        self._view = memoryview(self._data)
         self._parts = make_parts(self._data, RECEIVE_BYTES)
         self._headers = make_headers(self._names, self._parts)
         self._lengths = memoryview(self._headers).cast("I")[LENGTH_AT // 4 :: HEADER_BYTES // 4]
@@ -160,17 +161,15 @@ class Burst:
         """See `Received`."""
         return columns_in(self._names, at, count)
 
-    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
+    def rows(self, at: int, first: bytes, least: int, most: int) -> Iterator[bytes]:
         """See `Received`."""
-        data, front, start = self._data, len(first) + 1, at * RECEIVE_BYTES
-        told: list[bytes] = []
-        for length in self._lengths[at : min(self._count, at + most)].tolist():
-            body, end = start + front, start + length
-            if not data.startswith(first, start) or length < front or body + data[body - 1] != end:
+        start = at * RECEIVE_BYTES
+        heads = self._data[start : self._count * RECEIVE_BYTES : RECEIVE_BYTES]
+        for length in self._lengths[at : at + _leading(heads, first)].tolist():
+            if not least <= length <= most:
                 break
-            told.append(bytes(data[body:end]))
+            yield self._view[start : start + length].tobytes()
             start += RECEIVE_BYTES
-        return told
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""
@@ -219,13 +218,10 @@ class OneByOne:
         """See `Received`."""
         return [bytes((byte,)) for byte in encode_address(self._source)]
 
-    def told(self, at: int, first: bytes, most: int) -> list[bytes]:
+    def rows(self, at: int, first: bytes, least: int, most: int) -> Iterator[bytes]:
         """See `Received`."""
-        data, front = self._data, len(first) + 1
-        fits = (
-            data.startswith(first) and len(data) >= front and data[front - 1] == len(data) - front
-        )
-        return [data[front:]] if fits else []
+        if self._data.startswith(first) and least <= len(self._data) <= most:
+            yield self._data
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""

@@ -66,6 +66,57 @@ class ServerConfig:
     binders: tuple[HostPort, ...] = (DEFAULT_BINDER,)
 
 
+class CheckKind(StrEnum):
+    """How to see whether a program works."""
+
+    TCP = "tcp"
+    HTTP = "http"
+    UDP = "udp"
+    EXEC = "exec"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """A check as it is set; `text` is what one has written."""
+
+    kind: CheckKind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckConfig:
+    """What an agent does for any program; times in seconds."""
+
+    type: int | str
+    binders: tuple[HostPort, ...] = (DEFAULT_BINDER,)
+    check: CheckSpec = CheckSpec(CheckKind.TCP, "tcp")
+    check_interval: float = 1.0
+    check_timeout: float = 1.0
+    check_failures: int = 1
+    check_successes: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceConfig(CheckConfig):
+    """The settings of an agent for a program that somebody else runs, `at` an address."""
+
+    at: HostPort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig(CheckConfig):
+    """The settings of an agent that runs its program, which listens on `port`."""
+
+    port: int
+    restart: bool = False
+    grace: float = 2.0
+    kill_after: float = 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
     """A client's settings; `interval` and `retry_unknown` are seconds, `type` is the service."""

@@ -2,11 +2,19 @@
 
 import ipaddress
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from prr.config import HostPort, WireForm
+from prr.config import CheckKind, CheckSpec, HostPort, WireForm
 from prr.wire.instance import NAME_BYTES_MAX, Service, is_name
+
+PAUSE_MIN = 0.01
+"""Seconds: who checks more often than that does nothing else."""
+
+QUESTION_BYTES_MAX = 512
+"""What `udp:` may send: a datagram that no path has to cut (RFC 1035, 2.3.4)."""
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
@@ -81,6 +89,67 @@ def parse_service(text: str, numbers: Mapping[str, int]) -> Service:
         f"{text!r} is not a service; use a number from 0 to 255, or a name of 1 to "
         f"{NAME_BYTES_MAX} characters: a to z, 0 to 9, and hyphens inside, such as billing-eu"
     )
+
+
+def parse_port(text: str) -> int:
+    """A port, from 1 to 65535. Raises ValueError."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        raise ValueError(f"{text!r} is not a valid port; use a number from 1 to 65535")
+    return int(text)
+
+
+def parse_switch(text: str) -> bool:
+    """Whether something is switched on. Raises ValueError."""
+    if text not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false; use one of them")
+    return text == "true"
+
+
+def parse_pause(text: str) -> float:
+    """Seconds that may not be none at all, from 0.01 to a day. Raises ValueError."""
+    seconds = parse_seconds(text)
+    if seconds < PAUSE_MIN:
+        raise ValueError(f"{text!r} is too short; use seconds from {PAUSE_MIN:g} up")
+    return seconds
+
+
+def parse_check(text: str) -> CheckSpec:
+    """How to see whether a program works. Raises ValueError."""
+    kind, _, rest = text.partition(":")
+    match kind:
+        case "tcp" | "none" if text == kind:
+            return CheckSpec(CheckKind(kind), text)
+        case "http" | "https":
+            _check_url(text)
+            return CheckSpec(CheckKind.HTTP, text)
+        case "exec" if _words(rest):
+            return CheckSpec(CheckKind.EXEC, text)
+        case "udp" if re.fullmatch(f"([0-9A-Fa-f]{{2}}){{1,{QUESTION_BYTES_MAX}}}", rest):
+            return CheckSpec(CheckKind.UDP, text)
+    raise ValueError(
+        f"{text!r} is not a check; use tcp, none, a URL such as http://127.0.0.1:8080/health, "
+        f"exec:COMMAND as in 'exec:./probe --fast', or udp:HEX as in udp:0b"
+    )
+
+
+def _check_url(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port  # reading the port checks it
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a valid URL: {error}") from error
+    if not host or parts.username is not None or not (text.isascii() and text.isprintable()):
+        raise ValueError(
+            f"{text!r} is not a URL to check; use one such as http://127.0.0.1:8080/health"
+        )
+    _check_host(host)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"{command!r} is not a command: {error}; close what is quoted") from error
 
 
 def parse_wire(text: str) -> WireForm:

@@ -7,16 +7,26 @@ from dataclasses import fields
 import pytest
 
 from prr.cli.settings import SETTINGS, gather
-from prr.config import BinderConfig, ClientConfig, ServerConfig
+from prr.config import AnnounceConfig, BinderConfig, ClientConfig, RunConfig, ServerConfig
 from tests.nodes import ROOT
 
 EXAMPLE = ROOT / "conf" / "prr.toml"
-CONFIGS = {"binder": BinderConfig, "server": ServerConfig, "client": ClientConfig}
+CONFIGS = {
+    "binder": BinderConfig,
+    "server": ServerConfig,
+    "run": RunConfig,
+    "announce": AnnounceConfig,
+    "client": ClientConfig,
+}
 NO_DEFAULT = {
     ("binder", "peers"),
     ("binder", "state"),
     ("server", "type"),
     ("server", "listen"),
+    ("run", "type"),
+    ("run", "port"),
+    ("announce", "type"),
+    ("announce", "at"),
     ("client", "type"),
     ("client", "retry_unknown"),
 }

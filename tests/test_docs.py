@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 import pytest
 
 from prr.cli import exits
-from prr.cli.main import _parser
+from prr.cli.parser import parser_of
 from prr.cli.settings import SETTINGS
 from prr.core.liveness.lifecycle import TABLE as LIFECYCLE
 from prr.core.liveness.states import State, Trigger
@@ -209,7 +209,7 @@ def commands(text):
 def test_every_command_that_is_shown_is_one(document):
     for command in commands(document.read_text()):
         command = [re.sub("^(IP|127.0.0.1):PORT$", "127.0.0.1:4242", word) for word in command]
-        assert _parser("node.py").parse_args(command), command
+        assert parser_of("node.py").parse_args(command), command
 
 
 def section(heading):

@@ -29,7 +29,9 @@ ROOMS = {
 }
 """Each room, and what of ours it may import."""
 
-ROLES = {"prr.core.binder", "prr.core.server", "prr.core.client"}
+ROLES = {"prr.core.binder", "prr.core.server", "prr.core.client", "prr.core.agent.agent"}
+BUILT_UPON = {"prr.core.agent.agent": {"prr.core.server"}}
+"""Roles that another one is made of: an agent has a server subscribe for it."""
 PURE_ROOMS = ("prr.wire", "prr.core")
 IMPURE = {
     *("asyncio", "datetime", "gevent", "importlib", "logging", "os", "random", "secrets"),
@@ -69,7 +71,9 @@ def breaches(module: str, source: str) -> list[str]:
     room = room_of(module)
     bad = {name for name in ours if not within(name, ROOMS[room])}
     if room == "prr.core":
-        bad |= {name for name in ours if within(name, ROLES - {module})}
+        bad |= {
+            name for name in ours if within(name, ROLES - {module} - BUILT_UPON.get(module, set()))
+        }
     if room in PURE_ROOMS:
         bad |= {name for name in imported - {THE_TYPE_ONLY} if within(name, IMPURE)}
     return [f"{module} imports {name}" for name in sorted(bad)]

@@ -7,8 +7,7 @@ import socket
 import pytest
 
 from prr import services
-from prr.cli import exits
-from prr.cli import main as main_module
+from prr.cli import exits, parser
 from prr.cli.main import main
 from prr.cli.settings import SETTINGS, gather
 from prr.config import WireForm
@@ -320,7 +319,7 @@ def help_of(*arguments, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", [(), *((verb,) for verb in main_module._EXAMPLES)])
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in parser.EXAMPLES)])
 def test_every_help_has_an_example_and_all_exit_codes(verb, capsys):
     text = help_of(*verb, capsys=capsys)
     assert f"example: {' '.join(('prr', *verb))}" in text
@@ -348,8 +347,8 @@ def test_the_help_tells_the_defaults(verb, default, capsys):
 
 
 def test_the_help_of_an_example_is_a_command_line_that_can_be_read():
-    for verb, rest in main_module._EXAMPLES.items():
-        main_module._parser("prr").parse_args([verb, *rest.split()])
+    for verb, rest in parser.EXAMPLES.items():
+        parser.parser_of("prr").parse_args([verb, *rest.split()])
 
 
 def test_settings_are_checked_by_what_reads_them_and_nothing_is_started(tmp_path, fails):

@@ -14,14 +14,18 @@ from prr.config import BadInput
 from prr.services import numbers_by_name, read_toml
 from prr.text import (
     parse_address,
+    parse_check,
     parse_count,
     parse_directory,
     parse_lease,
     parse_listen,
     parse_message,
+    parse_pause,
     parse_peer,
+    parse_port,
     parse_seconds,
     parse_service,
+    parse_switch,
     parse_wire,
 )
 from prr.wire.instance import Service
@@ -32,6 +36,7 @@ class Setting:
     """One setting: `key` in the file and in the configuration, PRR_KEY in the environment.
 
     `many`: the flag may be repeated, the variable holds a list with commas, the file an array.
+    `is_switch`: the flag has no value, the variable and the file say true or false.
     """
 
     key: str
@@ -40,6 +45,7 @@ class Setting:
     metavar: str
     help: str
     many: bool = False
+    is_switch: bool = False
 
     @property
     def variable(self) -> str:
@@ -102,9 +108,59 @@ RETRY_UNKNOWN = Setting(
     "seconds before looking up again a service without instances (default: give up)",
 )
 
+PORT = Setting("port", "--port", parse_port, "PORT", "the port that the program listens on")
+AT = Setting(
+    "at", "--at", parse_address, "IP:PORT", "where the program listens, an address of this host"
+)
+CHECKS = (
+    Setting(
+        "check",
+        "--check",
+        parse_check,
+        "CHECK",
+        "how to see whether it works: tcp, an http or https URL, exec:COMMAND, udp:HEX or none",
+    ),
+    Setting("check_interval", "--check-interval", parse_pause, "S", "seconds between two checks"),
+    Setting("check_timeout", "--check-timeout", parse_pause, "S", "seconds a check may take"),
+    Setting(
+        "check_failures",
+        "--check-failures",
+        parse_count,
+        "N",
+        "checks in a row that fail before it is out of turn",
+    ),
+    Setting(
+        "check_successes",
+        "--check-successes",
+        parse_count,
+        "N",
+        "checks in a row that pass before it is in turn",
+    ),
+)
+RESTART = Setting(
+    "restart",
+    "--restart",
+    parse_switch,
+    "",
+    "start the program again whenever it ends, with growing pauses",
+    is_switch=True,
+)
+GRACE = Setting(
+    "grace",
+    "--grace",
+    parse_seconds,
+    "S",
+    "seconds for calls under way, after deregistering and before the program gets SIGTERM",
+)
+KILL_AFTER = Setting(
+    "kill_after", "--kill-after", parse_seconds, "S", "seconds from its SIGTERM to SIGKILL"
+)
+
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "binder": (LISTEN, PEERS, WIRE, LEASE, STATE),
     "server": (TYPE, SERVER_LISTEN, BINDERS),
+    "run": (TYPE, PORT, BINDERS, *CHECKS, RESTART, GRACE, KILL_AFTER),
+    "announce": (TYPE, AT, BINDERS, *CHECKS),
     "client": (TYPE, BINDERS, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
 }
 """The settings of each role, which are also the keys of its table in the TOML file."""
@@ -114,7 +170,7 @@ def default_text(config: type[Any], key: str) -> str:
     """The default of a setting as one would write it; "" where it has none, or none to write.
     `config` is the dataclass that it ends up in."""
     default = {field.name: field.default for field in fields(config)}.get(key)
-    if default is None or default is MISSING or default == ():
+    if default is None or default is MISSING or default is False or default == ():
         return ""
     if not isinstance(default, tuple):
         return f"{default:g}" if isinstance(default, float) else str(default)
@@ -160,6 +216,8 @@ def _texts(setting: Setting, value: object) -> list[str]:
         if not value and setting.key == BINDERS.key:
             raise BadInput('key binders is empty; name at least one, as in ["127.0.0.1:2222"]')
         return [str(one) for one in value]
+    if setting.is_switch and type(value) is bool:
+        return [str(value).lower()]
     if type(value) not in (str, int, float):
         raise BadInput(f"key {setting.key}: {value!r} is neither a text nor a number; use one")
     if type(value) is int and value.bit_length() > 64:  # Python refuses to write out the largest

@@ -54,6 +54,10 @@ class Event(StrEnum):
     OUT_OF_PLACE = "out of place"
     NOT_HELD = "complaint about what is not held"
     OVER_QUOTA = "subscription over a quota"
+    CHECK_PASSED = "check passed"
+    CHECK_FAILED = "check failed"
+    FLAPPING = "flapping"
+    ENDED = "ended"
 
 
 SILENT_EVENTS = frozenset(

@@ -1,9 +1,10 @@
-"""What a binder's core holds, for whoever checks it from outside: the tests, and the simulator.
+"""What a core holds, for whoever checks it from outside: the tests, and the simulator.
 
 To be read only. No rule of the core reads it, and nothing else says what is inside.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from prr.core.directory.directory import DirectorySnapshot
 from prr.core.liveness.detector import Detector
@@ -70,3 +71,20 @@ class BinderInspection:
             **self._first_questions.sizes(),
             **self._sync.sizes(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInspection:
+    """What a server holds at one moment: for whoever checks it from outside, to be read only."""
+
+    start: int
+    """What tells this process from an earlier one at the same address."""
+
+    binders: tuple[Address, ...]
+    """Those it knows, the one to ask first at the front."""
+
+    left_to_ask: tuple[Address, ...]
+    """Those it asks next while nobody answers."""
+
+    is_asking: bool
+    """A question is open."""

@@ -66,6 +66,14 @@ class Metric(Enum):
     OUT_OF_PLACE = Event.OUT_OF_PLACE, "frames", "from somebody who may not send them"
     NOT_HELD = Event.NOT_HELD, "complaints", "about an instance that is not held"
     OVER_QUOTA = Event.OVER_QUOTA, "subscriptions", "beyond what an address or a host may have"
+    CHECK_PASSED = Event.CHECK_PASSED, "times", "an agent's program works, and is made known"
+    CHECK_FAILED = (
+        Event.CHECK_FAILED,
+        "times",
+        "an agent's program does not work, and is out of turn",
+    )
+    FLAPPING = Event.FLAPPING, "times", "it works again, but came and went too often to be believed"
+    ENDED = Event.ENDED, "times", "the program that an agent runs has ended"
 
     def __init__(self, key: str, unit: str, help_: str) -> None:
         """`key`: what `status` and the log call it. `help_`: what is counted, and why."""

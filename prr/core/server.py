@@ -1,11 +1,11 @@
 """The server: subscribes, provides the echo service, says that it is alive, and deregisters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.effects import Event, Report, Send, ServerEffect, Stop, stray
+from prr.core.inspection import ServerInspection
 from prr.core.pacing import RENEWAL
 from prr.core.retry import Retry
 from prr.wire.frames import (
@@ -62,31 +62,26 @@ class _State(Enum):
     OVER = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class ServerInspection:
-    """What a server holds at one moment: for whoever checks it from outside, to be read only."""
-
-    start: int
-    """What tells this process from an earlier one at the same address."""
-
-    binders: tuple[Address, ...]
-    """Those it knows, the one to ask first at the front."""
-
-    left_to_ask: tuple[Address, ...]
-    """Those it asks next while nobody answers."""
-
-    is_asking: bool
-    """A question is open."""
+def draw_start(rng: Random) -> int:
+    """A number that tells a process from an earlier one at the same address."""
+    return rng.randint(2, START_MAX)
 
 
 class Server:
     """One server's decisions. A call never waits, so there are no locks."""
 
-    def __init__(self, service: Service, binders: Mapping[Address, Address], rng: Random) -> None:
-        """`binders` holds, for each binder, where it sees this server."""
+    def __init__(
+        self,
+        service: Service,
+        binders: Mapping[Address, Address],
+        rng: Random,
+        start: int | None = None,
+    ) -> None:
+        """`binders` holds, for each binder, where it sees this server. `start` is the number that
+        `draw_start` has drawn for this process, None if that is still to be done."""
         assert binders
         self._service = service
-        self._start = rng.randint(2, START_MAX)
+        self._start = start or draw_start(rng)
         self._rng = rng
         self._seen_at = binders
         self._binders = rng.sample(list(binders), len(binders))  # all, in a random order

@@ -1,0 +1,120 @@
+"""The verbs run and announce: an agent, in a node."""
+
+import random
+import shlex
+import shutil
+from http.client import HTTP_PORT, HTTPS_PORT
+from urllib.parse import urlsplit
+
+import gevent.socket
+
+from prr.addresses import listening_towards, own_ips, resolve, resolve_any, seen_from
+from prr.config import AnnounceConfig, BadInput, CheckConfig, CheckKind, RunConfig
+from prr.core.agent.agent import Agent
+from prr.core.agent.health import CheckPolicy, Health
+from prr.core.agent.program import Program, ProgramPolicy
+from prr.core.server import Server, draw_start
+from prr.shell.agent.agent_node import AgentNode
+from prr.shell.agent.checks import Check, HttpCheck, TcpCheck, UdpCheck
+from prr.shell.agent.exec_check import ExecCheck
+from prr.shell.log.handler import log_to_stderr
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.udp.steering import open_socket
+from prr.wire.codec import Codec
+from prr.wire.frames import Role
+from prr.wire.instance import Address, describe_address, describe_service, is_loopback
+
+
+def run_program(config: RunConfig, command: list[str]) -> int:
+    """Run a program and speak for it, until it ends for good; returns its exit code."""
+    log_to_stderr()
+    if shutil.which(command[0]) is None:
+        raise BadInput(
+            f"cannot run {command[0]!r}; use the path of an executable, or put it on PATH"
+        )
+    binders = resolve_any(config.binders, gevent.socket)
+    at = listening_towards(binders)[0], config.port
+    program = Program(ProgramPolicy(config.restart, config.kill_after))
+    return _run(config, at, binders, program, command, config.grace)
+
+
+def run_announce(config: AnnounceConfig) -> int:
+    """Speak for a program that somebody else runs, until a signal; returns the exit code."""
+    log_to_stderr()
+    at, binders = config.at, resolve_any(config.binders, gevent.socket)
+    if not is_loopback(at[0]) and at[0] not in own_ips():
+        raise BadInput(
+            f"{describe_address(at)} is not on this host, and binders believe what a host "
+            f"says of itself alone; run announce on the host that has this address"
+        )
+    if is_loopback(at[0]) and not all(is_loopback(binder[0]) for binder in binders):
+        raise BadInput(
+            f"{at[0]} is a loopback address, which means another host to each who reads it; "
+            f"use {describe_address((listening_towards(binders)[0], at[1]))}"
+        )
+    return _run(config, at, binders)
+
+
+def _run(
+    config: CheckConfig,
+    at: Address,
+    binders: tuple[Address, ...],
+    program: Program | None = None,
+    command: list[str] | None = None,
+    grace: float = 0.0,
+) -> int:
+    name = f"{describe_service(config.type)} at {describe_address(at)}"
+    seen_at = {binder: seen_from(at, binder) for binder in binders}
+    rng = random.Random()
+    start = draw_start(rng)
+    core = Agent(
+        name,
+        lambda: Server(config.type, seen_at, rng, start),
+        Health(name, _policy(config)),
+        program,
+        grace,
+    )
+    datagrams = Datagrams(open_socket(at))
+    first_line = f"agent for {name} listening on {describe_address(datagrams.address)}"
+    node = AgentNode(
+        core,
+        Codec(Role.SERVER),
+        [datagrams],
+        first_line,
+        attempt=_check(config, at),
+        timeout=config.check_timeout,
+        command=command,
+    )
+    node.run()
+    return core.status
+
+
+def _policy(config: CheckConfig) -> CheckPolicy | None:
+    if config.check.kind is CheckKind.NONE:
+        return None
+    return CheckPolicy(config.check_interval, config.check_failures, config.check_successes)
+
+
+def _check(config: CheckConfig, at: Address) -> Check | None:
+    """The check that is set, None if there is none. Raises BadInput where a URL's host has no
+    address: it is resolved once, so that no check waits for a name server."""
+    text = config.check.text
+    _, _, rest = text.partition(":")
+    reached = ("127.0.0.1", at[1]) if at[0] == "0.0.0.0" else at
+    match config.check.kind:
+        case CheckKind.TCP:
+            return TcpCheck(reached)
+        case CheckKind.HTTP:
+            return _http_check(text)
+        case CheckKind.EXEC:
+            return ExecCheck(shlex.split(rest))
+        case CheckKind.UDP:
+            return UdpCheck(reached, bytes.fromhex(rest))
+        case CheckKind.NONE:
+            return None
+
+
+def _http_check(url: str) -> HttpCheck:
+    parts = urlsplit(url)
+    port = parts.port or (HTTPS_PORT if parts.scheme == "https" else HTTP_PORT)
+    return HttpCheck(url, resolve((parts.hostname or "", port), gevent.socket))

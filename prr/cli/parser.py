@@ -1,0 +1,174 @@
+"""The command line's arguments: the verbs, and the flags of each."""
+
+import argparse
+from typing import Any, NoReturn
+
+from prr import __version__
+from prr.cli.output import say
+from prr.cli.settings import (
+    ADDRESS_ARGUMENT,
+    BINDERS,
+    SETTINGS,
+    TYPE_ARGUMENT,
+    Setting,
+    default_text,
+)
+from prr.config import (
+    AnnounceConfig,
+    BadInput,
+    BinderConfig,
+    ClientConfig,
+    RunConfig,
+    ServerConfig,
+)
+
+_EPILOG = """\
+exit codes:
+  0 yes, or stopped as asked     1 no: no such service, no record, not well     2 wrong usage
+  3 no binder answered     4 the service did not answer, and the binder was told
+  5 stdout is closed or full     6 status: a binder is degraded     130 interrupted
+
+A setting comes from its flag, else from the environment (PRR_LISTEN, PRR_BINDERS, PRR_PEERS, ...),
+else from the --config file (see conf/prr.toml), else it has its default."""
+
+EXAMPLES = {
+    "binder": "--listen 10.0.0.1:2222 --peer 10.0.0.2:2222",
+    "server": "--type echo --binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
+    "run": "--type web --port 8080 -- python3 -m http.server 8080",
+    "announce": "--type db --at 10.0.0.5:5432 --check tcp",
+    "client": "--type echo --message salut",
+    "lookup": "echo --binder 10.0.0.1:2222",
+    "list": "--output json",
+    "status": "--binder 127.0.0.1:2222",
+    "health": "--binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
+    "why": "echo 10.0.0.7:4242",
+    "demo": "",
+}
+"""The arguments of the example in each verb's help."""
+
+_CONFIGS = {
+    "binder": BinderConfig,
+    "server": ServerConfig,
+    "run": RunConfig,
+    "announce": AnnounceConfig,
+}
+"""What a verb's settings configure, where that is not a client."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with errors of one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Help is data: it goes to stdout, and failing to write it is an error."""
+        say(message.rstrip("\n"))
+
+
+class _VerbParser(_Parser):
+    """The parser of one verb's arguments: an unknown one points to that verb's help."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return known, rest
+
+
+def parser_of(program: str) -> argparse.ArgumentParser:
+    """What reads the arguments of `program`, as it is called in its help."""
+    parser = _Parser(
+        prog=program,
+        description="prr, a redundant service binder",
+        epilog=f"example: {program} lookup echo\n\n{_EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"prr {__version__}")
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="VERB", parser_class=_VerbParser
+    )
+    _add_roles(verbs)
+    lookup = _add_verb(verbs, "lookup", "look up one instance: print ip:port")
+    lookup.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
+    _add_question(lookup)
+    _add_question(_add_verb(verbs, "list", "list the instances that binders know"))
+    _add_question(_add_verb(verbs, "status", "show the health and the peers of binders"))
+    health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
+    _add_setting(health, BINDERS)
+    why = _add_verb(verbs, "why", "show what happened to one instance, and why")
+    why.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
+    why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
+    _add_question(why)
+    _add_verb(verbs, "demo", "run a small cluster and watch it survive crashes")
+    return parser
+
+
+def _add_roles(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
+    """The verbs whose settings are a table in the file."""
+    for verb, help_text in (
+        ("binder", "run a binder: track services, answer lookups"),
+        ("server", "run an echo server"),
+        ("run", "run a program that knows nothing of binders, and speak to them for it"),
+        ("announce", "speak to binders for a program that somebody else runs on this host"),
+        ("client", "look up a service and call it"),
+    ):
+        added = _add_verb(verbs, verb, help_text)
+        for setting in SETTINGS[verb]:
+            _add_setting(added, setting, _CONFIGS.get(verb, ClientConfig))
+        if verb == "client":
+            hedging = "call another instance too when one refuses or is late; take the first answer"
+            added.add_argument("--hedge", action="store_true", help=hedging)
+        elif verb == "run":
+            running = "the program and its arguments, behind --"
+            added.add_argument("command", nargs="+", metavar="COMMAND", help=running)
+        elif verb != "announce":
+            checking = "check the settings, and exit"
+            added.add_argument("--check", action="store_true", help=checking)
+
+
+def _add_verb(
+    verbs: "argparse._SubParsersAction[_VerbParser]", verb: str, help_text: str
+) -> argparse.ArgumentParser:
+    added = verbs.add_parser(
+        verb,
+        help=help_text,
+        description=help_text,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.epilog = f"example: {added.prog} {EXAMPLES[verb]}".rstrip() + f"\n\n{_EPILOG}"
+    if verb != "demo":
+        added.add_argument(
+            "--config", metavar="FILE", help="TOML file with settings; see conf/prr.toml"
+        )
+    return added
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every verb that queries binders."""
+    _add_setting(parser, BINDERS)
+    parser.add_argument(
+        "--output",
+        choices=("table", "json"),
+        default="table",
+        help="how to print it (default: table)",
+    )
+
+
+def _add_setting(
+    parser: argparse.ArgumentParser, setting: Setting, config: type[Any] = ClientConfig
+) -> None:
+    default = default_text(config, setting.key)
+    if setting.is_switch:
+        parser.add_argument(
+            setting.flag, dest=setting.key, action="store_const", const="true", help=setting.help
+        )
+        return
+    parser.add_argument(
+        setting.flag,
+        dest=setting.key,
+        metavar=setting.metavar,
+        help=f"{setting.help} (default: {default})" if default else setting.help,
+        action="append" if setting.many else "store",
+    )

@@ -1,0 +1,1 @@
+"""The agent: what speaks to binders for a program that knows nothing of them."""

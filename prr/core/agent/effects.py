@@ -1,0 +1,27 @@
+"""What an agent asks its shell to do, besides what a server does."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from prr.core.effects import ServerEffect
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """See whether the program works, and tell: `checked(passed, words, now)`. None is asked for
+    before the last one is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start the program, and tell when it has ended: `exited(status, now)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Have the program end: ask it to (SIGTERM), or, `at_once`, make it (SIGKILL)."""
+
+    at_once: bool
+
+
+AgentEffect: TypeAlias = ServerEffect | Check | Launch | End

@@ -1,0 +1,1 @@
+"""What an agent does: runs a program, and checks whether it works."""

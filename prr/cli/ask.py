@@ -9,6 +9,7 @@ from typing import Any
 from prr.addresses import resolve_any
 from prr.cli.everyone import ask_each, complain
 from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
+from prr.cli.formats import fill_in
 from prr.cli.output import say
 from prr.cli.table import as_table
 from prr.client.api import (
@@ -51,13 +52,23 @@ def run_client(config: ClientConfig, hedge: bool) -> int:
     return YES
 
 
-def run_lookup(config: ClientConfig, output: str) -> int:
-    """Look up one instance and print it."""
+def look_up(config: ClientConfig) -> Address | int:
+    """Look up one instance: its address, or the exit code if there is none."""
     log_to_stderr(logging.WARNING)
     try:
-        found = _client(config).lookup(config.type)
+        return _client(config).lookup(config.type)
     except PrrError as error:
         return _failed(error)
+
+
+def run_lookup(config: ClientConfig, output: str, form: str | None) -> int:
+    """Look up one instance and print it, in the format `form` if there is one."""
+    found = look_up(config)
+    if isinstance(found, int):
+        return found
+    if form is not None:
+        say(fill_in(form, found))
+        return YES
     row = _row(make_instance(config.type, found), names_by_number())
     say(json.dumps(row, indent=2) if output == "json" else row["address"])
     return YES

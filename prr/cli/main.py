@@ -31,6 +31,7 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 QUESTIONS = {
     "client": SETTINGS["client"],
     "lookup": (TYPE_ARGUMENT, BINDERS),
+    "exec": (TYPE_ARGUMENT, BINDERS),
     "list": (BINDERS,),
     "status": (BINDERS,),
     "health": (BINDERS,),
@@ -109,6 +110,8 @@ def _run_agent(verb: str, flags: dict[str, Any]) -> int:
 def _run_question(verb: str, flags: dict[str, Any]) -> int:
     """Ask something and exit."""
     from prr.cli.ask import run_client, run_list, run_lookup
+    from prr.cli.exec import parse_codes, run_exec
+    from prr.cli.formats import check_format
     from prr.cli.inspect import run_health, run_status, run_why
 
     settings = QUESTIONS[verb]
@@ -116,10 +119,13 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
     if verb == "client":
         _need_type(values)
         return run_client(ClientConfig(**values), flags["hedge"])
+    if verb == "exec":
+        return run_exec(ClientConfig(**values), flags["command"], parse_codes(flags["complain_on"]))
     address = values.pop("address", None)
     config = ClientConfig(**{"type": 0} | values)
     if verb == "lookup":
-        return run_lookup(config, flags["output"])
+        form = flags["format"] and check_format(flags["format"])
+        return run_lookup(config, flags["output"], form)
     if verb == "list":
         return run_list(config.binders, flags["output"])
     if verb == "status":

@@ -38,6 +38,7 @@ EXAMPLES = {
     "announce": "--type db --at 10.0.0.5:5432 --check tcp",
     "client": "--type echo --message salut",
     "lookup": "echo --binder 10.0.0.1:2222",
+    "exec": "web --complain-on 7,28 -- curl --fail http://{}/",
     "list": "--output json",
     "status": "--binder 127.0.0.1:2222",
     "health": "--binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
@@ -91,7 +92,17 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     _add_roles(verbs)
     lookup = _add_verb(verbs, "lookup", "look up one instance: print ip:port")
     lookup.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
-    _add_question(lookup)
+    forming = "what to print: {ip}, {port} and {} (both) filled in, or url:SCHEME"
+    _add_question(lookup).add_argument("--format", metavar="TEXT", help=forming)
+    executing = _add_verb(verbs, "exec", "look up one instance and run a command with its address")
+    _add_setting(executing, BINDERS)
+    complaining = (
+        "exit codes that mean that it does not work, with commas, or any: tell the binders"
+    )
+    executing.add_argument("--complain-on", metavar="CODES", help=complaining)
+    executing.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
+    commanding = "what to run, behind --: {} becomes ip:port, {ip} and {port} one of both"
+    executing.add_argument("command", nargs="+", metavar="COMMAND", help=commanding)
     _add_question(_add_verb(verbs, "list", "list the instances that binders know"))
     _add_question(_add_verb(verbs, "status", "show the health and the peers of binders"))
     health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
@@ -145,15 +156,17 @@ def _add_verb(
     return added
 
 
-def _add_question(parser: argparse.ArgumentParser) -> None:
-    """The arguments of every verb that queries binders."""
+def _add_question(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """The arguments of every verb that queries binders; the group of how to print the answer."""
     _add_setting(parser, BINDERS)
-    parser.add_argument(
+    printing = parser.add_mutually_exclusive_group()
+    printing.add_argument(
         "--output",
         choices=("table", "json"),
         default="table",
         help="how to print it (default: table)",
     )
+    return printing
 
 
 def _add_setting(

@@ -10,6 +10,10 @@ import pytest
 
 from prr.config import Limits
 from prr.core import client, deadlines
+from prr.core.agent.agent import QUESTIONS_MAX, Agent
+from prr.core.agent.effects import Check, Launch
+from prr.core.agent.health import CheckPolicy, Health
+from prr.core.agent.program import Program, ProgramPolicy
 from prr.core.binder import Binder
 from prr.core.effects import Effect, Event, Outcome, Probe, ProbeAll, Report, Send, Stop
 from prr.core.liveness.first_questions import FEW
@@ -159,6 +163,7 @@ class BinderUnderFire(Target):
     role = Role.BINDER
     everything: ClassVar = set(Event) - {
         *(Event.CONFIRMED, Event.NO_CONFIRMATION, Event.FOUND),  # other roles'
+        *(Event.CHECK_PASSED, Event.CHECK_FAILED, Event.FLAPPING, Event.ENDED),  # an agent's
         Event.PEER_SILENT,  # these peers are all but silent
         Event.BRAKE,  # there is always another binder to ask
         Event.OVER_QUOTA,  # it takes more of them
@@ -288,6 +293,60 @@ class ServerUnderFire(Target):
         assert len(self._core.inspect().left_to_ask) <= len(PEERS)
 
 
+class AgentUnderFire(Target):
+    """An agent whose checks pass and fail and whose program ends, and the next one when it has
+    stopped."""
+
+    role = Role.SERVER
+    everything: ClassVar = {
+        *(Event.CHECK_PASSED, Event.CHECK_FAILED, Event.FLAPPING, Event.ENDED),
+        *(Event.CONFIRMED, Event.NO_CONFIRMATION, Event.WITHDRAWN, True),
+    }
+
+    def renew(self) -> None:
+        seen_at = dict.fromkeys(PEERS, address_of(OWN))
+        self._is_running = self._is_checking = False
+        self._core = Agent(
+            "agent",
+            lambda: Server(service_of(OWN), seen_at, self.rng),
+            Health("agent", CheckPolicy(interval=0.1, failures=2)),
+            Program(ProgramPolicy(restart=True)),
+        )
+        self.act(self._core.start(self.now))
+
+    def handle(self, frame: Frame) -> None:
+        self.act(self._core.handle(frame, pick(SOURCES, self.rng), self.now))
+        if self._is_checking and self.rng.getrandbits(4) == 0:
+            self._is_checking = False
+            self.act(self._core.checked(self.rng.random() < 0.8, "words", self.now))
+        if self._is_running and self.rng.getrandbits(10) == 0:
+            self._is_running = False
+            self.act(self._core.exited(self.rng.getrandbits(8), self.now))
+        if self.rng.getrandbits(12) == 0:
+            self.act(self._core.stop(self.now))
+        self.act(self._core.tick(self.now))
+
+    def act(self, effects: list) -> None:
+        super().act(effects)
+        assert len(sent(effects)) <= QUESTIONS_MAX + 2
+        for effect in effects:
+            if isinstance(effect, Check):
+                assert not self._is_checking  # one at a time
+                self._is_checking = True
+            elif isinstance(effect, Launch):
+                assert not self._is_running
+                self._is_running = True
+            elif isinstance(effect, Stop):
+                self.seen.add(effect.in_order)
+                self.renew()
+
+    def more(self) -> list[bytes]:
+        return [encode(Removed(OWN))] * 50
+
+    def check(self) -> None:
+        assert self._core.summary(self.now)
+
+
 class ClientUnderFire(Target):
     """A client, and the next one when its exchange is over."""
 
@@ -349,12 +408,13 @@ def fire(target: Target, rng: Random, count: int) -> int:
     [
         (BinderUnderFire, 40_000),
         (ServerUnderFire, 120_000),
+        (AgentUnderFire, 80_000),
         (ClientUnderFire, 80_000),
         pytest.param(ServerUnderFire, 200_000, marks=pytest.mark.smoke),
         pytest.param(ClientUnderFire, 200_000, marks=pytest.mark.smoke),
         *(
             pytest.param(made, DATAGRAMS, marks=pytest.mark.slow)
-            for made in (BinderUnderFire, ServerUnderFire, ClientUnderFire)
+            for made in (BinderUnderFire, ServerUnderFire, AgentUnderFire, ClientUnderFire)
         ),
     ],
 )

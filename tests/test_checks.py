@@ -56,10 +56,10 @@ def web():
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            seen.append((self.path, self.headers["Host"]))
             self.send_response(int(self.path.strip("/").partition("?")[0]))
             self.send_header("Content-Length", "0")
             self.end_headers()
-            seen.append((self.path, self.headers["Host"]))
 
         def log_message(self, *_):
             pass

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from prr.cli.settings import SETTINGS, gather
+from prr.cli.settings import SETTINGS, gather, gather_each
 from prr.config import AnnounceConfig, BinderConfig, ClientConfig, RunConfig, ServerConfig
 from tests.nodes import ROOT
 
@@ -70,3 +70,9 @@ def test_what_the_example_shows_is_the_default_or_is_called_an_example(role, unc
         said = EXAMPLE.read_text().partition(f"[{role}]")[2].partition(f"# {field.name} = ")[0]
         called_an_example = said.rstrip().endswith("Example:")
         assert called_an_example == ((role, field.name) in NO_DEFAULT)
+
+
+def test_the_example_of_several_announced_programs_is_valid():
+    path = str(ROOT / "conf" / "announce.toml")
+    rows = gather_each("announce", SETTINGS["announce"], {"config": path})
+    assert len({AnnounceConfig(**row) for row in rows}) == 5

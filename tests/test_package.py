@@ -56,7 +56,12 @@ def test_the_wheel_has_all_of_the_package_and_its_command_works(tmp_path):
     (wheel,) = tmp_path.glob("prr-*.whl")
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "prr").rglob("*.py")}
-    assert inside == modules | {"prr/py.typed", "prr/conf/prr.toml", "prr/conf/services.toml"}
+    assert inside == modules | {
+        "prr/py.typed",
+        "prr/conf/announce.toml",
+        "prr/conf/prr.toml",
+        "prr/conf/services.toml",
+    }
     installed = run(bin_ / "pip", "install", wheel)
     assert installed.returncode == 0, installed.stderr
     version = run(bin_ / "prr", "--version")

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -217,6 +218,53 @@ def test_a_program_that_somebody_else_runs_is_announced(agents):
     finally:
         redis.kill()
         redis.wait()
+
+
+def announce_toml(path, binder, *rows):
+    """A file with a table for each of `rows`: (service, port, check)."""
+    text = "".join(
+        f'[[announce]]\ntype = "{type_}"\nat = "127.0.0.1:{port}"\ncheck = "{check}"\n'
+        f'binders = ["{binder.name}"]\n'
+        for type_, port, check in rows
+    )
+    path.write_text(text)
+    return ("announce", "--config", str(path))
+
+
+def test_one_process_announces_several_and_follows_its_file(agents, tmp_path):
+    """SIGHUP: what is new comes, what is gone goes, and what stays notices nothing."""
+    ports = [free_port() for _ in range(4)]
+    sockets = [socket.create_server(("127.0.0.1", port)) for port in ports]
+    path, binder = tmp_path / "announce.toml", agents.binder
+    rows = [("stays", ports[0], "tcp"), ("goes", ports[1], "tcp")]
+    node = Node(*announce_toml(path, binder, *rows), program=NODE)
+    agents.nodes.append(node)
+    try:
+        for name, *_ in rows:
+            node.wait_for(f"INFO confirmed {name}")
+        rows = [rows[0], ("comes", ports[3], "tcp")]
+        announce_toml(path, binder, *rows)
+        node.process.send_signal(signal.SIGHUP)
+        node.wait_for("INFO confirmed comes")
+        node.wait_for("INFO deregistered goes")
+        assert sorted(listed(binder)) == sorted(f"127.0.0.1:{row[1]}" for row in rows)
+        assert not binder.matching("deregistered stays")
+
+        path.write_text("[[announce]]\ntype = 7\n")
+        node.process.send_signal(signal.SIGHUP)
+        node.wait_for("settings not reloaded: no at given")
+        assert node.terminate() == 0
+        assert listed(binder) == []
+        assert len(binder.matching("deregistered stays")) == 1
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def test_two_tables_for_one_instance_are_told(cluster, tmp_path):
+    binder = cluster.binder()
+    done = run(*announce_toml(tmp_path / "a.toml", binder, ("a", 80, "tcp"), ("a", 80, "none")))
+    assert done.returncode == 2 and "two tables [[announce]] for a at 127.0.0.1:80" in done.stderr
 
 
 def test_a_binder_may_come_later(cluster):

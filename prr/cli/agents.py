@@ -1,20 +1,24 @@
 """The verbs run and announce: an agent, in a node."""
 
+import logging
 import random
 import shlex
 import shutil
+from collections.abc import Callable
 from http.client import HTTP_PORT, HTTPS_PORT
 from urllib.parse import urlsplit
 
 import gevent.socket
 
 from prr.addresses import listening_towards, own_ips, resolve, resolve_any, seen_from
+from prr.cli.exits import YES
 from prr.config import AnnounceConfig, BadInput, CheckConfig, CheckKind, RunConfig
 from prr.core.agent.agent import Agent
 from prr.core.agent.health import CheckPolicy, Health
 from prr.core.agent.program import Program, ProgramPolicy
 from prr.core.server import Server, draw_start
 from prr.shell.agent.agent_node import AgentNode
+from prr.shell.agent.announcer import Announcer
 from prr.shell.agent.checks import Check, HttpCheck, TcpCheck, UdpCheck
 from prr.shell.agent.exec_check import ExecCheck
 from prr.shell.log.handler import log_to_stderr
@@ -23,6 +27,11 @@ from prr.shell.udp.steering import open_socket
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address, describe_service, is_loopback
+
+ANNOUNCED_MAX = 256
+"""Programs that one process announces: each has a socket, and a check under way."""
+
+_log = logging.getLogger("prr")
 
 
 def run_program(config: RunConfig, command: list[str]) -> int:
@@ -35,12 +44,46 @@ def run_program(config: RunConfig, command: list[str]) -> int:
     binders = resolve_any(config.binders, gevent.socket)
     at = listening_towards(binders)[0], config.port
     program = Program(ProgramPolicy(config.restart, config.kill_after))
-    return _run(config, at, binders, program, command, config.grace)
+    core, node = _agent(config, at, binders, program, command, config.grace)
+    node.run()
+    return core.status
 
 
-def run_announce(config: AnnounceConfig) -> int:
-    """Speak for a program that somebody else runs, until a signal; returns the exit code."""
+def run_announce(read: Callable[[], list[AnnounceConfig]]) -> int:
+    """Speak for programs that somebody else runs, until a signal; returns the exit code.
+
+    `read` reads the settings of each, again at SIGHUP.
+    """
+    wanted = _once_each(read())
     log_to_stderr()
+    announcer = Announcer(_announcing)
+
+    def reread() -> None:
+        try:
+            announcer.follow(_once_each(read()))
+        except BadInput as error:
+            _log.warning("settings not reloaded: %s", error)
+        else:
+            _log.info("settings reloaded: announce")
+
+    announcer.run(wanted, reread)
+    return YES
+
+
+def _once_each(configs: list[AnnounceConfig]) -> list[AnnounceConfig]:
+    """The same configurations. Raises BadInput if they are too many, or two for one instance."""
+    if len(configs) > ANNOUNCED_MAX:
+        raise BadInput(f"{len(configs)} tables [[announce]]; use {ANNOUNCED_MAX} at most")
+    instances = [(config.type, config.at) for config in configs]
+    for one in instances:
+        if instances.count(one) > 1:
+            name = f"{describe_service(one[0])} at {describe_address(one[1])}"
+            raise BadInput(f"two tables [[announce]] for {name}; use one, with one check")
+    return configs
+
+
+def _announcing(config: AnnounceConfig) -> AgentNode:
+    """The agent for one program. Raises BadInput where binders would not believe it."""
     at, binders = config.at, resolve_any(config.binders, gevent.socket)
     if not is_loopback(at[0]) and at[0] not in own_ips():
         raise BadInput(
@@ -52,19 +95,20 @@ def run_announce(config: AnnounceConfig) -> int:
             f"{at[0]} is a loopback address, which means another host to each who reads it; "
             f"use {describe_address((listening_towards(binders)[0], at[1]))}"
         )
-    return _run(config, at, binders)
+    return _agent(config, at, binders)[1]
 
 
-def _run(
+def _agent(
     config: CheckConfig,
     at: Address,
     binders: tuple[Address, ...],
     program: Program | None = None,
     command: list[str] | None = None,
     grace: float = 0.0,
-) -> int:
+) -> tuple[Agent, AgentNode]:
     name = f"{describe_service(config.type)} at {describe_address(at)}"
     seen_at = {binder: seen_from(at, binder) for binder in binders}
+    check = _check(config, at)
     rng = random.Random()
     start = draw_start(rng)
     core = Agent(
@@ -81,12 +125,11 @@ def _run(
         Codec(Role.SERVER),
         [datagrams],
         first_line,
-        attempt=_check(config, at),
+        attempt=check,
         timeout=config.check_timeout,
         command=command,
     )
-    node.run()
-    return core.status
+    return core, node
 
 
 def _policy(config: CheckConfig) -> CheckPolicy | None:

@@ -14,8 +14,11 @@ from prr.cli.settings import (
     BINDERS,
     PORT,
     SETTINGS,
+    TYPE,
     TYPE_ARGUMENT,
+    Setting,
     gather,
+    gather_each,
 )
 from prr.config import (
     AnnounceConfig,
@@ -89,22 +92,26 @@ def _run_role(role: str, flags: dict[str, Any]) -> int:
 
 def _server_config(flags: dict[str, Any]) -> ServerConfig:
     values = gather("server", SETTINGS["server"], flags)
-    _need_type(values)
+    _need(values, TYPE)
     return ServerConfig(**values)
 
 
 def _run_agent(verb: str, flags: dict[str, Any]) -> int:
-    """Run an agent, with its program or for another's."""
+    """Run an agent, with its program or for those of others."""
     from prr.cli.agents import run_announce, run_program
 
+    if verb == "announce":
+        return run_announce(lambda: _announced(flags))
     values = gather(verb, SETTINGS[verb], flags)
-    _need_type(values)
-    needed = PORT if verb == "run" else AT
-    if needed.key not in values:
-        raise BadInput(f"{verb} needs {needed.flag} {needed.metavar}: {needed.help}")
-    if verb == "run":
-        return run_program(RunConfig(**values), flags["command"])
-    return run_announce(AnnounceConfig(**values))
+    _need(values, TYPE, PORT)
+    return run_program(RunConfig(**values), flags["command"])
+
+
+def _announced(flags: dict[str, Any]) -> list[AnnounceConfig]:
+    rows = gather_each("announce", SETTINGS["announce"], flags)
+    for values in rows:
+        _need(values, TYPE, AT)
+    return [AnnounceConfig(**values) for values in rows]
 
 
 def _run_question(verb: str, flags: dict[str, Any]) -> int:
@@ -117,7 +124,7 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
     settings = QUESTIONS[verb]
     values = gather("client", settings, flags)
     if verb == "client":
-        _need_type(values)
+        _need(values, TYPE)
         return run_client(ClientConfig(**values), flags["hedge"])
     if verb == "exec":
         return run_exec(ClientConfig(**values), flags["command"], parse_codes(flags["complain_on"]))
@@ -148,6 +155,9 @@ def _in_one_line(text: str) -> str:
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
-def _need_type(values: dict[str, Any]) -> None:
-    if "type" not in values:
-        raise BadInput("no service given; use --type SERVICE, a number from 0 to 255 or a name")
+def _need(values: dict[str, Any], *settings: Setting) -> None:
+    for setting in settings:
+        if setting.key not in values:
+            raise BadInput(
+                f"no {setting.key} given; use {setting.flag} {setting.metavar}: {setting.help}"
+            )

@@ -165,6 +165,9 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
 }
 """The settings of each role, which are also the keys of its table in the TOML file."""
 
+SEVERAL = frozenset({"announce"})
+"""Roles that one process may have several times: each has a table [[role]] in the file."""
+
 
 def default_text(config: type[Any], key: str) -> str:
     """The default of a setting as one would write it; "" where it has none, or none to write.
@@ -184,7 +187,21 @@ def gather(role: str, settings: tuple[Setting, ...], flags: Mapping[str, Any]) -
     `role` names the file's table; `flags` are those of the command line, None where not given.
     Raises BadInput.
     """
+    (values,) = gather_each(role, settings, flags)
+    return values
+
+
+def gather_each(
+    role: str, settings: tuple[Setting, ...], flags: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The same for each table of a role that may have several; one without any."""
     in_file = _read_role(role, flags.get("config") or os.environ.get("PRR_CONFIG") or None)
+    return [_values(settings, flags, table) for table in in_file]
+
+
+def _values(
+    settings: tuple[Setting, ...], flags: Mapping[str, Any], in_file: Mapping[str, Any]
+) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for setting in settings:
         given = _given(setting, flags, in_file)
@@ -235,20 +252,20 @@ def _parse(setting: Setting, origin: str, texts: list[str]) -> Any:  # noqa: ANN
     return tuple(dict.fromkeys(values)) if setting.many else values[0]
 
 
-def _read_role(role: str, path: str | None) -> dict[str, Any]:
-    """The table of `role` in a TOML file, which may hold other roles' tables too."""
+def _read_role(role: str, path: str | None) -> list[dict[str, Any]]:
+    """The tables of `role` in a TOML file, which may hold other roles' tables too."""
     if path is None:
-        return {}
-    tables = read_toml(Path(path))
-    for name, table in tables.items():
+        return [{}]
+    found: list[dict[str, Any]] = [{}]
+    for name, content in read_toml(Path(path)).items():
         if name not in SETTINGS:
             known = ", ".join(f"[{role}]" for role in SETTINGS)
             raise BadInput(f"{path}: {name!r} is not a table or key; use one of {known}")
-        if not isinstance(table, dict):
+        tables = content if name in SEVERAL and isinstance(content, list) else [content]
+        if not all(isinstance(table, dict) for table in tables):
             raise BadInput(f"{path}: {name} is not a table; put [{name}] above its keys")
         keys = [setting.key for setting in SETTINGS[name]]
-        for key in table:
-            if key not in keys:
-                raise BadInput(f"{path}: [{name}] has no key {key!r}; use one of {', '.join(keys)}")
-    found: dict[str, Any] = tables.get(role, {})
+        for key in (key for table in tables for key in table if key not in keys):
+            raise BadInput(f"{path}: [{name}] has no key {key!r}; use one of {', '.join(keys)}")
+        found = tables if name == role else found
     return found

@@ -95,9 +95,7 @@ class Node(Generic[_E]):
             self._reread = reread
 
     def run(self) -> Stop:
-        """Serve until the role is over. A bug ends the process, not one greenlet."""
-        hub = get_hub()
-        hub.SYSTEM_ERROR = (*hub.SYSTEM_ERROR, Exception)
+        """Serve until the role is over, or a signal ends it."""
         handlers = [
             gevent.signal_handler(number, self._asked_to_stop)
             for number in (signal.SIGTERM, signal.SIGINT)
@@ -105,6 +103,18 @@ class Node(Generic[_E]):
         if self._reread is not None:
             handlers.append(gevent.signal_handler(signal.SIGHUP, self._hung_up.set))
             gevent.spawn(self._read_again, self._reread)
+        try:
+            return self.serve()
+        finally:
+            for handler in handlers:
+                handler.cancel()
+            close_log()
+
+    def serve(self) -> Stop:
+        """Serve until the role is over. A bug ends the process, not one greenlet."""
+        hub = get_hub()
+        if Exception not in hub.SYSTEM_ERROR:
+            hub.SYSTEM_ERROR = (*hub.SYSTEM_ERROR, Exception)
         print(self._first_line, file=sys.stderr, flush=True)
         if not has_mmsg():
             _log.warning("one datagram at a time: this system has no recvmmsg and sendmmsg")
@@ -116,8 +126,6 @@ class Node(Generic[_E]):
         try:
             stop = cast(Stop, self._stopped.get())
         finally:
-            for handler in handlers:
-                handler.cancel()
             self._close()
             counts = ", ".join(f"{count} {key}" for key, count in by_key(self._count_all()).items())
             for lane in self._lanes:
@@ -125,7 +133,6 @@ class Node(Generic[_E]):
         self._report_log.close()
         if stop.in_order:  # else the caller says why, and what to do
             _log.info("stopped %s: %s%s", self._codec.role, stop.why, counts and f" ({counts})")
-        close_log()
         return stop
 
     def step(self, decide: Callable[..., Sequence[_E]], *about: object) -> None:

@@ -111,6 +111,7 @@ class AnnounceConfig(CheckConfig):
 class RunConfig(CheckConfig):
     """The settings of an agent that runs its program, which listens on `port`."""
 
+    command: tuple[str, ...]
     port: int
     restart: bool = False
     grace: float = 2.0

@@ -113,6 +113,13 @@ def parse_pause(text: str) -> float:
     return seconds
 
 
+def parse_word(text: str) -> str:
+    """A word of a command. Raises ValueError."""
+    if "\0" in text:
+        raise ValueError(f"{text!r} cannot be a word of a command; leave the zero out")
+    return text
+
+
 def parse_check(text: str) -> CheckSpec:
     """How to see whether a program works. Raises ValueError."""
     kind, _, rest = text.partition(":")
@@ -122,7 +129,7 @@ def parse_check(text: str) -> CheckSpec:
         case "http" | "https":
             _check_url(text)
             return CheckSpec(CheckKind.HTTP, text)
-        case "exec" if _words(rest):
+        case "exec" if split_words(rest):
             return CheckSpec(CheckKind.EXEC, text)
         case "udp" if re.fullmatch(f"([0-9A-Fa-f]{{2}}){{1,{QUESTION_BYTES_MAX}}}", rest):
             return CheckSpec(CheckKind.UDP, text)
@@ -145,7 +152,8 @@ def _check_url(text: str) -> None:
     _check_host(host)
 
 
-def _words(command: str) -> list[str]:
+def split_words(command: str) -> list[str]:
+    """The words of a command, as a shell quotes them. Raises ValueError."""
     try:
         return shlex.split(command)
     except ValueError as error:

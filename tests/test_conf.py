@@ -23,6 +23,7 @@ NO_DEFAULT = {
     ("binder", "state"),
     ("server", "type"),
     ("server", "listen"),
+    ("run", "command"),
     ("run", "type"),
     ("run", "port"),
     ("announce", "type"),

@@ -220,6 +220,16 @@ def test_a_program_that_somebody_else_runs_is_announced(agents):
         redis.wait()
 
 
+def test_all_of_it_may_stand_in_a_file(agents, tmp_path):
+    port, path = free_port(), tmp_path / "web.toml"
+    words = ", ".join(f'"{word}"' for word in (*HTTP, port))
+    path.write_text(f'[run]\ncommand = [{words}]\ntype = "web"\nport = {port}\nrestart = true\n')
+    node = agents.start("run", "--config", str(path))
+    node.wait_for("INFO confirmed")
+    os.kill(child_of(node), signal.SIGTERM)
+    node.wait_for("INFO confirmed", 2)
+
+
 def announce_toml(path, binder, *rows):
     """A file with a table for each of `rows`: (service, port, check)."""
     text = "".join(
@@ -308,7 +318,7 @@ def test_as_the_first_process_of_a_container_it_reaps_whatever_is_left_to_it(age
     [
         (("run", "--type", "7", "--", "true"), "--port"),
         (("run", "--port", "80", "--", "true"), "--type"),
-        (("run", "--type", "7", "--port", "80"), "COMMAND"),
+        (("run", "--type", "7", "--port", "80"), "-- COMMAND"),
         (("run", "--type", "7", "--port", "80", "--", "/no/such"), "/no/such"),
         (("run", "--type", "7", "--port", "80", "--check", "x", "--", "true"), "udp:HEX"),
         (("announce", "--type", "7"), "--at"),

@@ -10,7 +10,7 @@ from prr import services
 from prr.cli import exits, parser
 from prr.cli.main import main
 from prr.cli.settings import SETTINGS, gather
-from prr.config import WireForm
+from prr.config import BadInput, WireForm
 
 BAD_FLAGS = """
 binder --listen 127.0.0.1
@@ -380,3 +380,16 @@ def test_a_package_that_is_missing_is_named_with_how_to_install_it(fails, monkey
     monkeypatch.setattr("prr.cli.main._run", lacking("prr.core.nothing"))
     with pytest.raises(ModuleNotFoundError):  # a mistake of ours is none of the installation
         main(["lookup", "2"])
+
+
+def test_a_command_keeps_each_of_its_words(monkeypatch, toml):
+    """Also those that it has twice; in the environment as a shell has them."""
+    run = SETTINGS["run"]
+    assert gather("run", run, {"command": ["a", "-v", "-v"]})["command"] == ("a", "-v", "-v")
+    path = toml('run.command = ["a", "b c", "b c"]')
+    assert gather("run", run, {"config": path})["command"] == ("a", "b c", "b c")
+    monkeypatch.setenv("PRR_COMMAND", "a 'b, c' -v -v")
+    assert gather("run", run, {"command": []})["command"] == ("a", "b, c", "-v", "-v")
+    monkeypatch.setenv("PRR_COMMAND", "a 'b")
+    with pytest.raises(BadInput, match=r"PRR_COMMAND.*quot"):
+        gather("run", run, {"command": []})

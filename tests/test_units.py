@@ -11,7 +11,8 @@ import pytest
 from tests.nodes import ROOT
 from tests.systemd import UNITS, needs_systemd, run_scenario
 
-SERVICES = ["prr-binder@.service", "prr-server@.service"]
+WITH_SOCKET = ["prr-binder@.service", "prr-server@.service"]
+SERVICES = [*WITH_SOCKET, "prr-announce@.service", "prr-run@.service"]
 EXPOSURE_MAX = 2.0
 WATCHDOG = 2.0
 
@@ -36,8 +37,8 @@ def units(tmp_path):
     return directory
 
 
-def test_there_is_a_service_and_a_socket_for_each_role_that_stays():
-    sockets = [name.replace(".service", ".socket") for name in SERVICES]
+def test_there_is_a_service_for_each_role_that_stays_and_a_socket_if_its_port_matters():
+    sockets = [name.replace(".service", ".socket") for name in WITH_SOCKET]
     targets = ["prr-failed@.target", "prr.target"]
     assert sorted(path.name for path in UNITS) == sorted([*SERVICES, *sockets, *targets])
 

@@ -4,7 +4,7 @@ import logging
 import random
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTP_PORT, HTTPS_PORT
 from urllib.parse import urlsplit
 
@@ -34,17 +34,17 @@ ANNOUNCED_MAX = 256
 _log = logging.getLogger("prr")
 
 
-def run_program(config: RunConfig, command: list[str]) -> int:
+def run_program(config: RunConfig) -> int:
     """Run a program and speak for it, until it ends for good; returns its exit code."""
     log_to_stderr()
-    if shutil.which(command[0]) is None:
+    if shutil.which(config.command[0]) is None:
         raise BadInput(
-            f"cannot run {command[0]!r}; use the path of an executable, or put it on PATH"
+            f"cannot run {config.command[0]!r}; use the path of an executable, or put it on PATH"
         )
     binders = resolve_any(config.binders, gevent.socket)
     at = listening_towards(binders)[0], config.port
     program = Program(ProgramPolicy(config.restart, config.kill_after))
-    core, node = _agent(config, at, binders, program, command, config.grace)
+    core, node = _agent(config, at, binders, program, config.command, config.grace)
     node.run()
     return core.status
 
@@ -103,7 +103,7 @@ def _agent(
     at: Address,
     binders: tuple[Address, ...],
     program: Program | None = None,
-    command: list[str] | None = None,
+    command: Sequence[str] = (),
     grace: float = 0.0,
 ) -> tuple[Agent, AgentNode]:
     name = f"{describe_service(config.type)} at {describe_address(at)}"

@@ -12,6 +12,7 @@ from prr.cli.settings import (
     ADDRESS_ARGUMENT,
     AT,
     BINDERS,
+    COMMAND,
     PORT,
     SETTINGS,
     TYPE,
@@ -103,8 +104,8 @@ def _run_agent(verb: str, flags: dict[str, Any]) -> int:
     if verb == "announce":
         return run_announce(lambda: _announced(flags))
     values = gather(verb, SETTINGS[verb], flags)
-    _need(values, TYPE, PORT)
-    return run_program(RunConfig(**values), flags["command"])
+    _need(values, COMMAND, TYPE, PORT)
+    return run_program(RunConfig(**values))
 
 
 def _announced(flags: dict[str, Any]) -> list[AnnounceConfig]:

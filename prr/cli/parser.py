@@ -130,10 +130,7 @@ def _add_roles(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
         if verb == "client":
             hedging = "call another instance too when one refuses or is late; take the first answer"
             added.add_argument("--hedge", action="store_true", help=hedging)
-        elif verb == "run":
-            running = "the program and its arguments, behind --"
-            added.add_argument("command", nargs="+", metavar="COMMAND", help=running)
-        elif verb != "announce":
+        elif verb in ("binder", "server"):
             checking = "check the settings, and exit"
             added.add_argument("--check", action="store_true", help=checking)
 
@@ -173,6 +170,9 @@ def _add_setting(
     parser: argparse.ArgumentParser, setting: Setting, config: type[Any] = ClientConfig
 ) -> None:
     default = default_text(config, setting.key)
+    if setting.is_command:
+        parser.add_argument(setting.key, nargs="*", metavar="COMMAND", help=setting.help)
+        return
     if setting.is_switch:
         parser.add_argument(
             setting.flag, dest=setting.key, action="store_const", const="true", help=setting.help

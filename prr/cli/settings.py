@@ -27,6 +27,8 @@ from prr.text import (
     parse_service,
     parse_switch,
     parse_wire,
+    parse_word,
+    split_words,
 )
 from prr.wire.instance import Service
 
@@ -36,7 +38,8 @@ class Setting:
     """One setting: `key` in the file and in the configuration, PRR_KEY in the environment.
 
     `many`: the flag may be repeated, the variable holds a list with commas, the file an array.
-    `is_switch`: the flag has no value, the variable and the file say true or false.
+    `is_switch`: the flag has no value, the variable and the file say true or false. `is_command`:
+    it is what stands behind `--`, the variable has words as in a shell, the file an array.
     """
 
     key: str
@@ -46,6 +49,7 @@ class Setting:
     help: str
     many: bool = False
     is_switch: bool = False
+    is_command: bool = False
 
     @property
     def variable(self) -> str:
@@ -137,6 +141,14 @@ CHECKS = (
         "checks in a row that pass before it is in turn",
     ),
 )
+COMMAND = Setting(
+    "command",
+    "-- COMMAND",
+    parse_word,
+    "...",
+    "the program and its arguments, run without a shell",
+    is_command=True,
+)
 RESTART = Setting(
     "restart",
     "--restart",
@@ -159,7 +171,7 @@ KILL_AFTER = Setting(
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "binder": (LISTEN, PEERS, WIRE, LEASE, STATE),
     "server": (TYPE, SERVER_LISTEN, BINDERS),
-    "run": (TYPE, PORT, BINDERS, *CHECKS, RESTART, GRACE, KILL_AFTER),
+    "run": (COMMAND, TYPE, PORT, BINDERS, *CHECKS, RESTART, GRACE, KILL_AFTER),
     "announce": (TYPE, AT, BINDERS, *CHECKS),
     "client": (TYPE, BINDERS, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
 }
@@ -216,18 +228,27 @@ def _given(
 ) -> tuple[str, list[str]] | None:
     """Where the value of a setting comes from, and its text or texts; None if it is not set."""
     flag = flags.get(setting.key)
-    if flag is not None:
-        return setting.flag, flag if setting.many else [flag]
+    if flag not in (None, []):
+        return setting.flag, flag if setting.many or setting.is_command else [flag]
     variable = os.environ.get(setting.variable)
     if variable is not None:
-        return setting.variable, variable.split(",") if setting.many else [variable]
+        return setting.variable, _in_variable(setting, variable)
     if setting.key in in_file:
         return f"key {setting.key}", _texts(setting, in_file[setting.key])
     return None
 
 
+def _in_variable(setting: Setting, value: str) -> list[str]:
+    if setting.is_command:
+        try:
+            return split_words(value)
+        except ValueError as error:
+            raise BadInput(f"{setting.variable}: {error}") from error
+    return value.split(",") if setting.many else [value]
+
+
 def _texts(setting: Setting, value: object) -> list[str]:
-    if setting.many:
+    if setting.many or setting.is_command:
         if not isinstance(value, list):
             raise BadInput(f'key {setting.key} is not an array; use {setting.key} = ["..."]')
         if not value and setting.key == BINDERS.key:
@@ -249,6 +270,8 @@ def _parse(setting: Setting, origin: str, texts: list[str]) -> Any:  # noqa: ANN
         ]
     except ValueError as error:
         raise BadInput(f"{origin}: {error}") from error
+    if setting.is_command:
+        return tuple(values)
     return tuple(dict.fromkeys(values)) if setting.many else values[0]
 
 

@@ -1,6 +1,7 @@
 """An agent, running."""
 
 import signal
+from collections.abc import Sequence
 from typing import Any, assert_never
 
 import gevent
@@ -30,10 +31,10 @@ class AgentNode(Node[AgentEffect]):
         *node: Any,  # noqa: ANN401 as Node's
         attempt: Attempt | None,
         timeout: float,
-        command: list[str] | None,
+        command: Sequence[str],
     ) -> None:
         """`attempt`: the check, None if there is none, and `timeout` the seconds it may take;
-        `command`: the program, None if somebody else runs it."""
+        `command`: the program, empty if somebody else runs it."""
         super().__init__(core, *node)
         self._agent = core
         self._checks = CheckRunner(attempt, timeout, self._checked) if attempt else None

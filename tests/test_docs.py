@@ -1,10 +1,14 @@
 """The documents say what the code does, and what they show works."""
 
+import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import MISSING, fields
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +24,7 @@ from prr.wire.frames import ServiceList, messages_of
 from prr.wire.messages import Hello, Plain
 from prr.wire.trailer import KEYS
 from tests.netns import Network, why_not
-from tests.nodes import ROOT, eventually, run
+from tests.nodes import NODE, ROOT, Node, eventually, run
 
 DOCUMENTS = sorted(
     [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")]
@@ -212,6 +216,12 @@ def test_every_command_that_is_shown_is_one(document):
         assert parser_of("node.py").parse_args(command), command
 
 
+def in_shell(command):
+    """What a shell prints that runs a command in the clone."""
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, timeout=20)
+    return done.stdout.decode()
+
+
 def section(heading):
     """A section of README."""
     return README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
@@ -240,10 +250,10 @@ def test_the_first_minute_goes_as_readme_says(cluster):
     assert (called.returncode, called.stdout) == (0, "hello\n" * 3)
 
 
-def test_a_program_behind_prr_is_found_and_called_as_readme_says(cluster):
+def test_a_program_behind_prr_is_found_and_called_as_is_shown(cluster):
     binder = cluster.binder()
     own = str(free_port())
-    (service,) = blocks(section("Put your service behind it"), "python")
+    (service,) = blocks((ROOT / "docs" / "protocol.md").read_text(), "python")
     (finding,) = blocks(section("Find it"), "python")
     service = service.replace("4242", own).replace("2222", str(binder.address[1]))
     process = subprocess.Popen([sys.executable, "-c", service])
@@ -256,6 +266,29 @@ def test_a_program_behind_prr_is_found_and_called_as_readme_says(cluster):
         process.wait()
     assert (found["ip"], found["port"]) == ("127.0.0.1", int(own))
     assert f'b"{found["answer"].decode()}"' in finding
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_an_unchanged_web_server_is_found_killed_gone_and_back_as_readme_says(cluster):
+    binder, port = cluster.binder(), str(free_port())
+    running, asking = blocks(section("Put your service behind it"), "sh")[0].splitlines()
+    (run_it,) = commands(f"```sh\n{running.replace('8080', port)}\n```")
+    run_it = [sys.executable if word == "python3" else word for word in run_it]
+    first, rest = run_it[0], run_it[1:]
+    node = Node(first, "--binder", binder.name, *rest, program=NODE)
+    try:
+        node.wait_for("INFO confirmed")
+        asking = asking.replace("python node.py lookup", f"{sys.executable} node.py lookup")
+        asking = asking.replace("--format", f"--binder {binder.name} --format")
+        assert "Directory listing" in in_shell(asking)
+        pid = node.process.pid
+        os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text()), signal.SIGKILL)
+        binder.wait_for("deregistered web")
+        node.wait_for("INFO confirmed", 2)
+        assert "Directory listing" in in_shell(asking)
+    finally:
+        node.terminate()
+        node.close()
 
 
 @pytest.mark.slow

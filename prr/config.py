@@ -10,6 +10,9 @@ from typing import TypeAlias
 
 HostPort: TypeAlias = tuple[str, int]
 
+ANY_IPV4, ANY_IPV6 = "0.0.0.0", "::"
+"""To listen on all addresses: of IPv4, or of both families."""
+
 DEFAULT_BINDER: HostPort = ("127.0.0.1", 2222)
 
 

@@ -1,14 +1,14 @@
 """Parses the values of settings. Every error says what to use instead."""
 
-import ipaddress
 import re
 import shlex
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from prr.config import CheckKind, CheckSpec, HostPort, WireForm
-from prr.wire.instance import NAME_BYTES_MAX, Service, is_name
+from prr.config import ANY_IPV4, ANY_IPV6, CheckKind, CheckSpec, HostPort, WireForm
+from prr.wire.instance import NAME_BYTES_MAX, Service, canonical, is_name, is_usable
 
 PAUSE_MIN = 0.01
 """Seconds: who checks more often than that does nothing else."""
@@ -21,34 +21,57 @@ _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 
 
 def parse_host_port(text: str, any_port: bool = False) -> HostPort:
-    """HOST:PORT; HOST an IPv4 address or a name, PORT from 1 to 65535 (with `any_port` from 0).
+    """HOST:PORT; HOST an IPv4 address, an IPv6 one in brackets, or a name, PORT from 1 to 65535
+    (with `any_port` from 0).
 
     Raises ValueError.
     """
     host, colon, port_text = text.rpartition(":")
     if not colon or not host:
-        raise ValueError(f"{text!r} is not a valid HOST:PORT; use for example 127.0.0.1:2222")
-    if ":" in host:
         raise ValueError(
-            f"{text!r} is not an IPv4 address; use one, the frames have no room for others"
+            f"{text!r} is not a valid HOST:PORT; use for example 127.0.0.1:2222 or [::1]:2222"
         )
-    _check_host(host)
+    if host.startswith("[") and host.endswith("]"):
+        host = _parse_ipv6(host[1:-1])
+    elif ":" in host:
+        raise ValueError(
+            f"{text!r} is not a valid HOST:PORT; use brackets around an IPv6 address, as in "
+            f"[2001:db8::1]:2222"
+        )
+    else:
+        _check_host(host)
     lowest = 0 if any_port else 1
     if not (port_text.isascii() and port_text.isdecimal() and lowest <= int(port_text) <= 65535):
         raise ValueError(f"{text!r} is not a valid HOST:PORT; use a port from {lowest} to 65535")
     return host, int(port_text)
 
 
+def _parse_ipv6(host: str) -> str:
+    """As it is written everywhere else; one that is mapped from IPv4 is that."""
+    try:
+        ip = canonical(IPv6Address(host).compressed)
+    except ValueError as error:
+        raise ValueError(
+            f"{host!r} is not a valid IPv6 address; use one such as 2001:db8::1, and no interface"
+        ) from error
+    if ip != ANY_IPV6 and not is_usable(ip):
+        raise ValueError(
+            f"{host!r} means something else on every link, or many hosts; use an IPv6 address that "
+            f"is one host's everywhere, as fd00::1 or 2001:db8::1"
+        )
+    return ip
+
+
 def _check_host(host: str) -> None:
     if re.fullmatch(r"[0-9.]+", host):
         try:
-            ipaddress.IPv4Address(host)
+            IPv4Address(host)
         except ValueError as error:
             raise ValueError(
                 f"{host!r} is not a valid IPv4 address; use four numbers from 0 to 255, or a name"
             ) from error
     elif not _NAME.fullmatch(host):
-        raise ValueError(f"{host!r} is neither an IPv4 address nor a host name; use one of them")
+        raise ValueError(f"{host!r} is neither an IP address nor a host name; use one of them")
 
 
 def parse_listen(text: str) -> HostPort:
@@ -59,7 +82,7 @@ def parse_listen(text: str) -> HostPort:
 def parse_peer(text: str) -> HostPort:
     """HOST:PORT of another node. Raises ValueError."""
     host, port = parse_host_port(text)
-    if host == "0.0.0.0":
+    if host in (ANY_IPV4, ANY_IPV6):
         raise ValueError(
             f"{text!r} is an address to listen on, not one to send to; use the host's address"
         )
@@ -69,8 +92,8 @@ def parse_peer(text: str) -> HostPort:
 def parse_address(text: str) -> HostPort:
     """IP:PORT of an instance, no name. Raises ValueError."""
     host, port = parse_peer(text)
-    if not re.fullmatch(r"[0-9.]+", host):
-        raise ValueError(f"{text!r} is a name; use the IPv4 address, as `list` prints it")
+    if ":" not in host and not re.fullmatch(r"[0-9.]+", host):
+        raise ValueError(f"{text!r} is a name; use the IP address, as `list` prints it")
     return host, port
 
 

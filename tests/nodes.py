@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prr.demo.ports import free_port
 from prr.demo.processes import plain_environment
+from prr.wire.instance import describe_address
 from tests.forks import ROOT, Forked, fork
 
 NODE = (str(ROOT / "node.py"),)
@@ -75,13 +76,13 @@ class Node:
         """Where it listens, from its first line."""
         line = self.wait_for("listening on")
         assert line == self.lines[0], self.lines
-        ip, port = re.search(r"([\d.]+):(\d+)$", line).groups()
-        return ip, int(port)
+        ip, port = re.search(r"([\d.]+|\[[\da-f:]+\]):(\d+)$", line).groups()
+        return ip.strip("[]"), int(port)
 
     @property
     def name(self) -> str:
         """Its address as ip:port."""
-        return "{}:{}".format(*self.address)
+        return describe_address(self.address)
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

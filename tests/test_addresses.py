@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from prr import addresses
-from prr.addresses import interfaces, listening_towards, own_ips, resolve_listen
+from prr.addresses import interfaces, listening_towards, own_ips, resolve, resolve_listen
 from prr.cli.reload import NamedPeers, binders_of
 from prr.config import BadInput, ServerConfig
 
@@ -40,7 +40,7 @@ def test_an_interface_s_name_stands_for_its_first_address():
 
 
 def test_what_is_no_interface_with_an_address_is_told_with_those_there_are(monkeypatch):
-    with pytest.raises(BadInput, match=r"'eth1' has no IPv4 address.* lo .*, eth0 \(10.0.0.1\)"):
+    with pytest.raises(BadInput, match=r"'eth1' has no IP address.* lo .*, eth0 \(10.0.0.1\)"):
         resolve_listen(("eth1", 2222))
     monkeypatch.setattr(socket, "getaddrinfo", no_names)
     with pytest.raises(BadInput, match=r"cannot resolve 'eht0'.*interface: lo .*, eth0 "):
@@ -81,7 +81,7 @@ def test_a_binder_s_peers_are_all_on_this_host_or_none_is():
 def test_a_name_that_means_loopback_here_is_left_out_beside_peers_elsewhere(monkeypatch):
     ips = {"here": "127.0.1.1", "there": REMOTE[0]}
     monkeypatch.setattr(
-        "prr.cli.reload.resolve", lambda peer, _: (ips[peer[0]], peer[1]), raising=True
+        "prr.cli.reload.resolve", lambda peer, *_: (ips[peer[0]], peer[1]), raising=True
     )
     peers = NamedPeers([("here", 2222), ("there", 2222)], OWN)
     peers.resolve()
@@ -94,3 +94,64 @@ def test_a_binder_on_loopback_cannot_have_a_peer_on_another_host(monkeypatch):
     own_too = ("10.0.0.9", 2223)
     monkeypatch.setattr("prr.cli.reload.own_ips", lambda: frozenset({"127.0.0.1", "10.0.0.9"}))
     assert NamedPeers([own_too], ("127.0.0.1", 2222)).addresses() == (own_too,)
+
+
+V6, V6_LOCAL = ("2001:db8::2", 2222), ("::1", 2223)
+
+
+@pytest.mark.parametrize(
+    ("peer", "own"), [(V6, OWN), (V6_LOCAL, ("127.0.0.1", 2222)), (REMOTE, ("2001:db8::1", 2222))]
+)
+def test_whom_a_node_cannot_reach_in_its_family_is_told_with_what_reaches_both(peer, own):
+    with pytest.raises(BadInput, match=r"one is an address of IPv6.* use --listen \[::\]:2222"):
+        NamedPeers([peer], own)
+    assert NamedPeers([peer], ("::", 2222)).addresses() == (peer,)
+    with pytest.raises(BadInput, match="sockets of both families in its socket unit"):
+        binders_of(ServerConfig(7, None, (peer,)), own, is_handed=True)
+
+
+def test_who_listens_everywhere_takes_itself_for_no_peer_in_either_family(monkeypatch):
+    monkeypatch.setattr("prr.cli.reload.own_ips", lambda: frozenset({OWN[0], "2001:db8::1"}))
+    itself = [("2001:db8::1", 2222), OWN, ("::1", 2222), ("127.0.0.1", 2222), ("::", 2222)]
+    assert NamedPeers([*itself, V6, REMOTE], ("::", 2222)).addresses() == (V6, REMOTE)
+
+
+def test_a_server_with_binders_of_both_families_listens_in_both(monkeypatch):
+    assert listening_towards([LOCAL, V6_LOCAL]) == ("::", 0)
+    assert listening_towards([REMOTE, V6]) == ("::", 0)
+    assert listening_towards([V6_LOCAL]) == ("::1", 0)
+    monkeypatch.setattr(addresses, "route_to", lambda other: None)
+    assert listening_towards([V6]) == ("::", 0)
+
+
+class Names:
+    """A resolver that knows one name in the families given."""
+
+    def __init__(self, **ips):
+        self._ips, self.asked = ips, []
+
+    def getaddrinfo(self, host, port, family, kind):
+        self.asked.append(family)
+        if family.name not in self._ips:
+            no_names()
+        ip = self._ips[family.name]
+        return [(family, kind, 17, "", (ip, port))]
+
+
+def test_a_name_means_its_ipv4_address_where_there_is_a_way_to_it(monkeypatch):
+    both = Names(AF_INET="10.0.0.2", AF_INET6="2001:DB8::2")
+    assert resolve(("there", 1), both) == ("10.0.0.2", 1)
+    assert both.asked == [socket.AF_INET]  # as before there was IPv6
+    assert resolve(("there", 1), both, (socket.AF_INET6,)) == ("2001:db8::2", 1)
+    assert resolve(("there", 1), Names(AF_INET6="2001:db8::2")) == ("2001:db8::2", 1)
+    monkeypatch.setattr(addresses, "route_to", lambda other: None if "." in other[0] else "::5")
+    assert resolve(("there", 1), both) == ("2001:db8::2", 1)
+    monkeypatch.setattr(addresses, "route_to", lambda other: None)
+    assert resolve(("there", 1), both) == ("10.0.0.2", 1)
+
+
+def test_a_name_whose_address_others_cannot_use_has_none():
+    with pytest.raises(BadInput, match="use an IPv6 address"):
+        resolve(("there", 1), Names(AF_INET="10.0.0.2"), (socket.AF_INET6,))
+    with pytest.raises(BadInput, match="it has none that means it everywhere"):
+        resolve(("there", 1), Names(AF_INET6="fe80::2"), (socket.AF_INET6,))

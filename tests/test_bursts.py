@@ -177,7 +177,7 @@ def test_no_is_said_in_runs_and_no_longer_once_there_is_one():
 class Narrow:
     """A socket that sends `room` answers of a run, then has no room until it is told so."""
 
-    dropped, steps = 0, BURST_MAX
+    dropped, steps, is_ipv6 = 0, BURST_MAX, False
 
     def __init__(self, room, error=None):
         self.burst, self.sent, self.may_send = self, [], gevent.event.Event()

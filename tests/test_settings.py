@@ -21,7 +21,15 @@ binder --listen 127.0.0.1:-1
 binder --listen 127.0.0.1:٣
 binder --listen 127.0.0.1:2222:1
 binder --listen ::1:2222
-binder --listen [::1]:2222
+binder --listen [::1]
+binder --listen [::1:2222
+binder --listen [::g]:2222
+binder --listen [127.0.0.1]:2222
+binder --listen [fe80::1]:2222
+binder --listen [fe80::1%lo]:2222
+binder --listen [ff02::1]:2222
+binder --listen [2001:db8::1]:2222
+binder --peer [::]:2222
 binder --listen 127.0.0:2222
 binder --listen 127.0.0.256:2222
 binder --listen a/b:2222
@@ -293,7 +301,13 @@ def test_every_value_comes_out_of_the_file_as_it_comes_from_a_flag(toml):
         ("127.0.0.1", "use for example 127.0.0.1:2222"),
         ("127.0.0.1:99999", "use a port from 1 to 65535"),
         ("127.0.0:1", "use four numbers from 0 to 255, or a name"),
-        ("::1:2222", "use one"),
+        ("::1:2222", "use brackets around an IPv6 address, as in [2001:db8::1]:2222"),
+        ("[::1:2222", "use brackets around an IPv6 address"),
+        ("[1.2.3.4]:2222", "use one such as 2001:db8::1"),
+        ("[fe80::1%eth0]:2222", "and no interface"),
+        ("[fe80::1]:2222", "use an IPv6 address that is one host's everywhere"),
+        ("[ff02::1]:2222", "use an IPv6 address that is one host's everywhere"),
+        ("[::]:2222", "use the host's address"),
         ("0.0.0.0:1", "use the host's address"),
     ],
 )

@@ -54,7 +54,7 @@ ROWS = [
 @pytest.fixture
 def opened():
     """The four sockets, and one that sends to them."""
-    sockets = open_lanes(("127.0.0.1", 0))
+    (sockets,) = open_lanes(("127.0.0.1", 0))
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.connect(sockets[0].getsockname())
     yield sockets, sender
@@ -104,7 +104,7 @@ def test_a_second_one_on_the_same_address_is_told(opened):
 def test_where_the_kernel_cannot_sort_one_queue_takes_all(monkeypatch, caplog):
     monkeypatch.setattr(opening, "_SO_ATTACH_REUSEPORT_CBPF", 9999)  # no kernel has that
     with caplog.at_level("INFO", "prr"):
-        (only,) = open_lanes(("127.0.0.1", 0))
+        ((only,),) = open_lanes(("127.0.0.1", 0))
     assert "one queue for all datagrams" in caplog.text
     with only, pytest.raises(BadInput):
         open_lanes(only.getsockname())

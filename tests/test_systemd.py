@@ -130,11 +130,11 @@ def test_signs_of_life_are_due_twice_as_often_as_is_asked(monkeypatch):
 @pytest.mark.parametrize("count", [2, 5])
 def test_a_binder_takes_one_socket_or_one_for_each_lane(count):
     assert count not in (1, LANES_BEFORE, len(LANES))
-    lanes = open_lanes(("127.0.0.1", 0))
+    (lanes,) = open_lanes(("127.0.0.1", 0))
     try:
-        assert take_lanes(lanes) == lanes
-        assert take_lanes(lanes[:1]) == lanes[:1]
-        assert take_lanes(lanes[:LANES_BEFORE]) == lanes[:LANES_BEFORE]
+        assert take_lanes(lanes) == [lanes]
+        assert take_lanes(lanes[:1]) == [lanes[:1]]
+        assert take_lanes(lanes[:LANES_BEFORE]) == [lanes[:LANES_BEFORE]]
         with pytest.raises(BadInput, match=f"passed {count} sockets"):
             take_lanes((2 * lanes)[:count])
     finally:
@@ -143,7 +143,7 @@ def test_a_binder_takes_one_socket_or_one_for_each_lane(count):
 
 
 def test_what_waited_in_the_sockets_is_answered_by_whoever_takes_them(peers):
-    lanes = open_lanes(("127.0.0.1", 0))
+    (lanes,) = open_lanes(("127.0.0.1", 0))
     client = peers()
     address = lanes[0].getsockname()
     nodes = []

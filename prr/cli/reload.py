@@ -12,14 +12,17 @@ import gevent
 import gevent.socket
 
 from prr.addresses import (
+    families_of,
+    family_of,
     hosts_towards,
+    is_any,
     is_ip,
     own_ips,
     resolve,
     resolve_any,
     seen_from,
 )
-from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
+from prr.config import ANY_IPV6, BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.replication.peers import PEERS_MAX
 from prr.shell.binder_node import BinderNode
@@ -84,7 +87,7 @@ class NamedPeers:
     def _resolve(self, peers: list[HostPort]) -> None:
         for peer in peers:
             try:
-                address = resolve(peer, gevent.socket)
+                address = resolve(peer, gevent.socket, families_of(self._own))
             except BadInput as error:
                 _log.warning("unreachable peer %s: %s", describe_address(peer), error)
                 continue
@@ -95,6 +98,8 @@ class NamedPeers:
         """A cluster is on loopback altogether or not at all: see `prr.core.directory.reach`."""
         here = next((peer for peer in peers if is_loopback(peer[0])), None)
         away = next((peer for peer in peers if not is_loopback(peer[0])), None)
+        for peer in peers:
+            _check_family("peer", peer, self._own, self._is_handed)
         if here and away:
             raise BadInput(
                 f"peers {describe_address(here)} and {describe_address(away)} cannot be in one "
@@ -109,9 +114,10 @@ class NamedPeers:
             )
 
     def _is_own(self, address: Address) -> bool:
-        listens_on_all = self._own[0] == "0.0.0.0" and address[1] == self._own[1]
-        is_here = is_loopback(address[0]) or address[0] in own_ips()
-        return address == self._own or (listens_on_all and is_here)
+        listens_on_all = is_any(self._own[0]) and address[1] == self._own[1]
+        is_here = is_any(address[0]) or is_loopback(address[0]) or address[0] in own_ips()
+        is_reached = family_of(address) in families_of(self._own)
+        return address == self._own or (listens_on_all and is_here and is_reached)
 
 
 class PeersFollower:
@@ -160,9 +166,13 @@ def binders_of(
     listens on `own`; `is_handed`: systemd has opened that.
 
     Raises BadInput if not one of the names can be resolved, or if one of them is not on loopback
-    while the server is: it would give others an address at which only this host finds the server.
+    while the server is: it would give others an address at which only this host finds the server;
+    or if one is of a family in which the server does not listen.
     """
-    binders = resolve_any(config.binders, gevent.socket)
+    for named in config.binders:
+        if is_ip(named[0]):
+            _check_family("binder", named, own, is_handed)
+    binders = resolve_any(config.binders, gevent.socket, families_of(own))
     for binder in binders:
         if is_loopback(own[0]) and not is_loopback(binder[0]):
             port = own[1] if is_handed or config.listen is None else config.listen[1]
@@ -171,6 +181,18 @@ def binders_of(
                 f"name it to clients on other hosts; use {_instead(port, binder, is_handed)}"
             )
     return {binder: seen_from(own, binder) for binder in binders}
+
+
+def _check_family(what: str, other: Address, own: Address, is_handed: bool) -> None:
+    """Raises BadInput if a node that listens on `own` can send nothing to `other`."""
+    if family_of(other) in families_of(own):
+        return
+    both = describe_address((ANY_IPV6, own[1]))
+    instead = "sockets of both families in its socket unit" if is_handed else f"--listen {both}"
+    raise BadInput(
+        f"{what} {describe_address(other)} cannot be reached from {describe_address(own)}: one is "
+        f"an address of IPv6, the other is not; use {instead}"
+    )
 
 
 def _instead(port: int, other: Address, is_handed: bool) -> str:

@@ -5,15 +5,16 @@ import random
 import socket
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import gevent
 import gevent.socket
 
-from prr.addresses import listening_towards, own_ips, resolve_any, resolve_listen
+from prr.addresses import is_any, listening_towards, own_ips, resolve_any, resolve_listen
 from prr.cli.exits import NO_BINDER, YES
 from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
-from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
+from prr.config import ANY_IPV6, BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX
@@ -26,12 +27,12 @@ from prr.shell.server_node import ServerNode
 from prr.shell.storage.store import NoStore, Store
 from prr.shell.systemd.protocol import handed_over
 from prr.shell.udp.datagrams import Datagrams
-from prr.shell.udp.steering import LANES, open_lanes, open_socket, take_lanes
+from prr.shell.udp.steering import LANES, open_lanes, open_sockets, take_lanes
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address, describe_service, is_loopback
 
-ANYWHERE: Address = ("0.0.0.0", 0)
+ANYWHERE: Address = (ANY_IPV6, 0)
 """Stands for the address of a node whose settings are only checked: all peers are in reach."""
 
 _log = logging.getLogger("prr")
@@ -52,7 +53,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     own = lanes[0].address
     # Names may take the resolver seconds; a binder serves meanwhile.
     peers = NamedPeers(config.peers, own, bool(handed))
-    ips = own_ips() if own[0] == "0.0.0.0" else frozenset({own[0]})
+    ips = own_ips() if is_any(own[0]) else frozenset({own[0]})
     core = Binder(
         ips,
         peers.addresses(),
@@ -90,9 +91,14 @@ def check_binder(read: Callable[[], BinderConfig]) -> int:
 def _lanes(config: BinderConfig, handed: list[socket.socket]) -> list[Datagrams]:
     """A binder's sockets, opened here or by systemd."""
     if handed:
-        sockets = take_lanes(handed)
+        sets = take_lanes(handed)
     else:
-        sockets = open_lanes(resolve_listen(config.listen, gevent.socket))
+        sets = open_lanes(resolve_listen(config.listen, gevent.socket))
+    return list(chain.from_iterable(map(_as_lanes, sets)))
+
+
+def _as_lanes(sockets: list[socket.socket]) -> list[Datagrams]:
+    """The sockets on one address."""
     if len(sockets) == 1:
         return [Datagrams(sockets[0])]
     return [Datagrams(*both) for both in zip(sockets, LANES, strict=False)]
@@ -116,16 +122,17 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     config = read()
     log_to_stderr()
     handed = handed_over()
-    if len(handed) > 1:
-        raise BadInput(f"systemd passed {len(handed)} sockets; a server listens on one")
-    bound = handed[0] if handed else open_socket(_where(config))
-    datagrams = Datagrams(bound)
-    own = datagrams.address
+    if len({one.family for one in handed}) < len(handed):
+        raise BadInput(
+            f"systemd passed {len(handed)} sockets; a server listens on one, or one of each family"
+        )
+    lanes = [Datagrams(bound) for bound in handed or open_sockets(_where(config))]
+    own = lanes[0].address
     core = Server(config.type, binders_of(config, own, bool(handed)), random.Random())
     first_line = f"server of {describe_service(config.type)} listening on {describe_address(own)}"
     if handed:
         first_line += _ignored(config.listen, own, ServerConfig(config.type).listen)
-    node = ServerNode(core, Codec(Role.SERVER), [datagrams], first_line, _names())
+    node = ServerNode(core, Codec(Role.SERVER), lanes, first_line, _names())
     node.on_hangup(
         rereading(
             read,

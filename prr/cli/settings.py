@@ -30,7 +30,7 @@ from prr.text import (
     parse_word,
     split_words,
 )
-from prr.wire.instance import Service
+from prr.wire.instance import Service, describe_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def default_text(config: type[Any], key: str) -> str:
     if not isinstance(default, tuple):
         return f"{default:g}" if isinstance(default, float) else str(default)
     addresses = default if isinstance(default[0], tuple) else (default,)
-    return ", ".join(f"{host}:{port}" for host, port in addresses)
+    return ", ".join(map(describe_address, addresses))
 
 
 def gather(role: str, settings: tuple[Setting, ...], flags: Mapping[str, Any]) -> dict[str, Any]:

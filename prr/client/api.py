@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable
 
-from prr.addresses import resolve_any
+from prr.addresses import can_take_ipv6, resolve_any
 from prr.client.exchange import Exchange, sockets_here
 from prr.config import BadInput
 from prr.core import client as core
@@ -130,8 +130,10 @@ class Client:
         except BadInput as error:
             raise NoBinderAnswered(f"no binder could be asked: {error}") from error
         patience = self._patience.of(service)
-        exchange = Exchange(core.Client(service, message, binders, self._rng, patience, hedge))
-        return exchange.run()
+        client = core.Client(
+            service, message, binders, self._rng, patience, hedge, can_take_ipv6(binders)
+        )
+        return Exchange(client).run()
 
 
 def _error(service: Service, outcome: core.Outcome) -> PrrError:

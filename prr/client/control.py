@@ -5,6 +5,7 @@ import socket
 import time
 from itertools import chain, repeat
 
+from prr.addresses import family_of
 from prr.core.retry import Retry
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
@@ -34,7 +35,7 @@ def fetch_states(binder: Address) -> dict[Instance, Listed | None] | None:
     """The same, and how each instance is; None where the binder does not say."""
     found: dict[Instance, Listed | None] = {}
     cursor: bytes | None = b""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    with socket.socket(family_of(binder), socket.SOCK_DGRAM) as asking:
         try:
             asking.connect(binder)
         except OSError:  # no route, or not an address that a binder can have
@@ -62,7 +63,7 @@ def fetch_text(
     place = instance if wide is None else None
     text = b""
     nonce = secrets.randbits(63 - PART_BITS) << PART_BITS
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    with socket.socket(family_of(binder), socket.SOCK_DGRAM) as asking:
         try:
             asking.connect(binder)
         except OSError:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, assert_never
 
+from prr.addresses import family_of
 from prr.core.client import Client, Outcome
 from prr.core.effects import ClientEffect, Report, Send
 from prr.wire.codec import Codec
@@ -76,14 +77,14 @@ class _Sockets:
         opened.send(data)
 
     def _open(self, target: Address) -> socket.socket:
-        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened = socket.socket(family_of(target), socket.SOCK_DGRAM)
         self._by_target[target] = opened
         self._by_number[opened.fileno()] = opened, target
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         opened.connect(target)
         self._poll.register(opened.fileno(), select.POLLIN)
-        own = describe_address(opened.getsockname())
+        own = describe_address(opened.getsockname()[:2])
         _log.info("client on %s asks %s", own, describe_address(target))
         return opened
 

@@ -4,7 +4,7 @@ from typing import assert_never
 
 from prr.wire.forms import TABLE, Claim
 from prr.wire.frames import Frame, Removed, Role
-from prr.wire.instance import Address, address_of, is_loopback
+from prr.wire.instance import Address, address_of, is_loopback, is_usable
 from prr.wire.messages import NamedPresence, Opinion, OpinionRequest, Presence
 
 _ROUTES = {
@@ -14,7 +14,9 @@ _ROUTES = {
 
 def sender_of(frame: Frame, source: Address, is_peer: bool, own_ips: frozenset[str]) -> Role | None:
     """The role of who sent `frame` from `source`, by the first route whose claim it meets; None if
-    it meets none. `own_ips` are the binder's."""
+    it meets none, or comes from an address that nobody can be given. `own_ips` are the binder's."""
+    if not is_usable(source[0]):
+        return None
     for route in _ROUTES[type(frame)]:
         if _meets(route.claim, frame, source, is_peer, own_ips):
             return route.sender

@@ -131,15 +131,17 @@ class Client:
         rng: Random,
         patience: float = PATIENCE_MAX,
         hedge: bool = False,
+        takes_ipv6: bool = False,
     ) -> None:
-        """`message` of at most 255 bytes, or None for a lookup only.
+        """`message` of at most 255 bytes, or None for a lookup only. With `takes_ipv6` an instance
+        at an IPv6 address will do.
 
         After `patience` seconds without an answer the binder is told; with `hedge` another instance
         is asked then, or as soon as one refuses.
         """
         assert binders
         self._service = service
-        self._question = _question_for(service)
+        self._question = _question_for(service, takes_ipv6)
         self._nameless: set[Address] = set()  # binders that know no names
         self._message = message
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
@@ -288,6 +290,6 @@ class Client:
         return []
 
 
-def _question_for(service: Service) -> Lookup:
+def _question_for(service: Service, takes_ipv6: bool) -> Lookup:
     type_ = service if isinstance(service, int) else NAMED
-    return Lookup(type_, trailer=Query.about(service))
+    return Lookup(type_, trailer=Query.about(service, takes_ipv6))

@@ -12,7 +12,7 @@ from prr.wire.instance import (
     Service,
     describe,
     describe_address,
-    is_wide,
+    has_name,
     service_of,
 )
 from prr.wire.messages import Challenge, NamedPresence, Presence
@@ -164,7 +164,7 @@ class Probe:
         if not isinstance(asked, Challenge):
             return True
         if said is None:
-            return self.start == NO_START and not is_wide(self.instance)
+            return self.start == NO_START and not has_name(self.instance)
         return (
             isinstance(said, Presence | NamedPresence)
             and said.nonce == asked.nonce

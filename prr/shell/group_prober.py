@@ -10,14 +10,16 @@ socket of its own.
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gevent.hub import get_hub
 
+from prr.addresses import family_of
 from prr.core.effects import ProbeAll
 from prr.shell.prober import LINGER
 from prr.shell.udp.mmsg import RECEIVE_BYTES
+from prr.shell.udp.names import address_from
 from prr.wire.codec import Codec
 from prr.wire.first_questions import first_question
 from prr.wire.instance import Address, Instance, address_of
@@ -33,11 +35,10 @@ _READ = 1  # libev's mask
 
 
 class _Group:
-    """One socket, and those asked from it that have not answered."""
+    """One socket for each family, and those asked from them that have not answered."""
 
     def __init__(self, asked: ProbeAll, hear: Callable[["_Group"], None]) -> None:
-        """Raises OSError where there is no socket to be had."""
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._sockets: dict[socket.AddressFamily, socket.socket] = {}
         self.waiting: dict[Address, tuple[Instance, int]] = {}
         self.ends_at = time.monotonic() + asked.wait + LINGER
         self.junk = 0
@@ -45,11 +46,18 @@ class _Group:
             address = address_of(instance)
             self.waiting[address] = instance, nonce
             try:
-                self.socket.sendto(first_question(nonce), address)
+                self._socket(family_of(address)).sendto(first_question(nonce), address)
             except OSError:  # as if it were lost
                 continue
-        self._readable = get_hub().loop.io(self.socket.fileno(), _READ)
-        self._readable.start(hear, self)
+        self._readable = [get_hub().loop.io(one.fileno(), _READ) for one in self._sockets.values()]
+        for readable in self._readable:
+            readable.start(hear, self)
+
+    def _socket(self, family: socket.AddressFamily) -> socket.socket:
+        if family not in self._sockets:
+            kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+            self._sockets[family] = socket.socket(family, kind)
+        return self._sockets[family]
 
     @property
     def is_over(self) -> bool:
@@ -59,11 +67,7 @@ class _Group:
     def answers(self, codec: Codec) -> list[Instance]:
         """Who has answered, of those whose answers are there."""
         found = []
-        for _ in range(READ_MAX):
-            try:
-                data, source = self.socket.recvfrom(RECEIVE_BYTES)
-            except OSError:
-                break
+        for data, source in self._received():
             instance, nonce = self.waiting.get(source, (None, 0))
             if instance is not None and codec.is_first_answer(data, nonce, instance):
                 found.append(instance)
@@ -74,10 +78,21 @@ class _Group:
                 break
         return found
 
+    def _received(self) -> Iterator[tuple[bytes, Address]]:
+        for one in self._sockets.values():
+            for _ in range(READ_MAX):
+                try:
+                    data, name = one.recvfrom(RECEIVE_BYTES)
+                except OSError:
+                    break
+                yield data, address_from(name)
+
     def close(self) -> None:
-        self._readable.stop()
-        self._readable.close()
-        self.socket.close()
+        for readable in self._readable:
+            readable.stop()
+            readable.close()
+        for one in self._sockets.values():
+            one.close()
 
 
 class GroupProber:
@@ -93,10 +108,7 @@ class GroupProber:
 
     def ask(self, asked: ProbeAll) -> None:
         """Ask once, and listen. Never waits; silence is told to nobody."""
-        try:
-            group = _Group(asked, self._hear)
-        except OSError:
-            return
+        group = _Group(asked, self._hear)
         self._groups[group] = None
         self._ends.append(group)
         self._see_to_ends()

@@ -63,7 +63,8 @@ class Node(Generic[_E]):
         first_line: str,
         names: Mapping[int, str] | None = None,
     ) -> None:
-        """`lanes` are its sockets, all on one address; what it sends leaves from the first.
+        """`lanes` are its sockets, all on one address, or on one of each family; what it sends
+        leaves from the first of its target's.
 
         `first_line` is printed to stderr once a signal would be handled. `names` are what the log
         calls types.
@@ -77,7 +78,7 @@ class Node(Generic[_E]):
         self._report_log = ReportLog(names or {})
         self._timer = CoreTimer(core.deadline, self._workers, self._tick)
         self._counts: Counter[Metric] = Counter()
-        self._outbox = Outbox(lanes[0], self._step_aside, self._counts)
+        self._outbox = Outbox(lanes, self._step_aside, self._counts)
         self._overload = Overload(lanes)
         self._notifier = Notifier(self._readers, self._workers, self._status)
         self._told_frames = 0

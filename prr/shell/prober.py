@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from gevent.hub import get_hub
 
+from prr.addresses import family_of
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Outcome, Probe
 from prr.shell.udp.mmsg import RECEIVE_BYTES
@@ -55,9 +56,10 @@ class _Line:
         self.probe = probe
         self._codec = codec
         self.junk = 0
-        self.asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        address = address_of(probe.instance)
+        self.asking = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self.asking.connect(address_of(probe.instance))
+            self.asking.connect(address)
         except OSError:
             self.asking.close()
             raise

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from prr.wire.instance import Instance, from_columns
+from prr.wire.instance import ADDRESS_BYTES, Instance, from_columns
 from prr.wire.trailer import RENEWAL_SECONDS_MAX
 from prr.wire.version import NO_START
 
@@ -91,7 +91,7 @@ NOTHING = SubscriptionRun([], [], b"")
 
 
 def subscription_run(burst: Columns, at: int) -> SubscriptionRun:
-    """The subscriptions of one form that stand in a row from `at` on, perhaps none."""
+    """The subscriptions of one form over IPv4 that stand in a row from `at` on, perhaps none."""
     for form in _FORMS:
         if count := burst.alike(at, form.size, form.fixed):
             starts = _starts(burst, at, count, form)
@@ -102,8 +102,13 @@ def subscription_run(burst: Columns, at: int) -> SubscriptionRun:
                 renewals = burst.column(at, count, form.renewal_at)
                 if not 0 < min(renewals) <= max(renewals) <= RENEWAL_SECONDS_MAX:
                     break
-            types = burst.column(at, count, form.type_at)
-            instances = from_columns(types, burst.address_columns(at, count))
+            types, addresses = (
+                burst.column(at, count, form.type_at),
+                burst.address_columns(at, count),
+            )
+            if len(addresses) != ADDRESS_BYTES:
+                break  # those of IPv6 are wide
+            instances = from_columns(types, addresses)
             return SubscriptionRun(instances, starts, renewals)
     return NOTHING
 

@@ -16,7 +16,7 @@ from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.suspicions import Suspicions
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.instance import Address, Instance, is_wide
+from prr.wire.instance import Address, Instance, has_name
 from prr.wire.version import NO_START
 
 
@@ -161,7 +161,7 @@ class Doubts:
         known = last.start if last else NO_START
         if start is None:
             start = NO_START if self._may_be_new(instance) else known
-        with_nonce = known != NO_START or is_wide(instance) or self._is_ours_at(instance)
+        with_nonce = known != NO_START or has_name(instance) or self._is_ours_at(instance)
         is_urgent = self._directory.is_disputed(instance)
         probe = self.verifications.begin(
             instance, start, with_nonce, now, accuser, questions, is_urgent

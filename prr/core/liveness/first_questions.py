@@ -18,7 +18,7 @@ from prr.core.liveness.phases import WAITS
 from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.first_questions import NONCES
-from prr.wire.instance import Instance, address_key, is_wide
+from prr.wire.instance import Instance, address_key, has_name
 from prr.wire.version import Version
 
 FEW = 8
@@ -64,7 +64,7 @@ class FirstQuestions:
         chosen = []
         for one in newcomers:
             place = address_key(one)
-            if is_wide(one):  # whose question has a name in it
+            if has_name(one):  # whose question has a name in it
                 continue
             if place not in places and unasked(one) and self._is_plain(one):
                 places.add(place)

@@ -19,7 +19,7 @@ def handed_over() -> list[socket.socket]:
 
     What was queued in them while no process ran is still there. Call it once: it removes the
     variables that announce them from the environment. Raises BadInput if one of them is not a
-    socket for UDP over IPv4.
+    socket for UDP over one family.
     """
     for_whom, count, _ = (
         os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -29,10 +29,17 @@ def handed_over() -> list[socket.socket]:
     sockets = [socket.socket(fileno=FIRST_FD + number) for number in range(int(count))]
     for one in sockets:
         one.set_inheritable(False)
-        if (one.family, one.type) != (socket.AF_INET, socket.SOCK_DGRAM):
+        if one.family not in (socket.AF_INET, socket.AF_INET6) or one.type != socket.SOCK_DGRAM:
             raise BadInput(
-                "systemd passed a socket that is not for UDP over IPv4; use "
+                "systemd passed a socket that is not for UDP over IP; use "
                 "ListenDatagram=IP:PORT in the socket unit"
+            )
+        if one.family == socket.AF_INET6 and not one.getsockopt(
+            socket.IPPROTO_IPV6, socket.IPV6_V6ONLY
+        ):
+            raise BadInput(
+                "systemd passed a socket for both families at once; use BindIPv6Only=ipv6-only in "
+                "the socket unit, and ListenDatagram=0.0.0.0:PORT besides"
             )
     return sockets
 

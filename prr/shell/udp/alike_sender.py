@@ -3,32 +3,26 @@
 import ctypes
 import os
 import socket
-import struct
 from collections.abc import Sequence
 
 from prr.shell.udp.headers import (
     BURST_MAX,
-    NAME_BYTES,
     Header,
     Part,
     libc,
     make_headers,
     start_of,
-    write_names,
 )
+from prr.shell.udp.names import Names
 from prr.wire.instance import Instance, address_columns
-
-_FAMILY = struct.pack("=H", socket.AF_INET)
 
 
 class AlikeSender:
-    """Sends from one socket."""
+    """Sends from one socket of IPv4 to instances of the spec."""
 
     def __init__(self, bound: socket.socket) -> None:
         self._socket = bound
-        self._names = bytearray(BURST_MAX * NAME_BYTES)
-        for place, byte in enumerate(_FAMILY):
-            self._names[place::NAME_BYTES] = bytes((byte,)) * BURST_MAX
+        self._names = Names(BURST_MAX)
         self._part = Part()
         self._headers = make_headers(self._names, (Part * BURST_MAX)())
         for header in (Header * BURST_MAX).from_buffer(self._headers):
@@ -40,7 +34,7 @@ class AlikeSender:
 
         Raises OSError if it cannot be sent to the first; BlockingIOError if there is no room.
         """
-        write_names(self._names, address_columns(instances))
+        self._names.write(address_columns(instances))
         held = bytearray(data)
         self._part.base, self._part.length = start_of(held), len(held)
         sent: int = libc.sendmmsg(

@@ -9,6 +9,7 @@ from gevent.hub import get_hub
 
 from prr.shell.udp.alike_sender import AlikeSender
 from prr.shell.udp.mmsg import has_mmsg, received_by
+from prr.shell.udp.names import address_from
 from prr.shell.udp.steering import SINGLE_LANE, Lane
 from prr.wire.instance import Address, Instance, address_of
 
@@ -27,7 +28,7 @@ class Datagrams:
         self._socket = bound
         self.holds = lane.holds
         self.burst = received_by(bound, lane.burst)
-        self._alike = AlikeSender(bound) if has_mmsg() else None
+        self._alike = AlikeSender(bound) if has_mmsg() and not self.is_ipv6 else None
         self.steps = lane.steps
         self._readable = get_hub().loop.io(bound.fileno(), _READ)
         self._readable.priority = lane.priority  # type: ignore[attr-defined]  # the stubs lack it
@@ -35,10 +36,14 @@ class Datagrams:
         self._turn.priority = lane.priority  # type: ignore[attr-defined]
 
     @property
+    def is_ipv6(self) -> bool:
+        """It sends to IPv6 addresses, and to no others."""
+        return self._socket.family == socket.AF_INET6
+
+    @property
     def address(self) -> Address:
         """Where the socket is bound."""
-        ip, port = self._socket.getsockname()
-        return ip, port
+        return address_from(self._socket.getsockname())
 
     @property
     def dropped(self) -> int:

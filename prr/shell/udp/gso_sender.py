@@ -10,20 +10,17 @@ import errno
 import os
 import socket
 import struct
-from itertools import compress
-from operator import ne
 
 from prr.shell.udp.headers import (
     BURST_MAX,
     HEADER_BYTES,
-    NAME_BYTES,
     Header,
-    keys_of,
     libc,
     make_headers,
     make_parts,
     start_of,
 )
+from prr.shell.udp.names import Names
 from prr.wire.found import AnswerRun
 
 _SOL_UDP, _UDP_SEGMENT = 17, 103
@@ -39,7 +36,7 @@ class _Layout:
     `headers` send each answer alone; a template sends a run of them, which the kernel segments.
     """
 
-    def __init__(self, size: int, names: bytearray) -> None:
+    def __init__(self, size: int, names: Names) -> None:
         self.size = size
         self.data = bytearray(BURST_MAX * size)
         self._parts = make_parts(self.data, size)
@@ -59,13 +56,12 @@ class _Layout:
 class GsoSender:
     """Sends one socket's answers to the senders of a burst."""
 
-    def __init__(self, bound: socket.socket, names: bytearray) -> None:
+    def __init__(self, bound: socket.socket, names: Names) -> None:
         """`names` are the senders' addresses, as recvmmsg fills them in."""
         self._socket = bound
         self._can_segment = _can_segment(bound)
         self._names = names
-        self._senders = keys_of(names)
-        self._layouts: dict[int, _Layout] = {}  # four: addresses and "no", bare or not
+        self._layouts: dict[int, _Layout] = {}  # five: in each family, and "no", bare or not
         self._headers = bytearray(BURST_MAX * HEADER_BYTES)
         self._first = ctypes.c_void_p(start_of(self._headers))
 
@@ -79,8 +75,8 @@ class GsoSender:
         size, count = answers.size, len(answers.data) // answers.size
         layout = self._layout(size)
         layout.data[at * size : at * size + len(answers.data)] = answers.data
-        if self._can_segment and 4 * self._repeats_at_most(at, count) >= count:
-            starts = self._starts(at, count)
+        if self._can_segment and 4 * self._names.repeats_at_most(at, count) >= count:
+            starts = self._names.starts(at, count)
             if 4 * len(starts) <= 3 * count:  # else the kernel's savings do not pay for ours
                 return self._send_runs(at, starts, count, layout)
         return self._send_each(at, count, layout)
@@ -93,19 +89,6 @@ class GsoSender:
 
     def _send_each(self, at: int, count: int, layout: _Layout) -> int:
         return self._call(ctypes.c_void_p(layout.first + at * HEADER_BYTES), count)
-
-    def _repeats_at_most(self, at: int, count: int) -> int:
-        """How many have the sender of the one before; sometimes a few too many, for only the last
-        byte of each port is read. One number holds them all: a fifth of what `_starts` costs."""
-        ports = int.from_bytes(
-            self._names[at * NAME_BYTES + 3 : (at + count) * NAME_BYTES : NAME_BYTES]
-        )
-        return (ports ^ ports >> 8).to_bytes(count).count(0)
-
-    def _starts(self, at: int, count: int) -> list[int]:
-        """Where another sender begins, counted from `at`."""
-        senders = self._senders[at : at + count].tolist()
-        return [0, *compress(range(1, count), map(ne, senders[1:], senders))]
 
     def _send_runs(self, at: int, starts: list[int], count: int, layout: _Layout) -> int:
         ends = [*starts[1:], count]

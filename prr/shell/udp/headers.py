@@ -5,15 +5,12 @@ They are made once, over buffers that never move, and used for every call.
 
 import ctypes
 import sys
-from collections.abc import Sequence
 
-from prr.wire.instance import Address
+from prr.shell.udp.names import Names
 
 BURST_MAX = 64
 """Datagrams taken before others have their turn: lookups for half a millisecond at most. The
 kernel makes no more segments of one send either (UDP_MAX_SEGMENTS)."""
-
-NAME_BYTES = 16  # struct sockaddr_in
 
 
 class Part(ctypes.Structure):  # struct iovec
@@ -52,44 +49,15 @@ def make_parts(buffer: bytearray, size: int) -> "ctypes.Array[Part]":
     return (Part * BURST_MAX)(*(Part(start + n * size, size) for n in range(BURST_MAX)))
 
 
-def make_headers(names: bytearray, parts: "ctypes.Array[Part]") -> bytearray:
+def make_headers(names: Names, parts: "ctypes.Array[Part]") -> bytearray:
     """A header for each datagram, with its name and its part."""
     row = bytearray(BURST_MAX * HEADER_BYTES)
     for number, header in enumerate((Header * BURST_MAX).from_buffer(row)):
-        header.message.name = start_of(names) + number * NAME_BYTES
-        header.message.name_length = NAME_BYTES
+        header.message.name = start_of(names.row) + number * names.stride
+        header.message.name_length = names.length
         header.message.parts = ctypes.addressof(parts[number])
         header.message.part_count = 1
     return row
-
-
-def address_in(names: bytearray, number: int) -> Address:
-    """The address in one of a row of names."""
-    at = number * NAME_BYTES
-    _, _, high, low, *ip = names[at : at + 8]
-    return "{}.{}.{}.{}".format(*ip), high << 8 | low
-
-
-_PLACES = (4, 5, 6, 7, 3, 2)
-"""Where a name has each byte of an encoded address."""
-
-
-def columns_in(names: bytearray, at: int, count: int) -> list[bytes]:
-    """For each byte of an encoded address a column: that byte of `count` names from `at` on."""
-    first, end = at * NAME_BYTES, (at + count) * NAME_BYTES
-    return [bytes(names[first + place : end : NAME_BYTES]) for place in _PLACES]
-
-
-def write_names(names: bytearray, columns: Sequence[bytes]) -> None:
-    """Make the first of a row of names those of the addresses in `columns`."""
-    end = len(columns[0]) * NAME_BYTES
-    for place, column in zip(_PLACES, columns, strict=True):
-        names[place:end:NAME_BYTES] = column
-
-
-def keys_of(names: bytearray) -> memoryview:
-    """For each of a row of names a number: the same for the same address, and for no other."""
-    return memoryview(names).cast("Q")[::2]  # family, port and ip
 
 
 def start_of(buffer: bytearray) -> int:

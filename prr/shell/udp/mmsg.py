@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from prr.shell.udp.gso_sender import GsoSender
 from prr.shell.udp.headers import (
@@ -19,14 +19,12 @@ from prr.shell.udp.headers import (
     HEADER_BYTES,
     IS_KNOWN,
     LENGTH_AT,
-    NAME_BYTES,
-    address_in,
-    columns_in,
     libc,
     make_headers,
     make_parts,
     start_of,
 )
+from prr.shell.udp.names import address_from, names_of
 from prr.wire.found import AnswerRun
 from prr.wire.instance import Address, encode_address
 
@@ -97,7 +95,7 @@ class Burst:
         self._socket = bound
         self._most = most
         self._count = 0
-        self._names = bytearray(BURST_MAX * NAME_BYTES)
+        self._names = names_of(bound, BURST_MAX)
         self._data = bytearray(BURST_MAX * RECEIVE_BYTES)
         self._view = memoryview(self._data)
         self._parts = make_parts(self._data, RECEIVE_BYTES)
@@ -124,7 +122,7 @@ class Burst:
 
     def source(self, at: int) -> Address:
         """See `Received`."""
-        return address_in(self._names, at)
+        return self._names.address(at)
 
     def pairs(self, at: int, first: bytes) -> bytes:
         """See `Received`. A few slices tell it of the whole row: 20 ns a datagram."""
@@ -159,7 +157,7 @@ class Burst:
 
     def address_columns(self, at: int, count: int) -> list[bytes]:
         """See `Received`."""
-        return columns_in(self._names, at, count)
+        return self._names.columns(at, count)
 
     def rows(self, at: int, first: bytes, least: int, most: int) -> Iterator[bytes]:
         """See `Received`."""
@@ -182,12 +180,12 @@ class OneByOne:
     def __init__(self, bound: socket.socket) -> None:
         self._socket = bound
         self._data = b""
-        self._source: Address = ("", 0)
+        self._name: tuple[Any, ...] = ("", 0)
 
     def receive(self) -> int:
         """See `Received`."""
         try:
-            self._data, self._source = self._socket.recvfrom(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            self._data, self._name = self._socket.recvfrom(RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except (BlockingIOError, InterruptedError):
             return 0
         return 1
@@ -198,7 +196,7 @@ class OneByOne:
 
     def source(self, at: int) -> Address:
         """See `Received`."""
-        return self._source
+        return address_from(self._name)
 
     def pairs(self, at: int, first: bytes) -> bytes:
         """See `Received`."""
@@ -216,7 +214,7 @@ class OneByOne:
 
     def address_columns(self, at: int, count: int) -> list[bytes]:
         """See `Received`."""
-        return [bytes((byte,)) for byte in encode_address(self._source)]
+        return [bytes((byte,)) for byte in encode_address(self.source(at))]
 
     def rows(self, at: int, first: bytes, least: int, most: int) -> Iterator[bytes]:
         """See `Received`."""
@@ -225,7 +223,7 @@ class OneByOne:
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""
-        self._socket.sendto(answers.data, socket.MSG_DONTWAIT, self._source)
+        self._socket.sendto(answers.data, socket.MSG_DONTWAIT, self._name)
         return 1
 
 

@@ -1,13 +1,15 @@
 """Sends single datagrams, and keeps track of what cannot be sent."""
 
+import errno
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from prr.core.metrics import Metric
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
-from prr.wire.instance import Address, Instance, address_of, describe_address
+from prr.wire.instance import Address, Instance, address_of, describe_address, is_ipv6_address
 
 UNREACHABLE_MAX = 64
 """Targets remembered as unreachable, so that each is logged once and not at every datagram."""
@@ -22,10 +24,12 @@ class Outbox:
     """Sends, waits for room, and remembers whom it cannot reach."""
 
     def __init__(
-        self, datagrams: Datagrams, step_aside: Callable[[], None], counts: Counter[Metric]
+        self, lanes: Sequence[Datagrams], step_aside: Callable[[], None], counts: Counter[Metric]
     ) -> None:
-        """`step_aside` is called before a greenlet waits; `counts` tells what was lost."""
-        self._datagrams = datagrams
+        """What is sent leaves from the first of `lanes` that is of the target's family.
+
+        `step_aside` is called before a greenlet waits; `counts` tells what was lost."""
+        self._lanes = {lane.is_ipv6: lane for lane in reversed(lanes)}
         self._step_aside = step_aside
         self._counts = counts
         self._unreachable: set[Address] = set()
@@ -34,11 +38,12 @@ class Outbox:
     def send(self, data: bytes, target: Address) -> None:
         """Send `data` to `target`, when there is room. Raises nothing."""
         try:
-            while not self._datagrams.send(data, target):
+            lane = self._lane(is_ipv6_address(target))
+            while not lane.send(data, target):
                 if self._waiting >= WAITING_MAX:
                     self._counts[Metric.SEND_DROPS] += 1
                     return
-                self._wait()
+                self._wait(lane)
         except OSError as error:
             self._counts[Metric.SEND_ERRORS] += 1
             self._now_unreachable(target, error)
@@ -48,23 +53,31 @@ class Outbox:
             _log.info("reachable again %s", describe_address(target))
 
     def send_all(self, data: bytes, instances: Sequence[Instance]) -> None:
-        """Send `data` to each of `instances`, when there is room. Raises nothing."""
+        """Send `data` to each of `instances`, all of the spec, when there is room. It raises
+        nothing."""
         sent = 0
         while sent < len(instances):
             some = instances[sent : sent + BURST_MAX]
             try:
-                went = self._datagrams.send_all(data, some)
+                went = self._lane(False).send_all(data, some)
             except OSError:  # whatever it is, it is dealt with where one is sent alone
                 went = 0
             if not went:
                 self.send(data, address_of(some[0]))
             sent += max(1, went)
 
-    def _wait(self) -> None:
+    def _lane(self, is_ipv6: bool) -> Datagrams:
+        """OSError if there is none of that family."""
+        lane = self._lanes.get(is_ipv6)
+        if lane is None:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return lane
+
+    def _wait(self, lane: Datagrams) -> None:
         self._step_aside()
         self._waiting += 1
         try:
-            self._datagrams.wait_to_send()
+            lane.wait_to_send()
         finally:
             self._waiting -= 1
 

@@ -3,6 +3,7 @@ lasts, and when it is over."""
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,8 +73,10 @@ class Overload:
 
     def __str__(self) -> str:
         """What was dropped, by queue."""
-        counts = zip(self._lanes, self._dropped, strict=True)
-        return ", ".join(f"{count:,} {lane.holds}" for lane, count in counts if count)
+        counts: Counter[str] = Counter()
+        for lane, dropped in zip(self._lanes, self._dropped, strict=True):
+            counts[lane.holds] += dropped
+        return ", ".join(f"{count:,} {holds}" for holds, count in counts.items() if count)
 
     def _count(self) -> int:
         """How many were dropped since this was asked last."""

@@ -4,6 +4,9 @@ In one queue a flood of lookups would push out the renewals and the other binder
 flood of complaints, or of subscriptions that anybody can send, the lookups. So four sockets share
 the address (SO_REUSEPORT), and a small classic BPF program chooses by the first bytes whose queue a
 datagram goes to (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
+
+Who listens on all addresses, `[::]`, has such sockets for each family: a socket of IPv6 could take
+both, but would tell and be told every IPv4 address in another form.
 """
 
 import ctypes
@@ -13,8 +16,10 @@ import socket
 import struct
 from typing import NamedTuple
 
-from prr.config import BadInput
+from prr.addresses import family_of
+from prr.config import ANY_IPV4, ANY_IPV6, BadInput
 from prr.shell.udp.headers import BURST_MAX
+from prr.shell.udp.names import address_from
 from prr.wire.codec import Codec
 from prr.wire.frames import Complaint, Role
 from prr.wire.instance import NAMED, Address, describe_address, make_instance
@@ -46,6 +51,9 @@ LANES = (
 and junk, one at a time; and first subscriptions, eight that are alike or one. Each of those steps
 costs as much as ten to eighty lookups, and a flood of them must leave the processor to these."""
 
+PORT_TRIES = 8
+"""Ports tried for one that is free in both families."""
+
 LANES_BEFORE = 3
 """Sockets passed by units older than the queue for first subscriptions, which then go with the
 nodes' own frames."""
@@ -58,6 +66,7 @@ _SO_ATTACH_REUSEPORT_CBPF = 51
 _WHY = {
     errno.EADDRINUSE: "another program has that port; stop it, or use another port (0: any)",
     errno.EADDRNOTAVAIL: "this host has no such address; use one of its own, or 0.0.0.0 for all",
+    errno.EAFNOSUPPORT: "this host has no IPv6; use an IPv4 address, such as 0.0.0.0 for all",
     errno.EACCES: "ports below 1024 are for root; use one from 1024 up",
 }
 
@@ -100,30 +109,57 @@ _log = logging.getLogger("prr")
 
 def open_socket(address: Address) -> socket.socket:
     """A UDP socket bound to `address`; BadInput, with what to do, if it cannot be."""
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        opened.bind(address)
+        return _bound(address, is_shared=False)
     except OSError as error:
-        opened.close()
         why = _WHY.get(error.errno or 0, f"{error.strerror}; use another HOST:PORT")
         raise BadInput(f"cannot listen on {describe_address(address)}: {why}") from error
-    return opened
 
 
-def open_lanes(address: Address) -> list[socket.socket]:
-    """The sockets of a binder on `address`, one for each lane, or a single one for all of them.
+def open_sockets(address: Address) -> list[socket.socket]:
+    """One such socket, or, on all addresses (`[::]`), one of each family that this host has, on the
+    same port. Raises BadInput as `open_socket` does."""
+    for _ in range(PORT_TRIES if address[1] == 0 else 1):
+        first = open_socket(address)
+        if address[0] != ANY_IPV6:
+            return [first]
+        try:
+            return [first, open_socket((ANY_IPV4, address_from(first.getsockname())[1]))]
+        except BadInput as error:
+            if not has_ipv4():
+                return [first]
+            first.close()
+            failure = error
+    raise failure
+
+
+def has_ipv4() -> bool:
+    """This host has IPv4."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+    except OSError:
+        return False
+    return True
+
+
+def open_lanes(address: Address) -> list[list[socket.socket]]:
+    """The sockets of a binder on `address`, for each family one for each lane, or a single one for
+    all of them.
 
     The first is bound alone, so that a second binder on the same address is told; only then may
     others join. Raises BadInput as `open_socket` does.
     """
-    first = open_socket(address)
+    return [_lanes_beside(first) for first in open_sockets(address)]
+
+
+def _lanes_beside(first: socket.socket) -> list[socket.socket]:
     lanes = [first]
     try:
         for _ in LANES[1:]:
             lanes.append(_join(lanes))
         sort_into(lanes)
     except OSError as error:
+        address = address_from(first.getsockname())
         for lane in lanes:
             lane.close()
         _log.warning(
@@ -133,26 +169,32 @@ def open_lanes(address: Address) -> list[socket.socket]:
     return lanes
 
 
-def take_lanes(handed: list[socket.socket]) -> list[socket.socket]:
+def take_lanes(handed: list[socket.socket]) -> list[list[socket.socket]]:
     """The sockets that systemd has opened for a binder: one, or as many as there are lanes, now or
-    LANES_BEFORE.
+    LANES_BEFORE; or so many on each of two addresses, one of IPv6 and one of IPv4.
 
     They outlive this process, and so do their queues. Raises BadInput if they are something else.
     """
-    if (
-        len(handed) not in (1, LANES_BEFORE, len(LANES))
-        or len({one.getsockname() for one in handed}) > 1
-    ):
-        raise BadInput(
-            f"systemd passed {len(handed)} sockets; use the same ListenDatagram= "
-            f"{len(LANES)} times, and ReusePort=yes, or only once"
-        )
-    if len(handed) > 1:
-        try:
-            sort_into(handed)
-        except OSError as error:
-            _log.warning("datagrams go to any queue: this kernel cannot sort them (%s)", error)
-    return handed
+    of_family = {
+        family: [one for one in handed if one.family == family]
+        for family in (socket.AF_INET6, socket.AF_INET)
+    }
+    sets = list(filter(None, of_family.values()))
+    for lanes in sets:
+        if (
+            len(lanes) not in (1, LANES_BEFORE, len(LANES))
+            or len({one.getsockname() for one in lanes}) > 1
+        ):
+            raise BadInput(
+                f"systemd passed {len(handed)} sockets; use the same ListenDatagram= "
+                f"{len(LANES)} times, and ReusePort=yes, or only once"
+            )
+        if len(lanes) > 1:
+            try:
+                sort_into(lanes)
+            except OSError as error:
+                _log.warning("datagrams go to any queue: this kernel cannot sort them (%s)", error)
+    return sets
 
 
 def sort_into(lanes: list[socket.socket]) -> None:
@@ -168,12 +210,21 @@ def sort_into(lanes: list[socket.socket]) -> None:
 
 def _join(lanes: list[socket.socket]) -> socket.socket:
     lanes[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    joining = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    return _bound(address_from(lanes[0].getsockname()), is_shared=True)
+
+
+def _bound(address: Address, is_shared: bool) -> socket.socket:
+    """A UDP socket bound to `address`, which others may be bound to as well. Raises OSError."""
+    family = family_of(address)
+    opened = socket.socket(family, socket.SOCK_DGRAM)
     try:
-        joining.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        joining.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        joining.bind(lanes[0].getsockname())
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if is_shared:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind(address)
     except OSError:
-        joining.close()
+        opened.close()
         raise
-    return joining
+    return opened

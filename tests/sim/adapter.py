@@ -16,7 +16,7 @@ from prr.wire.version import LEFT
 
 
 def make_binder(
-    own: Address,
+    own_ips: frozenset[str],
     peers: tuple[Address, ...],
     lab2016: bool,
     identity: int,
@@ -27,7 +27,7 @@ def make_binder(
 ) -> Binder:
     """A binder's core. `tight` is the room for verifications at once; 0: as much as usual."""
     return Binder(
-        frozenset({own[0]}),
+        own_ips,
         peers,
         identity=identity,
         rng=rng,

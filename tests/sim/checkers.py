@@ -30,14 +30,16 @@ from prr.wire.frames import (
 from prr.wire.instance import (
     Address,
     Instance,
-    Service,
     address_of,
     describe,
     describe_address,
+    is_ipv6,
+    is_ipv6_address,
     make_instance,
     service_of,
 )
 from prr.wire.messages import Announcement, Opinion
+from prr.wire.questions import Asked, asked_by
 from tests.sim import adapter
 from tests.sim.trace import one_line
 from tests.sim.world import Violation
@@ -175,7 +177,7 @@ class Ledger:
         self._peers = frozenset(binder.cluster.peers_of(binder.address))
         self._started_at = binder.now
         self._lookup: Lookup | None = None
-        self._open: defaultdict[Address, list[Service]] = defaultdict(list)  # lookups not answered
+        self._open: defaultdict[Address, list[Asked]] = defaultdict(list)  # lookups not answered
         self._source: Address | None = None
         self._heard_peer = not self._peers
         self._credit: Counter[Address] = Counter()  # datagrams that may go to strangers
@@ -202,7 +204,7 @@ class Ledger:
         self._source = source
         self._lookup = frame if isinstance(frame, Lookup) else None
         if isinstance(frame, Lookup):
-            self._open[source].append(frame.service)
+            self._open[source].append(asked_by(frame))
         if source not in self._peers:
             self._credit[source] += 1
             self._longest[source] = max(len(data), self._longest.get(source, STRANGER_BYTES))
@@ -224,7 +226,8 @@ class Ledger:
         if target not in self._peers:
             self._check_stranger(frame, target, data)
         if isinstance(frame, Found):
-            self._check_found(make_instance(self._answered(target), frame.address))
+            self._check_read(asked := self._answered(target), frame.address)
+            self._check_found(make_instance(asked.service, frame.address))
         elif isinstance(frame, FoundInstance):
             self._check_found(frame.instance)
         elif isinstance(frame, Unknown) and not isinstance(frame.trailer, Opinion):
@@ -371,19 +374,26 @@ class Ledger:
             if ago > WITHDRAWAL_GRACE:
                 raise Violation(f"{self._name}: hands out {name}, which left {ago:.1f} s ago")
 
-    def _answered(self, target: Address) -> Service:
-        """The service of the lookup that is answered: this one, or the first that had to wait."""
+    def _check_read(self, asked: Asked, found: Address) -> None:
+        """Who reads six bytes of an address gets no more."""
+        if is_ipv6_address(found) and not asked.wide:
+            what = f"{describe_address(found)} to who can take no IPv6 address"
+            raise Violation(f"{self._name}: hands out {what}")
+
+    def _answered(self, target: Address) -> Asked:
+        """The lookup that is answered: this one, or the first that had to wait."""
         types = self._open[target]
         if not types:
             raise Violation(f"{self._name}: answers a lookup that nobody made")
         is_at_once = self._lookup is not None and target == self._source
         return types.pop(-1 if is_at_once else 0)
 
-    def _check_unknown(self, type_: Service) -> None:
+    def _check_unknown(self, asked: Asked) -> None:
         if not self._heard_peer and self._binder.now - self._started_at < SYNC_SILENCE:
             raise Violation(f"{self._name}: denies a service before it has heard its peers")
         for instance, server in self._truth.up.items():
-            is_asked_for = service_of(instance) == type_ and server.running
+            is_asked_for = service_of(instance) == asked.service and server.running
+            is_asked_for = is_asked_for and (asked.wide or not is_ipv6(instance))
             if is_asked_for and adapter.holds(self._binder.core, instance):
                 raise Violation(f"{self._name}: denies a type, but holds {describe(instance)}")
 

@@ -15,14 +15,22 @@ from prr.core.client import (
     UnknownService,
 )
 from prr.core.effects import Stop
-from prr.wire.instance import Address, Instance, Service, describe, make_instance, service_of
+from prr.wire.instance import (
+    Address,
+    Instance,
+    Service,
+    describe,
+    is_ipv6,
+    make_instance,
+    service_of,
+)
 from tests.sim import adapter
 from tests.sim.checkers import Truth
 from tests.sim.disk import Disk
 from tests.sim.faults import Options
 from tests.sim.hostile import Hostile
 from tests.sim.lab2016 import LabBinder, make_lab_server
-from tests.sim.network import Host, Network
+from tests.sim.network import Host, Network, ipv6_of
 from tests.sim.process import Process
 from tests.sim.processes import BinderProcess, ClientProcess, ServerProcess
 from tests.sim.trace import Trace
@@ -84,16 +92,27 @@ class Cluster:
         return tuple((self._ip("binder", i), BINDER_PORT) for i in range(len(self.binders)))
 
     @property
+    def ipv6_binder_addresses(self) -> tuple[Address, ...]:
+        """The same in the other family."""
+        return tuple((ipv6_of(ip), port) for ip, port in self.binder_addresses)
+
+    @property
     def lab_binder_addresses(self) -> tuple[Address, ...]:
         """The same of the binders of 2016."""
         return tuple((self._ip("lab binder", i), BINDER_PORT) for i in range(len(self.lab_binders)))
 
     def peers_of(self, binder: Address) -> tuple[Address, ...]:
-        """The other binders, ours first."""
+        """The other binders, ours first, as one knows them that listens on `binder`."""
         everybody = (*self.binder_addresses, *self.lab_binder_addresses)
         if self.options.hostile:
             everybody += ((self._ip("hostile", 0), BINDER_PORT),)
-        return tuple(address for address in everybody if address != binder)
+        others = [self.as_peer(address) for address in everybody if address != binder]
+        return tuple(others)
+
+    def as_peer(self, binder: Address) -> Address:
+        """The address by which the binder that listens on `binder` is known to its peers."""
+        is_known = self.options.ipv6_peers and binder in self.binder_addresses
+        return (ipv6_of(binder[0]), binder[1]) if is_known else binder
 
     def live_binders(self) -> list[BinderProcess]:
         """The binders that run."""
@@ -112,7 +131,7 @@ class Cluster:
         identity, rng = self._identity()
         disk = self._disk(index, identity) if self.options.disk else None
         core = adapter.make_binder(
-            address,
+            frozenset({host.ip, host.ipv6}),
             self.peers_of(address),
             self.options.lab2016,
             disk.identity if disk else identity,
@@ -156,8 +175,11 @@ class Cluster:
             is_of_2016 = not is_of_2016
         # Who knows no names gives no service that has one.
         is_of_2016 = is_of_2016 and isinstance(type_, int)
-        make = make_lab_server if is_of_2016 else adapter.make_server
         binders = self.binder_addresses + self.lab_binder_addresses
+        if Random(f"{self.options.seed}/ipv6/{index}").random() < self.options.ipv6:
+            is_of_2016, binders = False, self.ipv6_binder_addresses
+            address = host.ipv6, address[1]
+        make = make_lab_server if is_of_2016 else adapter.make_server
         core = make(type_, address, binders, rng)
         instance = make_instance(type_, address)
         self.truth.left_at.pop(instance, None)
@@ -166,13 +188,17 @@ class Cluster:
         server.start()
 
     def start_client(
-        self, type_: Service, message: bytes | None, binders: tuple[Address, ...]
+        self,
+        type_: Service,
+        message: bytes | None,
+        binders: tuple[Address, ...],
+        takes_ipv6: bool = False,
     ) -> ClientProcess:
         """A client begins one exchange."""
         host = self.network.hosts[self._ip("client", self._rng.randrange(CLIENT_HOSTS))]
         _, rng = self._identity()
-        core = Client(type_, message, binders, rng)
-        client = ClientProcess(self, host, self._clock(), core, type_)
+        core = Client(type_, message, binders, rng, takes_ipv6=takes_ipv6)
+        client = ClientProcess(self, host, self._clock(), core, type_, takes_ipv6)
         self.clients.append(client)
         client.start()
         return client
@@ -262,10 +288,12 @@ class Cluster:
     def audit(self) -> str | None:
         """Ask every binder for every type, through clients; what is wrong with the answers."""
         types = (*self.options.types, _unused(self.options.types), "nobody-gives-this")
+        families = (False, True) if self.options.ipv6 else (False,)
         asked = [
-            self.start_client(type_, b"audit", (binder.address,))
+            self.start_client(type_, b"audit", (binder.address,), takes_ipv6)
             for binder in self.live_binders()
             for type_ in types
+            for takes_ipv6 in families
         ]
         until = self.world.now + CLIENT_LIMIT
         while self.world.now < until and any(client.core.outcome is None for client in asked):
@@ -273,7 +301,10 @@ class Cluster:
         alive = {server.instance for server in self.live_servers()}
         for client in asked:
             outcome, found = client.core.outcome, client.found()
-            given = any(service_of(instance) == client.type for instance in alive)
+            given = any(
+                service_of(one) == client.type and (client.takes_ipv6 or not is_ipv6(one))
+                for one in alive
+            )
             good = isinstance(outcome, Answered | FoundService) and found in alive
             if not (good if given else isinstance(outcome, UnknownService)):
                 state = "given" if given else "not given"

@@ -98,6 +98,8 @@ class Options:
     lagging: float = 0.0  # seconds by which one binder lags again and again; only a test says so
     lab_binders: int = 0  # binders of 2016 beside ours; no seed says so, a test does
     swapped: float = 0.0  # of the servers started, those of the other make than usual; likewise
+    ipv6: float = 0.0  # share of the servers that are at IPv6 addresses, and of the clients there
+    ipv6_peers: bool = False  # binders know each other by their IPv6 addresses
 
     @property
     def has_lab_servers(self) -> bool:
@@ -140,8 +142,8 @@ class Options:
 
 
 def options_for(seed: int) -> Options:
-    """The options that a seed stands for."""
-    rng = Random(f"{seed}/options")
+    """The options that a seed stands for. What there is of IPv6 is chosen apart from all else."""
+    rng, ipv6 = Random(f"{seed}/options"), Random(f"{seed}/ipv6")
     there = _choose_faults(rng)
 
     def maybe(fault: str, low: float, high: float) -> float:
@@ -180,6 +182,8 @@ def options_for(seed: int) -> Options:
         lab_servers=rng.choice((0.0, 0.0, 0.5, 1.0)),
         forged=rng.choice((0.0, 0.0, 0.0, 0.3, 3.0)),
         suspicious=rng.choice((0.0, 0.0, 3.0, 30.0)),
+        ipv6=ipv6.choice((0.0, 0.0, 0.3, 0.7)),
+        ipv6_peers=ipv6.random() < 0.3,
     )
 
 

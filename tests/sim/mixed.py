@@ -53,6 +53,7 @@ def mixed_options(seed: int) -> Options:
         quiet=False,
         lab_servers=rng.choice((0.0, 0.5, 0.5, 1.0)),
         swapped=rng.choice((0.0, 0.3)),
+        ipv6_peers=False,
     )
 
 
@@ -72,7 +73,7 @@ def run_mixed(options: Options, trace: Trace | None = None, budget: float = BUDG
 
 def held_wrongly(cluster: Cluster) -> str | None:
     """What is wrong with the lists of the binders of 2016; None if nothing is."""
-    # Of services with names they are not told.
+    # Of services with names, and of those at IPv6, they are not told.
     alive = {one.instance for one in cluster.live_servers() if not is_wide(one.instance)}
     for binder in cluster.lab_binders:
         if binder is not None and binder.running and (wrong := _wrong(binder, alive)):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from prr.core.effects import Probe
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Frame, Role
-from prr.wire.instance import Address
+from prr.wire.instance import Address, canonical
 from tests.cores import CODECS
 from tests.sim.faults import CALM, Options
 from tests.sim.world import Violation, World
@@ -52,14 +52,20 @@ class Cut:
 
 
 class Host:
-    """One ip. While it is up it refuses what comes for a port where nobody listens."""
+    """One host, at an IPv4 address and an IPv6 one, both of which its sockets have. While it is up
+    it refuses what comes for a port where nobody listens."""
 
     def __init__(self, ip: str, name: str) -> None:
         self.ip = ip
+        self.ipv6 = ipv6_of(ip)
         self.name = name
         self.up = True
         self.sockets: dict[int, Socket] = {}
         self._port = EPHEMERAL_PORT_FIRST - 1
+
+    def towards(self, other: str) -> str:
+        """Its ip in the family of another one."""
+        return self.ipv6 if ":" in other else self.ip
 
     def free_port(self) -> int:
         """A port that nobody has had yet."""
@@ -87,7 +93,9 @@ class Socket:
         self._receive = receive
         self._refused = refused
         self._queue: deque[tuple[bytes, Address] | None] = deque()
-        self._sockets = network.hosts[address[0]].sockets
+        host = network.host_at(address[0])
+        assert host is not None
+        self._host, self._sockets = host, host.sockets
         assert address[1] not in self._sockets
         self._sockets[address[1]] = self
 
@@ -100,7 +108,7 @@ class Socket:
 
     def send(self, data: bytes, target: Address) -> None:
         """Send one datagram."""
-        self._network.send(self.address, target, data)
+        self._network.send((self._host.towards(target[0]), self.address[1]), target, data)
 
     def arrive(self, data: bytes, source: Address) -> None:
         """A datagram has reached the host."""
@@ -154,7 +162,8 @@ class Network:
     def __init__(self, world: World, options: Options) -> None:
         self.conditions = options.conditions
         self.buffer = options.buffer
-        self.hosts: dict[str, Host] = {}
+        self.hosts: dict[str, Host] = {}  # by their IPv4 addresses
+        self._at_ipv6: dict[str, Host] = {}
         self.cuts: list[Cut] = []
         self._mended: list[tuple[float, Cut]] = []
         self.forged = 0  # damaged datagrams that no checksum told apart: anything may be true
@@ -168,7 +177,17 @@ class Network:
         """One more host, up."""
         assert ip not in self.hosts
         self.hosts[ip] = host = Host(ip, name)
+        self._at_ipv6[host.ipv6] = host
         return host
+
+    def host_at(self, ip: str) -> Host | None:
+        """The host with an ip, of either family."""
+        return self.hosts.get(ip) or self._at_ipv6.get(ip)
+
+    def _end_of_path(self, ip: str) -> str:
+        """What stands for a host wherever a path is cut or clogged: all its traffic takes it."""
+        host = self.host_at(ip)
+        return host.ip if host is not None else ip
 
     def send(self, source: Address, target: Address, data: bytes) -> None:
         """Put a datagram on its path."""
@@ -231,17 +250,18 @@ class Network:
             self._world.at(arrives_at, self._arrive_damaged, source, target, data, damaged)
 
     def _is_lost(self, source: str, target: str) -> bool:
-        if self.cuts and self.is_cut(source, target):
+        if self.cuts and self.is_cut(self._end_of_path(source), self._end_of_path(target)):
             return True
         return bool(self.conditions.loss) and self._rng.random() < self.conditions.loss
 
     def _arrival(self, source: str, target: str) -> float:
         conditions = self.conditions
         delay = conditions.delay_min + self._rng.expovariate(1 / conditions.delay_mean)
-        return max(self._world.now, self._clogged.get((source, target), 0.0)) + delay
+        path = self._end_of_path(source), self._end_of_path(target)
+        return max(self._world.now, self._clogged.get(path, 0.0)) + delay
 
     def _arrive(self, source: Address, target: Address, data: bytes) -> None:
-        host = self.hosts.get(target[0])
+        host = self.host_at(target[0])
         if host is None or not host.up:
             return
         socket = host.sockets.get(target[1])
@@ -264,7 +284,7 @@ class Network:
         return may
 
     def _arrive_refusal(self, by: Address, to: Address) -> None:
-        host = self.hosts.get(to[0])
+        host = self.host_at(to[0])
         if host is not None and host.up and (socket := host.sockets.get(to[1])) is not None:
             socket.refuse(by)
 
@@ -284,7 +304,7 @@ class Network:
     def _arrive_damaged(
         self, source: Address, target: Address, data: bytes, damaged: bytes
     ) -> None:
-        host = self.hosts.get(target[0])
+        host = self.host_at(target[0])
         socket = host.sockets.get(target[1]) if host is not None and host.up else None
         if socket is not None:
             read(damaged, socket.owner.role)
@@ -296,8 +316,15 @@ class Network:
         self._arrive(source, target, damaged)
 
     def _note(self, fate: str, source: Address, target: Address, data: bytes) -> None:
-        names = [self.hosts[ip].name if ip in self.hosts else ip for ip, _ in (source, target)]
+        hosts = [self.host_at(ip) or ip for ip, _ in (source, target)]
+        names = [one if isinstance(one, str) else one.name for one in hosts]
         self._world.note("network", f"{fate}: {' -> '.join(names)} {data.hex()[:40]}")
+
+
+def ipv6_of(ip: str) -> str:
+    """The IPv6 address of the host with an IPv4 one."""
+    *_, network, number = ip.split(".")
+    return canonical(f"fd00:0:{network}:{number}::1")
 
 
 def read(data: bytes, role: Role) -> Frame | None:

@@ -114,7 +114,7 @@ class Process:
     def trace(self, direction: str, frame: Frame, other: Address) -> None:
         """A line for a frame that came or goes."""
         if self.world.trace.on:
-            host = self.cluster.network.hosts.get(other[0])
+            host = self.cluster.network.host_at(other[0])
             name = host.name if host else f"{other[0]}:{other[1]}"
             self.world.note(self.name, f"{direction} {name:<10} {one_line(frame)}")
 

@@ -34,9 +34,9 @@ from prr.wire.instance import (
     Address,
     Instance,
     Service,
-    address_columns,
     address_of,
     describe,
+    encode_address,
     make_instance,
 )
 from prr.wire.messages import Challenge
@@ -229,7 +229,8 @@ class BinderProcess(Process):
         question = self.ledger.asked(probe)
         asking = next((one for one in self.sockets if one.is_about(probe)), None)
         if asking is None:
-            address = self.host.ip, self.host.free_port()
+            ip = self.host.towards(address_of(probe.instance)[0])
+            address = ip, self.host.free_port()
             asking = _AskingSocket(self, address, probe)
             self.sockets.append(asking)
         asking.question = question
@@ -315,7 +316,10 @@ class _Burst(list[tuple[bytes, Address]]):
 
     def address_columns(self, at: int, count: int) -> list[bytes]:
         """Likewise."""
-        return address_columns([make_instance(0, source) for _, source in self[at : at + count]])
+        keys = [encode_address(source) for _, source in self[at : at + count]]
+        if len({len(key) for key in keys}) > 1:
+            return []  # a socket has sources of one family
+        return [bytes(column) for column in zip(*keys, strict=True)]
 
     def pairs(self, at: int, first: bytes) -> bytes:
         """As prr.shell.udp.mmsg.Received has it."""
@@ -413,11 +417,18 @@ class ClientProcess(Process):
     core: Client
 
     def __init__(
-        self, cluster: Cluster, host: Host, clock: Clock, core: Client, type_: Service
+        self,
+        cluster: Cluster,
+        host: Host,
+        clock: Clock,
+        core: Client,
+        type_: Service,
+        takes_ipv6: bool,
     ) -> None:
         super().__init__(cluster, host, clock)
         self.core = core
         self.type = type_
+        self.takes_ipv6 = takes_ipv6
         self._line: Socket | None = None
 
     def act(self, effects: list[Effect]) -> None:
@@ -445,7 +456,7 @@ class ClientProcess(Process):
         if self._line is None or self._line.target != target:
             if self._line is not None:
                 self._line.close()
-            address = self.host.ip, self.host.free_port()
+            address = self.host.towards(target[0]), self.host.free_port()
             refused = partial(self._refused, target)
             network = self.cluster.network
             self._line = Socket(network, address, self, self.receive, target, refused)

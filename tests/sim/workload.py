@@ -61,6 +61,7 @@ class Workload:
         self._world = cluster.world
         self._options = cluster.options
         self._rng = Random(f"{cluster.options.seed}/workload")
+        self._ipv6 = Random(f"{cluster.options.seed}/ipv6/workload")
         self._over = False
 
     def start(self) -> None:
@@ -107,7 +108,10 @@ class Workload:
         binders = cluster.binder_addresses
         if cluster.lab_binders and rng.random() < OF_2016:
             binders = (rng.choice(cluster.lab_binder_addresses),)
-        cluster.start_client(type_, message, binders)
+        takes_ipv6 = self._ipv6.random() < self._options.ipv6
+        if takes_ipv6 and self._ipv6.random() < 0.5 and len(binders) > 1:
+            binders = cluster.ipv6_binder_addresses
+        cluster.start_client(type_, message, binders, takes_ipv6)
 
     def _crash_binders(self) -> None:
         rng, live = self._rng, self._cluster.live_binders()
@@ -248,7 +252,8 @@ class Workload:
                 binder=faulty.core.identity, versions=encode_version(version), doubt=1
             )
             data = _BINDER.encode(Added(instance, trailer=doubt))
-            cluster.network.send(faulty.address, told.address, data)
+            ends = cluster.as_peer(faulty.address), cluster.as_peer(told.address)
+            cluster.network.send(*ends, data)
 
     def _client(self) -> Address:
         """A port of a client's that nobody listens on any more."""

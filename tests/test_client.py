@@ -8,6 +8,7 @@ import pytest
 from prr.core.client import (
     BINDER_LIMIT,
     CALLS_MAX,
+    IPV6_LIMIT,
     REFUSED_LIMIT,
     SERVICE_LIMIT,
     Answered,
@@ -29,6 +30,8 @@ from prr.wire.frames import (
     Subscribed,
     Unknown,
 )
+from prr.wire.messages import Plain
+from prr.wire.query import Query
 from tests.cores import at, effects_of, run, sent
 
 BINDERS = tuple((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
@@ -295,3 +298,55 @@ def test_before_its_start_nothing_happens():
     client = Client(TYPE, None, BINDERS, Random(0))
     assert client.deadline() is None
     assert client.tick(5.0) == client.refused(BINDERS[0], 5.0) == []
+
+
+AT_IPV6, IPV6_BINDER = ("2001:db8::9", 4000), ("2001:db8::1", 2222)
+
+
+def looking_up(service, binder):
+    """A client that can take an IPv6 address, and what it asks its one binder first."""
+    client = Client(service, None, (binder,), Random(0), takes_ipv6=True)
+    ((frame, asked),) = sent(client.start(0.0))
+    assert asked == binder
+    return client, frame
+
+
+def test_a_binder_that_may_be_a_legacy_one_is_asked_as_ever_and_for_ipv6_if_it_knows_none():
+    client, first = looking_up(TYPE, BINDERS[0])
+    assert first == Lookup(TYPE)
+    ((again, binder),) = sent(client.handle(Unknown(), BINDERS[0], 0.1))
+    assert (again, binder) == (Lookup(TYPE, trailer=Query.about(TYPE, True)), BINDERS[0])
+    client.handle(Found(AT_IPV6, trailer=Plain()), BINDERS[0], 0.2)
+    assert client.outcome == FoundService(AT_IPV6)
+
+
+@pytest.mark.parametrize("answer", [Unknown(), Unknown(trailer=Plain())])
+def test_a_binder_that_knows_none_at_ipv6_either_has_the_last_word(answer):
+    client, _ = looking_up(TYPE, BINDERS[0])
+    client.handle(Unknown(), BINDERS[0], 0.1)
+    assert client.handle(answer, BINDERS[0], 0.2) == []
+    assert client.outcome == UnknownService(BINDERS[0])
+
+
+def test_a_no_stands_if_the_second_question_is_not_answered():
+    client, _ = looking_up(TYPE, BINDERS[0])
+    client.handle(Unknown(), BINDERS[0], 0.1)
+    assert len(questions(client, 0.1 + IPV6_LIMIT - 0.01)) == 2
+    assert client.outcome is None
+    run(client, 0.1 + IPV6_LIMIT)
+    assert client.outcome == UnknownService(BINDERS[0])
+
+
+def test_a_binder_at_ipv6_and_one_asked_by_name_are_asked_for_both_families_at_once():
+    for service, binder in ((TYPE, IPV6_BINDER), ("billing", BINDERS[0])):
+        client, first = looking_up(service, binder)
+        assert first.trailer == Query.about(service, True)
+        client.handle(Unknown(trailer=Plain()), binder, 0.1)
+        assert client.outcome == UnknownService(binder)
+
+
+def test_a_client_that_can_take_no_ipv6_never_says_so():
+    for service in (TYPE, "billing"):
+        client = Client(service, None, (IPV6_BINDER,), Random(0))
+        ((asked, _),) = sent(client.start(0.0))
+        assert asked.trailer == Query.about(service)

@@ -80,10 +80,13 @@ def test_a_client_that_reads_six_bytes_gets_none_of_ipv6(cluster):
     for where in (here, there, here, there):
         answer = asked(b"\x02\x05", where)
         assert answer == b"\x03" + make_instance(5, server.address)[1:]
-    for where in (here, there):
-        client = Client(describe_address(where))
-        found = {client.lookup(5) for _ in range(2)}
-        assert found == {server.address, at_ipv6.address}
+    client = Client(describe_address(there))
+    assert {client.lookup(5) for _ in range(2)} == {server.address, at_ipv6.address}
+    # Over IPv4 it may be a legacy binder: it is asked for one at IPv6 only if it has no other.
+    client = Client(describe_address(here))
+    assert {client.lookup(5) for _ in range(2)} == {server.address}
+    assert server.terminate() == 0
+    assert client.lookup(5) == at_ipv6.address
 
 
 def test_who_listens_everywhere_serves_both_families_on_one_port(cluster):

@@ -11,20 +11,20 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 from typing import TypeAlias
 
 from prr.core.effects import ClientEffect, Event, Report, Send
+from prr.core.inspection import ClientInspection
 from prr.core.patience import PATIENCE_MAX
 from prr.core.retry import Retry
+from prr.core.wanted import Wanted
 from prr.wire.frames import (
     Complaint,
     Found,
     FoundInstance,
     Frame,
-    Lookup,
     Request,
     Response,
     Unknown,
 )
 from prr.wire.instance import (
-    NAMED,
     Address,
     Service,
     address_of,
@@ -33,7 +33,6 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
-from prr.wire.query import Query
 
 BINDER_LIMIT = 4.5
 """Seconds in which a binder must answer, all resends included. A legacy binder serves nobody for
@@ -43,6 +42,10 @@ in the queue, and half a second for the rest."""
 REFUSED_LIMIT = 2.0
 """The same where every binder has refused the question: who verifies listens. Leaves a binder that
 is just being started again the time to come back."""
+
+IPV6_LIMIT = 0.5
+"""Seconds in which a binder that has no instance for us at an IPv4 address must say whether it has
+one at an IPv6 address: three questions, after which its "no" stands."""
 
 SERVICE_LIMIT = 2.0
 """Seconds in which the service must answer (the lab's own limit), all resends included; of a hedged
@@ -98,17 +101,6 @@ class NoService:
 Outcome: TypeAlias = FoundService | Answered | UnknownService | NoBinder | NoService
 
 
-@dataclass(frozen=True, slots=True)
-class ClientInspection:
-    """What a client holds at one moment: for whoever checks it from outside, to be read only."""
-
-    binders: tuple[Address, ...]
-    """Those it knows."""
-
-    services: tuple[Address, ...]
-    """Those that it is calling."""
-
-
 @dataclass(slots=True)
 class _Call:
     """One instance that is being asked, and the binder that named it."""
@@ -141,7 +133,7 @@ class Client:
         """
         assert binders
         self._service = service
-        self._question = _question_for(service, takes_ipv6)
+        self._wanted = Wanted(service, takes_ipv6)
         self._nameless: set[Address] = set()  # binders that know no names
         self._message = message
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
@@ -182,18 +174,29 @@ class Client:
             case FoundInstance(instance=instance) if service_of(instance) == self._service:
                 return self._found(address_of(instance), source, now)
             case Unknown():
-                self._lookup = None
-                return self._end_if_alone(UnknownService(source))
+                return self._denied(source, now)
             case _:
                 return []
+
+    def _denied(self, binder: Address, now: float) -> list[ClientEffect]:
+        """A binder knows no instance."""
+        if self._wanted.is_asked_again(binder):
+            self._lookup = Retry([binder], IPV6_LIMIT, now)
+            return self._ask_binders(now)
+        self._lookup = None
+        return self._end_if_alone(UnknownService(binder))
 
     def refused(self, target: Address, now: float) -> list[ClientEffect]:
         """`target` cannot be reached: nobody listens there, or there is no way to it."""
         for call in self._calls:
             if call.address == target:
                 return self._give_up(call, "it refused the request", now)
-        if self._lookup and (other := self._lookup.refused(target, now)) is not None:
-            return [Send(self._question, other)]
+        return self._ask_another(target, now)
+
+    def _ask_another(self, binder: Address, now: float) -> list[ClientEffect]:
+        """A binder does not answer, or its answer is of no use."""
+        if self._lookup and (other := self._lookup.refused(binder, now)) is not None:
+            return [Send(self._wanted.question(other), other)]
         return []
 
     def deadline(self) -> float | None:
@@ -224,10 +227,12 @@ class Client:
         if self._lookup.ended(now):
             limit = self._lookup.ends_at - self._began_at
             self._lookup = None
+            if self._wanted.denied_by is not None:
+                return self._end_if_alone(UnknownService(self._wanted.denied_by))
             nameless = tuple(sorted(self._nameless))
             return self._end_if_alone(NoBinder(tuple(self._binders), round(limit, 1), nameless))
         target = self._lookup.due(now)
-        return [Send(self._question, target)] if target else []
+        return [Send(self._wanted.question(target), target)] if target else []
 
     def _found(self, address: Address, binder: Address, now: float) -> list[ClientEffect]:
         if self._message is None:
@@ -248,9 +253,7 @@ class Client:
         """A legacy binder, or one of ours before there were names, has answered for type 255: it
         counts as one that refuses."""
         self._nameless.add(binder)
-        if self._lookup and (other := self._lookup.refused(binder, now)) is not None:
-            return [Send(self._question, other)]
-        return []
+        return self._ask_another(binder, now)
 
     def _look_for_another(self, call: _Call, now: float) -> list[ClientEffect]:
         """Hedge: ask the binder that has just been told, which names another one if there is."""
@@ -258,6 +261,7 @@ class Client:
         if not self._hedge or self._called == CALLS_MAX or self._lookup or now >= self._ends_at:
             return []
         binders = [call.binder, *self._binders]
+        self._wanted.denied_by = None
         self._lookup = Retry(binders, self._ends_at - now, now)
         return self._ask_binders(now)
 
@@ -288,8 +292,3 @@ class Client:
         self._lookup = None
         self._calls.clear()
         return []
-
-
-def _question_for(service: Service, takes_ipv6: bool) -> Lookup:
-    type_ = service if isinstance(service, int) else NAMED
-    return Lookup(type_, trailer=Query.about(service, takes_ipv6))

@@ -74,6 +74,17 @@ class BinderInspection:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientInspection:
+    """What a client holds at one moment: for whoever checks it from outside, to be read only."""
+
+    binders: tuple[Address, ...]
+    """Those it knows."""
+
+    services: tuple[Address, ...]
+    """Those that it is calling."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInspection:
     """What a server holds at one moment: for whoever checks it from outside, to be read only."""
 

@@ -1,0 +1,34 @@
+"""What a client asks binders for, and what it asks each of them.
+
+A binder at an IPv4 address may be a legacy (2016) one. So it is asked for a number with the two
+bytes of ever; and only if it knows no instance, and one at an IPv6 address would do, whether it has
+such a one.
+"""
+
+from prr.wire.frames import Lookup
+from prr.wire.instance import NAMED, Address, Service, is_ipv6_address
+from prr.wire.query import Query
+
+
+class Wanted:
+    """An instance of a service, at an IPv6 address too if the client `takes_ipv6`."""
+
+    def __init__(self, service: Service, takes_ipv6: bool) -> None:
+        self._service = service
+        self._takes_ipv6 = takes_ipv6
+        self.denied_by: Address | None = None
+        """The binder that is asked again, since it has no instance at an IPv4 address."""
+
+    def question(self, binder: Address) -> Lookup:
+        """What a binder is asked."""
+        if isinstance(self._service, str):
+            return Lookup(NAMED, trailer=Query.about(self._service, self._takes_ipv6))
+        takes_ipv6 = self._takes_ipv6 and (is_ipv6_address(binder) or binder == self.denied_by)
+        return Lookup(self._service, trailer=Query.about(self._service, takes_ipv6))
+
+    def is_asked_again(self, binder: Address) -> bool:
+        """A binder has no instance, and has not been asked yet for one at an IPv6 address: it is,
+        from now on."""
+        before = self.question(binder)
+        self.denied_by = binder
+        return self.question(binder) != before

@@ -1,4 +1,4 @@
-"""prr, a redundant service binder. For programs: `Client`, and what it raises.
+"""prr, a redundant service binder. For programs: `Client`, `Service`, and what they raise.
 
 They are loaded when they are asked for: a node, which is to be back at once, needs none of them.
 """
@@ -6,22 +6,36 @@ They are loaded when they are asked for: a node, which is to be back at once, ne
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prr.client.api import (
-        Client,
+    from prr.client.api import Client
+    from prr.client.errors import (
+        CannotServe,
         NoBinderAnswered,
         NoSuchService,
         PrrError,
         ServiceDidNotAnswer,
+        ServiceFailed,
     )
+    from prr.client.service import Service
 
 __version__ = "0.1.0"
 
-__all__ = ["Client", "NoBinderAnswered", "NoSuchService", "PrrError", "ServiceDidNotAnswer"]
+_ROOMS = {"Client": "api", "Service": "service"}
+
+__all__ = [
+    "CannotServe",
+    "Client",
+    "NoBinderAnswered",
+    "NoSuchService",
+    "PrrError",
+    "Service",
+    "ServiceDidNotAnswer",
+    "ServiceFailed",
+]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from prr.client import api
+    from importlib import import_module
 
-    return getattr(api, name)
+    return getattr(import_module(f"prr.client.{_ROOMS.get(name, 'errors')}"), name)

@@ -21,8 +21,8 @@ from prr.core.metrics import Metric
 from prr.demo.ports import free_port
 from prr.wire.forms import TABLE
 from prr.wire.frames import ServiceList, messages_of
+from prr.wire.keys import KEYS
 from prr.wire.messages import Hello, Plain
-from prr.wire.trailer import KEYS
 from tests.netns import Network, why_not
 from tests.nodes import NODE, ROOT, Node, eventually, run
 

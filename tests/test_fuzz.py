@@ -164,6 +164,7 @@ class BinderUnderFire(Target):
     everything: ClassVar = set(Event) - {
         *(Event.CONFIRMED, Event.NO_CONFIRMATION, Event.FOUND),  # other roles'
         *(Event.CHECK_PASSED, Event.CHECK_FAILED, Event.FLAPPING, Event.ENDED),  # an agent's
+        *(Event.CALL_FAILED, Event.CALL_DROPPED),  # of a program behind a server
         Event.PEER_SILENT,  # these peers are all but silent
         Event.BRAKE,  # there is always another binder to ask
         Event.OVER_QUOTA,  # it takes more of them

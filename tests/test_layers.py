@@ -22,6 +22,7 @@ ROOMS = {
         "prr.client",
     },
     "prr.shell": {"prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.shell"},
+    "prr.client.service": {"prr"},  # a node, in a program's own process
     "prr.demo": {"prr"},
     "prr.cli": {"prr"},
     "prr.__main__": {"prr.cli"},

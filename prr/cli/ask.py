@@ -12,14 +12,15 @@ from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
 from prr.cli.formats import fill_in
 from prr.cli.output import say
 from prr.cli.table import as_table
-from prr.client.api import (
-    Client,
+from prr.client.api import Client
+from prr.client.control import fetch_states
+from prr.client.errors import (
     NoBinderAnswered,
     NoSuchService,
     PrrError,
     ServiceDidNotAnswer,
+    ServiceFailed,
 )
-from prr.client.control import fetch_states
 from prr.config import ClientConfig, HostPort
 from prr.services import names_by_number
 from prr.shell.log.handler import log_to_stderr
@@ -34,7 +35,12 @@ from prr.wire.instance import (
 )
 from prr.wire.trailer import Listed
 
-_EXIT_BY_ERROR = {NoSuchService: NO, NoBinderAnswered: NO_BINDER, ServiceDidNotAnswer: NO_SERVICE}
+_EXIT_BY_ERROR = {
+    NoSuchService: NO,
+    NoBinderAnswered: NO_BINDER,
+    ServiceDidNotAnswer: NO_SERVICE,
+    ServiceFailed: NO_SERVICE,
+}
 
 
 def run_client(config: ClientConfig, hedge: bool) -> int:

@@ -126,7 +126,7 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
         raise BadInput(
             f"systemd passed {len(handed)} sockets; a server listens on one, or one of each family"
         )
-    lanes = [Datagrams(bound) for bound in handed or open_sockets(_where(config))]
+    lanes = [Datagrams(bound) for bound in handed or open_sockets(where_to_listen(config))]
     own = lanes[0].address
     core = Server(config.type, binders_of(config, own, bool(handed)), random.Random())
     first_line = f"server of {describe_service(config.type)} listening on {describe_address(own)}"
@@ -163,7 +163,7 @@ def _hint(own: Address) -> str:
     return hint
 
 
-def _where(config: ServerConfig) -> Address:
+def where_to_listen(config: ServerConfig) -> Address:
     """Where a server listens: as configured, or where its binders can reach it."""
     if config.listen is None:
         return listening_towards(resolve_any(config.binders, gevent.socket))

@@ -1,33 +1,26 @@
 """`prr.Client`: the binder's client for programs."""
 
 import random
+import socket
+import sys
 from collections.abc import Iterable
 
 from prr.addresses import can_take_ipv6, resolve_any
+from prr.client.arguments import checked_binders, checked_service
+from prr.client.errors import (
+    NoBinderAnswered,
+    NoSuchService,
+    PrrError,
+    ServiceDidNotAnswer,
+    ServiceFailed,
+)
 from prr.client.exchange import Exchange, sockets_here
 from prr.config import BadInput
-from prr.core import client as core
+from prr.core import outcomes
+from prr.core.client import Client as Core
 from prr.core.patience import Patience
-from prr.services import numbers_by_name
-from prr.text import parse_host_port, parse_service
 from prr.wire.fields import MESSAGE_BYTES_MAX
 from prr.wire.instance import Address, Service, describe_address
-
-
-class PrrError(Exception):
-    """What went wrong between client, binder and service; the text says what and with whom."""
-
-
-class NoSuchService(PrrError):
-    """The binder knows no service of that type."""
-
-
-class NoBinderAnswered(PrrError):
-    """No binder of the list answered in time, or none has a name that can be resolved."""
-
-
-class ServiceDidNotAnswer(PrrError):
-    """The service refused, or did not answer within 2 s. The binder has been told."""
 
 
 class Client:
@@ -49,33 +42,36 @@ class Client:
 
         Raises ValueError when there is none, or one is not a valid HOST:PORT.
         """
-        binders = [binders] if isinstance(binders, str) else binders
-        self._binders = tuple(dict.fromkeys(parse_host_port(binder) for binder in binders))
-        if not self._binders:
-            raise ValueError('no binders; give at least one "HOST:PORT"')
+        self._binders = checked_binders(binders)
         self._rng = random.Random()
         self._patience = Patience()
-        self._numbers: dict[str, int] | None = None
 
-    def lookup(self, service: Service) -> tuple[str, int]:
+    def lookup(self, service: Service, *, timeout: float | None = None) -> tuple[str, int]:
         """Returns the (ip, port) of the next instance of `service` in turn: a number from 0 to 255,
         or a name, as in "billing"; one of conf/services.toml stands for its number.
 
         Asks a binder chosen at random, and another one whenever that is silent for 0.1 s and
         more. Takes 4.5 s at most: a legacy (2016) binder that verifies serves nobody for 2 s. Where
-        every binder refuses, 2 s.
+        every binder refuses, 2 s. With `timeout` it takes so many seconds at most.
 
         Raises NoSuchService, NoBinderAnswered, ValueError (an invalid service) and OSError (no
         free socket). A binder whose name cannot be resolved is skipped.
         """
-        service = self._checked(service)
-        match self._exchange(service, None):
-            case core.FoundService(address=address):
+        service = checked_service(service)
+        match self._exchange(service, None, timeout=timeout):
+            case outcomes.FoundService(address=address):
                 return address
             case outcome:
                 raise _error(service, outcome)
 
-    def call(self, service: Service, message: bytes, *, hedge: bool = False) -> bytes:
+    def call(
+        self,
+        service: Service,
+        message: bytes,
+        *,
+        hedge: bool = False,
+        timeout: float | None = None,
+    ) -> bytes:
         """Returns the answer of an instance of `service` (as for `lookup`) to `message` (at most
         255 bytes).
 
@@ -87,10 +83,11 @@ class Client:
         With `hedge` another instance is asked as soon as that happens, and the answer that comes
         first is returned: for requests that more than one instance may carry out.
 
-        Takes 6.5 s at most: 4.5 s for the lookup, 2 s for the services.
+        Takes 6.5 s at most: 4.5 s for the lookup, 2 s for the services; with `timeout` so many
+        seconds in all, which may be more than that.
 
-        Raises what `lookup` raises, ServiceDidNotAnswer, TypeError (a message that is not bytes)
-        and ValueError (one too long).
+        Raises what `lookup` raises, ServiceDidNotAnswer, ServiceFailed, TypeError (a message that
+        is not bytes) and ValueError (one too long).
         """
         if not isinstance(message, bytes | bytearray | memoryview):
             raise TypeError(
@@ -100,58 +97,69 @@ class Client:
             raise ValueError(
                 f"a message of {len(message)} bytes; a frame holds {MESSAGE_BYTES_MAX} at most"
             )
-        service = self._checked(service)
-        match self._exchange(service, bytes(message), hedge):
-            case core.Answered(message=answer, seconds=seconds):
+        service = checked_service(service)
+        match self._exchange(service, bytes(message), hedge, timeout):
+            case outcomes.Answered(message=answer, seconds=seconds):
                 self._patience.answered(service, seconds)
                 return answer
             case outcome:
                 raise _error(service, outcome)
 
-    def _checked(self, service: Service) -> Service:
-        """A service as a program gives it; ValueError if it is none, or the file of names is not
-        valid. That is read at the first name, once."""
-        if isinstance(service, str):
-            if self._numbers is None:
-                try:
-                    self._numbers = numbers_by_name()
-                except BadInput as error:
-                    raise ValueError(str(error)) from error
-            return parse_service(service, self._numbers)
-        if type(service) is not int or not 0 <= service <= 255:
-            raise ValueError(f"{service!r} is not a service; use a number from 0 to 255, or a name")
-        return service
-
     def _exchange(
-        self, service: Service, message: bytes | None, hedge: bool = False
-    ) -> core.Outcome:
+        self,
+        service: Service,
+        message: bytes | None,
+        hedge: bool = False,
+        timeout: float | None = None,
+    ) -> outcomes.Outcome:
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout = {timeout}; use seconds, more than 0")
+        _refuse_event_loop()
         try:
             binders = resolve_any(self._binders, sockets_here())
         except BadInput as error:
             raise NoBinderAnswered(f"no binder could be asked: {error}") from error
         patience = self._patience.of(service)
-        client = core.Client(
-            service, message, binders, self._rng, patience, hedge, can_take_ipv6(binders)
-        )
+        takes_ipv6 = can_take_ipv6(binders)
+        client = Core(service, message, binders, self._rng, patience, hedge, takes_ipv6, timeout)
         return Exchange(client).run()
 
 
-def _error(service: Service, outcome: core.Outcome) -> PrrError:
+def _refuse_event_loop() -> None:
+    """A call that waits would stop all else in asyncio's event loop."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or sockets_here() is not socket:
+        return
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "prr.Client waits, which stops asyncio's event loop; use prr.aio.AsyncClient there, or "
+        "asyncio.to_thread"
+    )
+
+
+def _error(service: Service, outcome: outcomes.Outcome) -> PrrError:
     what = "service of type" if isinstance(service, int) else "service"
     what = f"{what} {service}"
     match outcome:
-        case core.UnknownService(binder=binder):
-            return NoSuchService(f"binder {describe_address(binder)} knows no {what}")
-        case core.NoBinder(asked=asked, nameless=nameless) if nameless:
-            return NoBinderAnswered(_nameless(asked, nameless))
-        case core.NoBinder(asked=asked, limit=limit):
+        case outcomes.UnknownService(binder=binder):
+            why = f"binder {describe_address(binder)} knows no {what}"
+            return NoSuchService(why, service=service, binder=binder)
+        case outcomes.NoBinder(asked=asked, nameless=nameless) if nameless:
+            return NoBinderAnswered(_nameless(asked, nameless), service=service)
+        case outcomes.NoBinder(asked=asked, limit=limit):
             names = ", ".join(describe_address(binder) for binder in asked)
-            return NoBinderAnswered(f"no binder answered within {limit:g} s (asked {names})")
-        case core.NoService(address=address, binder=binder, why=why):
-            return ServiceDidNotAnswer(
-                f"{what} at {describe_address(address)}: {why}; "
-                f"binder {describe_address(binder)} was told"
-            )
+            why = f"no binder answered within {limit:g} s (asked {names})"
+            return NoBinderAnswered(why, service=service)
+        case outcomes.NoService(address=address, binder=binder, why=why):
+            why = f"{what} at {describe_address(address)}: {why}; "
+            why += f"binder {describe_address(binder)} was told"
+            return ServiceDidNotAnswer(why, service=service, address=address, binder=binder)
+        case outcomes.Failure(address=address, why=why):
+            why = f"{what} at {describe_address(address)} failed: {why}"
+            return ServiceFailed(why, service=service, address=address)
         case _:
             raise AssertionError(f"not an error: {outcome}")
 

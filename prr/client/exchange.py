@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import Any, assert_never
 
 from prr.addresses import family_of
-from prr.core.client import Client, Outcome
+from prr.core.client import Client
 from prr.core.effects import ClientEffect, Report, Send
+from prr.core.outcomes import Outcome
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Role

@@ -6,12 +6,20 @@ another instance meanwhile, and takes the answer that comes first (Dean and Barr
 Scale", 2013).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
-from typing import TypeAlias
 
 from prr.core.effects import ClientEffect, Event, Report, Send
 from prr.core.inspection import ClientInspection
+from prr.core.outcomes import (
+    Answered,
+    Failure,
+    FoundService,
+    NoBinder,
+    NoService,
+    Outcome,
+    UnknownService,
+)
 from prr.core.patience import PATIENCE_MAX
 from prr.core.retry import Retry
 from prr.core.wanted import Wanted
@@ -33,6 +41,7 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
+from prr.wire.messages import Failed
 
 BINDER_LIMIT = 4.5
 """Seconds in which a binder must answer, all resends included. A legacy binder serves nobody for
@@ -54,51 +63,6 @@ call, any of those that are asked."""
 CALLS_MAX = 4
 """Instances that one hedged call asks: each of the others has refused or kept it waiting, and a
 service of which four in a row are dead has another problem."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundService:
-    """The lookup's answer: the service listens at `address`."""
-
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The service at `address` answered the call with `message`, `seconds` after it was asked."""
-
-    message: bytes
-    address: Address
-    seconds: float = field(default=0.0, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class UnknownService:
-    """The binder knows no instance of that service."""
-
-    binder: Address
-
-
-@dataclass(frozen=True, slots=True)
-class NoBinder:
-    """No binder answered within `limit` seconds."""
-
-    asked: tuple[Address, ...]
-    limit: float
-    nameless: tuple[Address, ...] = ()
-    """Those that did answer, but know no names."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoService:
-    """The service at `address` refused or did not answer, and `binder` was told."""
-
-    address: Address
-    binder: Address
-    why: str
-
-
-Outcome: TypeAlias = FoundService | Answered | UnknownService | NoBinder | NoService
 
 
 @dataclass(slots=True)
@@ -124,12 +88,14 @@ class Client:
         patience: float = PATIENCE_MAX,
         hedge: bool = False,
         takes_ipv6: bool = False,
+        limit: float | None = None,
     ) -> None:
         """`message` of at most 255 bytes, or None for a lookup only. With `takes_ipv6` an instance
         at an IPv6 address will do.
 
         After `patience` seconds without an answer the binder is told; with `hedge` another instance
-        is asked then, or as soon as one refuses.
+        is asked then, or as soon as one refuses. `limit`: seconds for all of it, instead of
+        BINDER_LIMIT for the lookup and SERVICE_LIMIT for the services.
         """
         assert binders
         self._service = service
@@ -139,6 +105,7 @@ class Client:
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
         self._patience = patience
         self._hedge = hedge
+        self._limit = limit
         self._began_at = 0.0
         self._ends_at: float | None = None  # when the services have had their time
         self._lookup: Retry | None = None
@@ -154,7 +121,8 @@ class Client:
     def start(self, now: float) -> list[ClientEffect]:
         """Begin: ask the first binder."""
         self._began_at = now
-        self._lookup = Retry(self._binders, BINDER_LIMIT, now, REFUSED_LIMIT)
+        limit = BINDER_LIMIT if self._limit is None else self._limit
+        self._lookup = Retry(self._binders, limit, now, min(limit, REFUSED_LIMIT))
         return self.tick(now)
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[ClientEffect]:
@@ -162,7 +130,7 @@ class Client:
         if isinstance(frame, Response):
             for call in self._calls:
                 if call.address == source:
-                    return self._end(Answered(frame.message, source, now - call.began_at))
+                    return self._end(_answer(frame, call, now))
             return []
         if self._lookup is None or source not in self._binders:
             return []
@@ -212,7 +180,8 @@ class Client:
         effects: list[ClientEffect] = []
         for call in self._calls.copy():
             if call.asking.ended(now):
-                effects += self._give_up(call, f"it did not answer within {SERVICE_LIMIT:g} s", now)
+                waited = round(now - call.began_at, 1)
+                effects += self._give_up(call, f"it did not answer within {waited:g} s", now)
                 continue
             if call.patience_ends is not None and now >= call.patience_ends:
                 call.patience_ends = None
@@ -241,7 +210,9 @@ class Client:
             return []  # a late copy, or there is no other one yet
         self._lookup = None
         if self._ends_at is None:
-            self._ends_at = now + SERVICE_LIMIT
+            self._ends_at = (
+                now + SERVICE_LIMIT if self._limit is None else self._began_at + self._limit
+            )
         asking = Retry([address], self._ends_at - now, now)
         self._calls.append(_Call(address, binder, asking, now, now + self._patience))
         self._called += 1
@@ -292,3 +263,11 @@ class Client:
         self._lookup = None
         self._calls.clear()
         return []
+
+
+def _answer(frame: Response, call: _Call, now: float) -> Answered | Failure:
+    match frame.trailer:
+        case Failed(error=why):
+            return Failure(call.address, why.decode(errors="replace"))
+        case _:
+            return Answered(frame.message, call.address, now - call.began_at)

@@ -58,6 +58,8 @@ class Event(StrEnum):
     CHECK_FAILED = "check failed"
     FLAPPING = "flapping"
     ENDED = "ended"
+    CALL_FAILED = "call failed"
+    CALL_DROPPED = "call dropped"
 
 
 SILENT_EVENTS = frozenset(
@@ -248,11 +250,22 @@ class Stop:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """Have the program behind the service answer a request, and tell the core what it says."""
+
+    message: bytes
+    source: Address
+
+
 ClientEffect: TypeAlias = Send | Report
 """What a client's core asks for."""
 
 ServerEffect: TypeAlias = ClientEffect | Stop
 """What a server's core asks for."""
+
+ServiceEffect: TypeAlias = ServerEffect | Handle
+"""What is asked for where a program answers the requests."""
 
 Effect: TypeAlias = ServerEffect | Answer | Persist | Confirm | ConfirmAll | Probe | ProbeAll | Tell
 """What a binder's core asks for."""

@@ -75,6 +75,9 @@ class Metric(Enum):
     FLAPPING = Event.FLAPPING, "times", "it works again, but came and went too often to be believed"
     ENDED = Event.ENDED, "times", "the program that an agent runs has ended"
 
+    CALL_FAILED = Event.CALL_FAILED, "requests", "at which the program behind this server failed"
+    CALL_DROPPED = Event.CALL_DROPPED, "requests", "too many wait for the program already"
+
     def __init__(self, key: str, unit: str, help_: str) -> None:
         """`key`: what `status` and the log call it. `help_`: what is counted, and why."""
         self.key = str(key)

@@ -18,7 +18,7 @@ from gevent.queue import Empty, Queue
 
 from prr.cli.exits import YES
 from prr.cli.output import say
-from prr.client.api import PrrError
+from prr.client.errors import PrrError
 from prr.demo.ports import free_port
 from prr.demo.processes import Process, run_command
 from prr.demo.timeline import Timeline

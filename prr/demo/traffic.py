@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import gevent
 
-from prr.client.api import Client, PrrError, ServiceDidNotAnswer
+from prr.client.api import Client
+from prr.client.errors import PrrError, ServiceDidNotAnswer
 from prr.wire.instance import Address
 
 CALLERS = 4

@@ -112,7 +112,8 @@ class Node(Generic[_E]):
             close_log()
 
     def serve(self) -> Stop:
-        """Serve until the role is over. A bug ends the process, not one greenlet."""
+        """Serve until the role is over, in a process that is there for nothing else. A bug ends the
+        process, not one greenlet."""
         hub = get_hub()
         if Exception not in hub.SYSTEM_ERROR:
             hub.SYSTEM_ERROR = (*hub.SYSTEM_ERROR, Exception)
@@ -120,6 +121,10 @@ class Node(Generic[_E]):
         if not has_mmsg():
             _log.warning("one datagram at a time: this system has no recvmmsg and sendmmsg")
         self._notifier.start()
+        return self.serve_beside()
+
+    def serve_beside(self) -> Stop:
+        """Serve until the role is over, beside whatever else the process does."""
         self._overload.start()
         self._begin()
         for reader in self._readers:
@@ -185,6 +190,10 @@ class Node(Generic[_E]):
         self._notifier.close()
         self._overload.close()
 
+    def _handle(self, frame: Frame, source: Address) -> None:
+        """A frame has come."""
+        self.step(self._core.handle, frame, source)
+
     # What all of them do alike.
 
     def _send(self, frame: Frame, target: Address) -> None:
@@ -201,7 +210,7 @@ class Node(Generic[_E]):
             self._counts[Metric.MALFORMED] += 1
             return
         self._counts[Metric.FRAMES_RECEIVED] += 1
-        self.step(self._core.handle, frame, source)
+        self._handle(frame, source)
 
     def _step_aside(self) -> None:
         """This greenlet is about to wait: whatever it reads is read by another one."""

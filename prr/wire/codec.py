@@ -122,9 +122,14 @@ def _decode_form(data: bytes, form: Form) -> Frame:
     for field in form.fields:
         value, at = field.read(data, at)
         values.append(value)
-    if at == len(data) or form.padded:
+    if at == len(data):
         return form.frame(*values)
-    said = decode_trailer(data[at:])
+    try:
+        said = decode_trailer(data[at:])
+    except MalformedFrame:
+        if form.padded:
+            return form.frame(*values)
+        raise
     if values == [NOWHERE] and (wide := said.pop("instance", None)):
         values = [Instance(wide)]
         if not said:

@@ -7,7 +7,7 @@ them.
 Theory of operation: byte 0 is the code. A code may have several forms, told apart by who receives
 it (SERVICE_EXISTE_PAS is a complaint to a binder and a "no" to a client) and then by length (the
 legacy programs put the type into REPONSE_DEMANDE_DE_SERVICE). Behind a frame stands nothing or
-a trailer; behind the form that is `padded` may stand anything, and it is ignored.
+a trailer; behind the form that is `padded` may stand anything, and what is no trailer is ignored.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Form:
     """One row of the table.
 
     `routes` are whom the form is legal between; the first whose claim fits counts.
-    `padded`: whatever stands behind the fields is ignored, even a trailer.
+    `padded`: what stands behind the fields and is no trailer is ignored.
     """
 
     code: int

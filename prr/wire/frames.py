@@ -16,6 +16,7 @@ from prr.wire.messages import (
     Challenge,
     DigestReply,
     DigestRequest,
+    Failed,
     GroupRequest,
     Hello,
     NamedPresence,
@@ -66,10 +67,12 @@ class Request(_Alone):
 
 
 @dataclass(frozen=True, slots=True)
-class Response(_Alone):
+class Response(_Framed):
     """The service's answer to a Request."""
 
     message: bytes
+    _: KW_ONLY
+    trailer: Failed | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)

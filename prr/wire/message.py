@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
-from prr.wire.trailer import KEYS
+from prr.wire.keys import KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

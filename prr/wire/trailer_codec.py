@@ -6,7 +6,8 @@ from typing import Any
 import msgpack
 
 from prr.wire.errors import MalformedFrame
-from prr.wire.trailer import KEYS, MARK
+from prr.wire.keys import KEYS
+from prr.wire.trailer import MARK
 
 _KEY_BY_NUMBER = {key.number: key for key in KEYS}
 _NUMBER_BY_FIELD = {key.field: key.number for key in KEYS}

@@ -32,10 +32,14 @@ class Notifier:
         self._watchdog = get_hub().loop.timer(0)
         self._control = get_hub().loop.timer(0)
         self._stuck: set[Reader] = set()
+        self._speaks = False
         self.is_ready = False
 
     def start(self) -> None:
-        """Begin to send keep-alives and status lines."""
+        """This process is a unit of systemd's, if it is one at all: begin to send keep-alives and
+        status lines. Until then nothing is sent: a program that serves beside its other work
+        notifies systemd itself."""
+        self._speaks = True
         pause = watchdog_pause()
         if pause is not None:
             self._watchdog.close()
@@ -49,16 +53,16 @@ class Notifier:
     def ready(self) -> None:
         """The node can do its work, for the first time or with what it has read again."""
         self.is_ready = True
-        notify("READY=1", self._line())
+        self._notify("READY=1", self._line())
 
     def reloading(self) -> None:
         """The node reads its settings again."""
         usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        notify("RELOADING=1", f"MONOTONIC_USEC={usec}")
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={usec}")
 
     def stopping(self) -> None:
         """The node was asked to stop."""
-        notify("STOPPING=1", "STATUS=leaving")
+        self._notify("STOPPING=1", "STATUS=leaving")
 
     def close(self) -> None:
         """Stop sending."""
@@ -73,11 +77,15 @@ class Notifier:
         """
         stuck = {reader for reader in self._readers if not reader.has_read_all()}
         if not stuck & self._stuck and all(reader.is_alive for reader in self._readers):
-            notify("WATCHDOG=1")
+            self._notify("WATCHDOG=1")
         self._stuck = stuck
 
     def _tell(self) -> None:
-        notify(self._line())
+        self._notify(self._line())
+
+    def _notify(self, *lines: str) -> None:
+        if self._speaks:
+            notify(*lines)
 
     def _line(self) -> str:
         now = time.monotonic()

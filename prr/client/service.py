@@ -1,0 +1,192 @@
+"""`prr.Service`: provides a service from within a program, which answers its requests."""
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self, TypeVar
+
+import gevent
+import gevent.socket
+from gevent.hub import get_hub
+
+from prr.cli.reload import binders_of
+from prr.cli.roles import where_to_listen
+from prr.client.arguments import checked_binders, checked_service
+from prr.client.errors import CannotServe, NoBinderAnswered
+from prr.client.exchange import sockets_here
+from prr.config import BadInput, ServerConfig
+from prr.core.effects import Stop
+from prr.core.server import Server
+from prr.shell.service_node import Handler, ServiceNode
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.udp.steering import open_sockets
+from prr.text import parse_host_port
+from prr.wire.instance import Address, describe_address, describe_service
+from prr.wire.instance import Service as Named
+
+AT_ONCE = 64
+"""Requests that are answered at a time, unless it is said otherwise."""
+
+PAUSE = 0.001
+"""Seconds between two looks of a greenlet that waits for the beginning, or the end."""
+
+_T = TypeVar("_T")
+
+
+class Service:
+    """Provides a service: subscribes it, answers its requests, says that it is alive, and
+    deregisters it.
+
+    `handler` gets a request's message (at most 255 bytes) and returns the answer (likewise). Each
+    request has a greenlet, so that a handler that waits, on a gevent socket say, delays no other;
+    one that blocks the thread stops them all, and the service is taken for dead. What a handler
+    raises is sent to the client, which raises ServiceFailed. A request that a client repeats, since
+    it has heard nothing, is answered again and not handled twice.
+
+        from prr import Service
+
+        with Service("greeting", lambda message: b"hello " + message):
+            ...                                   # the program's other work
+
+        service = Service("greeting", binders=["10.0.0.1:2222", "10.0.0.2:2222"])
+
+        @service.request
+        def greet(message: bytes) -> bytes:
+            return b"hello " + message
+
+        service.run()                             # until SIGTERM or SIGINT
+
+    In a gevent program it runs beside the other greenlets, elsewhere in a thread of its own.
+    """
+
+    def __init__(
+        self,
+        service: Named,
+        handler: Handler | None = None,
+        *,
+        binders: str | Iterable[str] = "127.0.0.1:2222",
+        listen: str | None = None,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        """`service`: a number from 0 to 255, or a name. `binders`: as for `Client`. `listen`: the
+        "HOST:PORT" to listen on; if None, a free port where the binders can reach it. `at_once`:
+        how many requests are handled at a time, 1 or more; others wait.
+
+        Raises ValueError.
+        """
+        if at_once < 1:
+            raise ValueError(f"at_once = {at_once}; use 1 or more")
+        self._handler = handler
+        self._at_once = at_once
+        where = None if listen is None else parse_host_port(listen)
+        self._config = ServerConfig(checked_service(service), where, checked_binders(binders))
+        self._end: Callable[[], None] | None = None
+        self._is_beside = False  # in a greenlet of the program's
+        self._over: Future[Stop] = Future()
+        self._address: Address | None = None
+
+    def request(self, handler: Handler) -> Handler:
+        """A decorator: this answers the requests."""
+        self._handler = handler
+        return handler
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, since it was started: (ip, port)."""
+        if self._address is None:
+            raise CannotServe("not started; use `with`, start() or run()")
+        return self._address
+
+    def run(self) -> None:
+        """Serve in this thread, the main one, until SIGTERM or SIGINT, or until `stop`. Under
+        systemd (Type=notify) it says that it is ready, and sends signs of life.
+
+        Raises CannotServe (no handler, or no such place to listen), NoBinderAnswered (none has
+        confirmed the subscription).
+        """
+        node = self._open()
+        _raise_unless_in_order(node.run())
+
+    def start(self) -> None:
+        """Serve beside the program's other work; returns once a binder has confirmed it.
+
+        Raises what `run` raises.
+        """
+        begun: Future[Stop | None] = Future()
+        self._is_beside = sockets_here() is gevent.socket
+        if self._is_beside:
+            gevent.spawn(self._serve, begun)
+        else:
+            threading.Thread(target=self._serve, args=(begun,), daemon=True).start()
+        if stop := self._result(begun):
+            _raise_unless_in_order(stop)
+
+    def stop(self) -> None:
+        """Deregister, answer what is under way, within 5 s, and be over. No error if it is."""
+        if self._end is not None:
+            self._end()
+            self._result(self._over)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _open(self) -> ServiceNode:
+        """The node, in the thread in which it is to run."""
+        if self._handler is None:
+            raise CannotServe("nothing answers requests; pass a handler, or use @service.request")
+        if self._address is not None:
+            raise CannotServe("a Service serves once; make another one")
+        config = self._config
+        try:
+            lanes = [Datagrams(bound) for bound in open_sockets(where_to_listen(config))]
+            own = lanes[0].address
+            core = Server(config.type, binders_of(config, own), random.Random())
+        except BadInput as error:
+            raise CannotServe(str(error)) from error
+        self._address = own
+        first_line = f"{describe_service(config.type)} listening on {describe_address(own)}"
+        return ServiceNode(core, lanes, first_line, self._handler, self._at_once)
+
+    def _serve(self, begun: Future[Stop | None]) -> None:
+        """Serve in a greenlet or a thread of its own."""
+        try:
+            node = self._open()
+            wake = get_hub().loop.async_()  # what another thread may call
+            wake.start(lambda: gevent.spawn(node.stop))
+            self._end = wake.send
+            node.on_ready(lambda: begun.set_result(None))
+            try:
+                stop = node.serve_beside()
+            finally:
+                wake.close()
+                self._end = None
+            self._over.set_result(stop)
+            if not begun.done():
+                begun.set_result(stop)
+        except BaseException as error:  # whoever waits has to be told
+            for waited in (begun, self._over):
+                if not waited.done():
+                    waited.set_exception(error)
+        if not self._is_beside:
+            get_hub().destroy(destroy_loop=True)
+
+    def _result(self, of: Future[_T]) -> _T:
+        while self._is_beside and not of.done():
+            gevent.sleep(PAUSE)
+        return of.result()
+
+
+def _raise_unless_in_order(stop: Stop) -> None:
+    if not stop.in_order:
+        raise NoBinderAnswered(stop.why)

@@ -1,0 +1,270 @@
+"""`prr.Service`: a program that answers requests, in a thread, beside greenlets, or alone."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+
+import pytest
+
+from prr import (
+    CannotServe,
+    Client,
+    NoBinderAnswered,
+    NoSuchService,
+    Service,
+    ServiceDidNotAnswer,
+    ServiceFailed,
+)
+from prr.wire.codec import Codec
+from prr.wire.frames import Request, Role
+
+
+def in_a_thread(test):
+    """The test, in a thread where nobody has run greenlets yet: as in a program without them."""
+
+    @wraps(test)
+    def run(*args, **kwargs):
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(test, *args, **kwargs).result(60)
+
+    return run
+
+
+def greet(message: bytes) -> bytes:
+    return b"hello " + message
+
+
+@in_a_thread
+def test_a_thread_serves_beside_the_program_and_is_gone_at_its_end(cluster):
+    binder = cluster.binder().name
+    client = Client(binder)
+    with Service("greeting", greet, binders=binder) as service:
+        assert client.lookup("greeting") == service.address
+        assert client.call("greeting", b"world") == b"hello world"
+    with pytest.raises(NoSuchService) as raised:
+        client.lookup("greeting")
+    assert raised.value.service == "greeting"
+    assert raised.value.binder == ("127.0.0.1", int(binder.rpartition(":")[2]))
+    service.stop()  # no error
+    with pytest.raises(CannotServe, match="serves once"):
+        service.start()
+
+
+@in_a_thread
+def test_what_the_handler_raises_is_what_the_client_raises_and_it_lives_on(cluster):
+    binder = cluster.binder().name
+    client = Client(binder)
+
+    def fail(message):
+        return {b"raise": lambda: int("x"), b"long": lambda: bytes(256), b"text": lambda: "no"}[
+            message
+        ]()
+
+    with Service(7, fail, binders=binder) as service:
+        for message, said in (
+            (b"raise", "ValueError: invalid literal"),
+            (b"long", "256 bytes; a frame holds 255"),
+            (b"text", "returned str; return bytes"),
+            (b"other", "KeyError: b'other'"),
+        ):
+            with pytest.raises(ServiceFailed, match=said) as raised:
+                client.call(7, message)
+            assert raised.value.address == service.address
+        assert client.lookup(7) == service.address
+
+
+@in_a_thread
+def test_a_repeated_request_is_handled_once(cluster):
+    handled = []
+
+    def slow(message):
+        import gevent
+
+        handled.append(message)
+        gevent.sleep(0.3)
+        return message
+
+    with (
+        Service(7, slow, binders=cluster.binder().name) as service,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking,
+    ):
+        asking.connect(service.address)
+        asking.settimeout(5)
+        request = Codec(Role.CLIENT).encode(Request(b"once"))
+        asking.send(request)
+        asking.send(request)
+        first = asking.recv(999)
+        asking.send(request)
+        assert asking.recv(999) == first
+        asking.settimeout(0.4)
+        with pytest.raises(TimeoutError):
+            asking.recv(999)
+    assert handled == [b"once"]
+
+
+@in_a_thread
+def test_requests_wait_for_each_other_only_beyond_the_limit(cluster):
+    under_way, most = [0], [0]
+
+    def busy(message):
+        import gevent
+
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        gevent.sleep(0.05)
+        under_way[0] -= 1
+        return message
+
+    binder = cluster.binder().name
+    with Service(7, busy, binders=binder, at_once=3):
+        callers = [
+            threading.Thread(target=Client(binder).call, args=(7, b"%d" % n)) for n in range(9)
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join(10)
+    assert most == [3]
+
+
+@in_a_thread
+def test_what_is_under_way_at_the_end_is_answered(cluster):
+    binder = cluster.binder().name
+    begun, answers = threading.Event(), []
+
+    def slow(message):
+        import gevent
+
+        begun.set()
+        gevent.sleep(0.5)
+        return b"done"
+
+    service = Service(7, slow, binders=binder)
+    service.start()
+    caller = threading.Thread(target=lambda: answers.append(Client(binder).call(7, b"x")))
+    caller.start()
+    assert begun.wait(5)
+    service.stop()
+    caller.join(5)
+    assert answers == [b"done"]
+
+
+@in_a_thread
+def test_a_call_takes_as_long_as_it_is_told_and_no_longer(cluster):
+    binder = cluster.binder().name
+
+    def slow(message):
+        import gevent
+
+        gevent.sleep(2.5)
+        return b"late"
+
+    with Service(7, slow, binders=binder):
+        began_at = time.monotonic()
+        with pytest.raises(ServiceDidNotAnswer, match=r"within 0\.3 s"):
+            Client(binder).call(7, b"short", timeout=0.3)
+        assert time.monotonic() - began_at < 1.0
+        assert Client(binder).call(7, b"long", timeout=10) == b"late"
+    with pytest.raises(ValueError, match="more than 0"):
+        Client(binder).lookup(7, timeout=0)
+
+
+@in_a_thread
+def test_without_a_binder_a_handler_or_a_place_it_says_so():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        silent = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with pytest.raises(NoBinderAnswered, match="no binder confirmed"):
+            Service(7, greet, binders=silent).start()
+        with pytest.raises(CannotServe, match="cannot listen"):
+            Service(7, greet, binders=silent, listen=silent).start()
+    with pytest.raises(CannotServe, match=r"@service\.request"):
+        Service(7).start()
+    with pytest.raises(ValueError, match="use 1 or more"):
+        Service(7, greet, at_once=0)
+    with pytest.raises(ValueError, match="is not a service"):
+        Service("No Service", greet)
+
+
+BESIDE = """
+import gevent, gevent.hub, sys
+from prr import Client, Service
+gevent.sleep(0)
+ticks = []
+def tick():
+    while True:
+        ticks.append(1)
+        gevent.sleep(0.01)
+gevent.spawn(tick)
+client = Client(sys.argv[1])
+with Service("greeting", lambda message: message.upper(), binders=sys.argv[1]):
+    before = len(ticks)
+    assert client.call("greeting", b"hello") == b"HELLO"
+    gevent.sleep(0.1)
+    assert len(ticks) > before
+print("done")
+"""
+
+
+def test_it_runs_beside_other_greenlets(cluster):
+    command = [sys.executable, "-c", BESIDE, cluster.binder().name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+ALONE = """
+import sys
+from prr import Service
+service = Service("greeting", binders=sys.argv[1])
+@service.request
+def greet(message):
+    return b"hello " + message
+service.run()
+print("over")
+"""
+
+
+def wait_until(ask, expected):
+    """Ask until the service is there."""
+    ends_at = time.monotonic() + 10
+    while True:
+        try:
+            assert ask() == expected
+            return
+        except NoSuchService:
+            assert time.monotonic() < ends_at
+            time.sleep(0.01)
+
+
+def test_alone_it_serves_until_a_signal(cluster):
+    binder = cluster.binder().name
+    command = [sys.executable, "-c", ALONE, binder]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as one:
+        try:
+            first = one.stderr.readline()
+            assert first.startswith("greeting listening on 127.0.0.1:")
+            wait_until(lambda: Client(binder).call("greeting", b"you"), b"hello you")
+        finally:
+            one.send_signal(signal.SIGTERM)
+        assert one.wait(10) == 0
+        assert one.stdout.read() == "over\n"
+    with pytest.raises(NoSuchService):
+        Client(binder).lookup("greeting")
+
+
+@in_a_thread
+def test_in_an_event_loop_the_client_that_waits_is_refused():
+    import asyncio
+
+    async def ask():
+        with pytest.raises(RuntimeError, match="AsyncClient"):
+            Client("127.0.0.1:1").lookup(7)
+
+    asyncio.run(ask())

@@ -6,6 +6,7 @@ same question.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import NamedTuple, Protocol
 
 from prr.wire.errors import MalformedFrame
@@ -50,40 +51,42 @@ def asked_by(lookup: Lookup) -> Asked:
 
 
 class Questions:
-    """What is known of questions: the latest generation, and the one before. One that comes again
-    goes over to the latest, which begins anew when it is full: who invents questions pushes out
-    none that comes once in so many."""
+    """What is known of questions."""
 
     def __init__(self, decode: Callable[[bytes], Frame]) -> None:
         """`decode` reads a datagram; see `Codec.decode`."""
-        self._decode = decode
-        self._latest: dict[bytes, Asked] = {}
-        self._before: dict[bytes, Asked] = {}
+        self._known = _Known(decode)
 
     @property
     def size(self) -> tuple[int, int]:
         """How many are remembered, and how many may be."""
-        return len(self._latest) + len(self._before), 2 * REMEMBERED
+        return len(self._known) + len(self._known.before), 2 * REMEMBERED
 
     def asked(self, burst: Rows, at: int) -> list[Asked]:
         """What the lookups ask that stand in a row from `at` on, if each has a trailer that says
         something and room for the answer."""
-        latest = self._latest
-        asked: list[Asked] = []
-        for row in burst.rows(at, _LOOKUP_CODE, FOUND_BYTES, QUESTION_BYTES_MAX):
-            one = latest.get(row) or self._read(row)
-            if one is None:
-                break
-            asked.append(one)
-        return asked
+        rows = burst.rows(at, _LOOKUP_CODE, FOUND_BYTES, QUESTION_BYTES_MAX)
+        return [*takewhile(bool, map(self._known.__getitem__, rows))]
 
-    def _read(self, row: bytes) -> Asked | None:
-        """What one asks that is not in the latest generation; None if it is no such lookup."""
-        asked = self._before.get(row) or self._parse(row)
+
+class _Known(dict[bytes, Asked]):
+    """What questions ask: the latest generation. One of the generation before that comes again goes
+    over to it, and it begins anew when it is full: who invents questions pushes out none that
+    comes once in so many."""
+
+    def __init__(self, decode: Callable[[bytes], Frame]) -> None:
+        super().__init__()
+        self.before: dict[bytes, Asked] = {}
+        self._decode = decode
+
+    def __missing__(self, row: bytes) -> Asked | None:
+        """What one asks that is not in this generation; None if it is no such lookup."""
+        asked = self.before.get(row) or self._parse(row)
         if asked is not None:
-            if len(self._latest) == REMEMBERED:
-                self._before, self._latest = self._latest, {}
-            self._latest[row] = asked
+            if len(self) >= REMEMBERED:
+                self.before = self.copy()
+                self.clear()
+            self[row] = asked
         return asked
 
     def _parse(self, row: bytes) -> Asked | None:

@@ -10,7 +10,7 @@ from operator import length_hint
 from typing import TypeAlias
 
 from prr.core.directory.ring import Ring
-from prr.core.directory.slots import Slots
+from prr.core.directory.slots import Routes, Slots
 from prr.core.directory.weighted_ring import WeightedRing
 from prr.wire.instance import TYPES, Instance, Service
 from prr.wire.questions import Asked
@@ -42,6 +42,7 @@ class Rotation:
         self._unheard: set[Instance] = set()
         self._suspects: set[Instance] = set()
         self._said: dict[Instance, tuple[int, str]] = {}  # weight and zone, of who has any
+        self._routes = Routes(self._slot)
         self._make_room()
 
     def add(self, instance: Instance, weight: int = 1, zone: str = "") -> None:
@@ -80,7 +81,7 @@ class Rotation:
 
     def slots(self, asked: Iterable[Asked]) -> list[int]:
         """Where the turns are of what was asked for: in a zone while it has an instance in turn."""
-        return [self._slot(*one) for one in asked]
+        return [*map(self._routes.__getitem__, asked)]
 
     def is_suspect(self, instance: Instance) -> bool:
         """It is out of turn."""
@@ -169,7 +170,8 @@ class Rotation:
         """The numbered services that have an instance."""
         return [number for number in range(TYPES) if any(self.count(number))]
 
-    def _slot(self, service: Service, zone: str, wide: bool) -> int:
+    def _slot(self, asked: Asked) -> int:
+        service, zone, wide = asked
         if zone:
             slot = self._slots.of_zone(service, zone, wide)
             if slot in self._in_turn or slot in self._unheard_turns:
@@ -212,6 +214,7 @@ class Rotation:
         them."""
         _, zone = self._said.get(instance, ORDINARY)
         for slot, begins_as in self._slots.take(instance, zone):
+            self._routes.clear()
             for rings in self._states():
                 if begins_as in rings:
                     rings[slot] = rings[begins_as].copy()
@@ -223,7 +226,7 @@ class Rotation:
         rings, (weight, _) = self._rings(instance), self._said.get(instance, ORDINARY)
         for slot in slots:
             self._take_back(slot)
-            ring = rings.setdefault(slot, Ring())
+            ring = rings[slot] if slot in rings else self._begin(rings, slot)
             if weight > 1:
                 ring = rings[slot] = ring if isinstance(ring, WeightedRing) else WeightedRing(ring)
                 ring.add(instance, weight)
@@ -240,6 +243,7 @@ class Rotation:
             ring.remove(instance)
             if not ring:
                 del rings[slot]  # services may be many
+                self._routes.clear()
             elif isinstance(ring, WeightedRing) and (plain := ring.plain) is not None:
                 rings[slot] = plain
         return slots
@@ -252,7 +256,14 @@ class Rotation:
                 if slot not in ready:
                     self._take_back(slot)
                     ready.add(slot)
-                rings.setdefault(slot, Ring()).add(instance)
+                ring = rings[slot] if slot in rings else self._begin(rings, slot)
+                ring.add(instance)
+
+    def _begin(self, rings: dict[int, Turns], slot: int) -> Turns:
+        """The ring for the first of a view in some state."""
+        self._routes.clear()
+        ring = rings[slot] = Ring()
+        return ring
 
     def _describe(self, instance: Instance, weight: int, zone: str) -> None:
         said = weight, zone if self._slots.has_zone(instance, zone) else ""

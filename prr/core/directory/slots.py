@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from prr.wire.instance import TYPES, Instance, Service, describe_service, is_ipv6, service_of
+from prr.wire.questions import Asked
 
 NAMES_MAX = 1 << 16
 """Names at once, 1.5 kB each beside their instances: whoever makes up names fills 100 MB, and no
@@ -23,9 +24,28 @@ has its turns among all of its service."""
 NOT_NAMED = TYPES
 """The slot of all names that have no instance. Nothing ever has its turn there."""
 
+ROUTES_MAX = 1 << 14
+"""Of what was asked for lately, so much is known: some 3 MB. Finding one again costs half a
+microsecond."""
+
 View: TypeAlias = tuple[int, str, bool]
 """The slot of a service, a zone ("": wherever they are), and whether it has those at IPv6 addresses
 too."""
+
+
+class Routes(dict[Asked, int]):
+    """The slots of what was asked for, found when it is asked for first. To be cleared whenever a
+    view gets its first instance, or its first in turn, or loses its last."""
+
+    def __init__(self, find: Callable[[Asked], int]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, asked: Asked) -> int:
+        if len(self) >= ROUTES_MAX:
+            self.clear()
+        slot = self[asked] = self._find(asked)
+        return slot
 
 
 class Slots:

@@ -10,7 +10,9 @@ import ctypes
 import errno
 import os
 import socket
+import struct
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any, Protocol
 
 from prr.shell.udp.gso_sender import GsoSender
@@ -31,6 +33,9 @@ from prr.wire.instance import Address, encode_address
 RECEIVE_BYTES = 2048
 """Room for one datagram: more than any frame has (a list of 255 with a trailer is 1.8 kB), so
 that nothing is truncated unnoticed."""
+
+_TAKERS = [struct.Struct(f"{length}s").unpack_from for length in range(RECEIVE_BYTES + 1)]
+"""For each length what takes so many bytes out of a buffer."""
 
 _AGAIN = frozenset({errno.EAGAIN, errno.EINTR})
 
@@ -97,7 +102,6 @@ class Burst:
         self._count = 0
         self._names = names_of(bound, BURST_MAX)
         self._data = bytearray(BURST_MAX * RECEIVE_BYTES)
-        self._view = memoryview(self._data)
         self._parts = make_parts(self._data, RECEIVE_BYTES)
         self._headers = make_headers(self._names, self._parts)
         self._lengths = memoryview(self._headers).cast("I")[LENGTH_AT // 4 :: HEADER_BYTES // 4]
@@ -161,13 +165,12 @@ class Burst:
 
     def rows(self, at: int, first: bytes, least: int, most: int) -> Iterator[bytes]:
         """See `Received`."""
-        start = at * RECEIVE_BYTES
-        heads = self._data[start : self._count * RECEIVE_BYTES : RECEIVE_BYTES]
-        for length in self._lengths[at : at + _leading(heads, first)].tolist():
-            if not least <= length <= most:
-                break
-            yield self._view[start : start + length].tobytes()
-            start += RECEIVE_BYTES
+        data, starts = self._data, range(at * RECEIVE_BYTES, len(self._data), RECEIVE_BYTES)
+        heads = data[starts.start : self._count * RECEIVE_BYTES : RECEIVE_BYTES]
+        lengths = self._lengths[at : at + _leading(heads, first)].tolist()
+        if lengths and not least <= min(lengths) <= max(lengths) <= most:
+            lengths = [*takewhile(lambda length: least <= length <= most, lengths)]
+        return (_TAKERS[size](data, start)[0] for size, start in zip(lengths, starts, strict=False))
 
     def answer(self, at: int, answers: AnswerRun) -> int:
         """See `Received`."""

@@ -32,7 +32,7 @@ enum {
     TARGETS_MAX = 8, QUESTIONS_MAX = 256,
     BATCH = 64,           /* questions in one send; the kernel cuts no more out of it */
     BYTES_MAX = 2048, ROOM = 65536, EACH = ROOM / BATCH, BUFFER = 8 << 20,
-    ANSWER_BYTES = 10,    /* of an answer that are looked at; the right ones have no more */
+    ANSWER_BYTES = 30,    /* of an answer that are looked at; the right ones have no more */
     DOUBTFUL_MAX = 1 << 16, /* different ones; what is beyond counts as odd */
     WAITS = 4000000,      /* microseconds; what takes longer counts as so long */
 };
@@ -89,12 +89,10 @@ static size_t unhex(const char *text, unsigned char *bytes, size_t most) {
 
 /* Where an answer stands in a table, or would. */
 static struct counted *row_of(struct table *in, const struct answer *answer) {
-    uint64_t first;
-    uint32_t rest;
-    memcpy(&first, answer, 8);
-    memcpy(&rest, (const char *)answer + 8, 4);
-    uint64_t hash = (first ^ rest * 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
-    for (size_t at = hash >> 32;; at++) {
+    uint64_t words[sizeof *answer / 8], hash = 0;
+    memcpy(words, answer, sizeof words);
+    for (size_t at = 0; at < sizeof *answer / 8; at++) hash = (hash ^ words[at]) * 0xD6E8FEB86659FD93u, hash ^= hash >> 32;
+    for (size_t at = hash;; at++) {
         struct counted *row = &in->rows[at & in->mask];
         if (!row->count || !memcmp(&row->answer, answer, sizeof *answer)) return row;
     }

@@ -18,14 +18,15 @@ from dataclasses import dataclass, field
 from prr.wire.codec import Codec
 from prr.wire.frames import Found, FoundInstance, Lookup, Role, Unknown
 from prr.wire.instance import NAMED, Address, Instance, Service, describe_address, service_of
-from prr.wire.query import Query
+from prr.wire.query import FOUND_IPV6_BYTES, Query
+from prr.wire.questions import Asked
 
 Right = set[tuple[int, bytes]]
 
 _CLIENT = Codec(Role.CLIENT)
 _BINDERS = [Codec(Role.BINDER, found) for found in (Found, FoundInstance)]
 
-ROW_BYTES = 12
+ROW_BYTES = 2 + FOUND_IPV6_BYTES
 
 BATCH = 64
 """Questions that one socket sends at once; the kernel makes no more segments of one send."""
@@ -51,6 +52,8 @@ class Load:
     rate: float | None = None
     denied: bytes = b""
     by_name: bool = False  # the services of the types have names, and are asked for by these
+    wide: bool = False  # by who takes IPv6
+    zone: str = ""  # that is asked for
     subscriptions_per_second: int = 0  # that the first target has to do meanwhile,
     verifications: int = 0
     sink: Address | None = None  # unless they go here
@@ -78,7 +81,7 @@ class Load:
 
     def rows(self) -> bytes:
         """The right answers, as a generator reads them."""
-        right = right_answers(self.instances, self.denied)
+        right = right_answers(self.instances, self.denied, self.read)
         return b"".join(
             bytes((number, len(answer))) + answer.ljust(ROW_BYTES - 2, b"\0")
             for number, type_ in enumerate(self.types)
@@ -89,8 +92,14 @@ class Load:
         """What is asked for as one of the types."""
         return name_for(type_) if self.by_name else type_
 
+    @property
+    def read(self) -> Asked | None:
+        """What the trailers of the lookups say; None if they have none."""
+        asked = Asked(name_for(0) if self.by_name else 0, self.zone, self.wide)
+        return None if asked == Asked(0) else asked
+
     def _lookup(self, type_: int) -> Lookup:
-        query = Query.about(name_for(type_)) if self.by_name else None
+        query = Query.about(self.service(type_), self.wide, self.zone)
         return Lookup(NAMED if self.by_name else type_, trailer=query)
 
 
@@ -126,10 +135,12 @@ class Tally:
                 return wait / 1000
         return None
 
-    def wrong(self, instances: Iterable[Instance], denied: bytes = b"") -> int:
+    def wrong(
+        self, instances: Iterable[Instance], denied: bytes = b"", read: Asked | None = None
+    ) -> int:
         """The answers that name none of `instances` and are no "no" to one of the `denied` types,
-        and those that nobody asked for."""
-        right = right_answers(instances, denied)
+        and those that nobody asked for; `read` as of the load."""
+        right = right_answers(instances, denied, read)
         of_any_type = set().union(*right.values())
         return (
             self.unasked
@@ -168,12 +179,14 @@ def name_for(type_: int) -> str:
     return f"service-{type_:03}"
 
 
-def right_answers(instances: Iterable[Instance], denied: bytes = b"") -> dict[Service, set[bytes]]:
+def right_answers(
+    instances: Iterable[Instance], denied: bytes = b"", read: Asked | None = None
+) -> dict[Service, set[bytes]]:
     """For each service the datagrams that name one of them, in either wire form; for one of the
-    `denied` types that says "no"."""
+    `denied` types that says "no". They answer lookups without a trailer, or with one that was
+    `read`."""
     right: dict[Service, set[bytes]] = {type_: {_BINDERS[0].encode(Unknown())} for type_ in denied}
     for one in instances:
-        service = service_of(one)
-        answers = right.setdefault(service, set())
-        answers |= {codec.found(one, isinstance(service, str)) for codec in _BINDERS}
+        answers = right.setdefault(service_of(one), set())
+        answers |= {codec.found(one, read) for codec in _BINDERS}
     return right

@@ -58,7 +58,7 @@ def decode(data: bytes, receiver: Role) -> Frame:
 def sent(effects: list[Effect], codec: Codec = CODECS[Role.BINDER]) -> list[tuple[Frame, Address]]:
     """The frames among `effects` and whom they go to, in order; `codec` is the binder's."""
     answers = [
-        Send(decode(codec.found(effect.found, effect.is_read), Role.CLIENT), effect.target)
+        Send(decode(codec.found(effect.found, effect.asked), Role.CLIENT), effect.target)
         if isinstance(effect, Answer)
         else effect
         for effect in effects

@@ -29,6 +29,7 @@ from prr.wire.instance import (
 )
 from prr.wire.messages import Plain
 from prr.wire.query import Query
+from prr.wire.questions import Asked
 from tests.cores import decode, encode
 
 HOST = "2001:db8::1"
@@ -161,7 +162,7 @@ def test_the_answer_at_ipv6_has_30_bytes_and_its_address_in_the_trailer(service)
     instance = make_instance(service, ADDRESS)
     for form in FOUND_RUNS:
         codec = Codec(Role.BINDER, form)
-        data = codec.found(instance, is_read=True)
+        data = codec.found(instance, Asked(service, "", True))
         assert data[:7] == bytes((3, 0, 0, 0, 0, 0, 0)) and len(data) == 30
         assert decode(data, Role.CLIENT) == Found(ADDRESS, trailer=Plain())
 
@@ -170,6 +171,7 @@ def test_a_run_of_answers_at_both_families_is_the_answers_one_by_one():
     codec = Codec(Role.BINDER)
     here = [make_instance(5, ADDRESS), make_instance("ab", ("10.0.0.1", 1)), NOBODY]
     run = [*here, *here, here[0]]
-    answers = codec.found_read_run(run)
-    expected = [codec.found(one, is_read=True) for one in run]
+    asked = [Asked(5, "", True)] * len(run)
+    answers = codec.found_read_run(run, asked)
+    expected = [*map(codec.found, run, asked)]
     assert list(answers.datagrams()) == expected and answers.count == len(run)

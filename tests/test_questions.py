@@ -10,9 +10,9 @@ from prr.core.binder import Binder
 from prr.shell.udp.mmsg import OneByOne, received_by
 from prr.wire import questions
 from prr.wire.frames import Found, Lookup, Role, Unknown
-from prr.wire.instance import NAMED, address_of, is_ipv6, make_instance
+from prr.wire.instance import NAMED, address_of, make_instance
 from prr.wire.messages import Plain
-from prr.wire.query import FOUND_IPV6_BYTES, Query
+from prr.wire.query import FOUND_BYTES, FOUND_IPV6_BYTES, Query
 from prr.wire.questions import QUESTION_BYTES_MAX, Asked, Questions, asked_by
 from prr.wire.version import Version
 from tests.cores import CODECS, decode, encode, rows_in, sent
@@ -103,26 +103,36 @@ def test_a_run_is_answered_as_its_frames_are_one_by_one(seed):
         burst = Burst(question(*rng.choice([*ALL, unknown])) for _ in range(rng.randrange(1, 64)))
         if rng.random() < 0.5:
             burst = Burst([rng.choice(burst)] * len(burst))
-        found = short.look_up_asked(codec.questions_asked(burst, 0))
-        answers = list(codec.found_read_run(found).datagrams())
+        asked = codec.questions_asked(burst, 0)
+        found = short.look_up_asked(asked)
+        answers = list(codec.found_read_run(found, asked).datagrams())
         by_hand = [long.handle(decode(one, Role.BINDER), CLIENT, 1.0) for one in burst]
         assert [(decode(one, Role.CLIENT), CLIENT) for one in answers] == [
             answer for effects in by_hand for answer in sent(effects)
         ]
-        assert [codec.found(one, is_read=True) for one in found] == answers
-        assert all(len(one) <= len(asked) for one, asked in zip(answers, burst, strict=True))
+        assert [*map(codec.found, found, asked)] == answers
+        assert all(len(one) <= len(data) for one, data in zip(answers, burst, strict=True))
 
 
-def test_an_answer_says_where_it_is_and_that_the_question_was_read():
-    ones = [make_instance(service, where) for service in SERVICES for where in (IPV4, IPV6)]
-    for found in ([*ones, b""], ones, [*filter(is_ipv6, ones)], ones[::2], [b""], []):
-        run = CODECS[Role.BINDER].found_read_run(found)
-        frames = [decode(answer, Role.CLIENT) for answer in run.datagrams()]
+@pytest.mark.parametrize("how", [[True], [False], [True, False, True]])
+def test_an_answer_says_where_it_is_and_that_the_question_was_read(how):
+    narrow = [make_instance(service, IPV4) for service in SERVICES]
+    six = [make_instance(service, IPV6) for service in SERVICES] if how == [True] else []
+    codec = CODECS[Role.BINDER]
+    for found in ([*narrow, b"", *six], [*narrow, *six], narrow, [b""], []):
+        asked = [Asked(7, "eu", how[number % len(how)]) for number in range(len(found) + 1)]
+        run = codec.found_read_run(found, asked)
+        answers = list(run.datagrams())
+        frames = [decode(answer, Role.CLIENT) for answer in answers]
         assert run.count == len(frames) == len(found)
         assert all(frame.trailer == Plain() for frame in frames)
         assert [type(frame) for frame in frames] == [Found if one else Unknown for one in found]
         expected = [address_of(one) for one in found if one]
         assert [frame.address for frame in frames if isinstance(frame, Found)] == expected
+        assert answers == [codec.found(one, to) for one, to in zip(found, asked, strict=False)]
+        for answer, to in zip(answers, asked, strict=False):
+            assert len(answer) <= (FOUND_IPV6_BYTES if to.wide else FOUND_BYTES)
+        assert not all(found) or len({*map(len, answers)}) <= len({*how})  # sent as one
 
 
 def test_who_has_to_wait_is_for_the_long_way():

@@ -16,6 +16,7 @@ from prr.wire.instance import (
     service_of,
 )
 from prr.wire.messages import Challenge, NamedPresence, Presence
+from prr.wire.questions import Asked
 from prr.wire.trailer import Question
 from prr.wire.version import LEFT, NO_START, Version
 
@@ -89,12 +90,12 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Answer a lookup from the node's own socket with the instance `found`, or NOBODY: that the
-    service has none. The codec knows in which of the two forms; `is_read`: the trailer of the
-    question was."""
+    service has none. The codec knows in which of the two forms; `asked` is what the trailer of
+    the lookup was read for, if it was."""
 
     found: Instance
     target: Address
-    is_read: bool = False
+    asked: Asked | None = None
 
 
 Update: TypeAlias = tuple[Version, bool]

@@ -52,7 +52,7 @@ class Lookups:
         self, asked: Asked, is_read: bool, source: Address, denies: bool
     ) -> list[Effect]:
         if found := self._lookup_run(self._slots((asked,)), denies):
-            return [Answer(found[0], source, is_read)]
+            return [Answer(found[0], source, asked if is_read else None)]
         if len(self._waiting) < WAITING_MAX:
             self._waiting.append((asked, is_read, source))
         return []

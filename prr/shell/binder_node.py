@@ -90,7 +90,7 @@ class BinderNode(Node[Effect]):
             case Send():
                 self._send(effect.frame, effect.target)
             case Answer():
-                self._outbox.send(self._codec.found(effect.found, effect.is_read), effect.target)
+                self._outbox.send(self._codec.found(effect.found, effect.asked), effect.target)
             case Persist():
                 self._store.persist(effect)
             case Confirm() | ConfirmAll():
@@ -130,7 +130,7 @@ class BinderNode(Node[Effect]):
             and (asked := self._codec.questions_asked(burst, at))
             and (found := self._binder.look_up_asked(asked))
         ):
-            self._answer(reader, self._codec.found_read_run(found))
+            self._answer(reader, self._codec.found_read_run(found, asked))
         elif types or not self._subscribe(reader):
             super()._serve_next(reader)
 

@@ -60,8 +60,10 @@ class Codec:
         """`questions_asked(burst, at)`: what the lookups with a trailer ask for which stand in a
         row from number `at` of a burst on; empty if there is none."""
 
-        self.found_read_run: Callable[[Sequence[Instance]], AnswerRun] = found_read_run
-        """The answers to these."""
+        self.found_read_run: Callable[[Sequence[Instance], Sequence[Asked]], AnswerRun] = (
+            found_read_run
+        )
+        """`found_read_run(instances, asked)`: the answers to the first of these."""
 
         self.subscription_run: Callable[[Columns, int], SubscriptionRun] = subscription_run
         """`subscription_run(burst, at)`: the subscriptions of one form that stand in a row from
@@ -76,9 +78,12 @@ class Codec:
         except MalformedFrame:
             return False
 
-    def found(self, instance: Instance, is_read: bool = False) -> bytes:
-        """The answer to one lookup, whose trailer was read or not; `instance` as in `found_run`."""
-        return (self.found_read_run if is_read else self.found_run)((instance,)).data
+    def found(self, instance: Instance, asked: Asked | None = None) -> bytes:
+        """The answer to one lookup; `instance` as in `found_run`, and what was `asked` if the
+        trailer of the lookup was read."""
+        if asked is None:
+            return self.found_run((instance,)).data
+        return self.found_read_run((instance,), (asked,)).data
 
     def encode(self, frame: Frame) -> bytes:
         """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes."""

@@ -19,10 +19,9 @@ from prr.wire.instance import (
     IPV6_ADDRESS_BYTES,
     NO_ADDRESS,
     Instance,
-    address_key,
-    is_ipv6,
 )
 from prr.wire.query import FOUND_BYTES, FOUND_IPV6_BYTES
+from prr.wire.questions import Asked
 from prr.wire.trailer_codec import encode_trailer
 
 _LOOKUP_CODE = bytes((FORM_OF[Lookup].code,))
@@ -40,6 +39,11 @@ _READ = encode_trailer({})
 _FOUND_IPV6 = _FOUND_CODE + NO_ADDRESS + encode_trailer({"address": bytes(IPV6_ADDRESS_BYTES)})
 _FOUND_IPV6 = _FOUND_IPV6[:-IPV6_ADDRESS_BYTES]
 """An answer at an IPv6 address, up to that."""
+
+_PADDED = encode_trailer({"padding": bytes(IPV6_ADDRESS_BYTES)})
+"""Behind an address of IPv4, where one of IPv6 might have stood."""
+
+_BETWEEN_FOUND = _READ + _FOUND_CODE
 
 _IPV6_FRONT = 2 + IPV6_ADDRESS_BYTES
 """Bytes of an instance at an IPv6 address, but for the name of its service."""
@@ -96,23 +100,31 @@ def _found_instance_run(found: Sequence[Instance]) -> AnswerRun:
     return AnswerRun(run, _FOUND_INSTANCE_BYTES)
 
 
-def found_read_run(found: Sequence[Instance]) -> AnswerRun:
-    """A run of answers to lookups whose trailers were read."""
-    if found and all(found):
-        ipv6 = [len(one) - one[1] for one in found].count(_IPV6_FRONT)  # as `is_ipv6` has it
-        if not ipv6:
-            between, addresses = _READ + _FOUND_CODE, [one[-ADDRESS_BYTES:] for one in found]
-            run = _FOUND_CODE + between.join(addresses) + _READ
-            return AnswerRun(run, FOUND_BYTES)
-        if ipv6 == len(found):
-            addresses = [one[-IPV6_ADDRESS_BYTES:] for one in found]
-            return AnswerRun(_FOUND_IPV6 + _FOUND_IPV6.join(addresses), FOUND_IPV6_BYTES)
-    return _with_unknown([_found_read(one) if one else b"" for one in found], _UNKNOWN_READ)
+def found_read_run(found: Sequence[Instance], asked: Sequence[Asked]) -> AnswerRun:
+    """A run of answers to lookups whose trailers were read: of `asked` the first."""
+    if not all(found):
+        return _with_unknown([*map(_found_read, found, asked)], _UNKNOWN_READ)
+    wide = [one.wide for _, one in zip(found, asked, strict=False)]
+    if True not in wide:
+        addresses = [one[-ADDRESS_BYTES:] for one in found]
+        run = _FOUND_CODE + _BETWEEN_FOUND.join(addresses) + _READ if found else b""
+        return AnswerRun(run, FOUND_BYTES)
+    answers = [*map(_found_read, found, asked)]
+    if False not in wide:
+        return AnswerRun(b"".join(answers), FOUND_IPV6_BYTES)
+    return _with_unknown(answers, _UNKNOWN_READ)
 
 
-def _found_read(instance: Instance) -> bytes:
-    where = address_key(instance)
-    return _FOUND_IPV6 + where if is_ipv6(instance) else _FOUND_CODE + where + _READ
+def _found_read(instance: Instance, asked: Asked) -> bytes:
+    """The answer to one; empty if there is none. Those to all who take IPv6 are equally long, so
+    that a run of them is sent as one."""
+    if not instance:
+        return b""
+    if not asked.wide:
+        return _FOUND_CODE + instance[-ADDRESS_BYTES:] + _READ
+    if len(instance) - instance[1] == _IPV6_FRONT:  # `is_ipv6` takes four times as long
+        return _FOUND_IPV6 + instance[-IPV6_ADDRESS_BYTES:]
+    return _FOUND_CODE + instance[-ADDRESS_BYTES:] + _PADDED
 
 
 def _with_unknown(answers: list[bytes], unknown: bytes = _UNKNOWN) -> AnswerRun:

@@ -18,8 +18,8 @@ _BYTES_FRONT = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query(Message):
     """Behind a lookup: the service has this name, and type 255 stands in front; the answer may be
-    at an IPv6 address; an instance of this zone first. A trailer answers it, empty if the address
-    stands in front."""
+    at an IPv6 address; an instance of this zone first. A trailer answers it: empty, but padded to
+    30 bytes in all where IPv6 might have been, or with the IPv6 address."""
 
     name: bytes | None = None
     wide: int | None = None

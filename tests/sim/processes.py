@@ -100,7 +100,7 @@ class BinderProcess(Process):
             answers = self.codec.found_run(self.core.look_up(types))
             if not answers.count:
                 asked = self.codec.questions_asked(_Burst(burst), 0)
-                answers = self.codec.found_read_run(self.core.look_up_asked(asked))
+                answers = self.codec.found_read_run(self.core.look_up_asked(asked), asked)
             for one, answer in zip(burst, answers.datagrams(), strict=False):
                 self._answer(*one, answer)
             del burst[: answers.count]
@@ -164,8 +164,8 @@ class BinderProcess(Process):
             match effect:
                 case Send(frame=frame, target=target):
                     self._send(frame, target)
-                case Answer(found=found, target=target, is_read=is_read):
-                    self._send(read(self.codec.found(found, is_read), Role.CLIENT), target)
+                case Answer(found=found, target=target, asked=asked):
+                    self._send(read(self.codec.found(found, asked), Role.CLIENT), target)
                 case Persist():
                     self.disk.persist(effect)
                     takes = self.disk.rng.uniform(*COMMIT_TAKES)

@@ -10,7 +10,7 @@ from operator import length_hint
 from typing import TypeAlias
 
 from prr.core.directory.ring import Ring
-from prr.core.directory.slots import Routes, Slots
+from prr.core.directory.slots import ROUTES_MAX, Routes, Slots
 from prr.core.directory.weighted_ring import WeightedRing
 from prr.wire.instance import TYPES, Instance, Service
 from prr.wire.questions import Asked
@@ -164,7 +164,7 @@ class Rotation:
             for name, rings in zip(names, self._states(), strict=True)
             for slot, ring in rings.items()
         }
-        return sizes | self._slots.sizes
+        return sizes | self._slots.sizes | {"routes": (len(self._routes), ROUTES_MAX)}
 
     def _numbers(self) -> list[Service]:
         """The numbered services that have an instance."""

@@ -24,7 +24,7 @@ from prr.addresses import resolve
 from prr.client.control import fetch_list
 from prr.config import BadInput
 from prr.text import parse_peer
-from prr.wire.instance import Address, Instance, Service, describe_address, service_of
+from prr.wire.instance import Address, Instance, Service, describe_address, is_ipv6, service_of
 
 INSTANCES = 1000
 
@@ -64,23 +64,25 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--names", action="store_true", help="services with names, of binders started here"
     )
+    parser.add_argument(
+        "--ipv6", action="store_true", help="every other instance at IPv6, of binders started here"
+    )
     add_type(parser)
     return run(parser, _measure, arguments)
 
 
 def measure(load: Load) -> dict[str, Any]:
     """Run `load`; what was measured, and what the binders report. Raises Trouble."""
-    services = {load.service(type_) for type_ in load.types}
-    known = {*load.instances, *_listed(load.targets, services)}
+    known = _known(load)
     dropped_before, memory_before = _dropped(load.targets), resident_kib(load.pids)
     tally = generate(replace(load, instances=list(known)))  # what it knows costs it least
     being_verified = _being_verified(load.targets[0])
     dropped, memory = _dropped(load.targets), resident_kib(load.pids)
     if tally.doubtful:  # what subscribed meanwhile, or was evicted, is no wrong answer
-        known |= {*tally.subscribed, *_listed(load.targets, services)}
+        known |= {*tally.subscribed, *_known(load)}
     return {
         **figures_of(tally),
-        "wrong": tally.wrong(known, load.denied),
+        "wrong": tally.wrong(known, load.denied, load.read),
         "dropped_by_kernel": (
             None if dropped is None or dropped_before is None else dropped - dropped_before
         ),
@@ -140,9 +142,10 @@ def _per_second(count: int, seconds: float) -> int:
 def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     types = types_from(parsed.type, parsed.types)
     check_in_flight(parsed.in_flight, parsed.sockets)
-    if parsed.binder and (parsed.instances or parsed.binders or parsed.names):
+    if parsed.binder and (parsed.instances or parsed.binders or parsed.names or parsed.ipv6):
         raise BadInput(
-            "--instances, --binders and --names are for binders started here; leave out --binder"
+            "--instances, --binders, --names and --ipv6 are for binders started here; leave out "
+            "--binder"
         )
     count = parsed.instances or INSTANCES
     if not parsed.binder:
@@ -154,7 +157,7 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             pinned = "no: the binder was given"
         else:
             services = [name_for(type_) if parsed.names else type_ for type_ in types]
-            instances = make_instances(count, services)
+            instances = make_instances(count, services, parsed.ipv6)
             binders = start_full_binders(parsed.binders or 1, instances, processes)
         pids = [pid for binder in binders if (pid := pid_at(binder)) is not None]
         if not parsed.binder:
@@ -171,6 +174,7 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             in_flight=parsed.in_flight,
             sockets=parsed.sockets,
             by_name=parsed.names,
+            wide=parsed.ipv6,
             rate=parsed.rate,
             subscriptions_per_second=parsed.subscriptions_per_second,
             verifications=parsed.verifications,
@@ -189,6 +193,12 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
         "pinned": pinned,
         **result,
     }
+
+
+def _known(load: Load) -> set[Instance]:
+    """The instances that answers to a load may name."""
+    listed = _listed(load.targets, {load.service(type_) for type_ in load.types})
+    return {*load.instances, *(one for one in listed if load.wide or not is_ipv6(one))}
 
 
 def _listed(binders: list[Address], services: Collection[Service]) -> list[Instance]:

@@ -31,7 +31,7 @@ from prr.wire.instance import (
 )
 from prr.wire.messages import UnaskedPage
 from prr.wire.trailer import Question
-from prr.wire.version import Version
+from prr.wire.version import Version, encode_versions
 from prr.wire.wide import Said, WideUpdate, encode_wide
 
 _BINDER = Codec(Role.BINDER)
@@ -109,12 +109,17 @@ def start_full_binders(
     return binders
 
 
-def make_instances(count: int, services: Sequence[Service]) -> list[Instance]:
-    """So many instances of `services` in turn, each at an address of its own on loopback."""
+def make_instances(count: int, services: Sequence[Service], ipv6: bool = False) -> list[Instance]:
+    """So many instances of `services` in turn, each at an address of its own on loopback; with
+    `ipv6` every other one of a service at an IPv6 address, out of those for documents."""
     return [
         make_instance(
             services[number % len(services)],
-            (f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}", 4242),
+            (
+                (f"2001:db8::{number + 1:x}", 4242)
+                if ipv6 and number // len(services) % 2
+                else (f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}", 4242)
+            ),
         )
         for number in range(count)
     ]
@@ -143,8 +148,13 @@ def _fill(binder: Address, instances: list[Instance], filler: socket.socket) -> 
 
 
 def _page(instances: list[Instance]) -> ServiceList:
-    if not is_wide(instances[0]):
-        return ServiceList(tuple(instances))
+    wide = [one for one in instances if is_wide(one)]
+    spec = tuple(one for one in instances if not is_wide(one))
+    if not wide:
+        return ServiceList(spec)
     version = Version(1, 1, 2)
-    others = encode_wide([WideUpdate(one, version, Said.THERE) for one in instances])
-    return ServiceList((), trailer=UnaskedPage(binder=1, versions=b"", others=others, nonce=0))
+    others = encode_wide([WideUpdate(one, version, Said.THERE) for one in wide])
+    versions = encode_versions([version] * len(spec))
+    return ServiceList(
+        spec, trailer=UnaskedPage(binder=1, versions=versions, others=others, nonce=0)
+    )

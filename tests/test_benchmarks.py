@@ -109,8 +109,9 @@ def test_load_asks_from_as_many_sockets_as_it_is_told(run_one, capsys):
     assert "use --sockets 3 or more" in capsys.readouterr().err
 
 
-def test_load_asks_by_name(generator, run_one):
-    result = run_one(load, "--seconds", "0.2", "--names", "--instances", "300", "--types", "30")
+@pytest.mark.parametrize("flags", [["--names"], ["--ipv6"], ["--names", "--ipv6"]])
+def test_load_asks_otherwise_than_by_number(generator, run_one, flags):
+    result = run_one(load, "--seconds", "0.2", *flags, "--instances", "300", "--types", "30")
     assert (result["instances"], result["types"]) == (300, 30)
     assert result["answered"] > 30
     assert (result["lost"], result["wrong"], result["dropped_by_kernel"]) == (0, 0, 0)

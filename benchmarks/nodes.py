@@ -15,7 +15,6 @@ from gevent.subprocess import DEVNULL, Popen
 
 from benchmarks.arguments import Trouble
 from prr.client.control import fetch_text
-from prr.core.replication.pages import WIDE_PAGE_WORDS
 from prr.demo.processes import PROGRAM, die_with_parent, plain_environment
 from prr.text import parse_peer
 from prr.wire.codec import Codec
@@ -47,6 +46,9 @@ LISTENING = "binder listening on "
 
 FILL_LIMIT = 60.0
 """Seconds in which a binder must have taken all instances: 100,000 take a few."""
+
+ROWS_AT_ONCE = 10
+"""Names in one page: so many of the longest fit."""
 
 FILL_PAUSE = 0.001
 """Seconds between two pages, so that the binder's queue holds them and its log is read."""
@@ -134,7 +136,7 @@ def status_of(binder: Address) -> dict[str, Any] | None:
 def _fill(binder: Address, instances: list[Instance], filler: socket.socket) -> None:
     """Tell a binder of `instances` as a peer of 2016 does, or one of ours where they have names,
     again until it has them all."""
-    size = WIDE_PAGE_WORDS if any(map(is_wide, instances)) else LIST_INSTANCES_MAX
+    size = ROWS_AT_ONCE if any(map(is_wide, instances)) else LIST_INSTANCES_MAX
     parts = [instances[start : start + size] for start in range(0, len(instances), size)]
     pages = [_BINDER.encode(_page(part)) for part in parts]
     with gevent.Timeout(FILL_LIMIT, Trouble(f"the binder was not filled in {FILL_LIMIT:g} s")):

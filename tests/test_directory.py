@@ -8,7 +8,8 @@ from prr.config import Limits
 from prr.core import deadlines
 from prr.core.deadlines import Deadlines
 from prr.core.directory import ring
-from prr.core.directory.directory import Added, Directory
+from prr.core.directory.directory import Directory
+from prr.core.directory.results import Added
 from prr.core.directory.ring import Ring
 from prr.wire.instance import Instance, service_of
 from prr.wire.version import Version

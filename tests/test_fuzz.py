@@ -230,7 +230,7 @@ class BinderUnderFire(Target):
         assert cursor is None
         check_turns(directory, held)
         seen = core.inspect()
-        gone = sum(not is_there for _, is_there in seen.directory.updates.values())
+        gone = sum(not is_there for _, is_there, _ in seen.directory.updates.values())
         removals = [seen.sizes[name][0] for name in ("removals", "wide removals")]
         assert gone <= sum(removals)
         assert max(removals) <= REMOVALS_MAX

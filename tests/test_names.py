@@ -16,8 +16,8 @@ from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.client import Client, FoundService, NoBinder, UnknownService
 from prr.core.directory import slots
-from prr.core.directory.directory import Added as Adding
 from prr.core.directory.directory import Directory
+from prr.core.directory.results import Added as Adding
 from prr.core.effects import Event, Outcome
 from prr.core.server import Server
 from prr.core.status import SERVICES_MAX
@@ -440,7 +440,7 @@ def test_a_program_gets_the_list_with_names_only_if_it_reads_them(wide):
         ((page, _),) = sent(core.handle(asked, ("127.0.0.1", 9), 0.0))
         assert len(encode(page)) <= DATAGRAM_BYTES_MAX
         seen.update(page.instances)
-        seen.update(one for one, _, _ in others(page))
+        seen.update(row.instance for row in others(page))
         cursor = page.trailer.cursor
     assert seen == Counter([NUMBERED, *made] if wide else [NUMBERED])
 
@@ -464,10 +464,11 @@ def test_who_reads_no_names_gets_none_whatever_he_asks_for(asked):
 def test_rows_of_another_kind_are_left_out_and_what_fills_no_rows_is_malformed():
     row = WideUpdate(ONE, Version(5, 6, 7), Said.THERE)
     unknown = [
-        b"\x14" + bytes(20) + b"\x01" + bytes(20),  # an instance of a kind to come
-        encode_wide([row])[:16] + b"\x09" + bytes(20),  # a word to come
+        b"\x14" + bytes(20) + b"\x01" + bytes(22),  # an instance of a kind to come
+        encode_wide([row])[:16] + b"\x09" + bytes(22),  # a word to come
+        encode_wide([row])[:-2] + b"\x01\x00\x01",  # particulars that are none
     ]
-    assert decode_wide(unknown[0] + encode_wide([row]) + unknown[1]) == [row]
+    assert decode_wide(unknown[0] + encode_wide([row]) + unknown[1] + unknown[2]) == [row]
     for wrong in (b"\x00", encode_wide([row])[:-1], encode_wide([row] * 40)):
         assert not fills_rows(wrong)
 

@@ -29,10 +29,11 @@ from prr.core.liveness.suspicions import Suspicions
 from prr.core.replication import peer_liveness as liveness
 from prr.core.replication import sync as replication
 from prr.core.replication.anti_entropy import AntiEntropy
+from prr.core.replication.news import News
 from prr.core.replication.peer_liveness import Liveness
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import Peers
-from prr.core.replication.versioned_directory import News, VersionedDirectory
+from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.subscriptions import Subscriptions
 from prr.wire import fields
 from prr.wire.frames import (

@@ -9,7 +9,7 @@ import pytest
 
 from prr.config import BadInput
 from prr.core.binder import Binder
-from prr.core.effects import Confirm, Persist
+from prr.core.effects import Confirm, Persist, Update
 from prr.shell.storage.rows import read_rows, row_of
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Damaged, Failing, place_of
@@ -47,7 +47,7 @@ def one_place():
 
 
 def words(numbers, start=5, present=True):
-    return {at(2, "10.0.0.1", n): (Version(n + 1, IDENTITY, start), present) for n in numbers}
+    return {at(2, "10.0.0.1", n): Update(Version(n + 1, IDENTITY, start), present) for n in numbers}
 
 
 def rows_of(directory):
@@ -69,7 +69,7 @@ def rows_of(directory):
             version = directory.version(instance)
             removal = directory.removal(instance)
             if version or removal:
-                kept[instance] = (version or removal, version is not None)
+                kept[instance] = Update(version or removal, version is not None)
     return kept, why
 
 
@@ -109,7 +109,7 @@ def persisted(effects):
 def test_a_subscription_is_to_be_put_on_disk_before_it_is_confirmed():
     instance = at(2, "10.0.0.1", 7)
     effects = kept_binder().handle(Subscribe(2), address_of(instance), 1.0)
-    assert effects[0] == Persist({instance: (Version(FIRST, IDENTITY, 0), True)}, FIRST)
+    assert effects[0] == Persist({instance: Update(Version(FIRST, IDENTITY, 0), True)}, FIRST)
     assert effects[-1] == Confirm(instance, Subscribed(), address_of(instance))
     assert not sent(effects)
 
@@ -126,7 +126,7 @@ def test_a_leave_is_acknowledged_once_it_is_on_disk():
     binder.handle(Subscribe(2), address_of(instance), 1.0)
     effects = binder.handle(Removed(instance), address_of(instance), 2.0)
     assert persisted(effects) == [
-        Persist({instance: (Version(2 * FIRST, IDENTITY, 1), False)}, 2 * FIRST)
+        Persist({instance: Update(Version(2 * FIRST, IDENTITY, 1), False)}, 2 * FIRST)
     ]
     assert Confirm(instance, Removed(instance), address_of(instance)) in effects
 
@@ -151,7 +151,7 @@ def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_start
     binder = kept_binder(started=False, counter=40)
     assert binder.handle(Lookup(2), CLIENT, 0.0) == []
     instance = at(2, "10.0.0.1", 7)
-    assert learn(binder, [row_of(instance, (Version(9, IDENTITY, 5), True))]) == 0
+    assert learn(binder, [row_of(instance, Update(Version(9, IDENTITY, 5), True))]) == 0
     assert len(sent(binder.handle(Lookup(2), CLIENT, 0.0))) == 1
     assert binder.handle(Lookup(3), CLIENT, 0.0) == []
     effects = binder.start(0.0)
@@ -169,10 +169,10 @@ def test_a_newer_word_heard_while_reading_is_not_undone():
     binder = kept_binder(started=False, counter=40)
     instance = at(2, "10.0.0.1", 7)
     binder.handle(Subscribe(2), address_of(instance), 0.0)
-    learn(binder, [row_of(instance, (Version(9, IDENTITY, 5), False))])
+    learn(binder, [row_of(instance, Update(Version(9, IDENTITY, 5), False))])
     assert instance in binder.directory
     binder.handle(Removed(instance), address_of(instance), 0.0)
-    learn(binder, [row_of(instance, (Version(9, IDENTITY, 5), True))])
+    learn(binder, [row_of(instance, Update(Version(9, IDENTITY, 5), True))])
     assert instance not in binder.directory
 
 
@@ -209,7 +209,7 @@ def test_restored_tables_have_the_same_digest():
 @pytest.mark.parametrize("present", [True, False])
 def test_a_damaged_row_is_seen_and_left_out(damage, present):
     binder = kept_binder(started=False)
-    row = row_of(at(2, "10.0.0.1", 7), (Version(9, IDENTITY, 5), present))
+    row = row_of(at(2, "10.0.0.1", 7), Update(Version(9, IDENTITY, 5), present))
     assert learn(binder, [damage(*row)]) == 1
     assert len(binder.directory) == 0
     assert learn(binder, [row]) == 0

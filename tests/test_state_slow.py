@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from prr.core.effects import Update
 from prr.demo.ports import free_port
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Damaged
@@ -37,7 +38,7 @@ def fill(path, count):
         words = {}
         for n in range(first, first + 5000):
             address = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", 5000
-            words[make_instance(n % 200, address)] = (Version(n + 1, 77, 9), True)
+            words[make_instance(n % 200, address)] = Update(Version(n + 1, 77, 9), True)
         directory.commit(words, first + 5000, True)
     directory.leave()
 

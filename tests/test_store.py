@@ -7,7 +7,7 @@ import gevent
 import pytest
 
 from prr.core.directory.directory import Directory
-from prr.core.effects import Persist
+from prr.core.effects import Persist, Update
 from prr.shell.storage.sqlite_store import SQLiteStore
 from prr.shell.storage.store import NoStore
 from prr.wire.version import Version, decode_version
@@ -35,7 +35,7 @@ class Kept:
         for entries, is_present in ((present, True), (gone, False)):
             for instance, version, _, _ in entries:
                 assert instance not in self.learned
-                self.learned[instance] = (decode_version(version), is_present)
+                self.learned[instance] = Update(decode_version(version), is_present)
 
     def persist(self, counter, **updates):
         names = {"one": ONE, "two": TWO, "three": THREE}
@@ -84,11 +84,11 @@ def kept(request, tmp_path, monkeypatch):
 
 
 def there(counter):
-    return Version(counter, 77, 5), True
+    return Update(Version(counter, 77, 5), True)
 
 
 def gone(counter):
-    return Version(counter, 77, 5), False
+    return Update(Version(counter, 77, 5), False)
 
 
 def test_a_new_one_has_nothing_to_tell_and_the_identity_that_it_is_given(kept):

@@ -154,7 +154,7 @@ def state(core):
     seen = core.inspect()
     updates = {
         one: (version.owner, version.start, is_there)
-        for one, (version, is_there) in seen.directory.updates.items()
+        for one, (version, is_there, _) in seen.directory.updates.items()
     }
     # Of the deadlines, some that are out of date may be dropped sooner or later.
     sizes = {name: size for name, (size, _) in seen.sizes.items() if not name.endswith(" due")}

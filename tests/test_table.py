@@ -10,6 +10,7 @@ from prr.core.directory import table, walking
 from prr.core.directory.digests import differing
 from prr.core.directory.table import Table
 from prr.core.directory.walking import START
+from prr.core.effects import Update
 from prr.wire.instance import address_of
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import Version, encode_owner
@@ -96,8 +97,9 @@ def test_digests_are_equal_exactly_when_contents_are_whatever_happened_in_betwee
     for group in range(GROUPS):
         own = real.digests(None)[group * DIGEST_BYTES : (group + 1) * DIGEST_BYTES]
         assert xor(real.digests(group)) == own
-    there = [(one, version, True) for one, version in model.items()]
-    assert sorted(whole(real)) == sorted([*there, *((*row, False) for row in gone.items())])
+    there = [(one, Update(version, True)) for one, version in model.items()]
+    removals = [(one, Update(version, False)) for one, version in gone.items()]
+    assert sorted(whole(real)) == sorted([*there, *removals])
     assert sorted(real.owners()) == sorted({version.owner for version in model.values()})
     for owners in ({0}, {1, 2}, set(), {9}):
         owned_by = {one for one, version in model.items() if version.owner in owners}

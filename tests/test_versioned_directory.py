@@ -8,12 +8,14 @@ import pytest
 
 from prr.config import Limits
 from prr.core.binder import Binder
-from prr.core.directory.directory import Added as Adding
+from prr.core.directory.results import Added as Adding
 from prr.core.effects import Event
+from prr.core.replication.news import News
 from prr.core.replication.peers import Kind, Peers
-from prr.core.replication.versioned_directory import GATHER, News, VersionedDirectory
+from prr.core.replication.versioned_directory import GATHER, VersionedDirectory
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Added, Removed, ServiceList, Subscribe
+from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.version import (
     COUNTER_MAX,
     RUN_BITS,
@@ -253,7 +255,7 @@ def test_removals_by_the_thousand_are_bounded_and_forget_no_instance():
         word = say(Removed, at(9, "10.3.0.1", number), Version(100 + number, 9, 0))
         assert sent(binder.handle(word, MAD, 0.0)) == []
     updates = binder.inspect().directory.updates
-    assert sum(not is_there for _, is_there in updates.values()) <= 10
+    assert sum(not is_there for _, is_there, _ in updates.values()) <= 10
     assert len(binder.directory) == 1
 
 
@@ -318,3 +320,16 @@ def test_a_page_has_as_many_as_a_datagram_has_room_for_and_one_alone_goes_as_bef
     assert all(len(encode(page)) <= DATAGRAM_BYTES_MAX for page in pages)
     versioned.tell_in_pages(many[0], 1.101)
     assert [type(effect.frame) for effect in versioned.tick(1.2)] == [Added]
+
+
+def test_of_two_words_with_one_version_the_one_with_more_prevails_in_any_order():
+    words = [encode_particulars(Particulars(weight=weight)) for weight in (1, 2, 3)]
+    best = max(words)
+    for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0)):
+        versioned = VersionedDirectory(7, Limits(), Peers(()))
+        for number in order:
+            versioned.take_over(ONE, Version(5, 9, 0), True, 0.0, words[number])
+        assert versioned.directory.particulars(ONE) == best
+        assert versioned.take_over(ONE, Version(5, 9, 0), True, 0.0, best) is News.OLD
+        assert versioned.take_over(ONE, Version(5, 9, 0), False, 0.0) is News.REMOVED
+        assert versioned.take_over(ONE, Version(5, 9, 0), True, 0.0, best) is News.OLD

@@ -220,9 +220,10 @@ class Binder:
         match frame:
             case Subscribe() if source[1] != 0:  # else nobody can be reached there
                 return self._subscriptions.subscribe(frame, source, now)
-            case Alive(trailer=Search(types=types, start=start)):
+            case Alive(trailer=Search(types=types, start=start, particulars=particulars)):
                 # A server asks whether this binder is ours: a legacy one drops the frame.
-                asking = Subscribe(types[0], trailer=Started(start=start))
+                said = Started(start=start, particulars=particulars)
+                asking = Subscribe(types[0], trailer=said)
                 return self._handle_server(asking, source, now)
             case Alive(trailer=Announcement() as said) if source[1] != 0:
                 return self._subscriptions.announced(said, source, now)

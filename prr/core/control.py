@@ -1,15 +1,14 @@
 """What a program on the binder's own host is answered: the list, or how things are."""
 
 from prr.core.directory.directory import Directory
-from prr.core.effects import Effect, Send, Tell
-from prr.core.replication.pages import PAGE_WORDS
+from prr.core.effects import Effect, Send, Tell, Update
+from prr.core.replication.pages import PAGE_WORDS, fitting, is_other, updates_in_others
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import ListRequest, ServiceList
 from prr.wire.inquiries import ListPage, ListQuery, TextQuery
-from prr.wire.instance import Address, Instance, is_wide
+from prr.wire.instance import Address, Instance
 from prr.wire.messages import PageRequest
 from prr.wire.trailer import Listed, Question
-from prr.wire.wide import Said, WideUpdate, encode_wide
 
 
 def answer_program(directory: Directory, frame: ListRequest, source: Address) -> list[Effect]:
@@ -26,19 +25,23 @@ def answer_program(directory: Directory, frame: ListRequest, source: Address) ->
     wide = isinstance(asked, ListQuery) and asked.wide is not None
     size = PAGE_WORDS if wide else LIST_INSTANCES_MAX
     page, after = directory.instances(cursor, size, wide)
-    spec, others = [one for one in page if not is_wide(one)], list(filter(is_wide, page))
+    words, after = fitting([(one, _update(directory, one)) for one in page], after, wide)
+    others = [word for word in words if is_other(word[0], word[1].particulars, wide)]
+    spec = [one for one, last in words if not is_other(one, last.particulars, wide)]
+    every = [*spec, *(one for one, _ in others)]
     trailer = ListPage(
         cursor=after,
         nonce=asked.nonce,
-        states=bytes(_listed(directory, instance) for instance in [*spec, *others]),
-        others=encode_wide(_updates(directory, others)) if others else None,
+        states=bytes(_listed(directory, instance) for instance in every),
+        others=updates_in_others(others),
     )
     return [Send(ServiceList(tuple(spec), trailer=trailer), source)]
 
 
-def _updates(directory: Directory, instances: list[Instance]) -> list[WideUpdate]:
-    versions = zip(instances, map(directory.version, instances), strict=True)
-    return [WideUpdate(one, version, Said.THERE) for one, version in versions if version]
+def _update(directory: Directory, instance: Instance) -> Update:
+    version = directory.version(instance)
+    assert version is not None
+    return Update(version, True, directory.particulars(instance))
 
 
 def _listed(directory: Directory, instance: Instance) -> Listed:

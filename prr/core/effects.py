@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from prr.wire.frames import Alive, Frame, Verify
 from prr.wire.instance import (
@@ -98,8 +98,13 @@ class Answer:
     asked: Asked | None = None
 
 
-Update: TypeAlias = tuple[Version, bool]
-"""The last update about an instance: its version, and whether the instance is present."""
+class Update(NamedTuple):
+    """The last update about an instance: its version, whether the instance is present, and with
+    which particulars (encoded)."""
+
+    version: Version
+    is_present: bool
+    particulars: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ To be read only. No rule of the core reads it, and nothing else says what is ins
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prr.core.directory.directory import DirectorySnapshot
+from prr.core.directory.results import DirectorySnapshot
 from prr.core.liveness.detector import Detector
 from prr.core.replication.peers import PEERS_MAX, Peers
 from prr.core.replication.sync import Sync

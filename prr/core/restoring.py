@@ -6,7 +6,8 @@ A batch costs what its size costs and no more, however many came before it.
 from prr.core.directory.digests import Entry
 from prr.core.liveness.detector import Detector
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.version import decode_version
+from prr.wire.instance import Instance
+from prr.wire.version import VERSION_BYTES, decode_version
 
 
 class Restoring:
@@ -24,9 +25,9 @@ class Restoring:
         if self._versioned.reach.is_wide:  # else a million are not asked about one by one
             present = self._without_excluded(present, now)
         restored, known = self._versioned.directory.restore(present)
-        for instance, version, _, _ in known:
+        for instance, word, _, _ in known:
             # It was heard of while the store was read, though not always the newest.
-            self._versioned.take_over(instance, decode_version(version), True, now)
+            self._take_over(instance, word, now)
         self._detector.restored(restored, now)
         for instance, version, _, _ in gone:
             if not self._versioned.directory.restore_removal(instance, version, now):
@@ -45,6 +46,10 @@ class Restoring:
     def _deregister(self, entry: Entry, now: float) -> None:
         """One on loopback, kept while only this host was told: it is gone, for its peers too."""
         instance, version = entry[0], decode_version(entry[1])
-        self._versioned.take_over(instance, version, True, now)
+        self._take_over(instance, entry[1], now)
         gone = self._versioned.next_version(instance, version.start)
         self._versioned.directory.remove(instance, gone, now)
+
+    def _take_over(self, instance: Instance, word: bytes, now: float) -> None:
+        version, particulars = decode_version(word), word[VERSION_BYTES:]
+        self._versioned.take_over(instance, version, True, now, particulars)

@@ -76,6 +76,7 @@ class Subscriptions:
             start=said.start if said else NO_START,
             reply=self._promise(Subscribed(trailer=trailer), instance, source),
             renewal=said.renewal or 0 if said else 0,
+            particulars=said.particulars or b"" if said else b"",
         )
         return self._detector.subscribed(case)
 

@@ -212,7 +212,7 @@ KEYS = (
         "full",
         f"bytes, {DIGEST_BYTES}",
         _is_bytes(DIGEST_BYTES),
-        "as `digest`, which leaves wide instances out; this one does not",
+        "as `digest`, which leaves wide instances and particulars out; this one does not",
     ),
     Key(
         22,
@@ -225,10 +225,11 @@ KEYS = (
     Key(
         23,
         "others",
-        f"bytes, at most {ROWS_BYTES_MAX}: rows of a length, a wide instance, 0 to 3, a version",
+        f"bytes, at most {ROWS_BYTES_MAX}: rows of a length, an instance, 0 to 3, a version, a "
+        "length of 2 bytes, particulars",
         lambda value: type(value) is bytes and fills_rows(value),
-        "updates about wide instances: 0 it is gone, 1 it is there, 2 gone: it did not answer, 3 "
-        "there, and asked in vain so far",
+        "updates about instances that are wide or have particulars: 0 it is gone, 1 it is there, "
+        "2 gone: it did not answer, 3 there, and asked in vain so far",
     ),
     Key(
         24,

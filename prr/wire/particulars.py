@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 
-from prr.wire.instance import ADDRESS_BYTES, Address, decode_address, encode_address, is_name
+from prr.wire.instance import (
+    ADDRESS_BYTES,
+    Address,
+    decode_address,
+    encode_address,
+    is_ipv6_key,
+    is_name,
+)
 
 WEIGHT_MAX = 16
 """So many turns of one with weight 1: enough to tell a large machine from a small one, and a round
@@ -25,7 +32,7 @@ _BETWEEN = b"\n"
 """Between two tags: a control character, which none of them has."""
 
 PARTICULARS_BYTES_MAX = 512
-"""All fields at their longest have 475 bytes."""
+"""All fields at their longest have 487 bytes."""
 
 RECENT = 256
 """Particulars that are remembered decoded: the servers of a service mostly have the same."""
@@ -112,7 +119,7 @@ def _is_valid(number: int, value: bytes) -> bool:
         case 3:
             return _are_tags(value)
         case 4:
-            return len(value) == ADDRESS_BYTES
+            return len(value) == ADDRESS_BYTES or is_ipv6_key(value)
     return bool(value)
 
 

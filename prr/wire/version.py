@@ -139,8 +139,8 @@ def encode_versions(versions: list[Version]) -> bytes:
 
 @lru_cache(maxsize=RECENT)
 def decode_version(data: bytes) -> Version:
-    """The version in 20 bytes."""
-    return Version._make(_LAYOUT.unpack(data))
+    """The version in the first 20 bytes."""
+    return Version._make(_LAYOUT.unpack_from(data))
 
 
 def encode_owner(owner: int) -> bytes:

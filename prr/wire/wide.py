@@ -1,14 +1,16 @@
-"""Updates about wide instances, as they stand in a trailer: their lengths differ, so each says its
-own.
+"""Updates about instances that are wide or have particulars, as they stand in a trailer: their
+lengths differ, so each says its own.
 
-A row is the length of the instance, the instance, what is said of it (see `Said`), and the version.
+A row is the length of the instance, the instance, what is said of it (see `Said`), the version, the
+length of the particulars in two bytes, and the particulars.
 """
 
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from prr.wire.instance import Instance, is_wide_instance
+from prr.wire.instance import INSTANCE_BYTES, Instance, is_instance
+from prr.wire.particulars import is_particulars
 from prr.wire.version import VERSION_BYTES, Version, decode_version, encode_version
 
 
@@ -28,8 +30,14 @@ class Said(IntEnum):
 
 _SAID = frozenset(Said)
 
-ROWS_BYTES_MAX = 1200
-"""Of all rows in a trailer: a page has 11, of 105 bytes at most."""
+SPEC_ROW_BYTES = INSTANCE_BYTES + VERSION_BYTES
+"""What an instance of the spec takes in front of a trailer, and its version in it."""
+
+ROWS_BYTES_MAX = 46 * SPEC_ROW_BYTES
+"""Of all rows in a trailer: what 46 instances of the spec take in front, with their versions. The
+longest row, with 512 bytes of particulars, has a third of the room."""
+
+_LENGTH_BYTES = 2
 
 
 class WideUpdate(NamedTuple):
@@ -38,14 +46,25 @@ class WideUpdate(NamedTuple):
     instance: Instance
     version: Version
     said: Said
+    particulars: bytes = b""
 
 
 def encode_wide(updates: Sequence[WideUpdate]) -> bytes:
     """Updates, one behind the other."""
     return b"".join(
-        bytes((len(instance),)) + instance + bytes((said,)) + encode_version(version)
-        for instance, version, said in updates
+        bytes((len(instance),))
+        + instance
+        + bytes((said,))
+        + encode_version(version)
+        + len(particulars).to_bytes(_LENGTH_BYTES, "little")
+        + particulars
+        for instance, version, said, particulars in updates
     )
+
+
+def row_bytes(instance: Instance, particulars: bytes) -> int:
+    """How long the row of an update is."""
+    return 1 + len(instance) + 1 + VERSION_BYTES + _LENGTH_BYTES + len(particulars)
 
 
 def decode_wide(data: bytes) -> list[WideUpdate]:
@@ -55,11 +74,13 @@ def decode_wide(data: bytes) -> list[WideUpdate]:
     at = 0
     while at < len(data):
         said_at = at + 1 + data[at]
-        end = said_at + 1 + VERSION_BYTES
+        length_at = said_at + 1 + VERSION_BYTES
+        end = _end(data, length_at)
         instance, said = data[at + 1 : said_at], data[said_at]
-        if said in _SAID and is_wide_instance(instance):
-            version = decode_version(data[said_at + 1 : end])
-            updates.append(WideUpdate(Instance(instance), version, Said(said)))
+        particulars = data[length_at + _LENGTH_BYTES : end]
+        if said in _SAID and is_instance(instance) and is_particulars(particulars):
+            version = decode_version(data[said_at + 1 : length_at])
+            updates.append(WideUpdate(Instance(instance), version, Said(said), particulars))
         at = end
     return updates
 
@@ -69,5 +90,12 @@ def fills_rows(data: bytes) -> bool:
     believed."""
     at, end = 0, len(data)
     while at < end:
-        at += data[at] + 2 + VERSION_BYTES
+        at = _end(data, at + data[at] + 2 + VERSION_BYTES)
     return at == end and end <= ROWS_BYTES_MAX
+
+
+def _end(data: bytes, length_at: int) -> int:
+    """Where a row ends whose particulars say their length there; beyond the end of `data` if some
+    of it is missing."""
+    at = length_at + _LENGTH_BYTES
+    return at + int.from_bytes(data[length_at:at], "little")

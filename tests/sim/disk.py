@@ -43,8 +43,8 @@ class Disk:
     def load(self, learn: Callable[[list[Entry], list[Entry]], None]) -> None:
         """Give back what was committed."""
         present, gone = list[Entry](), list[Entry]()
-        for instance, (version, is_present) in self._committed.items():
-            entry = entry_of(instance, encode_version(version))
+        for instance, (version, is_present, particulars) in self._committed.items():
+            entry = entry_of(instance, encode_version(version) + particulars)
             (present if is_present else gone).append(entry)
         learn(present, gone)
 

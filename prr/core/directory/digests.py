@@ -8,6 +8,7 @@ from zlib import crc32
 
 from prr.wire.instance import Instance, address_key
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
+from prr.wire.version import VERSION_BYTES
 
 BUCKETS = GROUPS * GROUPS
 """24 instances a bucket at 100,000: cheap to compare and to send, half a MB while empty."""
@@ -17,13 +18,42 @@ RECENT = 256
 
 
 Entry: TypeAlias = tuple[Instance, bytes, int, int]
-"""An instance, its encoded version, `hash_of` both, and its bucket: what takes time to compute,
-once for whoever checks it and for whoever keeps it."""
+"""An instance, its word, `hash_of` both but for the particulars, and its bucket: what takes time to
+compute, once for whoever checks it and for whoever keeps it.
+
+A word is an encoded version, and behind it the particulars, if there are any."""
 
 
-def entry_of(instance: Instance, version: bytes) -> Entry:
-    """The entry of an instance at `version` (encoded)."""
-    return instance, version, hash_of(instance, version), bucket_of(instance)
+def entry_of(instance: Instance, word: bytes) -> Entry:
+    """The entry of an instance."""
+    return instance, word, hash_of(instance, word[:VERSION_BYTES]), bucket_of(instance)
+
+
+class Digests:
+    """The digests of a table's buckets, of their groups, and of it all: each the XOR of what its
+    entries add to it."""
+
+    def __init__(self) -> None:
+        self._buckets = [0] * BUCKETS
+        self._groups = [0] * GROUPS
+        self._all = 0
+
+    def toggle(self, number: int, bucket: int) -> None:
+        """Put in what an entry adds to them, or take it out: XOR is its own inverse."""
+        self._buckets[bucket] ^= number
+        self._groups[bucket // GROUPS] ^= number
+        self._all ^= number
+
+    def total(self) -> bytes:
+        """The digest of it all."""
+        return self._all.to_bytes(DIGEST_BYTES, "little")
+
+    def row(self, group: int | None) -> bytes:
+        """The digests of the groups, or of the buckets of one group."""
+        parts = self._groups
+        if group is not None:
+            parts = self._buckets[group * GROUPS : (group + 1) * GROUPS]
+        return b"".join(part.to_bytes(DIGEST_BYTES, "little") for part in parts)
 
 
 def combined(digests: bytes, others: bytes) -> bytes:
@@ -54,7 +84,7 @@ def buckets_of(instances: Iterable[Instance]) -> list[int]:
     return [crc32(address_key(instance)) % BUCKETS for instance in instances]
 
 
-def hash_of(instance: bytes, version: bytes) -> int:
-    """What an entry adds to the digests; `version` is encoded."""
-    digest = blake2b(instance + version, digest_size=DIGEST_BYTES).digest()
+def hash_of(instance: bytes, word: bytes) -> int:
+    """What an entry adds to the digests."""
+    digest = blake2b(instance + word, digest_size=DIGEST_BYTES).digest()
     return int.from_bytes(digest, "little")

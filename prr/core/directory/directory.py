@@ -8,41 +8,21 @@ knows better, or soon will. Such an instance is still there, and out of turn.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prr.config import Limits
 from prr.core.directory.digests import Entry
+from prr.core.directory.results import Added, DirectorySnapshot
 from prr.core.directory.rotation import NOBODY, Rotation
-from prr.core.directory.tables import Place, Tables
-from prr.core.effects import Update
+from prr.core.directory.table_walks import TableWalks
+from prr.core.directory.tables import Tables
 from prr.wire.instance import Instance, Service
+from prr.wire.particulars import decode_particulars
 from prr.wire.questions import Asked
-from prr.wire.version import Version, is_newer
+from prr.wire.version import VERSION_BYTES, Version, is_newer
 
 
-class Added(Enum):
-    """What became of an `add`."""
-
-    NEW = auto()
-    KNOWN = auto()
-    FULL = auto()
-    EXCLUDED = auto()  # a loopback address: see `reach`
-
-
-@dataclass(frozen=True, slots=True)
-class DirectorySnapshot:
-    """What a directory holds at one moment, for whoever checks it from outside."""
-
-    updates: Mapping[Instance, Update]
-    """The last update about each instance: those held, and the removals remembered."""
-
-    suspects: frozenset[Instance]
-    """Those out of turn."""
-
-
-class Directory:
+class Directory(TableWalks):
     """The instances one binder holds. Each update must be newer than the one before.
 
     A service is a number, 0 to 255, or a name. No call fails for an instance that is not held,
@@ -51,7 +31,7 @@ class Directory:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._tables = Tables(self._limits)
+        super().__init__(Tables(self._limits))
         self._rotation = Rotation()
         self._disputed: dict[Instance, Version] = {}
 
@@ -123,6 +103,10 @@ class Directory:
         """The version at which an instance is held; None if it is not."""
         return self._tables.of(instance).version(instance)
 
+    def particulars(self, instance: Instance) -> bytes:
+        """The particulars of an instance that is held, encoded; b"" if it has none."""
+        return self._tables.of(instance).particulars(instance)
+
     def latest(self, instance: Instance) -> Version | None:
         """The version of the last update about an instance, present, gone or disputed."""
         return self._disputed.get(instance) or self._tables.of(instance).latest(instance)
@@ -130,6 +114,16 @@ class Directory:
     def removal(self, instance: Instance) -> Version | None:
         """The version of an instance's removal, remembered or disputed."""
         return self._disputed.get(instance) or self._tables.of(instance).removal(instance)
+
+    def is_newer(self, instance: Instance, version: Version, particulars: bytes) -> bool:
+        """That `instance` is there so is newer than the latest update about it. Of two that differ
+        in the particulars alone, since a binder that knows none has passed one on, that with the
+        greater ones is: who has less learns more."""
+        latest = self.latest(instance)
+        if latest is None or is_newer(version, latest):
+            return True
+        is_same = version == self.version(instance) == latest
+        return is_same and particulars > self.particulars(instance)
 
     def is_disputed(self, instance: Instance) -> bool:
         """It is held, though a newer update says that it is gone."""
@@ -151,22 +145,31 @@ class Directory:
         self._rotation.remove(instance)
         self._tables.of(instance).remove(instance, removal, now)
 
-    def add(self, instance: Instance, version: Version, learned: bool = False) -> Added:
-        """`instance` is there, at `version`, which is newer than the latest update about it.
+    def add(
+        self,
+        instance: Instance,
+        version: Version,
+        learned: bool = False,
+        particulars: bytes = b"",
+    ) -> Added:
+        """`instance` is there, at `version`, which is newer than the latest update about it, or the
+        same with more particulars.
 
         `learned`: from a peer, who may fill most of the directory but not all of it.
         """
-        latest = self.latest(instance)
-        assert latest is None or is_newer(version, latest)
+        assert self.is_newer(instance, version, particulars)
         known = instance in self._tables
         if not known and not self.has_room(instance, learned):
             return Added.FULL
         self._disputed.pop(instance, None)
-        self._tables.of(instance).put(instance, version)
-        if known:
-            return Added.KNOWN
-        self._rotation.add(instance)
-        return Added.NEW
+        was = self.particulars(instance)
+        self._tables.of(instance).put(instance, version, particulars)
+        if not known:
+            self._rotation.add(instance, *_turns_of(particulars))
+            return Added.NEW
+        if particulars != was:
+            self._rotation.change(instance, *_turns_of(particulars))
+        return Added.KNOWN
 
     def add_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
         """The same for many of the spec for which there is room, none of them twice or disputed."""
@@ -201,11 +204,14 @@ class Directory:
         instances that were, and the entries that were not.
         """
         known = self._tables.fill_in(entries)
-        restored = [entry[0] for entry in entries]
         if known:
             held = {entry[0] for entry in known}
-            restored = [instance for instance in restored if instance not in held]
+            entries = [entry for entry in entries if entry[0] not in held]
+        restored = [entry[0] for entry in entries]
         self._rotation.add_unheard(restored)
+        for instance, word, _, _ in entries:
+            if len(word) > VERSION_BYTES:
+                self._rotation.change(instance, *_turns_of(word[VERSION_BYTES:]))
         return restored, known
 
     def restore_removal(self, instance: Instance, version: bytes, now: float) -> bool:
@@ -228,64 +234,6 @@ class Directory:
         """They are held, and the only ones at their addresses."""
         return self._tables.alone(instances)
 
-    # Changes.
-
-    def note_changes(self) -> None:
-        """From now on remember what changes, until it is taken with `take_changes`."""
-        self._tables.note_changes()
-
-    def take_changes(self) -> dict[Instance, Update | None]:
-        """The last update about each instance that changed since they were taken last; None for
-        one that is forgotten. Always empty unless changes are noted."""
-        return self._tables.take_changes()
-
-    # What binders compare, and other ways to walk through it.
-
-    def digest(self, wide: bool = True) -> bytes:
-        """The digest of all that is held: equal on two binders that hold the same. Without `wide`
-        instances it is what those compare who do not know them."""
-        return self._tables.digest(wide)
-
-    def digests(self, group: int | None, wide: bool = True) -> bytes:
-        """The 64 digests of the groups, or of the buckets of one group (0 to 63), likewise."""
-        return self._tables.digests(group, wide)
-
-    def page(
-        self, group: int, buckets: int, cursor: bytes, size: int, wide: bool = True
-    ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
-        """At most `size` updates about the buckets of `group` whose bit is set in `buckets`; see
-        `Tables.page`."""
-        return self._tables.page(group, buckets, cursor, size, wide)
-
-    def instances(
-        self, cursor: bytes, size: int, wide: bool = True
-    ) -> tuple[list[Instance], bytes | None]:
-        """At most `size` instances that are held, from behind `cursor` (b"": from the start), and
-        the next cursor, None at the end. Wide ones come last.
-
-        Who follows the cursors sees every instance that was held all the while, exactly once.
-        """
-        return self._tables.instances(cursor, size, wide)
-
-    def at_address(self, instance: Instance) -> list[Instance]:
-        """The instances held at the same address as `instance`, which may be one of them."""
-        return self._tables.at_address(instance)
-
-    def owners(self) -> list[int]:
-        """The binders that are lease owner of at least one instance."""
-        return self._tables.owners()
-
-    def has_other_owner(self, owner: int) -> bool:
-        """A binder other than `owner` is lease owner of an instance."""
-        return self._tables.has_other_owner(owner)
-
-    def owned_by(
-        self, owners: set[bytes], place: Place, size: int, looks: int
-    ) -> tuple[list[Instance], Place | None]:
-        """At most `size` instances whose lease owner is one of `owners` (encoded), from `place` on,
-        and where to go on; see `Table.owned_by`."""
-        return self._tables.owned_by(owners, place, size, looks)
-
     def inspect(self) -> DirectorySnapshot:
         """A copy of what is held. O(its size)."""
         return DirectorySnapshot(dict(self._tables.updates()), self._rotation.suspects())
@@ -294,3 +242,9 @@ class Directory:
         """For each container with a limit how many entries it has, and how many it may have."""
         disputed = {"disputed": (len(self._disputed), len(self))}
         return self._tables.sizes() | self._rotation.sizes() | disputed
+
+
+def _turns_of(particulars: bytes) -> tuple[int, str]:
+    """The weight and the zone in particulars."""
+    said = decode_particulars(particulars)
+    return said.weight, said.zone

@@ -7,24 +7,31 @@ time, to be told to whoever missed them; they are not part of the digests, since
 forgets them when it likes.
 
 Versions are kept encoded: as objects they would take 150 bytes more an instance, and Python's
-garbage collection would walk through each of them, a third of a second for a million.
+garbage collection would walk through each of them, a third of a second for a million. Behind the
+version stand the particulars of those that have any.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, compress
 
 from prr.config import Limits
 from prr.core.directory.address_index import AddressIndex, Index
-from prr.core.directory.digests import BUCKETS, Entry, bucket_of, buckets_of, hash_of
+from prr.core.directory.digests import (
+    BUCKETS,
+    Digests,
+    Entry,
+    bucket_of,
+    buckets_of,
+    combined,
+    hash_of,
+)
+from prr.core.directory.removals import UNUSED, Removals, used
 from prr.core.directory.walking import Place, walk, walk_owned
 from prr.core.effects import Update
 from prr.wire.instance import Instance, address_key
-from prr.wire.trailer import DIGEST_BYTES, GROUPS
-from prr.wire.version import Version, decode_version, encode_version, owner_in
-
-_UNUSED: dict[Instance, bytes] = {}
-"""Stands for every bucket that never had an entry, and never gets one: most tables are small."""
+from prr.wire.trailer import GROUPS
+from prr.wire.version import OWNER, VERSION_BYTES, Version, decode_version, encode_version, owner_in
 
 
 class Table:
@@ -33,13 +40,11 @@ class Table:
     def __init__(self, limits: Limits, address_index: Index | None = None) -> None:
         """`address_index` will hold the same instances; None: they are all of the spec's length."""
         self._limits = limits
-        self._present = [_UNUSED] * BUCKETS
+        self._present = [UNUSED] * BUCKETS
         self._address_index = address_index or AddressIndex(BUCKETS)
-        self._removed = [_UNUSED] * BUCKETS
-        self._removals: deque[tuple[float, Instance, bytes]] = deque()
-        self._digests = [0] * BUCKETS
-        self._group_digests = [0] * GROUPS
-        self._digest = 0
+        self._removals = Removals(limits)
+        self._digests = Digests()
+        self._particulars = Digests()  # of those that have any
         self._count = 0
         self._lease_owners: Counter[int] = Counter()
         self._changed: dict[Instance, None] | None = None  # in this order, so that runs repeat
@@ -59,13 +64,17 @@ class Table:
 
     def removal(self, instance: Instance) -> Version | None:
         """The version of an instance's removal, while it is remembered."""
-        return _decoded(self._removed[bucket_of(instance)].get(instance))
+        return _decoded(self._removals.rows[bucket_of(instance)].get(instance))
 
     def latest(self, instance: Instance) -> Version | None:
         """The version of the last update about an instance, present or gone."""
         bucket = bucket_of(instance)
-        data = self._present[bucket].get(instance) or self._removed[bucket].get(instance)
+        data = self._present[bucket].get(instance) or self._removals.rows[bucket].get(instance)
         return _decoded(data)
+
+    def particulars(self, instance: Instance) -> bytes:
+        """The particulars of an instance, encoded; b"" if it has none, or is not present."""
+        return self._present[bucket_of(instance)].get(instance, b"")[VERSION_BYTES:]
 
     def note_changes(self) -> None:
         """From now on remember what changes, until it is taken with `take_changes`."""
@@ -89,30 +98,25 @@ class Table:
         """A binder other than `owner` is lease owner of an instance."""
         return len(self._lease_owners) > (owner in self._lease_owners)
 
-    def put(self, instance: Instance, version: Version) -> None:
+    def put(self, instance: Instance, version: Version, particulars: bytes = b"") -> None:
         """`instance` is present, at `version`."""
-        self.put_all([(instance, version)])
+        self._put(instance, encode_version(version) + particulars, bucket_of(instance))
+        self._note(instance)
 
     def put_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
         """The same for many instances."""
         buckets = buckets_of(instance for instance, _ in updates)
         for (instance, version), bucket in zip(updates, buckets, strict=True):
-            if not self._drop(instance, bucket):
-                self._address_index.add(instance, bucket)
-            self._removed[bucket].pop(instance, None)
-            data = encode_version(version)
-            _used(self._present, bucket)[instance] = data
-            self._toggle(instance, data, bucket)
-            self._lease_owners[version.owner] += 1
-        self._count += len(updates)
+            self._put(instance, encode_version(version), bucket)
         if self._changed is not None:
             self._changed |= dict.fromkeys(instance for instance, _ in updates)
 
     def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
-        """How many of the first are present at a version that ends so, when it is encoded."""
+        """How many of the first are present, without particulars, at a version that ends so, when
+        it is encoded."""
         rows = zip(instances, buckets_of(instances), endings, strict=True)
         for number, (instance, bucket, ending) in enumerate(rows):
-            if not self._present[bucket].get(instance, b"").endswith(ending):
+            if self._present[bucket].get(instance, b"")[OWNER.start :] != ending:
                 return number
         return len(instances)
 
@@ -123,7 +127,7 @@ class Table:
         rows = zip(instances, buckets_of(instances), strict=True)
         for number, (instance, bucket) in enumerate(rows):
             address = address_key(instance)
-            is_known = instance in self._removed[bucket] or address in addresses
+            is_known = instance in self._removals.rows[bucket] or address in addresses
             if is_known or self._address_index.at_address(instance, bucket):
                 return number
             addresses.add(address)
@@ -152,19 +156,19 @@ class Table:
         """
         known: list[Entry] = []
         owners: Counter[int] = Counter()
-        present, removed = self._present, self._removed
-        digests, group_digests, add = self._digests, self._group_digests, self._address_index.add
+        present, removed = self._present, self._removals.rows
+        toggle, add = self._digests.toggle, self._address_index.add
         for entry in entries:
             instance, data, number, bucket = entry
             there = present[bucket]
             if instance in there or instance in removed[bucket]:
                 known.append(entry)
                 continue
-            _used(present, bucket)[instance] = data
+            used(present, bucket)[instance] = data
             add(instance, bucket)
-            digests[bucket] ^= number
-            group_digests[bucket // GROUPS] ^= number
-            self._digest ^= number
+            toggle(number, bucket)
+            if len(data) > VERSION_BYTES:
+                self._particulars.toggle(hash_of(instance, data), bucket)
             owners[owner_in(data)] += 1
         self._count += owners.total()
         self._lease_owners += owners
@@ -193,28 +197,27 @@ class Table:
         """
         return walk_owned(self._present, owners, place, size, looks)
 
-    def digest(self) -> bytes:
-        """The digest of all that is present."""
-        return self._digest.to_bytes(DIGEST_BYTES, "little")
+    def digest(self, particulars: bool = True) -> bytes:
+        """The digest of all that is present, with their particulars or without."""
+        digest = self._digests.total()
+        return combined(digest, self._particulars.total()) if particulars else digest
 
-    def digests(self, group: int | None) -> bytes:
-        """The digests of the groups, or of the buckets of one group."""
-        parts = self._group_digests
-        if group is not None:
-            parts = self._digests[group * GROUPS : (group + 1) * GROUPS]
-        return b"".join(part.to_bytes(DIGEST_BYTES, "little") for part in parts)
+    def digests(self, group: int | None, particulars: bool = True) -> bytes:
+        """The digests of the groups, or of the buckets of one group, likewise."""
+        digests = self._digests.row(group)
+        return combined(digests, self._particulars.row(group)) if particulars else digests
 
     def page(
         self, group: int, buckets: int, cursor: bytes, size: int
-    ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
+    ) -> tuple[list[tuple[Instance, Update]], bytes | None]:
         """At most `size` updates about the buckets of `group` whose bit is set in `buckets`.
 
-        Each is (instance, version, is present). They come in a fixed order, from behind `cursor`
-        (b"": from the start), with the cursor of the next page, None if there is no more.
+        They come in a fixed order, from behind `cursor` (b"": from the start), with the cursor of
+        the next page, None if there is no more.
         """
         chosen = [group * GROUPS + bit for bit in range(GROUPS) if buckets >> bit & 1]
-        found, after = walk(self._present, self._removed, chosen, cursor, size)
-        return [(row, decode_version(data), is_there) for row, data, is_there in found], after
+        found, after = walk(self._present, self._removals.rows, chosen, cursor, size)
+        return [(row, _update_of(data, is_there)) for row, data, is_there in found], after
 
     def instances(self, cursor: bytes, size: int) -> tuple[list[Instance], bytes | None]:
         """At most `size` instances that are present, from behind `cursor`, and the next cursor.
@@ -227,14 +230,23 @@ class Table:
 
     def updates(self) -> Iterator[tuple[Instance, Update]]:
         """The last update about each instance, present or gone. None may come in meanwhile."""
-        for rows, is_present in ((self._present, True), (self._removed, False)):
+        for rows, is_present in ((self._present, True), (self._removals.rows, False)):
             for instance, data in chain.from_iterable(map(dict.items, filter(None, rows))):
-                yield instance, (decode_version(data), is_present)
+                yield instance, _update_of(data, is_present)
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Entries and limit of each container."""
-        removals = len(self._removals), self._limits.removals
-        return {"instances": (self._count, self._limits.instances), "removals": removals}
+        instances = self._count, self._limits.instances
+        return {"instances": instances, "removals": self._removals.size}
+
+    def _put(self, instance: Instance, data: bytes, bucket: int) -> None:
+        if not self._drop(instance, bucket):
+            self._address_index.add(instance, bucket)
+        self._removals.forget(instance, bucket)
+        used(self._present, bucket)[instance] = data
+        self._toggle(instance, data, bucket)
+        self._lease_owners[owner_in(data)] += 1
+        self._count += 1
 
     def _drop(self, instance: Instance, bucket: int) -> bool:
         """Take an instance out of what is counted and compared; False if it is not there."""
@@ -249,48 +261,32 @@ class Table:
             del self._lease_owners[owner]
         return True
 
-    def _toggle(self, instance: Instance, version: bytes, bucket: int) -> None:
-        """Put an entry into the digests, or take it out: XOR is its own inverse."""
-        number = hash_of(instance, version)
-        self._digests[bucket] ^= number
-        self._group_digests[bucket // GROUPS] ^= number
-        self._digest ^= number
+    def _toggle(self, instance: Instance, data: bytes, bucket: int) -> None:
+        """Put an entry into the digests, or take it out."""
+        self._digests.toggle(hash_of(instance, data[:VERSION_BYTES]), bucket)
+        if len(data) > VERSION_BYTES:
+            self._particulars.toggle(hash_of(instance, data), bucket)
 
     def _remember_removal(
         self, instance: Instance, version: bytes, bucket: int, now: float
     ) -> None:
-        _used(self._removed, bucket)[instance] = version
-        self._removals.append((now, instance, version))
-        self._forget_removals(now)
-
-    def _forget_removals(self, now: float) -> None:
-        too_old = now - self._limits.removal_age
-        while self._removals and (
-            len(self._removals) > self._limits.removals or self._removals[0][0] < too_old
-        ):
-            _, instance, version = self._removals.popleft()
-            removed = self._removed[bucket_of(instance)]
-            if removed.get(instance) == version:
-                del removed[instance]
-                self._note(instance)
+        for forgotten in self._removals.add(instance, version, bucket, now):
+            self._note(forgotten)
 
     def _note(self, instance: Instance) -> None:
         if self._changed is not None:
             self._changed[instance] = None
 
     def _update(self, instance: Instance) -> Update | None:
-        version = self.version(instance)
-        if version is not None:
-            return version, True
+        data = self._present[bucket_of(instance)].get(instance)
+        if data is not None:
+            return _update_of(data, True)
         removal = self.removal(instance)
-        return None if removal is None else (removal, False)
+        return None if removal is None else Update(removal, False)
 
 
-def _used(buckets: list[dict[Instance, bytes]], bucket: int) -> dict[Instance, bytes]:
-    """One of `buckets`, to put an entry in."""
-    if (used := buckets[bucket]) is _UNUSED:
-        used = buckets[bucket] = {}
-    return used
+def _update_of(data: bytes, is_present: bool) -> Update:
+    return Update(decode_version(data), is_present, data[VERSION_BYTES:])
 
 
 def _decoded(data: bytes | None) -> Version | None:

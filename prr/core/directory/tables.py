@@ -1,8 +1,9 @@
 """All that a binder knows, in two tables: the instances of the spec, and the wide ones.
 
-Who knows no wide instances compares the first, and is told of nothing else. All others compare
-both at once: the digest of a bucket is that of the two buckets. They have limits of their own, but
-for the number of instances, so that names push nothing out of memory that is not one.
+Who knows no wide instances compares the first, without particulars, and is told of nothing else.
+All others compare both at once: the digest of a bucket is that of the two buckets. They have limits
+of their own, but for the number of instances, so that names push nothing out of memory that is not
+one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +23,6 @@ Place: TypeAlias = tuple[int, walking.Place]
 """A table, and a place in it."""
 
 START: Place = (0, walking.START)
-
-WIDE_WORDS = 4
-"""The longest wide instance and its version take the room of so many of the spec: at most so much
-less of them is in a page."""
 
 
 class Tables:
@@ -114,20 +111,20 @@ class Tables:
 
     def digest(self, wide: bool) -> bytes:
         """The digest of all that is present, or of all but the wide ones."""
-        digest = self._spec.digest()
+        digest = self._spec.digest(particulars=wide)
         return combined(digest, self._wide.digest()) if wide else digest
 
     def digests(self, group: int | None, wide: bool) -> bytes:
         """The digests of the groups, or of the buckets of one group, likewise."""
-        digests = self._spec.digests(group)
+        digests = self._spec.digests(group, particulars=wide)
         return combined(digests, self._wide.digests(group)) if wide else digests
 
     def page(
         self, group: int, buckets: int, cursor: bytes, size: int, wide: bool
-    ) -> tuple[list[tuple[Instance, Version, bool]], bytes | None]:
-        """What fits beside `size` updates of the spec's instances about the buckets of `group`
-        whose bit is set in `buckets`, from behind `cursor` on; first the spec's, then wide ones.
-        Without `wide` there is nothing behind a wide cursor."""
+    ) -> tuple[list[tuple[Instance, Update]], bytes | None]:
+        """At most `size` updates about the buckets of `group` whose bit is set in `buckets`, from
+        behind `cursor` on; first about the spec's instances, then about wide ones. Without `wide`
+        there is nothing behind a wide cursor."""
         if not is_in_wide(cursor):
             found, after = self._spec.page(group, buckets, cursor, size)
             if after is not None or not wide:
@@ -138,12 +135,12 @@ class Tables:
             cursor = b""
         elif not wide:
             return [], None
-        return self._wide.page(group, buckets, cursor, _wide_size(size))
+        return self._wide.page(group, buckets, cursor, size)
 
     def instances(
         self, cursor: bytes, size: int, wide: bool
     ) -> tuple[list[Instance], bytes | None]:
-        """What fits beside `size` of the spec's instances, from behind `cursor` on, likewise."""
+        """At most `size` instances, from behind `cursor` on, likewise."""
         if not is_in_wide(cursor):
             found, after = self._spec.instances(cursor, size)
             if after is not None or not wide:
@@ -153,7 +150,7 @@ class Tables:
             cursor = b""
         elif not wide:
             return [], None
-        return self._wide.instances(cursor, _wide_size(size))
+        return self._wide.instances(cursor, size)
 
     def updates(self) -> Iterator[tuple[Instance, Update]]:
         """The last update about each instance, present or gone. None may come in meanwhile."""
@@ -168,7 +165,3 @@ class Tables:
 def is_in_wide(cursor: bytes) -> bool:
     """A cursor stands in the table of wide instances."""
     return bool(cursor) and is_wide(Instance(cursor))
-
-
-def _wide_size(size: int) -> int:
-    return max(1, size // WIDE_WORDS)

@@ -50,7 +50,7 @@ class Actions(PeerActions):
 
     def hold(self, case: Case) -> list[Effect]:
         is_news = case.instance not in self._directory
-        self._versioned.add(case.instance, case.start)
+        self._versioned.add(case.instance, case.start, particulars=case.particulars)
         return self._versioned.tell_added(case.instance, is_news)
 
     def hold_unproven(self, case: Case) -> list[Effect]:

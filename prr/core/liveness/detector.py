@@ -27,14 +27,14 @@ from prr.core.liveness.rows import HELD
 from prr.core.liveness.runs import Runs
 from prr.core.liveness.states import Action, Case, Guard, Row, Trigger, Verdict
 from prr.core.pacing import renewal_for
+from prr.core.replication.news import News
 from prr.core.replication.peers import Peers
-from prr.core.replication.versioned_directory import News, VersionedDirectory
+from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.instance import Address, Instance, address_of, describe_service, service_of
 
 DOUBTED_MAX = 2
-"""Others at an address that one subscription puts in doubt. Where a process with many types made
-room for another one, the leases and the clients find the rest: without this bound each new type
-would cost as much as there are others."""
+"""Others at an address that one subscription puts in doubt; the leases and the clients find the
+rest: without this bound each new type would cost as much as there are others."""
 
 
 class Detector:

@@ -35,7 +35,8 @@ class Guards:
 
     def says_same(self, case: Case) -> bool:
         """It says what is known already, at the binder that owns its lease."""
-        return self.same_start(case) and not self.owned_elsewhere(case)
+        is_same = self.same_start(case) and not self.owned_elsewhere(case)
+        return is_same and self._directory.particulars(case.instance) == case.particulars
 
     def same_start(self, case: Case) -> bool:
         """It is the process that is held."""

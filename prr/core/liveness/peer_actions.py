@@ -24,7 +24,7 @@ class PeerActions:
     def take_over(self, case: Case) -> list[Effect]:
         assert case.version is not None
         is_there = case.trigger is Trigger.PEER_SAYS_UP
-        self._versioned.accept(case.instance, case.version, is_there, case.now)
+        self._versioned.accept(case.instance, case.version, is_there, case.now, case.particulars)
         return []
 
     def dispute(self, case: Case) -> list[Effect]:

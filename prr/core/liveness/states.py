@@ -54,7 +54,7 @@ class Guard(StrEnum):
     """What a row may require. Each is a method of `Guards`, by its name."""
 
     SAYS_START = "its start number is said"
-    SAYS_SAME = "ours already, with the start number it says"
+    SAYS_SAME = "ours already, with what it says"
     SAME_START = "held with the start number it says"
     UNPROVEN_SAYS_START = "back, has not answered yet, says its start number"
     HAS_LEASE = "a lease here"
@@ -174,6 +174,7 @@ class Case:
     probe: Probe | None = None  # the next question to it
     version: Version | None = None  # that of what a peer says
     renewal: int = 0  # seconds within which it says that it renews; 0: it does not say
+    particulars: bytes = b""  # those that it says, or a peer says of it
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,10 +8,9 @@ from typing import TypeAlias, assert_never
 
 from prr.core.directory.digests import differing
 from prr.core.directory.directory import Directory
-from prr.core.replication.pages import PAGE_WORDS
+from prr.core.replication.pages import PAGE_WORDS, fitting, is_other, updates_in_others
 from prr.wire.frames import ServiceList
 from prr.wire.inquiries import ListQuery, TextQuery
-from prr.wire.instance import is_wide
 from prr.wire.messages import (
     DigestReply,
     DigestRequest,
@@ -20,7 +19,6 @@ from prr.wire.messages import (
     PageRequest,
 )
 from prr.wire.version import encode_removals, encode_versions
-from prr.wire.wide import Said, WideUpdate, encode_wide
 
 Asked: TypeAlias = DigestRequest | GroupRequest | PageRequest
 """What binders of ours ask each other."""
@@ -65,20 +63,19 @@ class Answering:
     def _page(self, asked: PageRequest) -> ServiceList:
         group, buckets, wide = asked.group, asked.buckets, asked.wide is not None
         words, after = self._directory.page(group, buckets, asked.cursor, PAGE_WORDS, wide)
-        others = [
-            WideUpdate(instance, version, Said.THERE if is_there else Said.GONE)
-            for instance, version, is_there in words
-            if is_wide(instance)
-        ]
-        spec = [word for word in words if not is_wide(word[0])]
+        words, after = fitting(words, after, wide)
+        others = [word for word in words if is_other(word[0], word[1].particulars, wide)]
+        spec = [word for word in words if not is_other(word[0], word[1].particulars, wide)]
+        there = [(one, last.version) for one, last in spec if last.is_present]
+        gone = [(one, last.version) for one, last in spec if not last.is_present]
         page = Page(
             binder=self._identity,
             group=group,
             buckets=buckets,
-            versions=encode_versions([version for _, version, is_there in spec if is_there]),
-            removals=encode_removals([(one, version) for one, version, there in spec if not there]),
-            others=encode_wide(others) if others else None,
+            versions=encode_versions([version for _, version in there]),
+            removals=encode_removals(gone),
+            others=updates_in_others(others),
             cursor=after,
             nonce=asked.nonce,
         )
-        return ServiceList(tuple(one for one, _, is_there in spec if is_there), trailer=page)
+        return ServiceList(tuple(one for one, _ in there), trailer=page)

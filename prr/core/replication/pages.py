@@ -1,21 +1,22 @@
-"""Pages that tell of many instances at once: what is in one, and where one may end."""
+"""Pages that tell of many instances at once: what is in one, and where one may end.
 
-from collections.abc import Iterable, Sequence
+In front stand instances of the spec, with no more than their versions, as all binders of ours
+understand it. What else there is stands in `others`, for those that read it.
+"""
+
+from collections.abc import Iterator, Sequence
 
 from prr.core.directory.digests import bucket_of
-from prr.core.directory.tables import WIDE_WORDS
+from prr.core.effects import Update
 from prr.wire.frames import ServiceList
 from prr.wire.instance import Instance, is_wide
 from prr.wire.messages import GroupRequest, PageRequest, UnaskedPage
 from prr.wire.trailer import GROUPS
-from prr.wire.version import Version, encode_versions
-from prr.wire.wide import WideUpdate, encode_wide
+from prr.wire.version import encode_versions
+from prr.wire.wide import ROWS_BYTES_MAX, SPEC_ROW_BYTES, Said, WideUpdate, encode_wide, row_bytes
 
-PAGE_WORDS = 46
-"""Updates about instances in one page: 27 bytes each fill what a datagram has room for."""
-
-WIDE_PAGE_WORDS = PAGE_WORDS // WIDE_WORDS
-"""Updates about wide instances in one page."""
+PAGE_WORDS = ROWS_BYTES_MAX // SPEC_ROW_BYTES
+"""Updates about instances in one page at most: what a datagram has room for."""
 
 UNASKED = 0
 """The nonce of a page that answers no question: those of questions begin at one."""
@@ -35,30 +36,68 @@ def _place(cursor: bytes) -> tuple[bool, int, bytes]:
     return is_wide(Instance(cursor)), bucket_of(Instance(cursor)), cursor
 
 
-def spec_page(identity: int, there: Sequence[tuple[Instance, Version]]) -> ServiceList:
-    """A page that nobody has asked for: instances of the spec that are there."""
-    versions = encode_versions([version for _, version in there])
-    updates = UnaskedPage(binder=identity, versions=versions, nonce=UNASKED)
-    return ServiceList(tuple(instance for instance, _ in there), trailer=updates)
+def is_other(instance: Instance, particulars: bytes, wide: bool) -> bool:
+    """It stands in `others` in what one is told that reads them (`wide`), or one that does not."""
+    return is_wide(instance) or (wide and bool(particulars))
 
 
-def wide_page(identity: int, updates: Sequence[WideUpdate]) -> ServiceList:
-    """The same about wide instances. None stands in front: whoever knows none would take what does
-    for another one."""
-    rows = encode_wide(updates)
-    said = UnaskedPage(binder=identity, versions=b"", others=rows, nonce=UNASKED)
+def fitting(
+    words: list[tuple[Instance, Update]], after: bytes | None, wide: bool
+) -> tuple[list[tuple[Instance, Update]], bytes | None]:
+    """As many of the first as one page has room for, and where to go on: behind the last of them,
+    or, if that is all of them, at `after`."""
+    room = ROWS_BYTES_MAX
+    for number, (instance, update) in enumerate(words):
+        is_long = is_other(instance, update.particulars, wide)
+        room -= row_bytes(instance, update.particulars) if is_long else SPEC_ROW_BYTES
+        if room < 0:
+            return words[:number], words[number - 1][0]
+    return words, after
+
+
+def unasked_pages(identity: int, rows: Sequence[WideUpdate], wide: bool) -> list[ServiceList]:
+    """The pages, which nobody has asked for, that tell a peer of ours what is there: one that reads
+    `others` (`wide`), or one that does not, which is told of the spec's instances alone."""
+    front = [row for row in rows if not is_other(row.instance, row.particulars, wide)]
+    parts = [front[start : start + PAGE_WORDS] for start in range(0, len(front), PAGE_WORDS)]
+    pages = [_spec_page(identity, part) for part in parts]
+    others = [row for row in rows if is_other(row.instance, row.particulars, wide)]
+    return pages + [others_page(identity, part) for part in (_cut(others) if wide else ())]
+
+
+def others_page(identity: int, rows: Sequence[WideUpdate]) -> ServiceList:
+    """One such page with all of `rows`. None stands in front: whoever does not read `others` would
+    take what does for another one."""
+    said = UnaskedPage(binder=identity, versions=b"", others=encode_wide(rows), nonce=UNASKED)
     return ServiceList((), trailer=said)
 
 
-def apart(instances: Iterable[Instance]) -> tuple[list[Instance], list[Instance]]:
-    """Those of the spec, and the wide ones."""
-    spec: list[Instance] = []
-    wide: list[Instance] = []
-    for instance in instances:
-        (wide if is_wide(instance) else spec).append(instance)
-    return spec, wide
+def _spec_page(identity: int, rows: Sequence[WideUpdate]) -> ServiceList:
+    versions = encode_versions([row.version for row in rows])
+    updates = UnaskedPage(binder=identity, versions=versions, nonce=UNASKED)
+    return ServiceList(tuple(row.instance for row in rows), trailer=updates)
 
 
-def cut(instances: list[Instance], size: int) -> list[list[Instance]]:
-    """Parts of `size` at most."""
-    return [instances[start : start + size] for start in range(0, len(instances), size)]
+def _cut(rows: Sequence[WideUpdate]) -> Iterator[list[WideUpdate]]:
+    """Parts that fit into a page each."""
+    part: list[WideUpdate] = []
+    room = ROWS_BYTES_MAX
+    for row in rows:
+        size = row_bytes(row.instance, row.particulars)
+        if size > room:
+            yield part
+            part, room = [], ROWS_BYTES_MAX
+        part.append(row)
+        room -= size
+    if part:
+        yield part
+
+
+def updates_in_others(words: Sequence[tuple[Instance, Update]]) -> bytes | None:
+    """The `others` of a page that is asked for; None: it has none."""
+    said = {True: Said.THERE, False: Said.GONE}
+    rows = [
+        WideUpdate(one, version, said[is_present], particulars)
+        for one, (version, is_present, particulars) in words
+    ]
+    return encode_wide(rows) if rows else None

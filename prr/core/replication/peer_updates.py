@@ -5,14 +5,15 @@ about what it does. An update of ours has a version. That of a legacy (2016) bin
 counts as if it had been decided here.
 """
 
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from prr.core.effects import Effect, Event, Report, Send
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.just_learned import JustLearned
 from prr.core.liveness.states import Case, Trigger
+from prr.core.replication.news import News
 from prr.core.replication.peers import Peer
-from prr.core.replication.versioned_directory import News, VersionedDirectory
+from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Added, Complaint, Removed, ServiceList
 from prr.wire.inquiries import ListPage, TextPart
 from prr.wire.instance import Instance, describe_address, is_wide
@@ -59,13 +60,13 @@ class PeerUpdates:
         effects: list[Effect] = []
         heard: list[News] = []
         refused = 0
-        for instance, version, is_there in _words(frame):
-            word, follows = self._take_over(instance, version, is_there, peer, now)
-            if word is News.REMOVED:  # by name: a removal is never told as a number only
-                effects.append(Report(Event.REMOVED, instance, _says(peer)))
+        for word in _words(frame):
+            news, follows = self._take_over(word, peer, now)
+            if news is News.REMOVED:  # by name: a removal is never told as a number only
+                effects.append(Report(Event.REMOVED, word.instance, _says(peer)))
             effects += follows
-            heard.append(word)
-            refused += word is News.REFUSED and not is_wide(instance)
+            heard.append(news)
+            refused += news is News.REFUSED and not is_wide(word.instance)
         effects += self._wide_changes(frame, peer, now)
         added, removed = heard.count(News.ADDED), heard.count(News.REMOVED)
         if added or removed:
@@ -80,23 +81,22 @@ class PeerUpdates:
         hear it of others."""
         effects: list[Effect] = []
         if isinstance(frame.trailer, UnaskedPage) and frame.trailer.others:
-            for instance, version, said in decode_wide(frame.trailer.others):
+            for instance, version, said, particulars in decode_wide(frame.trailer.others):
+                word = _Word(instance, version, said.is_there, particulars)
                 if said.is_there:
-                    effects += self._added(instance, version, peer, now)[1]
-                    is_doubt = said is Said.DOUBTED
-                    effects += self._doubted(instance, version, is_doubt, peer, now)
+                    effects += self._added(word, peer, now)[1]
+                    effects += self._doubted(instance, version, said is Said.DOUBTED, peer, now)
                 else:
-                    was_silent = said is Said.SILENT
-                    effects += self._removed(instance, version, was_silent, peer, now)
+                    effects += self._removed(word, said is Said.SILENT, peer, now)
         return effects
 
     def added(self, frame: Added, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is there."""
-        version = _version_of(frame)
-        news, effects = self._added(frame.instance, version, peer, now)
-        if version is not None:
+        word = _word_of(frame)
+        news, effects = self._added(word, peer, now)
+        if word.version is not None:
             is_doubt = isinstance(frame.trailer, Suspicion)
-            effects += self._doubted(frame.instance, version, is_doubt, peer, now)
+            effects += self._doubted(frame.instance, word.version, is_doubt, peer, now)
         elif news is News.OLD and frame.instance in self._directory:
             # It may be a legacy server that has taken the place of one of ours, whose start number
             # it cannot repeat.
@@ -117,50 +117,52 @@ class PeerUpdates:
             return self._detector.peer_suspects(instance, why, now)
         return self._detector.peer_clears(instance, now)
 
-    def _added(
-        self, instance: Instance, version: Version | None, peer: Peer, now: float
-    ) -> tuple[News, list[Effect]]:
-        news, effects = self._take_over(instance, version, True, peer, now)
+    def _added(self, word: "_Word", peer: Peer, now: float) -> tuple[News, list[Effect]]:
+        news, effects = self._take_over(word, peer, now)
         if news is News.ADDED:
-            effects.append(Report(Event.LEARNED, instance, _says(peer)))
+            effects.append(Report(Event.LEARNED, word.instance, _says(peer)))
         elif news is News.REFUSED:
-            effects.append(_refused(instance, peer))
+            effects.append(_refused(word.instance, peer))
         return news, effects
 
     def removed(self, frame: Removed, peer: Peer, now: float) -> list[Effect]:
         """A peer says that an instance is gone."""
         was_silent = isinstance(frame.trailer, Versioned) and frame.trailer.cause == Cause.SILENCE
-        return self._removed(frame.instance, _version_of(frame), was_silent, peer, now)
+        return self._removed(_word_of(frame), was_silent, peer, now)
 
-    def _removed(
-        self, instance: Instance, version: Version | None, was_silent: bool, peer: Peer, now: float
-    ) -> list[Effect]:
-        news, effects = self._take_over(instance, version, False, peer, now)
+    def _removed(self, word: "_Word", was_silent: bool, peer: Peer, now: float) -> list[Effect]:
+        news, effects = self._take_over(word, peer, now)
         if news is News.REMOVED:
             if was_silent:
                 self._detector.peer_evicted(now)
-            effects.insert(0, Report(Event.REMOVED, instance, _says(peer)))
+            effects.insert(0, Report(Event.REMOVED, word.instance, _says(peer)))
         elif news is News.DISPUTED:
             effects += self._detector.ask_disputed(now)
-        elif news is News.OLD and version is not None and instance in self._directory:
+        elif news is News.OLD and word.version is not None and word.instance in self._directory:
             # It knew less than we do, but it may know why it says so.
-            effects += self._detector.contradicted(instance, now)
+            effects += self._detector.contradicted(word.instance, now)
         return effects
 
-    def _take_over(
-        self, instance: Instance, version: Version | None, is_there: bool, peer: Peer, now: float
-    ) -> tuple[News, list[Effect]]:
+    def _take_over(self, word: "_Word", peer: Peer, now: float) -> tuple[News, list[Effect]]:
         """Another binder's update about an instance, and what follows from it here."""
+        instance, version, is_there, particulars = word
         if is_there and self._versioned.reach.excludes(instance):
             return News.EXCLUDED, [Report(Event.EXCLUDED, "an instance", "a peer's word")]
         if version is None and is_wide(instance):
             return News.OLD, []  # whoever knows wide instances knows versions
         if version is None:
             return self._take_over_bare(instance, is_there, peer, now)
-        if not self._versioned.is_news(instance, version, is_there):
+        if not self._versioned.is_news(instance, version, is_there, particulars):
             return News.OLD, []  # most words of a page: this binder knows as much, or better
         trigger = Trigger.PEER_SAYS_UP if is_there else Trigger.PEER_SAYS_GONE
-        case = Case(trigger, instance, now, start=version.start, version=version)
+        case = Case(
+            trigger,
+            instance,
+            now,
+            start=version.start,
+            version=version,
+            particulars=particulars,
+        )
         news, effects = self._detector.peer_says(case)
         if news in (News.ADDED, News.CHANGED):
             self._just_learned.add(instance, now)
@@ -188,13 +190,23 @@ class PeerUpdates:
         return self._detector.peer_says(case)
 
 
-def _words(frame: ServiceList) -> list[tuple[Instance, Version | None, bool]]:
-    """What a list says: (instance, version, is there). A legacy list has no versions."""
+class _Word(NamedTuple):
+    """What a peer says of an instance. A legacy binder knows no versions."""
+
+    instance: Instance
+    version: Version | None
+    is_there: bool
+    particulars: bytes = b""
+
+
+def _words(frame: ServiceList) -> list[_Word]:
+    """What a list says."""
     match frame.trailer:
         case Page(versions=versions, removals=removals, others=others):
-            gone = [(instance, version, False) for instance, version in decode_removals(removals)]
+            gone = [_Word(one, version, False) for one, version in decode_removals(removals)]
             wide = [
-                (one, version, said.is_there) for one, version, said in decode_wide(others or b"")
+                _Word(one, version, said.is_there, particulars)
+                for one, version, said, particulars in decode_wide(others or b"")
             ]
             return [*_there(frame.instances, versions), *gone, *wide]
         case UnaskedPage(versions=versions):
@@ -202,21 +214,23 @@ def _words(frame: ServiceList) -> list[tuple[Instance, Version | None, bool]]:
         case Hello() | DigestReply():
             return []  # the versions are told when they are asked for
         case None | ListPage() | TextPart():
-            return [(instance, None, True) for instance in frame.instances]
+            return [_Word(instance, None, True) for instance in frame.instances]
         case _:
             assert_never(frame.trailer)
 
 
-def _there(
-    instances: tuple[Instance, ...], versions: bytes
-) -> list[tuple[Instance, Version | None, bool]]:
+def _there(instances: tuple[Instance, ...], versions: bytes) -> list[_Word]:
     pairs = zip(instances, decode_versions(versions), strict=False)
-    return [(instance, version, True) for instance, version in pairs]
+    return [_Word(instance, version, True) for instance, version in pairs]
 
 
-def _version_of(frame: Added | Removed) -> Version | None:
-    """The version behind a peer's word; None if it is a legacy program."""
-    return frame.trailer.version if isinstance(frame.trailer, Versioned) else None
+def _word_of(frame: Added | Removed) -> _Word:
+    """A peer's word in a frame of its own."""
+    is_there, said = isinstance(frame, Added), frame.trailer
+    if not isinstance(said, Versioned):
+        return _Word(frame.instance, None, is_there)
+    particulars = said.particulars if is_there else None
+    return _Word(frame.instance, said.version, is_there, particulars or b"")
 
 
 def _refused(what: Instance | str, peer: Peer) -> Report:

@@ -11,21 +11,14 @@ after all. These are gathered for a moment, and go out in pages like those of an
 """
 
 from collections.abc import Sequence
-from enum import Enum, auto
 
 from prr.config import Limits
-from prr.core.directory.directory import Added as Adding
 from prr.core.directory.directory import Directory
 from prr.core.directory.reach import Reach
+from prr.core.directory.results import Added as Adding
 from prr.core.effects import Effect, Send
-from prr.core.replication.pages import (
-    PAGE_WORDS,
-    WIDE_PAGE_WORDS,
-    apart,
-    cut,
-    spec_page,
-    wide_page,
-)
+from prr.core.replication.news import News
+from prr.core.replication.pages import others_page, unasked_pages
 from prr.core.replication.peers import Kind, Peer, Peers
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed
@@ -48,18 +41,6 @@ GATHER = 0.01
 together, a word in a page 0.03; a thousand a second come ten to a page."""
 
 
-class News(Enum):
-    """What became of a peer's word."""
-
-    ADDED = auto()  # an instance that was not there
-    CHANGED = auto()  # a newer update about one that is
-    REMOVED = auto()
-    DISPUTED = auto()  # said to be gone, which has to be seen first
-    OLD = auto()  # we knew as much, or better
-    REFUSED = auto()  # no room
-    EXCLUDED = auto()  # a loopback address: see `reach`
-
-
 class VersionedDirectory:
     """The directory, and the rules by which its versions rise."""
 
@@ -80,11 +61,21 @@ class VersionedDirectory:
         """An instance that is not held can be added."""
         return not self.reach.excludes(instance) and self.directory.has_room(instance)
 
-    def add(self, instance: Instance, start: int, learned: bool = False) -> Adding:
-        """Decide that an instance is there, and that this binder owns its lease."""
+    def add(
+        self,
+        instance: Instance,
+        start: int,
+        learned: bool = False,
+        particulars: bytes | None = None,
+    ) -> Adding:
+        """Decide that an instance is there, and that this binder owns its lease; None: with the
+        particulars that it has."""
         if self.reach.excludes(instance):
             return Adding.EXCLUDED
-        return self.directory.add(instance, self.next_version(instance, start), learned)
+        if particulars is None:
+            particulars = self.directory.particulars(instance)
+        version = self.next_version(instance, start)
+        return self.directory.add(instance, version, learned, particulars)
 
     def add_all(self, instances: Sequence[Instance], starts: Sequence[int]) -> list[Effect]:
         """Decide that these are there, for which there is room, and tell the others at once: those
@@ -107,39 +98,42 @@ class VersionedDirectory:
         self.directory.remove(instance, version, now)
         if is_wide(instance):
             said = Said.SILENT if is_silent else Said.GONE
-            return self._tell_wide(WideUpdate(instance, version, said))
-        return [
-            Send(
-                Removed(instance, trailer=self._trailer(peer.kind, version, is_silent)),
-                peer.address,
-            )
-            for peer in self._peers.all()
-            if was_sure or peer.kind is Kind.OURS
-        ]
+            return self._tell_others(WideUpdate(instance, version, said))
+        cause = Cause.SILENCE if is_silent else None
+        words = encode_version(version)
+        gone = Versioned(binder=self.identity, versions=words, cause=cause)
+        bare = Removed(instance) if was_sure else None
+        return self._tell(Removed(instance, trailer=gone), bare)
 
     def tell_added(self, instance: Instance, is_news: bool = True) -> list[Effect]:
         """Tell the others about an instance that is there.
 
-        Who reads no versions takes each word for one more server: it is told only that one is
-        there which was not (`is_news`), and not what it has said itself.
+        Who reads no versions takes each word for one more server: it is told only of one that
+        was not there (`is_news`), and not what it has said itself.
         """
-        version = self._held_at(instance)
+        row = self._row(instance)
         if is_wide(instance):
-            return self._tell_wide(WideUpdate(instance, version, Said.THERE))
+            return self._tell_others(row)
         is_news = not self.returning.settle(instance) and is_news
-        return [
-            Send(Added(instance, trailer=self._trailer(peer.kind, version)), peer.address)
-            for peer in self._peers.all()
-            if is_news or peer.kind is Kind.OURS
-        ]
+        said = Versioned(
+            binder=self.identity,
+            versions=encode_version(row.version),
+            particulars=row.particulars or None,
+        )
+        return self._tell(Added(instance, trailer=said), Added(instance) if is_news else None)
 
     def tell_suspicion(self, instance: Instance, version: Version) -> list[Effect]:
         """Tell the peers of ours that an instance, held at `version`, is in doubt. A legacy (2016)
         binder knows no doubt, and would take it for one more server."""
+        particulars = self.directory.particulars(instance)
         if is_wide(instance):
-            return self._tell_wide(WideUpdate(instance, version, Said.DOUBTED))
-        words = encode_version(version)
-        suspicion = Suspicion(binder=self.identity, versions=words, doubt=1)
+            return self._tell_others(WideUpdate(instance, version, Said.DOUBTED, particulars))
+        suspicion = Suspicion(
+            binder=self.identity,
+            versions=encode_version(version),
+            doubt=1,
+            particulars=particulars or None,
+        )
         frame = Added(instance, trailer=suspicion)
         return [Send(frame, peer.address) for peer in self._peers.ours()]
 
@@ -172,16 +166,13 @@ class VersionedDirectory:
             return []
         bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
         effects: list[Effect] = []
-        spec, wide = apart(words)
-        for some in cut(spec, PAGE_WORDS):
-            page = spec_page(self.identity, [(one, self._held_at(one)) for one in some])
-            effects += [Send(page, peer.address) for peer in self._peers.ours()]
-        for some in cut(wide, WIDE_PAGE_WORDS):
-            there = [WideUpdate(one, self._held_at(one), Said.THERE) for one in some]
-            effects += self._tell_wide(*there)
-        for instance in spec:
-            is_news = words[instance]
-            if not self.returning.settle(instance) and is_news:
+        rows = [self._row(instance) for instance in words]
+        for wide in (False, True):
+            told = [peer.address for peer in self._peers.ours() if peer.is_wide is wide]
+            for page in unasked_pages(self.identity, rows, wide) if told else ():
+                effects += [Send(page, address) for address in told]
+        for instance, is_news in words.items():
+            if not is_wide(instance) and not self.returning.settle(instance) and is_news:
                 effects += [Send(Added(instance), address) for address in bare]
         return effects
 
@@ -202,33 +193,51 @@ class VersionedDirectory:
         version = self.directory.version(instance)
         return version is not None and version.is_unproven
 
-    def is_news(self, instance: Instance, version: Version, is_there: bool) -> bool:
+    def is_news(
+        self, instance: Instance, version: Version, is_there: bool, particulars: bytes = b""
+    ) -> bool:
         """Another binder's word prevails over what is known. The newest version does, whoever says
         it, however often.
 
         Of two words with one version, which no sound binder says, "it is gone" wins: who holds it
         asks it, and decides anew.
         """
+        if is_there:
+            return self.directory.is_newer(instance, version, particulars)
         latest = self.directory.latest(instance)
         if latest is None or is_newer(version, latest):
             return True
-        denies = version == latest and not is_there and instance in self.directory
+        denies = version == latest and instance in self.directory
         return denies and not self.directory.is_disputed(instance)
 
-    def take_over(self, instance: Instance, version: Version, is_there: bool, now: float) -> News:
+    def take_over(
+        self,
+        instance: Instance,
+        version: Version,
+        is_there: bool,
+        now: float,
+        particulars: bytes = b"",
+    ) -> News:
         """Hear another binder's word: what is news is taken over, if there is room."""
-        if not self.is_news(instance, version, is_there):
+        if not self.is_news(instance, version, is_there, particulars):
             return News.OLD
-        return self.accept(instance, version, is_there, now)
+        return self.accept(instance, version, is_there, now, particulars)
 
-    def accept(self, instance: Instance, version: Version, is_there: bool, now: float) -> News:
+    def accept(
+        self,
+        instance: Instance,
+        version: Version,
+        is_there: bool,
+        now: float,
+        particulars: bytes = b"",
+    ) -> News:
         """Take over another binder's word, which must be news, if there is room."""
         if not is_there:
             self._has_seen(version)
             self.returning.settle(instance)
             known = self.directory.remove(instance, version, now)
             return News.REMOVED if known else News.OLD
-        adding = self.directory.add(instance, version, learned=True)
+        adding = self.directory.add(instance, version, True, particulars)
         if adding is Adding.FULL:
             return News.REFUSED
         self._has_seen(version)
@@ -262,23 +271,23 @@ class VersionedDirectory:
         self._has_seen(version)
         return version
 
-    def _tell_wide(self, *updates: WideUpdate) -> list[Effect]:
+    def _tell_others(self, row: WideUpdate) -> list[Effect]:
         """Tell those that know wide instances."""
-        page = wide_page(self.identity, updates)
+        page = others_page(self.identity, [row])
         return [Send(page, peer.address) for peer in self._peers.ours() if peer.is_wide]
 
-    def _held_at(self, instance: Instance) -> Version:
+    def _row(self, instance: Instance) -> WideUpdate:
+        """What is held about an instance that is there."""
         version = self.directory.version(instance)
         assert version is not None
-        return version
+        return WideUpdate(instance, version, Said.THERE, self.directory.particulars(instance))
 
     def _has_seen(self, version: Version) -> None:
         if is_later(version.counter, self._counter):
             self._counter = version.counter
 
-    def _trailer(self, kind: Kind, version: Version, is_silent: bool = False) -> Versioned | None:
-        """Versions are for those who have shown that they read trailers."""
-        if kind is not Kind.OURS:
-            return None
-        cause = Cause.SILENCE if is_silent else None
-        return Versioned(binder=self.identity, versions=encode_version(version), cause=cause)
+    def _tell(self, told: Added | Removed, bare: Added | Removed | None) -> list[Effect]:
+        """Tell the peers: those that have shown that they read trailers, and the others if there is
+        something for them."""
+        peers = [(peer, told if peer.kind is Kind.OURS else bare) for peer in self._peers.all()]
+        return [Send(frame, peer.address) for peer, frame in peers if frame is not None]

@@ -1,9 +1,9 @@
 """How an update stands in a state file: written, checked and read back.
 
-A row is (key, encoded version, 1 if present or 0 if gone, check); the key is the bucket, in two
-bytes, and the instance. Whatever reads rows from a disk believes none whose check is wrong. They
-lie there by bucket, as in the directory: a million are read back in a third less time than by
-instance, and those of each type from the start.
+A row is (key, encoded version and particulars, 1 if present or 0 if gone, check); the key is the
+bucket, in two bytes, and the instance. Whatever reads rows from a disk believes none whose check is
+wrong. They lie there by bucket, as in the directory: a million are read back in a third less time
+than by instance, and those of each type from the start.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from typing import TypeAlias
 from prr.core.directory.digests import Entry, bucket_of, entry_of, hash_of
 from prr.core.effects import Update
 from prr.wire.instance import Instance, is_instance
+from prr.wire.particulars import is_particulars
 from prr.wire.version import VERSION_BYTES, encode_version
 
 Row: TypeAlias = tuple[bytes, bytes, int, int]
@@ -28,8 +29,8 @@ def key_of(instance: Instance) -> bytes:
 
 def row_of(instance: Instance, update: Update) -> Row:
     """The row of an update."""
-    version, is_present = update
-    data = encode_version(version)
+    version, is_present, particulars = update
+    data = encode_version(version) + particulars
     check = hash_of(instance, data) & CHECK_MAX
     check = check if is_present else check ^ CHECK_MAX
     return key_of(instance), data, int(is_present), check
@@ -52,14 +53,20 @@ def read_rows(rows: Iterable[Row]) -> tuple[list[Entry], list[Entry], int]:
 def _entry_of(key: bytes, data: bytes, present: int, check: int) -> Entry | None:
     """What a sound row says; None for a damaged one, of which anything may be expected."""
     try:
-        if not is_instance(key[2:]) or len(data) != VERSION_BYTES:
+        if not is_instance(key[2:]) or not _is_word(data):
             return None
         entry = entry_of(Instance(key[2:]), data)
         if key[0] << 8 | key[1] != entry[3]:
             return None
     except TypeError:
         return None
-    expected = entry[2] & CHECK_MAX
+    number = entry[2] if len(data) == VERSION_BYTES else hash_of(*entry[:2])
+    expected = number & CHECK_MAX
     if check != (expected if present else expected ^ CHECK_MAX) or present not in (0, 1):
         return None
     return entry
+
+
+def _is_word(data: bytes) -> bool:
+    """A version, and perhaps particulars."""
+    return len(data) >= VERSION_BYTES and is_particulars(data[VERSION_BYTES:])

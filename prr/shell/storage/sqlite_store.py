@@ -261,7 +261,7 @@ class SQLiteStore:
             cursor: bytes | None = b""
             while cursor is not None:
                 page, cursor = self._known.page(group, (1 << GROUPS) - 1, cursor, GROUP_MAX)
-                yield {instance: (version, present) for instance, version, present in page}
+                yield dict[Instance, Update | None](page)
 
     def _refill_some(self) -> bool:
         """Have the next group written; True at the end."""

@@ -1,0 +1,28 @@
+"""What a directory says of itself: what became of an update, and all that it holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from prr.core.effects import Update
+from prr.wire.instance import Instance
+
+
+class Added(Enum):
+    """What became of an `add`."""
+
+    NEW = auto()
+    KNOWN = auto()
+    FULL = auto()
+    EXCLUDED = auto()  # a loopback address: see `reach`
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySnapshot:
+    """What a directory holds at one moment, for whoever checks it from outside."""
+
+    updates: Mapping[Instance, Update]
+    """The last update about each instance: those held, and the removals remembered."""
+
+    suspects: frozenset[Instance]
+    """Those out of turn."""

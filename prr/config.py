@@ -67,6 +67,9 @@ class ServerConfig:
     type: int | str
     listen: HostPort | None = None
     binders: tuple[HostPort, ...] = (DEFAULT_BINDER,)
+    weight: int = 1
+    zone: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class CheckKind(StrEnum):
@@ -96,6 +99,9 @@ class CheckConfig:
 
     type: int | str
     binders: tuple[HostPort, ...] = (DEFAULT_BINDER,)
+    weight: int = 1
+    zone: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
     check: CheckSpec = CheckSpec(CheckKind.TCP, "tcp")
     check_interval: float = 1.0
     check_timeout: float = 1.0

@@ -28,6 +28,7 @@ NO_DEFAULT = {
     ("run", "port"),
     ("announce", "type"),
     ("announce", "at"),
+    *((role, key) for role in ("server", "run", "announce") for key in ("zone", "tags")),
     ("client", "type"),
     ("client", "retry_unknown"),
 }

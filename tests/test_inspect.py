@@ -174,7 +174,8 @@ def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, pe
     assert done.stdout.splitlines()[1].split() == ["2", "time", server.name, "up", second.name]
     (row,) = json.loads(run("list", *all_of_them, "--output", "json", limits=SOON).stdout)
     known = {"service": "time", "type": 2, "name": "time", "address": server.name}
-    assert row == known | {"state": "up", "not_at": [second.name]}
+    said = {"weight": 1, "zone": None, "tags": {}}
+    assert row == known | said | {"state": "up", "not_at": [second.name]}
     looked_up = run("lookup", "2", "--binder", first.name, "--output", "json")
     assert json.loads(looked_up.stdout) == known
 

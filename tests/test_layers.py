@@ -14,12 +14,13 @@ ROOMS = {
     "prr.wire": {"prr.wire"},
     "prr.config": set(),
     "prr.text": {"prr.wire", "prr.config"},
+    "prr.particulars": {"prr.wire", "prr.config"},
     "prr.services": {"prr.config"},
     "prr.core": {"prr.wire", "prr.config", "prr.core"},
     "prr.addresses": {"prr.wire", "prr.config"},
     "prr.client": {
         *("prr.wire", "prr.config", "prr.text", "prr.services", "prr.addresses", "prr.core"),
-        "prr.client",
+        *("prr.particulars", "prr.client"),
     },
     "prr.shell": {"prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.shell"},
     "prr.client.service": {"prr"},  # a node, in a program's own process

@@ -17,6 +17,7 @@ from prr.core.agent.agent import Agent
 from prr.core.agent.health import CheckPolicy, Health
 from prr.core.agent.program import Program, ProgramPolicy
 from prr.core.server import Server, draw_start
+from prr.particulars import particulars_of
 from prr.shell.agent.agent_node import AgentNode
 from prr.shell.agent.announcer import Announcer
 from prr.shell.agent.checks import Check, HttpCheck, TcpCheck, UdpCheck
@@ -113,7 +114,7 @@ def _agent(
     start = draw_start(rng)
     core = Agent(
         name,
-        lambda: Server(config.type, seen_at, rng, start),
+        lambda: Server(config.type, seen_at, rng, start, particulars_of(config)),
         Health(name, _policy(config)),
         program,
         grace,

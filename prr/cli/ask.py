@@ -11,9 +11,10 @@ from prr.cli.everyone import ask_each, complain
 from prr.cli.exits import NO, NO_BINDER, NO_SERVICE, YES
 from prr.cli.formats import fill_in
 from prr.cli.output import say
+from prr.cli.particulars_text import particulars_row, tags_text
 from prr.cli.table import as_table
 from prr.client.api import Client
-from prr.client.control import fetch_states
+from prr.client.control import Listing, fetch_listings
 from prr.client.errors import (
     NoBinderAnswered,
     NoSuchService,
@@ -33,7 +34,6 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
-from prr.wire.trailer import Listed
 
 _EXIT_BY_ERROR = {
     NoSuchService: NO,
@@ -83,7 +83,7 @@ def run_lookup(config: ClientConfig, output: str, form: str | None) -> int:
 def run_list(binders: tuple[HostPort, ...], output: str) -> int:
     """Print the instances that `binders` know, as a table or JSON, how they are, and who lacks
     which."""
-    said = ask_each(binders, fetch_states)
+    said = ask_each(binders, fetch_listings)
     complain(said, "list", "A binder gives its list to its peers and its own host only")
     if all(row.answer is None for row in said):
         return NO_BINDER
@@ -94,14 +94,15 @@ def run_list(binders: tuple[HostPort, ...], output: str) -> int:
     return YES
 
 
-def _listed(instance: Instance, known: dict[str, dict[Instance, Listed | None]]) -> dict[str, Any]:
+def _listed(instance: Instance, known: dict[str, dict[Instance, Listing]]) -> dict[str, Any]:
     """A row of the list: the instance, how it is, and which of the binders that answered lack
-    it. Where they differ it is as bad as one of them says."""
-    states = [there[instance] for there in known.values() if instance in there]
-    worst = max((state for state in states if state is not None), default=None)
+    it. Where they differ it is as bad as one of them says, and has what the first one says."""
+    said = [there[instance] for there in known.values() if instance in there]
+    worst = max((one.state for one in said if one.state is not None), default=None)
     state = None if worst is None else worst.name.lower()
     lacking = [binder for binder, there in known.items() if instance not in there]
-    return _row(instance, names_by_number()) | {"state": state, "not_at": lacking}
+    row = _row(instance, names_by_number()) | particulars_row(said[0].particulars)
+    return row | {"state": state, "not_at": lacking}
 
 
 def _client(config: ClientConfig) -> Client:
@@ -144,11 +145,19 @@ def _row(instance: Instance, names: dict[int, str]) -> dict[str, Any]:
 
 
 def _as_table(rows: list[dict[str, Any]], has_several: bool) -> str:
-    header = ["TYPE", "NAME", "ADDRESS", "STATE", "NOT AT"]
-    cells = [
-        [row["type"], row["name"], row["address"], row["state"], ", ".join(row["not_at"]) or None]
-        for row in rows
+    """With columns for what some instance has."""
+    texts = [
+        row | {"tags": tags_text(row["tags"]), "not_at": ", ".join(row["not_at"])} for row in rows
     ]
-    if not has_several:
-        header, cells = header[:-1], [row[:-1] for row in cells]
-    return as_table(header, cells)
+    columns = ["type", "name", "address", "state"]
+    if any(row["weight"] > 1 for row in rows):
+        columns.append("weight")
+    columns += [one for one in ("zone", "tags") if any(row[one] for row in texts)]
+    columns += ["not_at"] if has_several else []
+    header = [column.upper().replace("_", " ") for column in columns]
+    return as_table(header, [[_cell(row[one]) for one in columns] for row in texts])
+
+
+def _cell(value: object) -> object:
+    """What a cell shows: nothing for an empty text."""
+    return None if value == "" else value

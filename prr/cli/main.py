@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from prr.cli.exits import USAGE
-from prr.cli.output import OutputLost, give_up_output, open_standard_streams
+from prr.cli.output import OutputLost, give_up_output, in_one_line, open_standard_streams
 from prr.cli.parser import parser_of
+from prr.cli.setting import Setting
 from prr.cli.settings import (
     ADDRESS_ARGUMENT,
     AT,
@@ -17,7 +18,6 @@ from prr.cli.settings import (
     SETTINGS,
     TYPE,
     TYPE_ARGUMENT,
-    Setting,
     gather,
     gather_each,
 )
@@ -51,12 +51,12 @@ def main(arguments: Sequence[str] | None = None, program: str = "prr") -> int:
     try:
         return _run(program, arguments)
     except BadInput as error:
-        print(f"prr: {_in_one_line(str(error))}", file=sys.stderr)
+        print(f"prr: {in_one_line(str(error))}", file=sys.stderr)
         return USAGE
     except ImportError as error:
         if (error.name or "prr").partition(".")[0] == "prr":
             raise  # a bug
-        print(f"prr: {_in_one_line(_missing(error))}", file=sys.stderr)
+        print(f"prr: {in_one_line(_missing(error))}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         return 128 + 2  # what a shell reports for SIGINT
@@ -149,11 +149,6 @@ def _missing(error: ImportError) -> str:
     lacks = f"{sys.executable} cannot load the package {error.name} ({error})"
     needed = f"--requirement {REQUIREMENTS}" if REQUIREMENTS.exists() else error.name
     return f"{lacks}; install it: {sys.executable} -m pip install {needed}"
-
-
-def _in_one_line(text: str) -> str:
-    """`text` with unprintable characters escaped: it stays one line, and harmless to a terminal."""
-    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
 
 
 def _need(values: dict[str, Any], *settings: Setting) -> None:

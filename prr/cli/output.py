@@ -40,3 +40,8 @@ def give_up_output(error: OutputLost) -> int:
     # What Python still holds for stdout would fail once more when it exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return NO_OUTPUT
+
+
+def in_one_line(text: str) -> str:
+    """`text` with unprintable characters escaped: it stays one line, and harmless to a terminal."""
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)

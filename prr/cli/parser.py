@@ -5,12 +5,12 @@ from typing import Any, NoReturn
 
 from prr import __version__
 from prr.cli.output import say
+from prr.cli.setting import Setting
 from prr.cli.settings import (
     ADDRESS_ARGUMENT,
     BINDERS,
     SETTINGS,
     TYPE_ARGUMENT,
-    Setting,
     default_text,
 )
 from prr.config import (

@@ -19,6 +19,7 @@ from prr.core.binder import Binder
 from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX
 from prr.core.server import Server
+from prr.particulars import particulars_of
 from prr.services import names_by_number
 from prr.shell.binder_node import BinderNode
 from prr.shell.garbage_collection import collect_seldom
@@ -128,7 +129,9 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
         )
     lanes = [Datagrams(bound) for bound in handed or open_sockets(where_to_listen(config))]
     own = lanes[0].address
-    core = Server(config.type, binders_of(config, own, bool(handed)), random.Random())
+    binders = binders_of(config, own, bool(handed))
+    particulars = particulars_of(config)
+    core = Server(config.type, binders, random.Random(), particulars=particulars)
     first_line = f"server of {describe_service(config.type)} listening on {describe_address(own)}"
     if handed:
         first_line += _ignored(config.listen, own, ServerConfig(config.type).listen)

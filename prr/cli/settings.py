@@ -5,12 +5,14 @@ all read from it.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
+from prr.cli.setting import Setting
 from prr.config import BadInput
+from prr.particulars import check_tags, parse_tag, parse_weight, parse_zone
 from prr.services import numbers_by_name, read_toml
 from prr.text import (
     parse_address,
@@ -31,30 +33,6 @@ from prr.text import (
     split_words,
 )
 from prr.wire.instance import Service, describe_address
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting: `key` in the file and in the configuration, PRR_KEY in the environment.
-
-    `many`: the flag may be repeated, the variable holds a list with commas, the file an array.
-    `is_switch`: the flag has no value, the variable and the file say true or false. `is_command`:
-    it is what stands behind `--`, the variable has words as in a shell, the file an array.
-    """
-
-    key: str
-    flag: str
-    parse: Callable[[str], Any]
-    metavar: str
-    help: str
-    many: bool = False
-    is_switch: bool = False
-    is_command: bool = False
-
-    @property
-    def variable(self) -> str:
-        """Its name in the environment."""
-        return f"PRR_{self.key.upper()}"
 
 
 def _parse_service(text: str) -> Service:
@@ -100,6 +78,19 @@ ADDRESS_ARGUMENT = Setting(
 )
 BINDERS = Setting(
     "binders", "--binder", parse_peer, "HOST:PORT", "a binder to use; may be repeated", many=True
+)
+PARTICULARS = (
+    Setting("weight", "--weight", parse_weight, "N", "its turns in a round, 1 to 16"),
+    Setting("zone", "--zone", parse_zone, "LABEL", "where it is, such as eu"),
+    Setting(
+        "tags",
+        "--tag",
+        parse_tag,
+        "KEY=VALUE",
+        "a fact to list; may be repeated",
+        many=True,
+        check=check_tags,
+    ),
 )
 MESSAGE = Setting("message", "--message", parse_message, "TEXT", "message to send")
 COUNT = Setting("count", "--count", parse_count, "N", "number of calls")
@@ -170,9 +161,9 @@ KILL_AFTER = Setting(
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "binder": (LISTEN, PEERS, WIRE, LEASE, STATE),
-    "server": (TYPE, SERVER_LISTEN, BINDERS),
-    "run": (COMMAND, TYPE, PORT, BINDERS, *CHECKS, RESTART, GRACE, KILL_AFTER),
-    "announce": (TYPE, AT, BINDERS, *CHECKS),
+    "server": (TYPE, SERVER_LISTEN, BINDERS, *PARTICULARS),
+    "run": (COMMAND, TYPE, PORT, BINDERS, *PARTICULARS, *CHECKS, RESTART, GRACE, KILL_AFTER),
+    "announce": (TYPE, AT, BINDERS, *PARTICULARS, *CHECKS),
     "client": (TYPE, BINDERS, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
 }
 """The settings of each role, which are also the keys of its table in the TOML file."""
@@ -268,6 +259,8 @@ def _parse(setting: Setting, origin: str, texts: list[str]) -> Any:  # noqa: ANN
         values = [
             setting.parse(text.strip()) if setting.many else setting.parse(text) for text in texts
         ]
+        if setting.check is not None:
+            setting.check(values)
     except ValueError as error:
         raise BadInput(f"{origin}: {error}") from error
     if setting.is_command:

@@ -4,6 +4,7 @@ import secrets
 import socket
 import time
 from itertools import chain, repeat
+from typing import NamedTuple
 
 from prr.addresses import family_of
 from prr.core.retry import Retry
@@ -13,6 +14,7 @@ from prr.wire.frames import ListRequest, Role, ServiceList
 from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import Address, Instance, is_wide
 from prr.wire.messages import Hello
+from prr.wire.particulars import Particulars, decode_particulars
 from prr.wire.trailer import PART_BITS, Listed, Question
 from prr.wire.wide import decode_wide
 
@@ -27,13 +29,21 @@ _CODEC = Codec(Role.BINDER)
 
 def fetch_list(binder: Address) -> list[Instance] | None:
     """What `binder` knows; None when it does not answer. Blocks for 2 s a page at most."""
-    states = fetch_states(binder)
-    return None if states is None else list(states)
+    listed = fetch_listings(binder)
+    return None if listed is None else list(listed)
 
 
-def fetch_states(binder: Address) -> dict[Instance, Listed | None] | None:
-    """The same, and how each instance is; None where the binder does not say."""
-    found: dict[Instance, Listed | None] = {}
+class Listing(NamedTuple):
+    """What a binder's list says of an instance: how it is, None where it does not say, and its
+    particulars."""
+
+    state: Listed | None
+    particulars: Particulars
+
+
+def fetch_listings(binder: Address) -> dict[Instance, Listing] | None:
+    """The same, and what it says of each instance."""
+    found: dict[Instance, Listing] = {}
     cursor: bytes | None = b""
     with socket.socket(family_of(binder), socket.SOCK_DGRAM) as asking:
         try:
@@ -46,9 +56,12 @@ def fetch_states(binder: Address) -> dict[Instance, Listed | None] | None:
                 return None
             known = len(found)
             said = page.trailer if isinstance(page.trailer, ListPage) else ListPage()
-            others = [update.instance for update in decode_wide(said.others or b"")]
+            others = decode_wide(said.others or b"")
+            rows = [(instance, b"") for instance in page.instances]
+            rows += [(update.instance, update.particulars) for update in others]
             states = chain(map(Listed, said.states or b""), repeat(None))
-            found |= zip([*page.instances, *others], states)  # noqa: B905 as many
+            for (instance, particulars), state in zip(rows, states):  # noqa: B905 as many
+                found[instance] = Listing(state, decode_particulars(particulars))
             brought_more = len(found) > known  # a page that brings nothing new must be the last
             cursor = said.cursor if brought_more else None
     return found

@@ -6,18 +6,10 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 
 from prr.core.effects import Event, Report, Send, ServerEffect, Stop, stray
 from prr.core.inspection import ServerInspection
+from prr.core.introduction import Introduction
 from prr.core.pacing import RENEWAL
 from prr.core.retry import Retry
-from prr.wire.frames import (
-    Alive,
-    Frame,
-    Removed,
-    Request,
-    Response,
-    Subscribe,
-    Subscribed,
-    Verify,
-)
+from prr.wire.frames import Frame, Removed, Request, Response, Subscribed, Verify
 from prr.wire.instance import (
     Address,
     Instance,
@@ -27,15 +19,7 @@ from prr.wire.instance import (
     describe_service,
     make_instance,
 )
-from prr.wire.messages import (
-    Announcement,
-    Challenge,
-    NamedPresence,
-    Presence,
-    Renew,
-    Search,
-    Started,
-)
+from prr.wire.messages import Renew
 from prr.wire.version import START_MAX
 
 BINDER_WAIT = 1.0
@@ -76,12 +60,15 @@ class Server:
         binders: Mapping[Address, Address],
         rng: Random,
         start: int | None = None,
+        particulars: bytes = b"",
     ) -> None:
         """`binders` holds, for each binder, where it sees this server. `start` is the number that
-        `draw_start` has drawn for this process, None if that is still to be done."""
+        `draw_start` has drawn for this process, None if that is still to be done;
+        `particulars` are encoded."""
         assert binders
         self._service = service
         self._start = start or draw_start(rng)
+        self._introduction = Introduction(service, self._start, particulars)
         self._rng = rng
         self._seen_at = binders
         self._binders = rng.sample(list(binders), len(binders))  # all, in a random order
@@ -183,15 +170,9 @@ class Server:
         if self._state is _State.LEAVING:
             return Removed(self._instance(binder))
         self._said = self._renewal if binder == self._ours else RENEWAL
-        renewal = None if self._said == RENEWAL else self._said
-        if isinstance(self._service, str):  # which only a binder of ours can understand
-            return Alive(trailer=Announcement.of_server(self._service, self._start, renewal))
         if self._state is _State.SUBSCRIBING:
-            return Subscribe(self._service)  # bare: the binder may be a legacy program
-        if binder == self._ours:
-            return Subscribe(self._service, trailer=Started(start=self._start, renewal=renewal))
-        # A legacy one would take each subscription for one more server. This it drops.
-        return Alive(trailer=Search(types=bytes((self._service,)), start=self._start))
+            return self._introduction.subscription()
+        return self._introduction.renewal(binder == self._ours, self._said)
 
     def _instance(self, binder: Address) -> Instance:
         """This server as a binder sees it."""
@@ -229,21 +210,8 @@ class Server:
     def _verified(self, frame: Verify, source: Address) -> list[ServerEffect]:
         if self._state in (_State.LEAVING, _State.OVER):
             return []  # it is about to be true that it is not there
-        asked = frame.trailer
-        if isinstance(self._service, str):
-            return self._verified_by_name(self._service, frame, source)
-        if not isinstance(asked, Challenge):
-            return [Send(Alive(), source)]
-        here = Presence(nonce=asked.nonce, types=bytes((self._service,)), start=self._start)
-        return [Send(Alive(trailer=here), source)]
-
-    def _verified_by_name(self, name: str, frame: Verify, source: Address) -> list[ServerEffect]:
-        """Who asks without the name may mean who was there before; nothing longer is answered."""
-        match frame.trailer:
-            case Challenge(name=asked, nonce=nonce, has_room=True) if asked == name.encode():
-                here = NamedPresence(nonce=nonce, name=asked, start=self._start)
-                return [Send(Alive(trailer=here), source)]
-        return []
+        answer = self._introduction.answer(frame)
+        return [] if answer is None else [Send(answer, source)]
 
     def _confirmed(self, frame: Subscribed, source: Address, now: float) -> list[ServerEffect]:
         if source not in self._binders:
@@ -256,7 +224,9 @@ class Server:
         match self._state:
             case _State.SUBSCRIBING:
                 self._state = _State.SERVING
-                first = now + RENEWAL_FIRST * self._rng.uniform(1, 2)
+                pause = RENEWAL_FIRST * self._rng.uniform(1, 2)
+                # What there is to say besides is said at once.
+                first = now if self._introduction.is_short else now + pause
                 self._renews_with(source, is_ours, first)
                 why = f"by binder {describe_address(source)}"
                 return [Report(Event.CONFIRMED, describe(self._instance(source)), why)]

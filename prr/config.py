@@ -137,6 +137,7 @@ class ClientConfig:
     count: int = 1
     interval: float = 1.0
     retry_unknown: float | None = None
+    zone: str = ""
 
 
 class BadInput(Exception):

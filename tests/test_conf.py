@@ -31,6 +31,7 @@ NO_DEFAULT = {
     *((role, key) for role in ("server", "run", "announce") for key in ("zone", "tags")),
     ("client", "type"),
     ("client", "retry_unknown"),
+    ("client", "zone"),
 }
 
 

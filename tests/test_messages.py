@@ -11,6 +11,7 @@ from prr.wire.frames import (
     Added,
     Alive,
     Complaint,
+    Found,
     ListRequest,
     Lookup,
     Removed,
@@ -52,10 +53,12 @@ from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.query import Query
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_version, encode_versions
+from prr.wire.whole_service import WholePage, WholeQuery
 from tests.cores import RANDOM_KEYS, at, behind, decode, encode, random_frame
 
 pytestmark = pytest.mark.elsewhere
 
+SOMEWHERE = ("10.0.1.1", 4242)
 ONE = at(7, "10.0.1.1", 4242)
 DIGEST, DIGESTS = b"8 bytes.", bytes(8 * GROUPS)
 VERSION, OTHER = Version(5, 6, 7), Version(8, 9, 0)
@@ -93,6 +96,14 @@ SAID = [
     (Lookup(255), {"name": b"billing"}, Query(name=b"billing")),
     (Lookup(7), {"wide": 1, "padding": b""}, Query(wide=1, padding=b"")),
     (Lookup(7), {"zone": b"eu"}, Query(zone=b"eu")),
+    (
+        Lookup(255),
+        {"cursor": b"", "nonce": 5, "name": b"b", "padding": b"", "zone": b"eu"},
+        WholeQuery(cursor=b"", nonce=5, name=b"b", padding=b""),
+    ),
+    (Lookup(7), {"cursor": b"", "nonce": 5}, Plain()),
+    (Found(SOMEWHERE), {"nonce": 5, "others": b""}, WholePage(nonce=5, others=b"")),
+    (Found(SOMEWHERE), {"nonce": 5}, Plain()),
     (Lookup(7), {"padding": b""}, Plain()),
     (
         Alive(),
@@ -169,7 +180,8 @@ SAID = [
 def test_a_trailer_is_the_first_message_all_of_whose_keys_are_there(frame, keys, said):
     packed = msgpack.packb({NUMBERS[key]: value for key, value in keys.items()})
     data = encode(frame) + b"\xc1" + packed
-    receivers = {Verify: Role.SERVER, Subscribed: Role.SERVER, Response: Role.CLIENT}
+    receivers = {Verify: Role.SERVER, Subscribed: Role.SERVER}
+    receivers |= {Response: Role.CLIENT, Found: Role.CLIENT}
     arrived = decode(data, receivers.get(type(frame), Role.BINDER))
     assert (type(arrived), arrived.trailer) == (type(frame), said)
     assert type(arrived.trailer) is type(said)
@@ -179,7 +191,7 @@ def test_a_trailer_is_the_first_message_all_of_whose_keys_are_there(frame, keys,
 def test_the_table_above_has_every_message_and_each_stands_behind_some_frame():
     named = {message for form in TABLE for message in messages_of(form.frame)}
     assert named == {type(said) for _, _, said in SAID}
-    places = [*vars(messages).values(), *vars(inquiries).values(), Query]
+    places = [*vars(messages).values(), *vars(inquiries).values(), Query, WholeQuery, WholePage]
     declared = {one for one in places if isinstance(one, type)}
     assert named == {one for one in declared if issubclass(one, Message)} - {Message}
 

@@ -296,6 +296,11 @@ def test_a_list_shows_them(cluster):
     text = run("list", "--binder", binder.name).stdout.splitlines()
     assert text[0].split() == ["TYPE", "NAME", "ADDRESS", "STATE", "WEIGHT", "ZONE", "TAGS"]
     assert text[1].split()[3:] == ["up", "3", "eu", "a=", "disk=ssd"]
+    address = text[1].split()[2]
+    why = ("why", "7", address, "--binder", binder.name)
+    told = json.loads(run(*why, "--output", "json").stdout)
+    assert (told["weight"], told["zone"], told["tags"]) == (3, "eu", {"a": "", "disk": "ssd"})
+    assert "weight 3; zone eu; tags a= disk=ssd" in run(*why).stdout
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from prr.client.errors import (
     ServiceDidNotAnswer,
     ServiceFailed,
 )
+from prr.client.instances import ServiceInstance
 from prr.config import ClientConfig, HostPort
 from prr.services import names_by_number
 from prr.shell.log.handler import log_to_stderr
@@ -31,9 +32,12 @@ from prr.wire.instance import (
     Service,
     address_of,
     describe_address,
+    describe_service,
     make_instance,
     service_of,
 )
+from prr.wire.particulars import Particulars
+from prr.wire.trailer import Listed
 
 _EXIT_BY_ERROR = {
     NoSuchService: NO,
@@ -80,6 +84,30 @@ def run_lookup(config: ClientConfig, output: str, form: str | None) -> int:
     return YES
 
 
+def run_lookup_all(config: ClientConfig, output: str, form: str | None) -> int:
+    """Print all instances of one service, as a table or JSON, or each in the format `form`."""
+    log_to_stderr(logging.WARNING)
+    try:
+        found = _client(config).instances(config.type)
+    except PrrError as error:
+        return _failed(error)
+    if not found:
+        return _failed(NoSuchService(f"no binder knows {describe_service(config.type)}"))
+    if form is not None:
+        say("\n".join(fill_in(form, one.address) for one in found))
+        return YES
+    rows = [_found_row(config.type, one) for one in found]
+    say(json.dumps(rows, indent=2) if output == "json" else _as_table(rows, False))
+    return YES
+
+
+def _found_row(service: Service, one: ServiceInstance) -> dict[str, Any]:
+    state = Listed.SUSPECT if one.is_suspect else Listed.UP
+    row = _row(make_instance(service, one.address), names_by_number())
+    said = Particulars(one.weight, one.zone, one.tags)
+    return row | particulars_row(said) | {"state": state.name.lower()}
+
+
 def run_list(binders: tuple[HostPort, ...], output: str) -> int:
     """Print the instances that `binders` know, as a table or JSON, how they are, and who lacks
     which."""
@@ -107,7 +135,8 @@ def _listed(instance: Instance, known: dict[str, dict[Instance, Listing]]) -> di
 
 def _client(config: ClientConfig) -> Client:
     resolve_any(config.binders)  # names that have no address are wrong usage, not silent binders
-    return Client(describe_address(binder) for binder in config.binders)
+    binders = [describe_address(binder) for binder in config.binders]
+    return Client(binders, zone=config.zone or None)
 
 
 def _call(client: Client, config: ClientConfig, hedge: bool) -> bytes:
@@ -147,7 +176,8 @@ def _row(instance: Instance, names: dict[int, str]) -> dict[str, Any]:
 def _as_table(rows: list[dict[str, Any]], has_several: bool) -> str:
     """With columns for what some instance has."""
     texts = [
-        row | {"tags": tags_text(row["tags"]), "not_at": ", ".join(row["not_at"])} for row in rows
+        row | {"tags": tags_text(row["tags"]), "not_at": ", ".join(row.get("not_at", []))}
+        for row in rows
     ]
     columns = ["type", "name", "address", "state"]
     if any(row["weight"] > 1 for row in rows):

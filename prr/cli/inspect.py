@@ -8,6 +8,7 @@ from typing import Any
 from prr.cli.everyone import Said, ask_each, complain
 from prr.cli.exits import DEGRADED, NO, NO_BINDER, YES
 from prr.cli.output import say
+from prr.cli.particulars_text import tags_text
 from prr.cli.status_text import in_full, in_rows
 from prr.cli.table import as_table
 from prr.client.control import fetch_text
@@ -150,7 +151,7 @@ def _why_text(name: str, binder: str, answer: Status) -> str:
     state = "listed" if answer["held"] else "not listed"
     if answer["suspect"]:
         state += ", suspect: out of turn"
-    state += _lease_text(answer)
+    state += _lease_text(answer) + _particulars_text(answer)
     rows = [(_clock(row["at"]), row["event"], row["why"]) for row in answer["events"]]
     table = f"\n\n{as_table(('AT', 'EVENT', 'WHY'), rows)}" if rows else "; no event recorded"
     return f"{name}, on binder {binder}: {state}{table}"
@@ -166,6 +167,13 @@ def _lease_text(answer: Status) -> str:
     if seconds is None:
         return f"{text}, not heard here"
     return f"{text}, asked here unless heard within {max(seconds, 0.0):.1f} s"
+
+
+def _particulars_text(answer: Status) -> str:
+    """What the instance says of itself beyond what is usual; a binder of before does not know."""
+    said = {"weight": answer.get("weight", 1), "zone": answer.get("zone")}
+    said["tags"] = tags_text(answer.get("tags", {}))
+    return "".join(f"; {key} {value}" for key, value in said.items() if value not in (1, None, ""))
 
 
 def _clock(when: float) -> str:

@@ -18,6 +18,7 @@ from prr.cli.settings import (
     SETTINGS,
     TYPE,
     TYPE_ARGUMENT,
+    WANTED_ZONE,
     gather,
     gather_each,
 )
@@ -34,8 +35,8 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 
 QUESTIONS = {
     "client": SETTINGS["client"],
-    "lookup": (TYPE_ARGUMENT, BINDERS),
-    "exec": (TYPE_ARGUMENT, BINDERS),
+    "lookup": (TYPE_ARGUMENT, BINDERS, WANTED_ZONE),
+    "exec": (TYPE_ARGUMENT, BINDERS, WANTED_ZONE),
     "list": (BINDERS,),
     "status": (BINDERS,),
     "health": (BINDERS,),
@@ -117,7 +118,7 @@ def _announced(flags: dict[str, Any]) -> list[AnnounceConfig]:
 
 def _run_question(verb: str, flags: dict[str, Any]) -> int:
     """Ask something and exit."""
-    from prr.cli.ask import run_client, run_list, run_lookup
+    from prr.cli.ask import run_client, run_list, run_lookup, run_lookup_all
     from prr.cli.exec import parse_codes, run_exec
     from prr.cli.formats import check_format
     from prr.cli.inspect import run_health, run_status, run_why
@@ -133,7 +134,8 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
     config = ClientConfig(**{"type": 0} | values)
     if verb == "lookup":
         form = flags["format"] and check_format(flags["format"])
-        return run_lookup(config, flags["output"], form)
+        looking_up = run_lookup_all if flags["all"] else run_lookup
+        return looking_up(config, flags["output"], form)
     if verb == "list":
         return run_list(config.binders, flags["output"])
     if verb == "status":

@@ -11,6 +11,7 @@ from prr.cli.settings import (
     BINDERS,
     SETTINGS,
     TYPE_ARGUMENT,
+    WANTED_ZONE,
     default_text,
 )
 from prr.config import (
@@ -94,8 +95,11 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     lookup.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
     forming = "what to print: {ip}, {port} and {} (both) filled in, or url:SCHEME"
     _add_question(lookup).add_argument("--format", metavar="TEXT", help=forming)
+    _add_setting(lookup, WANTED_ZONE)
+    lookup.add_argument("--all", action="store_true", help="print all instances of the service")
     executing = _add_verb(verbs, "exec", "look up one instance and run a command with its address")
     _add_setting(executing, BINDERS)
+    _add_setting(executing, WANTED_ZONE)
     complaining = (
         "exit codes that mean that it does not work, with commas, or any: tell the binders"
     )

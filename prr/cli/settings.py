@@ -103,6 +103,9 @@ RETRY_UNKNOWN = Setting(
     "seconds before looking up again a service without instances (default: give up)",
 )
 
+WANTED_ZONE = Setting(
+    "zone", "--zone", parse_zone, "LABEL", "one of this zone, such as eu, if any there is in turn"
+)
 PORT = Setting("port", "--port", parse_port, "PORT", "the port that the program listens on")
 AT = Setting(
     "at", "--at", parse_address, "IP:PORT", "where the program listens, an address of this host"
@@ -164,7 +167,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     "server": (TYPE, SERVER_LISTEN, BINDERS, *PARTICULARS),
     "run": (COMMAND, TYPE, PORT, BINDERS, *PARTICULARS, *CHECKS, RESTART, GRACE, KILL_AFTER),
     "announce": (TYPE, AT, BINDERS, *PARTICULARS, *CHECKS),
-    "client": (TYPE, BINDERS, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
+    "client": (TYPE, BINDERS, WANTED_ZONE, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
 }
 """The settings of each role, which are also the keys of its table in the TOML file."""
 

@@ -15,10 +15,13 @@ from prr.client.errors import (
     ServiceFailed,
 )
 from prr.client.exchange import Exchange, sockets_here
+from prr.client.instances import ServiceInstance, instances_of
 from prr.config import BadInput
 from prr.core import outcomes
 from prr.core.client import Client as Core
 from prr.core.patience import Patience
+from prr.core.whole_client import Whole, WholeClient
+from prr.particulars import parse_zone
 from prr.wire.fields import MESSAGE_BYTES_MAX
 from prr.wire.instance import Address, Service, describe_address
 
@@ -37,12 +40,17 @@ class Client:
         answer = client.call(2, b"hello")    # or look up and call in one
     """
 
-    def __init__(self, binders: str | Iterable[str] = "127.0.0.1:2222") -> None:
+    def __init__(
+        self, binders: str | Iterable[str] = "127.0.0.1:2222", *, zone: str | None = None
+    ) -> None:
         """`binders`: the binders to choose from, each "HOST:PORT"; a single one may stand alone.
+        With a `zone`, as in "eu", instances that are there are named as long as one of them is in
+        turn, else any other.
 
-        Raises ValueError when there is none, or one is not a valid HOST:PORT.
+        Raises ValueError when there is none, one is not a valid HOST:PORT, or `zone` not a label.
         """
         self._binders = checked_binders(binders)
+        self._zone = "" if zone is None else parse_zone(zone)
         self._rng = random.Random()
         self._patience = Patience()
 
@@ -63,6 +71,25 @@ class Client:
                 return address
             case outcome:
                 raise _error(service, outcome)
+
+    def instances(self, service: Service) -> list[ServiceInstance]:
+        """Returns all instances of `service` (as for `lookup`) that a binder knows, by address,
+        each with what its server says of itself; none if there are none.
+
+        Takes a question for 10 to 40 of them, and 4.5 s for each question at most. Raises what
+        `lookup` raises, but for NoSuchService.
+        """
+        _refuse_event_loop()
+        service = checked_service(service)
+        asking = WholeClient(service, self._resolved(), self._rng)
+        exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(asking)
+        match exchange.run():
+            case outcomes.NoBinder(asked=asked, nameless=older) if older:
+                raise NoBinderAnswered(_too_old("lists services", asked, older), service=service)
+            case outcomes.NoBinder() as outcome:
+                raise _error(service, outcome)
+            case whole:
+                return instances_of(whole)
 
     def call(
         self,
@@ -115,14 +142,19 @@ class Client:
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout = {timeout}; use seconds, more than 0")
         _refuse_event_loop()
+        binders, patience = self._resolved(), self._patience.of(service)
+        takes_ipv6 = can_take_ipv6(binders)
+        asking = Core(
+            service, message, binders, self._rng, patience, hedge, takes_ipv6, timeout, self._zone
+        )
+        exchange: Exchange[outcomes.Outcome] = Exchange(asking)
+        return exchange.run()
+
+    def _resolved(self) -> tuple[Address, ...]:
         try:
-            binders = resolve_any(self._binders, sockets_here())
+            return resolve_any(self._binders, sockets_here())
         except BadInput as error:
             raise NoBinderAnswered(f"no binder could be asked: {error}") from error
-        patience = self._patience.of(service)
-        takes_ipv6 = can_take_ipv6(binders)
-        client = Core(service, message, binders, self._rng, patience, hedge, takes_ipv6, timeout)
-        return Exchange(client).run()
 
 
 def _refuse_event_loop() -> None:
@@ -148,7 +180,8 @@ def _error(service: Service, outcome: outcomes.Outcome) -> PrrError:
             why = f"binder {describe_address(binder)} knows no {what}"
             return NoSuchService(why, service=service, binder=binder)
         case outcomes.NoBinder(asked=asked, nameless=nameless) if nameless:
-            return NoBinderAnswered(_nameless(asked, nameless), service=service)
+            why = _too_old("knows services by name", asked, nameless)
+            return NoBinderAnswered(f"{why}, or a number", service=service)
         case outcomes.NoBinder(asked=asked, limit=limit):
             names = ", ".join(describe_address(binder) for binder in asked)
             why = f"no binder answered within {limit:g} s (asked {names})"
@@ -164,10 +197,10 @@ def _error(service: Service, outcome: outcomes.Outcome) -> PrrError:
             raise AssertionError(f"not an error: {outcome}")
 
 
-def _nameless(asked: tuple[Address, ...], nameless: tuple[Address, ...]) -> str:
-    """What to do about binders that know no names."""
-    older = ", ".join(map(describe_address, nameless))
-    silent = ", ".join(describe_address(one) for one in asked if one not in nameless)
-    why = f"no binder that knows services by name answered; older than that: {older}"
+def _too_old(what: str, asked: tuple[Address, ...], older: tuple[Address, ...]) -> str:
+    """That no binder answered which does `what`, and what to do about those that do not."""
+    names = ", ".join(map(describe_address, older))
+    silent = ", ".join(describe_address(one) for one in asked if one not in older)
+    why = f"no binder that {what} answered; older than that: {names}"
     why += f"; silent: {silent}" if silent else ""
-    return f"{why}. Use this version there, or a number"
+    return f"{why}. Use this version there"

@@ -13,15 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, assert_never
+from typing import Any, Generic, Protocol, TypeVar, assert_never
 
 from prr.addresses import family_of
-from prr.core.client import Client
 from prr.core.effects import ClientEffect, Report, Send
-from prr.core.outcomes import Outcome
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
-from prr.wire.frames import Role
+from prr.wire.frames import Frame, Role
 from prr.wire.instance import Address, describe_address
 
 RECEIVE_BYTES = 2048
@@ -37,6 +35,8 @@ JUNK_PAUSE = 0.001
 from the program's other greenlets."""
 
 _log = logging.getLogger("prr")
+
+_O_co = TypeVar("_O_co", covariant=True)
 
 
 def sockets_here() -> ModuleType:
@@ -108,25 +108,37 @@ class _Sockets:
             opened.close()
 
 
-class Exchange:
-    """Runs one Client core to its outcome."""
+class Core(Protocol[_O_co]):
+    """What an exchange runs; see `prr.core.client`."""
 
-    def __init__(self, core: Client) -> None:
+    @property
+    def outcome(self) -> _O_co | None: ...
+    def start(self, now: float) -> list[ClientEffect]: ...
+    def handle(self, frame: Frame, source: Address, now: float) -> list[ClientEffect]: ...
+    def refused(self, target: Address, now: float) -> list[ClientEffect]: ...
+    def deadline(self) -> float | None: ...
+    def tick(self, now: float) -> list[ClientEffect]: ...
+
+
+class Exchange(Generic[_O_co]):
+    """Runs one client's core to its outcome."""
+
+    def __init__(self, core: Core[_O_co]) -> None:
         waiting = _Waiting()
         self._core = core
         self._codec = Codec(Role.CLIENT)
         self._sockets = _Sockets(waiting)
         self._sleep = waiting.sleep
 
-    def run(self) -> Outcome:
+    def run(self) -> _O_co:
         """Ask, listen and ask again until the core has its outcome."""
         try:
             self._act(self._core.start(time.monotonic()))
-            while self._core.outcome is None:
+            while (outcome := self._core.outcome) is None:
                 self._listen()
         finally:
             self._sockets.close()
-        return self._core.outcome
+        return outcome
 
     def _listen(self) -> None:
         deadline = self._core.deadline()

@@ -9,6 +9,7 @@ Scale", 2013).
 from dataclasses import dataclass
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
+from prr.core.asking import BINDER_LIMIT, REFUSED_LIMIT
 from prr.core.effects import ClientEffect, Event, Report, Send
 from prr.core.inspection import ClientInspection
 from prr.core.outcomes import (
@@ -42,15 +43,6 @@ from prr.wire.instance import (
     service_of,
 )
 from prr.wire.messages import Failed
-
-BINDER_LIMIT = 4.5
-"""Seconds in which a binder must answer, all resends included. A legacy binder serves nobody for
-2 s while it verifies: this outlasts the client's own last complaint and one that stood before it
-in the queue, and half a second for the rest."""
-
-REFUSED_LIMIT = 2.0
-"""The same where every binder has refused the question: who verifies listens. Leaves a binder that
-is just being started again the time to come back."""
 
 IPV6_LIMIT = 0.5
 """Seconds in which a binder that has no instance for us at an IPv4 address must say whether it has
@@ -89,17 +81,18 @@ class Client:
         hedge: bool = False,
         takes_ipv6: bool = False,
         limit: float | None = None,
+        zone: str = "",
     ) -> None:
         """`message` of at most 255 bytes, or None for a lookup only. With `takes_ipv6` an instance
         at an IPv6 address will do.
 
         After `patience` seconds without an answer the binder is told; with `hedge` another instance
         is asked then, or as soon as one refuses. `limit`: seconds for all of it, instead of
-        BINDER_LIMIT for the lookup and SERVICE_LIMIT for the services.
+        BINDER_LIMIT for the lookup and SERVICE_LIMIT for the services. Those in `zone` come first.
         """
         assert binders
         self._service = service
-        self._wanted = Wanted(service, takes_ipv6)
+        self._wanted = Wanted(service, takes_ipv6, zone)
         self._nameless: set[Address] = set()  # binders that know no names
         self._message = message
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order

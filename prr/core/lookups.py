@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from prr.config import WireForm
 from prr.core.directory.directory import Directory
 from prr.core.effects import Answer, Effect, stray
+from prr.core.whole_service import answer_whole
 from prr.wire.found import FoundForm
 from prr.wire.frames import Found, FoundInstance, Lookup
 from prr.wire.instance import Address, Instance
 from prr.wire.query import Query
 from prr.wire.questions import Asked, asked_by
+from prr.wire.whole_service import WholeQuery
 
 FOUND_FORMS: dict[WireForm, FoundForm] = {
     WireForm.SPEC: Found,
@@ -26,6 +28,7 @@ class Lookups:
     """Answers one binder's clients. Until it `denies` it does not know what does not exist."""
 
     def __init__(self, directory: Directory) -> None:
+        self._directory = directory
         self._lookup_run = directory.lookup_run
         self._slots = directory.slots
         self._waiting: list[tuple[Asked, bool, Address]] = []
@@ -42,6 +45,8 @@ class Lookups:
     def answer(self, lookup: Lookup, source: Address, denies: bool) -> list[Effect]:
         """The answer to one lookup, or, as long as it has to wait, none. It is never longer than
         the question, or than an answer to a bare one: a name that leaves no room gets none."""
+        if isinstance(lookup.trailer, WholeQuery):
+            return answer_whole(self._directory, lookup, lookup.trailer, source) if denies else []
         said = lookup.trailer if isinstance(lookup.trailer, Query) else None
         has_room = said is not None and said.has_room
         if said is not None and not has_room and isinstance(lookup.service, str):

@@ -44,7 +44,7 @@ class NoBinder:
     asked: tuple[Address, ...]
     limit: float
     nameless: tuple[Address, ...] = ()
-    """Those that did answer, but know no names."""
+    """Those that did answer, but are too old for what was asked."""
 
 
 @dataclass(frozen=True, slots=True)

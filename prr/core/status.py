@@ -8,6 +8,7 @@ from prr.core.replication.peer_liveness import isolation
 from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.instance import Instance, describe_address, service_of
+from prr.wire.particulars import decode_particulars
 
 SERVICES_MAX = 512
 """Services that are shown one by one, numbers first: a text of 75 kB at most."""
@@ -44,17 +45,21 @@ def status_of(
 def lease_of(
     versioned: VersionedDirectory, detector: Detector, peers: Peers, instance: Instance, now: float
 ) -> dict[str, Any]:
-    """Who watches an instance, and how long its lease goes on at this binder without its being
-    heard, as plain data; None for what is not so, or not known."""
+    """Who watches an instance, how long its lease goes on at this binder without its being heard,
+    and what it says of itself, as plain data; None for what is not so, or not known."""
     version, leases = versioned.directory.version(instance), detector.doubts.leases
     ends_at = leases.due_at(instance) if leases.vouches_for(instance) else None
     owner = None if version is None else version.owner
+    said = decode_particulars(versioned.directory.particulars(instance))
     named = [describe_address(peer.address) for peer in peers.all() if peer.identity == owner]
     return {
         "owner": None if owner is None else f"{owner:016x}",
         "is_owner": owner == versioned.identity,
         "owner_address": named[0] if named and owner is not None else None,
         "lease_s": None if ends_at is None else round(ends_at - now, 3),
+        "weight": said.weight,
+        "zone": said.zone or None,
+        "tags": dict(said.tags),
     }
 
 

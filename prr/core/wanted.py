@@ -11,10 +11,12 @@ from prr.wire.query import Query
 
 
 class Wanted:
-    """An instance of a service, at an IPv6 address too if the client `takes_ipv6`."""
+    """An instance of a service, at an IPv6 address too if the client `takes_ipv6`, in `zone` first
+    if that is said."""
 
-    def __init__(self, service: Service, takes_ipv6: bool) -> None:
+    def __init__(self, service: Service, takes_ipv6: bool, zone: str = "") -> None:
         self._service = service
+        self._zone = zone
         self._takes_ipv6 = takes_ipv6
         self.denied_by: Address | None = None
         """The binder that is asked again, since it has no instance at an IPv4 address."""
@@ -22,9 +24,10 @@ class Wanted:
     def question(self, binder: Address) -> Lookup:
         """What a binder is asked."""
         if isinstance(self._service, str):
-            return Lookup(NAMED, trailer=Query.about(self._service, self._takes_ipv6))
-        takes_ipv6 = self._takes_ipv6 and (is_ipv6_address(binder) or binder == self.denied_by)
-        return Lookup(self._service, trailer=Query.about(self._service, takes_ipv6))
+            return Lookup(NAMED, trailer=Query.about(self._service, self._takes_ipv6, self._zone))
+        says_more = self._zone or is_ipv6_address(binder) or binder == self.denied_by
+        takes_ipv6 = self._takes_ipv6 and bool(says_more)
+        return Lookup(self._service, trailer=Query.about(self._service, takes_ipv6, self._zone))
 
     def is_asked_again(self, binder: Address) -> bool:
         """A binder has no instance, and has not been asked yet for one at an IPv6 address: it is,

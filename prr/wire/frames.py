@@ -34,6 +34,7 @@ from prr.wire.messages import (
     Versioned,
 )
 from prr.wire.query import Query
+from prr.wire.whole_service import WholePage, WholeQuery
 
 
 class Role(StrEnum):
@@ -81,22 +82,24 @@ class Lookup(_Framed):
 
     type: int
     _: KW_ONLY
-    trailer: Query | Hello | Plain | None = None
+    trailer: WholeQuery | Query | Hello | Plain | None = None
 
     @property
     def service(self) -> Service:
         """What is looked for."""
         said = self.trailer
-        if self.type == NAMED and isinstance(said, Query) and said.name is not None:
+        if self.type == NAMED and isinstance(said, Query | WholeQuery) and said.name is not None:
             return said.name.decode()
         return self.type
 
 
 @dataclass(frozen=True, slots=True)
-class Found(_Alone):
+class Found(_Framed):
     """The answer to a Lookup: ask there."""
 
     address: Address
+    _: KW_ONLY
+    trailer: WholePage | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)

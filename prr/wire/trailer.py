@@ -43,8 +43,8 @@ class Listed(IntEnum):
     DISPUTED = 2  # likewise, and another binder says that it is gone
 
 
-PADDING_BYTES_MAX = 255
-"""Of a question: more than any answer needs."""
+PADDING_BYTES_MAX = 1200
+"""Of a question: as long as any answer is."""
 
 TEXT_BYTES_MAX = 1200
 """Of a text that is sent in parts, so much at once."""

@@ -39,6 +39,9 @@ longest row, with 512 bytes of particulars, has a third of the room."""
 
 _LENGTH_BYTES = 2
 
+ROW_BYTES_MIN = 1 + 1 + VERSION_BYTES + _LENGTH_BYTES
+"""Of a row, beside the instance and the particulars."""
+
 
 class WideUpdate(NamedTuple):
     """One update."""
@@ -64,7 +67,7 @@ def encode_wide(updates: Sequence[WideUpdate]) -> bytes:
 
 def row_bytes(instance: Instance, particulars: bytes) -> int:
     """How long the row of an update is."""
-    return 1 + len(instance) + 1 + VERSION_BYTES + _LENGTH_BYTES + len(particulars)
+    return ROW_BYTES_MIN + len(instance) + len(particulars)
 
 
 def decode_wide(data: bytes) -> list[WideUpdate]:

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import TypeAlias
 from zlib import crc32
 
-from prr.wire.instance import Instance, address_key
+from prr.wire.instance import Instance, address_key, is_wide
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import VERSION_BYTES
 
@@ -77,6 +77,16 @@ def differing(ours: bytes, theirs: bytes) -> int:
 def bucket_of(instance: Instance) -> int:
     """By the address only: the types given at one address lie together."""
     return crc32(address_key(instance)) % BUCKETS
+
+
+def place_of(cursor: bytes) -> tuple[bool, int, bytes]:
+    """Where an instance stands in the order of all that is told page by page: wide ones last."""
+    return is_wide(Instance(cursor)), bucket_of(Instance(cursor)), cursor
+
+
+def offset_of(cursor: bytes) -> int:
+    """The bucket of an instance, counted through both tables in that order."""
+    return is_wide(Instance(cursor)) * BUCKETS + bucket_of(Instance(cursor))
 
 
 def buckets_of(instances: Iterable[Instance]) -> list[int]:

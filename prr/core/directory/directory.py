@@ -11,15 +11,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prr.config import Limits
-from prr.core.directory.digests import Entry
+from prr.core.directory.digests import Entry, offset_of, place_of
 from prr.core.directory.results import Added, DirectorySnapshot
 from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.directory.table_walks import TableWalks
 from prr.core.directory.tables import Tables
-from prr.wire.instance import Instance, Service
+from prr.wire.instance import Instance, Service, service_of
 from prr.wire.particulars import decode_particulars
 from prr.wire.questions import Asked
 from prr.wire.version import VERSION_BYTES, Version, is_newer
+
+LOOKS = 512
+"""Instances and buckets looked at for one page of a service, 0.2 ms: anybody may ask for one."""
 
 
 class Directory(TableWalks):
@@ -67,6 +70,25 @@ class Directory(TableWalks):
     def instances_of(self, service: Service) -> list[Instance]:
         """All instances of a service, the one whose turn is next first, suspects last."""
         return self._rotation.instances_of(service)
+
+    def page_of(
+        self, service: Service, cursor: bytes, offset: int
+    ) -> tuple[list[Instance], int | None]:
+        """Some instances of a service, from behind `cursor` (b"": from the start) and from `offset`
+        on, and the next offset, None at the end; no more than a part of the directory is looked at.
+
+        Who goes on from there, or from behind any of them, sees every instance that was held all
+        the while, exactly once.
+        """
+        offset = max(offset, offset_of(cursor) if cursor else 0)
+        after = None
+        if sum(self.count(service)) <= LOOKS:
+            ones = [one for one in self.instances_of(service) if offset_of(one) >= offset]
+        else:
+            seen, after = self._tables.from_offset(offset, LOOKS)
+            ones = [one for one in seen if service_of(one) == service]
+        ones.sort(key=place_of)
+        return [one for one in ones if not cursor or place_of(one) > place_of(cursor)], after
 
     def services(self, most: int = 1 << 30) -> list[Service]:
         """The services that have at least one instance, in turn or suspect, `most` at most: numbers

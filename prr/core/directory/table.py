@@ -13,7 +13,7 @@ version stand the particulars of those that have any.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress
+from itertools import chain
 
 from prr.config import Limits
 from prr.core.directory.address_index import AddressIndex, Index
@@ -224,9 +224,14 @@ class Table:
 
         Who follows the cursors sees every instance that was there all the while, exactly once.
         """
-        buckets = compress(range(BUCKETS), self._present)
+        first = bucket_of(Instance(cursor)) if cursor else 0
+        buckets = (bucket for bucket in range(first, BUCKETS) if self._present[bucket])
         found, after = walk(self._present, None, buckets, cursor, size)
         return [instance for instance, _, _ in found], after
+
+    def in_bucket(self, bucket: int) -> Iterable[Instance]:
+        """The instances that are present in one bucket."""
+        return self._present[bucket]
 
     def updates(self) -> Iterator[tuple[Instance, Update]]:
         """The last update about each instance, present or gone. None may come in meanwhile."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from prr.config import Limits
 from prr.core.directory import walking
 from prr.core.directory.address_index import WideIndex
-from prr.core.directory.digests import Entry, combined
+from prr.core.directory.digests import BUCKETS, Entry, combined
 from prr.core.directory.table import Table
 from prr.core.effects import Update
 from prr.wire.instance import Instance, is_wide
@@ -151,6 +151,17 @@ class Tables:
         elif not wide:
             return [], None
         return self._wide.instances(cursor, size)
+
+    def from_offset(self, offset: int, looks: int) -> tuple[list[Instance], int | None]:
+        """The instances in some buckets from `offset` on (see `offset_of`), and the next offset,
+        None at the end; about `looks` instances and buckets are looked at."""
+        found: list[Instance] = []
+        end = min(offset + looks, 2 * BUCKETS)
+        while offset < end and len(found) < looks:
+            number, bucket = divmod(offset, BUCKETS)
+            found += (self._spec, self._wide)[number].in_bucket(bucket)
+            offset += 1
+        return found, offset if offset < 2 * BUCKETS else None
 
     def updates(self) -> Iterator[tuple[Instance, Update]]:
         """The last update about each instance, present or gone. None may come in meanwhile."""

@@ -6,7 +6,7 @@ understand it. What else there is stands in `others`, for those that read it.
 
 from collections.abc import Iterator, Sequence
 
-from prr.core.directory.digests import bucket_of
+from prr.core.directory.digests import place_of
 from prr.core.effects import Update
 from prr.wire.frames import ServiceList
 from prr.wire.instance import Instance, is_wide
@@ -24,16 +24,11 @@ UNASKED = 0
 
 def goes_on(asked: GroupRequest | PageRequest, cursor: bytes) -> bool:
     """A page may end there that answers this question: in its group, beyond where it began."""
-    place = _place(cursor)
+    place = place_of(cursor)
     if place[1] // GROUPS != asked.group or (place[0] and asked.wide is None):
         return False
     began = asked.cursor if isinstance(asked, PageRequest) else b""
-    return not began or place > _place(began)
-
-
-def _place(cursor: bytes) -> tuple[bool, int, bytes]:
-    """Where a page ends: wide instances come last."""
-    return is_wide(Instance(cursor)), bucket_of(Instance(cursor)), cursor
+    return not began or place > place_of(began)
 
 
 def is_other(instance: Instance, particulars: bytes, wide: bool) -> bool:

@@ -1,6 +1,10 @@
 """Particulars: what a server says of itself beside where it is, told, kept and shown."""
 
+import base64
 import json
+import re
+import zlib
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -28,6 +32,7 @@ from tests.cores import Net, at, encode, random_particulars, rising
 from tests.nodes import eventually, run
 from tests.test_names import A, B, C, alone, cluster
 
+STATE_BEFORE = Path(__file__).parent / "vectors" / "state_before_names.txt"
 ONE, NAMED = at(7, "10.0.1.1", 4000), at("billing", "10.0.1.2", 4000)
 HEAVY = encode_particulars(Particulars(weight=3, zone="eu"))
 TAGGED = encode_particulars(Particulars(zone="us", tags={"disk": "ssd"}))
@@ -319,3 +324,24 @@ def test_what_is_wrong_is_told_with_how_to_write_it(flags, why):
     done = run("server", "--type", "7", "--check", *flags)
     assert done.returncode == 2
     assert why in done.stderr
+
+
+def test_a_state_directory_of_before_is_read_and_carried_over(cluster, tmp_path):
+    for line in STATE_BEFORE.read_text().splitlines()[1:]:
+        name, packed = line.split()
+        (tmp_path / name).write_bytes(zlib.decompress(base64.b85decode(packed)))
+    state = ("--state", str(tmp_path))
+    binder = cluster.binder(*state)
+    said = ("--type", "7", "--weight", "5", "--tag", "a=b", "--binder", binder.name)
+    server = cluster.start("server", *said)
+
+    def rows(binder):
+        done = run("list", "--binder", binder.name, "--output", "json")
+        return {(row["service"], row["address"]): row["weight"] for row in json.loads(done.stdout)}
+
+    eventually(lambda: 5 in rows(binder).values())
+    assert "damaged" not in "\n".join(binder.lines)
+    assert re.search(r"3 of 3 entries restored", "\n".join(binder.lines))
+    binder.close()
+    again = cluster.binder(*state)
+    assert rows(again)["7", server.name] == 5

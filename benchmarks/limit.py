@@ -6,7 +6,8 @@
 All get the same load in turn, round by round in one run, since machines change between runs. A
 ratio is the median of the rounds' ratios. Without a `cc` there is no C.
 
-"no" is the binder asked for types that nobody provides.
+"no" is the binder asked for types that nobody provides. With `--ways` it is also asked by name, and
+by who takes IPv6, of a type that has as many instances there: what these cost, beside a number.
 
 Subscriptions and verifications are sent in every turn, by the generator that sends the lookups:
 to the binder in its turn, else to a sink. "quiet" is the binder while they go to the sink: what
@@ -43,7 +44,7 @@ from benchmarks.load import (
 from benchmarks.load import measure as measure_load
 from benchmarks.nodes import READY_LIMIT, make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
-from benchmarks.tally import Load
+from benchmarks.tally import Load, name_for
 from prr.wire.instance import Address, Instance
 
 BARE = Path(__file__).with_name("bare.py")
@@ -59,6 +60,8 @@ FLAGS = (
 SAID = ("instances", "types", "in_flight", "sockets", "seconds", "rounds")
 """What the result repeats of how it was asked for."""
 
+BINDER = "binder"
+
 QUIET = "quiet"
 """The binder while the background work goes to the sink."""
 
@@ -67,9 +70,14 @@ MISS = "no"
 subscribe in the background."""
 
 
+WAYS: dict[str, dict[str, Any]] = {"by_name": {"by_name": True}, "ipv6": {"wide": True}}
+"""The binder, asked otherwise than by a bare number, and what the load has for it."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
     parser = parser_for("limit", __doc__, 2.0, *FLAGS, *ASKING, *WORK)
+    parser.add_argument("--ways", action="store_true", help="the binder by name and at IPv6, too")
     parser.set_defaults(sockets=SOCKETS)
     return run(parser, _measure, arguments)
 
@@ -84,12 +92,15 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     registered = make_instances(parsed.instances, asked)
     with ExitStack() as processes:
         nodes = _start_responders(registered, processes)
-        (binder,) = start_full_binders(1, registered, processes)
-        if has_work:
-            nodes[QUIET] = binder
-        if denied:
-            nodes[MISS] = binder
-        nodes["binder"] = binder
+        others = _others(parsed.instances, asked) if parsed.ways else []
+        (binder,) = start_full_binders(1, [*registered, *others], processes)
+        of_the_binder = {
+            **({QUIET: {}} if has_work else {}),
+            **({MISS: {"types": denied, "denied": denied}} if denied else {}),
+            **(WAYS if parsed.ways else {}),
+            BINDER: {},
+        }
+        nodes |= dict.fromkeys(of_the_binder, binder)
         pids = {name: [pid] for name, node in nodes.items() if (pid := pid_at(node)) is not None}
         pinned = pin(pid for (pid,) in pids.values())
         load = Load(
@@ -108,26 +119,42 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
         for _ in range(parsed.rounds):
             for name, node in nodes.items():
                 its_load = replace(load, targets=[node], pids=pids.get(name, []))
-                if name == MISS:
-                    its_load = replace(its_load, types=denied, denied=denied)
-                found[name].append(_figures(name, its_load))
+                found[name].append(_figures(name, replace(its_load, **of_the_binder.get(name, {}))))
     return {
         **{name: getattr(parsed, name) for name in SAID},
         "pinned": pinned,
         **({} if "c" in nodes else {"c": "not measured: no cc here"}),
         **{name: _in_short(rows) for name, rows in found.items()},
-        **{
-            f"binder_to_{name}": _ratios(found["binder"], rows)
-            for name, rows in found.items()
-            if name not in ("binder", MISS)
-        },
-        **({"no_to_binder": _ratios(found[MISS], found["binder"])} if denied else {}),
+        **_compared(found),
     }
+
+
+def _compared(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The binder's ratios to the others, and those of other questions to it."""
+    ours = found[BINDER]
+    return {
+        **{
+            f"binder_to_{name}": _ratios(ours, rows)
+            for name, rows in found.items()
+            if name not in (BINDER, MISS, *WAYS)
+        },
+        **{
+            f"{name}_to_binder": _ratios(rows, ours)
+            for name, rows in found.items()
+            if name in (MISS, *WAYS)
+        },
+    }
+
+
+def _others(count: int, types: bytes) -> list[Instance]:
+    """So many instances of services with names, and of `types` at IPv6 addresses."""
+    named = make_instances(count, [name_for(type_) for type_ in types], port=4243)
+    return named + make_instances(count, types, ipv6=True)
 
 
 def _figures(name: str, load: Load) -> dict[str, Any]:
     """One measurement of one of them."""
-    if name in ("binder", MISS):
+    if name in (BINDER, MISS, *WAYS):
         return measure_load(replace(load, sink=None))
     if name == QUIET:
         return measure_load(load)

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         "--names", action="store_true", help="services with names, of binders started here"
     )
     parser.add_argument(
-        "--ipv6", action="store_true", help="every other instance at IPv6, of binders started here"
+        "--ipv6", action="store_true", help="half of the instances at IPv6, of binders started here"
     )
     add_type(parser)
     return run(parser, _measure, arguments)
@@ -157,7 +157,9 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             pinned = "no: the binder was given"
         else:
             services = [name_for(type_) if parsed.names else type_ for type_ in types]
-            instances = make_instances(count, services, parsed.ipv6)
+            at_ipv6 = count // 2 if parsed.ipv6 else 0
+            instances = make_instances(count - at_ipv6, services)
+            instances += make_instances(at_ipv6, services, ipv6=True)
             binders = start_full_binders(parsed.binders or 1, instances, processes)
         pids = [pid for binder in binders if (pid := pid_at(binder)) is not None]
         if not parsed.binder:

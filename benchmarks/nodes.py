@@ -111,16 +111,19 @@ def start_full_binders(
     return binders
 
 
-def make_instances(count: int, services: Sequence[Service], ipv6: bool = False) -> list[Instance]:
-    """So many instances of `services` in turn, each at an address of its own on loopback; with
-    `ipv6` every other one of a service at an IPv6 address, out of those for documents."""
+def make_instances(
+    count: int, services: Sequence[Service], ipv6: bool = False, port: int = 4242
+) -> list[Instance]:
+    """So many instances of `services` in turn, each at an address of its own on loopback, or, with
+    `ipv6`, at one that is for documents (RFC 3849)."""
     return [
         make_instance(
             services[number % len(services)],
             (
-                (f"2001:db8::{number + 1:x}", 4242)
-                if ipv6 and number // len(services) % 2
-                else (f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}", 4242)
+                f"2001:db8::{number + 1:x}"
+                if ipv6
+                else f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}",
+                port,
             ),
         )
         for number in range(count)

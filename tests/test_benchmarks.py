@@ -269,6 +269,16 @@ def test_limit_compares_the_binder_with_c_and_python(run_one, monkeypatch, has_c
     assert result["no_to_binder"]["cpu_us_per_lookup"] > 0
 
 
+def test_limit_asks_the_binder_in_other_ways(run_one):
+    tiny = ("--seconds", "0.1", "--rounds", "1", "--instances", "10", "--types", "3")
+    result = run_one(limit, *tiny, "--ways")
+    for name in limit.WAYS:
+        assert result[name]["answered"] > 0
+        assert (result[name]["lost"], result[name]["wrong"]) == (0, 0)
+        ratio = result[name]["cpu_us_per_lookup"] / result["binder"]["cpu_us_per_lookup"]
+        assert result[f"{name}_to_binder"]["cpu_us_per_lookup"] == pytest.approx(ratio, rel=0.01)
+
+
 @pytest.mark.parametrize(
     "verifications", [0, pytest.param(20, marks=pytest.mark.slow)], ids=["without", "with"]
 )

@@ -6,8 +6,9 @@
 All get the same load in turn, round by round in one run, since machines change between runs. A
 ratio is the median of the rounds' ratios. Without a `cc` there is no C.
 
-"no" is the binder asked for types that nobody provides. With `--ways` it is also asked by name, and
-by who takes IPv6, of a type that has as many instances there: what these cost, beside a number.
+"no" is the binder asked for types that nobody provides. With `--ways` it is also asked by name,
+by zone, of which there are two, and by who takes IPv6, where a type has as many instances again:
+what these cost beside a number.
 
 Subscriptions and verifications are sent in every turn, by the generator that sends the lookups:
 to the binder in its turn, else to a sink. "quiet" is the binder while they go to the sink: what
@@ -44,7 +45,7 @@ from benchmarks.load import (
 from benchmarks.load import measure as measure_load
 from benchmarks.nodes import READY_LIMIT, make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
-from benchmarks.tally import Load, name_for
+from benchmarks.tally import ZONES, Load, name_for, zones_of
 from prr.wire.instance import Address, Instance
 
 BARE = Path(__file__).with_name("bare.py")
@@ -70,14 +71,20 @@ MISS = "no"
 subscribe in the background."""
 
 
-WAYS: dict[str, dict[str, Any]] = {"by_name": {"by_name": True}, "ipv6": {"wide": True}}
+WAYS: dict[str, dict[str, Any]] = {
+    "by_name": {"by_name": True},
+    "by_zone": {"zone": ZONES[0]},
+    "ipv6": {"wide": True},
+}
 """The binder, asked otherwise than by a bare number, and what the load has for it."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
     parser = parser_for("limit", __doc__, 2.0, *FLAGS, *ASKING, *WORK)
-    parser.add_argument("--ways", action="store_true", help="the binder by name and at IPv6, too")
+    parser.add_argument(
+        "--ways", action="store_true", help="the binder by name, by zone and at IPv6, too"
+    )
     parser.set_defaults(sockets=SOCKETS)
     return run(parser, _measure, arguments)
 
@@ -93,7 +100,8 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     with ExitStack() as processes:
         nodes = _start_responders(registered, processes)
         others = _others(parsed.instances, asked) if parsed.ways else []
-        (binder,) = start_full_binders(1, [*registered, *others], processes)
+        zones = zones_of(registered, len(asked)) if parsed.ways else {}
+        (binder,) = start_full_binders(1, [*registered, *others], processes, zones)
         of_the_binder = {
             **({QUIET: {}} if has_work else {}),
             **({MISS: {"types": denied, "denied": denied}} if denied else {}),

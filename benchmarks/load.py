@@ -19,7 +19,7 @@ from benchmarks.arguments import Flag, Trouble, add_type, parser_for, run, said_
 from benchmarks.generate import generate
 from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import cores, pid_at, pin, resident_kib
-from benchmarks.tally import BATCH, Load, Tally, name_for
+from benchmarks.tally import BATCH, ZONES, Load, Tally, name_for, zones_of
 from prr.addresses import resolve
 from prr.client.control import fetch_list
 from prr.config import BadInput
@@ -48,6 +48,12 @@ STARTED = (
     Flag("--rate", None, 2_000_000, "lookups a second, answered or not; no core sends more"),
 )
 
+OTHERWISE = {
+    "--names": "services with names",
+    "--zones": f"instances in two zones, of which {ZONES[0]} is asked for,",
+    "--ipv6": "half of the instances at IPv6",
+}
+
 DROPPED = "datagrams dropped by the kernel, the queue being full"
 
 
@@ -61,12 +67,8 @@ def main(arguments: Sequence[str]) -> int:
         metavar="HOST:PORT",
         help="one that runs on this host; repeat it (without: binders are started)",
     )
-    parser.add_argument(
-        "--names", action="store_true", help="services with names, of binders started here"
-    )
-    parser.add_argument(
-        "--ipv6", action="store_true", help="half of the instances at IPv6, of binders started here"
-    )
+    for flag, what in OTHERWISE.items():
+        parser.add_argument(flag, action="store_true", help=f"{what}, of binders started here")
     add_type(parser)
     return run(parser, _measure, arguments)
 
@@ -142,10 +144,11 @@ def _per_second(count: int, seconds: float) -> int:
 def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     types = types_from(parsed.type, parsed.types)
     check_in_flight(parsed.in_flight, parsed.sockets)
-    if parsed.binder and (parsed.instances or parsed.binders or parsed.names or parsed.ipv6):
+    started = (parsed.instances, parsed.binders, parsed.names, parsed.zones, parsed.ipv6)
+    if parsed.binder and any(started):
         raise BadInput(
-            "--instances, --binders, --names and --ipv6 are for binders started here; leave out "
-            "--binder"
+            f"--instances, --binders, {' and '.join(OTHERWISE)} are for binders started here; "
+            "leave out --binder"
         )
     count = parsed.instances or INSTANCES
     if not parsed.binder:
@@ -160,7 +163,8 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             at_ipv6 = count // 2 if parsed.ipv6 else 0
             instances = make_instances(count - at_ipv6, services)
             instances += make_instances(at_ipv6, services, ipv6=True)
-            binders = start_full_binders(parsed.binders or 1, instances, processes)
+            zones = zones_of(instances, len(types)) if parsed.zones else {}
+            binders = start_full_binders(parsed.binders or 1, instances, processes, zones)
         pids = [pid for binder in binders if (pid := pid_at(binder)) is not None]
         if not parsed.binder:
             pinned = pin(pids)
@@ -168,15 +172,17 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
         for type_ in types:
             if not parsed.names and type_ not in known:
                 raise Trouble(f"no binder there knows a server of type {type_}; start them first")
+        zone = ZONES[0] if parsed.zones else ""
         load = Load(
             binders,
             types,
-            instances,
+            [one for one in instances if not zone or zones[one] == zone],
             seconds=parsed.seconds,
             in_flight=parsed.in_flight,
             sockets=parsed.sockets,
             by_name=parsed.names,
             wide=parsed.ipv6,
+            zone=zone,
             rate=parsed.rate,
             subscriptions_per_second=parsed.subscriptions_per_second,
             verifications=parsed.verifications,
@@ -199,6 +205,8 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _known(load: Load) -> set[Instance]:
     """The instances that answers to a load may name."""
+    if load.zone:
+        return set(load.instances)  # a list does not say who is in it
     listed = _listed(load.targets, {load.service(type_) for type_ in load.types})
     return {*load.instances, *(one for one in listed if load.wide or not is_ipv6(one))}
 

@@ -4,7 +4,7 @@ import json
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from prr.wire.instance import (
     make_instance,
 )
 from prr.wire.messages import UnaskedPage
+from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.trailer import Question
 from prr.wire.version import Version, encode_versions
 from prr.wire.wide import Said, WideUpdate, encode_wide
@@ -52,6 +53,9 @@ ROWS_AT_ONCE = 10
 
 FILL_PAUSE = 0.001
 """Seconds between two pages, so that the binder's queue holds them and its log is read."""
+
+OTHERS_AT_ONCE = 11
+"""Instances in a page that are no bare numbers: they fit with the longest names."""
 
 LEASE = "--lease=86400"
 """Of filled binders: their instances do not exist, so none may be verified."""
@@ -95,9 +99,13 @@ def start_binder(processes: ExitStack, *arguments: str) -> Started:
 
 
 def start_full_binders(
-    count: int, instances: list[Instance], processes: ExitStack
+    count: int,
+    instances: list[Instance],
+    processes: ExitStack,
+    zones: Mapping[Instance, str] | None = None,
 ) -> list[Address]:
-    """Binders that all know `instances`, and never ask them. Raises Trouble."""
+    """Binders that all know `instances`, and in which zones they are, and never ask them. Raises
+    Trouble."""
     binders = []
     for _ in range(count):
         with ExitStack() as opened:
@@ -105,7 +113,7 @@ def start_full_binders(
             filler.bind(("127.0.0.1", 0))
             peer = f"--peer={describe_address(filler.getsockname())}"
             binder = parse_peer(start_binder(processes, peer, LEASE).address)
-            _fill(binder, instances, filler)
+            _fill(binder, instances, zones or {}, filler)
             processes.push(opened.pop_all())  # nobody else may get the peer's address
         binders.append(binder)
     return binders
@@ -136,12 +144,18 @@ def status_of(binder: Address) -> dict[str, Any] | None:
     return json.loads(text) if text is not None else None
 
 
-def _fill(binder: Address, instances: list[Instance], filler: socket.socket) -> None:
-    """Tell a binder of `instances` as a peer of 2016 does, or one of ours where they have names,
-    again until it has them all."""
-    size = ROWS_AT_ONCE if any(map(is_wide, instances)) else LIST_INSTANCES_MAX
+def _fill(
+    binder: Address,
+    instances: list[Instance],
+    zones: Mapping[Instance, str],
+    filler: socket.socket,
+) -> None:
+    """Tell a binder of `instances` as a peer of 2016 does, or one of ours where it has to be, again
+    until it has them all."""
+    is_plain = not zones and not any(map(is_wide, instances))
+    size = LIST_INSTANCES_MAX if is_plain else OTHERS_AT_ONCE
     parts = [instances[start : start + size] for start in range(0, len(instances), size)]
-    pages = [_BINDER.encode(_page(part)) for part in parts]
+    pages = [_BINDER.encode(_page(part, zones)) for part in parts]
     with gevent.Timeout(FILL_LIMIT, Trouble(f"the binder was not filled in {FILL_LIMIT:g} s")):
         while True:
             for page in pages:
@@ -152,14 +166,19 @@ def _fill(binder: Address, instances: list[Instance], filler: socket.socket) -> 
                 return
 
 
-def _page(instances: list[Instance]) -> ServiceList:
-    wide = [one for one in instances if is_wide(one)]
-    spec = tuple(one for one in instances if not is_wide(one))
-    if not wide:
+def _page(instances: list[Instance], zones: Mapping[Instance, str]) -> ServiceList:
+    spec = tuple(one for one in instances if not is_wide(one) and one not in zones)
+    if len(spec) == len(instances):
         return ServiceList(spec)
     version = Version(1, 1, 2)
-    others = encode_wide([WideUpdate(one, version, Said.THERE) for one in wide])
-    versions = encode_versions([version] * len(spec))
+    rows = [
+        WideUpdate(
+            one, version, Said.THERE, encode_particulars(Particulars(zone=zones.get(one, "")))
+        )
+        for one in instances
+        if is_wide(one) or one in zones
+    ]
+    versions, others = encode_versions([version] * len(spec)), encode_wide(rows)
     return ServiceList(
         spec, trailer=UnaskedPage(binder=1, versions=versions, others=others, nonce=0)
     )

@@ -173,6 +173,15 @@ class Tally:
             self.doubtful[None if number < 0 else services[number], answer] += int(words[2])
 
 
+ZONES = ("eu", "us")
+"""Of the instances of a service in turn, where they are in zones."""
+
+
+def zones_of(instances: Sequence[Instance], services: int) -> dict[Instance, str]:
+    """In which zone each of them is, which are of so many services in turn."""
+    return {one: ZONES[number // services % 2] for number, one in enumerate(instances)}
+
+
 def name_for(type_: int) -> str:
     """The name of a service, where one stands for a type. All are equally long: questions leave as
     segments of one send."""

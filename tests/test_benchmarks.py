@@ -109,7 +109,7 @@ def test_load_asks_from_as_many_sockets_as_it_is_told(run_one, capsys):
     assert "use --sockets 3 or more" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags", [["--names"], ["--ipv6"], ["--names", "--ipv6"]])
+@pytest.mark.parametrize("flags", [["--names"], ["--zones"], ["--ipv6"], [*load.OTHERWISE]])
 def test_load_asks_otherwise_than_by_number(generator, run_one, flags):
     result = run_one(load, "--seconds", "0.2", *flags, "--instances", "300", "--types", "30")
     assert (result["instances"], result["types"]) == (300, 30)

@@ -16,6 +16,8 @@ import pytest
 from prr.core import binder
 from prr.core.directory import rotation
 from prr.core.directory.rotation import NOBODY, Rotation
+from prr.core.directory.slots import NOT_NAMED, Slots
+from prr.core.directory.weighted_ring import WeightedRing
 from prr.core.effects import Answer, Outcome, Send
 from prr.core.liveness import actions, detector, eviction_limiter, first_questions
 from prr.core.liveness import probes as verification
@@ -192,6 +194,15 @@ def what_lies_ready_is_not_taken_back(patch):
     patch.setattr(rotation, "length_hint", lambda ahead: 0)
 
 
+def all_weigh_the_same(patch):
+    add = WeightedRing.add
+    patch.setattr(WeightedRing, "add", lambda self, instance, weight=1: add(self, instance))
+
+
+def zones_are_not_looked_at(patch):
+    patch.setattr(Slots, "of_zone", lambda *_: NOT_NAMED)
+
+
 def leaves_are_acknowledged_only(patch):
     def keep(self, instance, source, now):
         return [Send(Removed(instance), source)]
@@ -326,6 +337,8 @@ OFF = [
     (denies_before_it_has_heard, "before it has heard its peers"),
     (suspects_are_never_handed_out, "denies a type, but holds"),
     (what_lies_ready_is_not_taken_back, "hands out"),
+    (all_weigh_the_same, "in a round of"),
+    (zones_are_not_looked_at, "to who asked in"),
     (leaves_are_acknowledged_only, "whose leave it acknowledged"),
     (strangers_are_believed, "never subscribed"),
     (lists_for_everybody, "to a stranger"),

@@ -12,6 +12,7 @@ from prr.core.server import Server
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import Address, Instance, Service
+from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.version import LEFT
 
 
@@ -44,10 +45,15 @@ def codec(lab2016: bool) -> Codec:
 
 
 def make_server(
-    type_: Service, address: Address, binders: tuple[Address, ...], rng: Random
+    type_: Service,
+    address: Address,
+    binders: tuple[Address, ...],
+    rng: Random,
+    particulars: Particulars | None = None,
 ) -> Server:
     """A server's core. Every binder sees it at the same address."""
-    return Server(type_, dict.fromkeys(binders, address), rng)
+    said = encode_particulars(particulars or Particulars())
+    return Server(type_, dict.fromkeys(binders, address), rng, particulars=said)
 
 
 def instances(binder: Binder) -> list[Instance]:

@@ -42,6 +42,7 @@ from prr.wire.messages import Announcement, Opinion
 from prr.wire.questions import Asked, asked_by
 from tests.sim import adapter
 from tests.sim.trace import one_line
+from tests.sim.turns import passed_over
 from tests.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -226,8 +227,10 @@ class Ledger:
         if target not in self._peers:
             self._check_stranger(frame, target, data)
         if isinstance(frame, Found):
+            is_at_once = self._is_at_once(target)
             self._check_read(asked := self._answered(target), frame.address)
-            self._check_found(make_instance(asked.service, frame.address))
+            self._check_found(found := make_instance(asked.service, frame.address))
+            self._check_turn(asked, found, is_at_once)
         elif isinstance(frame, FoundInstance):
             self._check_found(frame.instance)
         elif isinstance(frame, Unknown) and not isinstance(frame.trailer, Opinion):
@@ -380,13 +383,22 @@ class Ledger:
             what = f"{describe_address(found)} to who can take no IPv6 address"
             raise Violation(f"{self._name}: hands out {what}")
 
+    def _check_turn(self, asked: Asked, found: Instance, is_at_once: bool) -> None:
+        """Who has no turn is named only where nobody has one; what had to wait was decided before
+        other things of the same step."""
+        if is_at_once and (wrong := passed_over(self._binder.core, asked, found)):
+            raise Violation(f"{self._name}: names {wrong}")
+
     def _answered(self, target: Address) -> Asked:
         """The lookup that is answered: this one, or the first that had to wait."""
         types = self._open[target]
         if not types:
             raise Violation(f"{self._name}: answers a lookup that nobody made")
-        is_at_once = self._lookup is not None and target == self._source
-        return types.pop(-1 if is_at_once else 0)
+        return types.pop(-1 if self._is_at_once(target) else 0)
+
+    def _is_at_once(self, target: Address) -> bool:
+        """The lookup that is being handled is answered."""
+        return self._lookup is not None and target == self._source
 
     def _check_unknown(self, asked: Asked) -> None:
         if not self._heard_peer and self._binder.now - self._started_at < SYNC_SILENCE:

@@ -4,6 +4,8 @@ A test may use it as a stage: start, crash and pause whom it likes, let time pas
 is still missing before the cluster is at rest.
 """
 
+from collections.abc import Iterable
+from itertools import product, starmap
 from random import Random
 
 from prr.core.client import (
@@ -24,6 +26,8 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
+from prr.wire.particulars import Particulars
+from prr.wire.questions import Asked
 from tests.sim import adapter
 from tests.sim.checkers import Truth
 from tests.sim.disk import Disk
@@ -34,6 +38,7 @@ from tests.sim.network import Host, Network, ipv6_of
 from tests.sim.process import Process
 from tests.sim.processes import BinderProcess, ClientProcess, ServerProcess
 from tests.sim.trace import Trace
+from tests.sim.turns import uneven
 from tests.sim.world import Clock, World
 
 BINDER_PORT = 2222
@@ -49,6 +54,10 @@ SUPERVISED = 1.0
 
 CLIENT_LIMIT = BINDER_LIMIT + SERVICE_LIMIT + 0.5
 """Seconds in which an exchange has its outcome."""
+
+WEIGHTS = (1, 1, 2, 5, 16)
+ZONES = ("", "eu", "us")
+"""What servers say of themselves, if they say anything; "" is no zone."""
 
 TWINS = 0.005
 """Share of the datagrams to binders that are handled twice in a row, to see that nothing more
@@ -179,13 +188,23 @@ class Cluster:
         if Random(f"{self.options.seed}/ipv6/{index}").random() < self.options.ipv6:
             is_of_2016, binders = False, self.ipv6_binder_addresses
             address = host.ipv6, address[1]
-        make = make_lab_server if is_of_2016 else adapter.make_server
-        core = make(type_, address, binders, rng)
+        if is_of_2016:
+            core = make_lab_server(type_, address, binders, rng)
+        else:
+            said = self._particulars(index)
+            core = adapter.make_server(type_, address, binders, rng, said)
         instance = make_instance(type_, address)
         self.truth.left_at.pop(instance, None)
         self.truth.up[instance] = server = ServerProcess(self, host, self._clock(), core, instance)
         self.servers[index] = server
         server.start()
+
+    def _particulars(self, index: int) -> Particulars:
+        """What a server that starts says of itself, which may be something else than before."""
+        rng = Random(f"{self.options.seed}/particulars/{index}/{self._starts}")
+        if rng.random() >= self.options.particular:
+            return Particulars()
+        return Particulars(rng.choice(WEIGHTS), rng.choice(ZONES))
 
     def start_client(
         self,
@@ -193,11 +212,12 @@ class Cluster:
         message: bytes | None,
         binders: tuple[Address, ...],
         takes_ipv6: bool = False,
+        zone: str = "",
     ) -> ClientProcess:
         """A client begins one exchange."""
         host = self.network.hosts[self._ip("client", self._rng.randrange(CLIENT_HOSTS))]
         _, rng = self._identity()
-        core = Client(type_, message, binders, rng, takes_ipv6=takes_ipv6)
+        core = Client(type_, message, binders, rng, takes_ipv6=takes_ipv6, zone=zone)
         client = ClientProcess(self, host, self._clock(), core, type_, takes_ipv6)
         self.clients.append(client)
         client.start()
@@ -309,6 +329,14 @@ class Cluster:
             if not (good if given else isinstance(outcome, UnknownService)):
                 state = "given" if given else "not given"
                 return f"at rest a client of type {client.type}, which is {state}, got {outcome}"
+        return self._uneven(types)
+
+    def _uneven(self, services: Iterable[Service]) -> str | None:
+        """Go through a round of every view, at every binder; what is wrong with the turns."""
+        for binder in self.live_binders():
+            for asked in starmap(Asked, product(services, ZONES, (False, True))):
+                if wrong := uneven(binder.core, asked):
+                    return f"{binder.name} {wrong}"
         return None
 
     def _difference(self, binder: BinderProcess, alive: set[Instance]) -> str | None:

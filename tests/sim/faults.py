@@ -100,6 +100,7 @@ class Options:
     swapped: float = 0.0  # of the servers started, those of the other make than usual; likewise
     ipv6: float = 0.0  # share of the servers that are at IPv6 addresses, and of the clients there
     ipv6_peers: bool = False  # binders know each other by their IPv6 addresses
+    particular: float = 0.0  # share of the servers that say a weight and a zone, of clients a zone
 
     @property
     def has_lab_servers(self) -> bool:
@@ -184,6 +185,7 @@ def options_for(seed: int) -> Options:
         suspicious=rng.choice((0.0, 0.0, 3.0, 30.0)),
         ipv6=ipv6.choice((0.0, 0.0, 0.3, 0.7)),
         ipv6_peers=ipv6.random() < 0.3,
+        particular=Random(f"{seed}/particular").choice((0.0, 0.0, 0.5, 1.0)),
     )
 
 

@@ -27,7 +27,7 @@ from prr.wire.messages import Announcement, Started, Suspicion
 from prr.wire.query import Query
 from prr.wire.version import encode_version
 from tests.sim.checkers import VICTIMS
-from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
+from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, ZONES, Cluster
 from tests.sim.network import Cut
 from tests.sim.process import Process
 
@@ -62,6 +62,7 @@ class Workload:
         self._options = cluster.options
         self._rng = Random(f"{cluster.options.seed}/workload")
         self._ipv6 = Random(f"{cluster.options.seed}/ipv6/workload")
+        self._zones = Random(f"{cluster.options.seed}/zones")
         self._over = False
 
     def start(self) -> None:
@@ -111,7 +112,9 @@ class Workload:
         takes_ipv6 = self._ipv6.random() < self._options.ipv6
         if takes_ipv6 and self._ipv6.random() < 0.5 and len(binders) > 1:
             binders = cluster.ipv6_binder_addresses
-        cluster.start_client(type_, message, binders, takes_ipv6)
+        is_particular = self._zones.random() < self._options.particular
+        zone = self._zones.choice(ZONES) if is_particular else ""
+        cluster.start_client(type_, message, binders, takes_ipv6, zone)
 
     def _crash_binders(self) -> None:
         rng, live = self._rng, self._cluster.live_binders()

@@ -43,8 +43,6 @@ _FOUND_IPV6 = _FOUND_IPV6[:-IPV6_ADDRESS_BYTES]
 _PADDED = encode_trailer({"padding": bytes(IPV6_ADDRESS_BYTES)})
 """Behind an address of IPv4, where one of IPv6 might have stood."""
 
-_BETWEEN_FOUND = _READ + _FOUND_CODE
-
 _IPV6_FRONT = 2 + IPV6_ADDRESS_BYTES
 """Bytes of an instance at an IPv6 address, but for the name of its service."""
 
@@ -102,29 +100,28 @@ def _found_instance_run(found: Sequence[Instance]) -> AnswerRun:
 
 def found_read_run(found: Sequence[Instance], asked: Sequence[Asked]) -> AnswerRun:
     """A run of answers to lookups whose trailers were read: of `asked` the first."""
-    if not all(found):
-        return _with_unknown([*map(_found_read, found, asked)], _UNKNOWN_READ)
     wide = [one.wide for _, one in zip(found, asked, strict=False)]
-    if True not in wide:
-        addresses = [one[-ADDRESS_BYTES:] for one in found]
-        run = _FOUND_CODE + _BETWEEN_FOUND.join(addresses) + _READ if found else b""
-        return AnswerRun(run, FOUND_BYTES)
-    answers = [*map(_found_read, found, asked)]
-    if False not in wide:
-        return AnswerRun(b"".join(answers), FOUND_IPV6_BYTES)
+    if found and all(found) and len({*wide}) == 1:
+        size = FOUND_IPV6_BYTES if wide[0] else FOUND_BYTES
+        return AnswerRun(_found_read(found, wide[0]), size)
+    pairs = zip(found, wide, strict=True)
+    answers = [_found_read((one,), its) if one else b"" for one, its in pairs]
     return _with_unknown(answers, _UNKNOWN_READ)
 
 
-def _found_read(instance: Instance, asked: Asked) -> bytes:
-    """The answer to one; empty if there is none. Those to all who take IPv6 are equally long, so
-    that a run of them is sent as one."""
-    if not instance:
-        return b""
-    if not asked.wide:
-        return _FOUND_CODE + instance[-ADDRESS_BYTES:] + _READ
-    if len(instance) - instance[1] == _IPV6_FRONT:  # `is_ipv6` takes four times as long
-        return _FOUND_IPV6 + instance[-IPV6_ADDRESS_BYTES:]
-    return _FOUND_CODE + instance[-ADDRESS_BYTES:] + _PADDED
+def _found_read(found: Sequence[Instance], wide: bool) -> bytes:
+    """The answers to lookups that take IPv6, or do not. Those that do have answers of one length,
+    so that a run of them is sent as one."""
+    if not wide:
+        between = _READ + _FOUND_CODE
+        return _FOUND_CODE + between.join([one[-ADDRESS_BYTES:] for one in found]) + _READ
+    answers = [
+        _FOUND_IPV6 + one[-IPV6_ADDRESS_BYTES:]
+        if len(one) - one[1] == _IPV6_FRONT  # `is_ipv6` takes four times as long
+        else _FOUND_CODE + one[-ADDRESS_BYTES:] + _PADDED
+        for one in found
+    ]
+    return b"".join(answers)
 
 
 def _with_unknown(answers: list[bytes], unknown: bytes = _UNKNOWN) -> AnswerRun:

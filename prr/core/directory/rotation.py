@@ -12,7 +12,7 @@ from typing import TypeAlias
 from prr.core.directory.ring import Ring
 from prr.core.directory.slots import ROUTES_MAX, Routes, Slots
 from prr.core.directory.weighted_ring import WeightedRing
-from prr.wire.instance import TYPES, Instance, Service
+from prr.wire.instance import TYPES, Instance, Service, is_wide
 from prr.wire.questions import Asked
 
 AHEAD = 64
@@ -213,12 +213,13 @@ class Rotation:
         """The slots of the views that an instance is about to enter, those that are new among
         them."""
         _, zone = self._said.get(instance, ORDINARY)
-        for slot, begins_as in self._slots.take(instance, zone):
-            self._routes.clear()
-            for rings in self._states():
-                if begins_as in rings:
-                    rings[slot] = rings[begins_as].copy()
-        self._make_room()
+        if zone or is_wide(instance):  # others need no more than their service has anyway
+            for slot, begins_as in self._slots.take(instance, zone):
+                self._routes.clear()
+                for rings in self._states():
+                    if begins_as in rings:
+                        rings[slot] = rings[begins_as].copy()
+            self._make_room()
         return self._slots.of(instance, zone)
 
     def _enter(self, instance: Instance, slots: Iterable[int]) -> None:
@@ -250,13 +251,14 @@ class Rotation:
 
     def _add_to(self, rings: dict[int, Turns], instances: Collection[Instance]) -> None:
         """Put in many, of which none says anything of itself."""
-        ready: set[int] = set()
+        begun: dict[int, Turns] = {}
         for instance in instances:
             for slot in self._open(instance):
-                if slot not in ready:
+                ring = begun.get(slot)
+                if ring is None:
                     self._take_back(slot)
-                    ready.add(slot)
-                ring = rings[slot] if slot in rings else self._begin(rings, slot)
+                    ring = rings[slot] if slot in rings else self._begin(rings, slot)
+                    begun[slot] = ring
                 ring.add(instance)
 
     def _begin(self, rings: dict[int, Turns], slot: int) -> Turns:

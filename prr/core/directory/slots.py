@@ -7,7 +7,7 @@ an instance. The others come with the first instance that needs them, and go whe
 What somebody asks makes none.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from prr.wire.instance import TYPES, Instance, Service, describe_service, is_ipv6, service_of
@@ -137,10 +137,10 @@ class Slots:
             self._zone_views += 1
         return begun
 
-    def free(
-        self, instance: Instance, slots: Iterable[int], is_empty: Callable[[int], bool]
-    ) -> None:
+    def free(self, instance: Instance, slots: list[int], is_empty: Callable[[int], bool]) -> None:
         """An instance has left `slots`: those that are empty now may get something else."""
+        if slots[-1] < NOT_NAMED:  # a numbered service, of which there is no view
+            return
         for slot in filter(is_empty, slots):
             held = self._held[slot - NOT_NAMED - 1] if slot > NOT_NAMED else slot
             if isinstance(held, tuple):

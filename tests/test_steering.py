@@ -14,6 +14,8 @@ from prr.shell.udp.steering import open_lanes, open_socket, sort_into
 from prr.wire.frames import Alive, Complaint, Lookup, Removed
 from prr.wire.messages import Announcement, OpinionRequest
 from prr.wire.query import Query
+from prr.wire.questions import QUESTION_BYTES_MAX
+from prr.wire.whole_service import WholeQuery
 from tests.cores import at, encode
 from tests.nodes import Node, run, wire
 
@@ -32,6 +34,9 @@ ROWS = [
     (encode(Complaint(NAMED, trailer=OpinionRequest(nonce=5, binder=1))), NODES),
     (b"\x04" + wire(255, ("10.0.0.1", 1)) + b"\xc1\x81\x01\x05", NODES),
     (encode(Lookup(255, trailer=Query.about("billing"))), LOOKUPS),
+    (encode(Lookup(7, trailer=WholeQuery.about(7, 5))), LAST),
+    (b"\x02" + bytes(QUESTION_BYTES_MAX - 1), LOOKUPS),
+    (b"\x02" + bytes(QUESTION_BYTES_MAX), LAST),
     (encode(Alive(trailer=Announcement.of_server("billing", 9))), NODES),
     (encode(Removed(NAMED)), NODES),
     (b"\x05\x01", FIRST),

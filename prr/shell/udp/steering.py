@@ -23,6 +23,7 @@ from prr.shell.udp.names import address_from
 from prr.wire.codec import Codec
 from prr.wire.frames import Complaint, Role
 from prr.wire.instance import NAMED, Address, describe_address, make_instance
+from prr.wire.questions import QUESTION_BYTES_MAX
 from prr.wire.trailer import MARK
 
 RECEIVE_BUFFER = 8 << 20
@@ -47,9 +48,10 @@ LANES = (
     Lane(-1, 1, 1, "complaints and what is no frame"),
     Lane(-1, 8, 1, "first subscriptions"),
 )
-"""The nodes' own frames, a few at a time, of which a run of 64 renewals is one; lookups; complaints
-and junk, one at a time; and first subscriptions, eight that are alike or one. Each of those steps
-costs as much as ten to eighty lookups, and a flood of them must leave the processor to these."""
+"""The nodes' own frames, a few at a time, of which a run of 64 renewals is one; lookups;
+complaints, questions for all of a service, and junk, one at a time; and first subscriptions, eight
+that are alike or one. Each of those steps costs as much as ten to a hundred lookups, and a flood of
+them must leave the processor to these."""
 
 PORT_TRIES = 8
 """Ports tried for one that is free in both families."""
@@ -81,23 +83,26 @@ _MAP_AT = _COMPLAINT_BYTES + 1  # behind the trailer's mark: how many keys, and 
 # the number of a lane. docs/protocol.md has the codes. 4 in 8 bytes is a client's complaint; more
 # are a client's about a name, if nothing else is in the trailer, or a binder's question, whose
 # answer is 4 in fewer bytes or 12, with a trailer. 5 without a trailer is a first subscription.
+# 2 in many bytes asks for all of a service, which costs as much as a hundred lookups.
 _PROGRAM = (
     (_LOAD_BYTE, 0, 0, 0),
-    (_EQUAL, 15, 0, 2),  # a lookup
+    (_EQUAL, 14, 0, 2),  # a lookup
     (_EQUAL, 3, 0, 4),
     (_EQUAL, 8, 0, 5),
-    (_AT_LEAST, 0, 13, 5),  # below: no frame for a binder
-    (_GREATER, 12, 10, 12),  # beyond: no frame at all
+    (_AT_LEAST, 0, 15, 5),  # below: no frame for a binder
+    (_GREATER, 14, 12, 12),  # beyond: no frame at all
     (_LOAD_LENGTH, 0, 0, 0),
-    (_EQUAL, 10, 0, _COMPLAINT_BYTES),  # without a trailer
+    (_EQUAL, 12, 0, _COMPLAINT_BYTES),  # without a trailer
     (_LOAD_BYTE, 0, 0, 1),
-    (_EQUAL, 0, 6, NAMED),
+    (_EQUAL, 0, 8, NAMED),
     (_LOAD_TWO, 0, 0, _MAP_AT),
-    (_EQUAL, 6, 4, int.from_bytes(_WIDE_COMPLAINT[_MAP_AT : _MAP_AT + 2], "big")),
+    (_EQUAL, 8, 6, int.from_bytes(_WIDE_COMPLAINT[_MAP_AT : _MAP_AT + 2], "big")),
     (_LOAD_LENGTH, 0, 0, 0),
-    (_GREATER, 0, 5, 2),
+    (_GREATER, 0, 7, 2),
     (_LOAD_BYTE, 0, 0, 2),
-    (_EQUAL, 0, 3, MARK),  # else a first subscription
+    (_EQUAL, 2, 5, MARK),  # else a first subscription
+    (_LOAD_LENGTH, 0, 0, 0),
+    (_GREATER, 2, 1, QUESTION_BYTES_MAX),
     (_RETURN, 0, 0, 0),
     (_RETURN, 0, 0, 1),
     (_RETURN, 0, 0, 2),

@@ -12,6 +12,7 @@ import pytest
 from prr.core.binder import Binder
 from prr.core.directory.directory import Directory
 from prr.core.effects import Update
+from prr.core.server import Server
 from prr.shell.storage.rows import read_rows, row_of
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Alive, Subscribe
@@ -28,7 +29,7 @@ from prr.wire.particulars import (
     is_tag,
 )
 from prr.wire.version import Version
-from tests.cores import Net, at, encode, random_particulars, rising
+from tests.cores import Net, at, encode, random_particulars, rising, sent
 from tests.nodes import eventually, run
 from tests.test_names import A, B, C, alone, cluster
 
@@ -246,6 +247,24 @@ def test_the_digest_of_all_tells_two_apart_that_differ_in_particulars_alone():
         for directory in (one, two):
             directory.remove(number_made, Version(9 + number, 1, 1), 0.0)
     assert one.digest() == bytes(8)
+
+
+def test_a_server_says_what_is_changed_with_its_next_renewal():
+    core = alone()
+    server = Server(7, {A: address_of(ONE)}, Random(1), particulars=HEAVY)
+    now, said = 0.0, []
+    effects = server.start(now)
+    while now < 20.0:
+        for frame, _ in sent(effects):
+            answers = sent(core.handle(frame, address_of(ONE), now))
+            effects = [one for answer, _ in answers for one in server.handle(answer, A, now)]
+        if core.directory.particulars(ONE) not in said:
+            said.append(core.directory.particulars(ONE))
+        if now > 8.0:
+            server.change_particulars(TAGGED)
+        now = max(now, server.deadline())
+        effects = server.tick(now)
+    assert [one for one in said if one] == [HEAVY, TAGGED]
 
 
 # On disk.

@@ -4,7 +4,7 @@ Names are resolved again, too: all of them at SIGHUP, otherwise those that faile
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import TypeVar
 
@@ -204,9 +204,9 @@ def _instead(port: int, other: Address, is_handed: bool) -> str:
 
 
 def rereading(
-    read: Callable[[], C], began_with: C, changing: str, change: Callable[[C], None]
+    read: Callable[[], C], began_with: C, changing: Sequence[str], change: Callable[[C], None]
 ) -> Callable[[], None]:
-    """What a node does at SIGHUP: read its settings, and `change` what it can, the key `changing`.
+    """What a node does at SIGHUP: read its settings, and `change` what it can, the keys `changing`.
 
     An error in them is logged, and the node keeps its old ones.
     """
@@ -218,10 +218,10 @@ def rereading(
         except BadInput as error:
             _log.warning("settings not reloaded: %s", error)
             return
-        keys = [one.name for one in fields(config) if one.name != changing]
+        keys = [one.name for one in fields(config) if one.name not in changing]
         differing = [key for key in keys if getattr(config, key) != getattr(began_with, key)]
         if differing:
             _log.warning("these settings need a restart to change: %s", ", ".join(differing))
-        _log.info("settings reloaded: %s", changing)
+        _log.info("settings reloaded: %s", ", ".join(changing))
 
     return reread

@@ -73,7 +73,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     node = BinderNode(core, codec, lanes, first_line, store, _names())
     follower = PeersFollower(peers, core, node)
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
-    node.on_hangup(rereading(read, config, "peers", follower.change_to))
+    node.on_hangup(rereading(read, config, ["peers"], follower.change_to))
     gevent.spawn(follower.keep_resolving)
     collect_seldom()
     node.run()
@@ -136,14 +136,12 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     if handed:
         first_line += _ignored(config.listen, own, ServerConfig(config.type).listen)
     node = ServerNode(core, Codec(Role.SERVER), lanes, first_line, _names())
-    node.on_hangup(
-        rereading(
-            read,
-            config,
-            "binders",
-            lambda config: core.change_binders(binders_of(config, own, bool(handed))),
-        )
-    )
+
+    def change(config: ServerConfig) -> None:
+        core.change_binders(binders_of(config, own, bool(handed)))
+        core.change_particulars(particulars_of(config))
+
+    node.on_hangup(rereading(read, config, ["binders", "weight", "zone", "tags"], change))
     stop = node.run()
     if stop.in_order:
         return YES

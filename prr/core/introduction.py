@@ -14,12 +14,16 @@ from prr.wire.messages import (
 
 
 class Introduction:
-    """Of a server of `service` that drew `start`. All it says holds for the same process."""
+    """Of a server of `service` that drew `start`. What it says is of the same process."""
 
     def __init__(self, service: Service, start: int, particulars: bytes) -> None:
         """`particulars` are encoded."""
         self._service = service
         self._start = start
+        self._particulars = particulars or None
+
+    def change(self, particulars: bytes) -> None:
+        """Say this from now on, encoded."""
         self._particulars = particulars or None
 
     @property

@@ -110,6 +110,10 @@ class Server:
             case _:
                 return "leaving"
 
+    def change_particulars(self, particulars: bytes) -> None:
+        """Say this, encoded, from the next renewal on."""
+        self._introduction.change(particulars)
+
     def change_binders(self, binders: Mapping[Address, Address]) -> None:
         """Renew, and leave, with these from now on; `binders` as at the beginning.
 

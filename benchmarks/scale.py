@@ -26,8 +26,10 @@ from prr.core.effects import Effect, Send
 from prr.shell.garbage_collection import collect_seldom
 from prr.text import parse_peer
 from prr.wire.codec import Codec
-from prr.wire.frames import Removed, Role, Subscribe
-from prr.wire.instance import Address, make_instance
+from prr.wire.frames import Alive, ListRequest, Removed, Role, Subscribe
+from prr.wire.instance import Address, canonical, make_instance
+from prr.wire.messages import Announcement, DigestRequest
+from prr.wire.particulars import Particulars, encode_particulars
 
 _BINDER, _SERVER = Codec(Role.BINDER), Codec(Role.SERVER)
 
@@ -49,6 +51,11 @@ REMOVED_MAX = 100_000
 SIZE_LIMIT = 300.0
 """Seconds for one size: a million takes a minute or so."""
 
+RICH_SIZE = 100_000
+"""Instances with a name and tags at most."""
+
+TAGS_BYTES = 100
+
 PROCESS_SIZE = 50_000
 """Instances that a real binder is given: some seconds' work for the one who subscribes them."""
 
@@ -68,7 +75,9 @@ class Pair:
         self.second = _binder(2, FIRST)
         self.took: dict[str, list[float]] = {}
 
-    def change(self, frames: Sequence[tuple[Subscribe | Removed, Address]], name: str) -> None:
+    def change(
+        self, frames: Sequence[tuple[Subscribe | Removed | Alive, Address]], name: str
+    ) -> None:
         """Give the first binder some frames, and the second what it says of them."""
         received = [(_SERVER.encode(frame), source) for frame, source in frames]
         effects: list[Effect] = []
@@ -142,6 +151,28 @@ def measure_size(size: int) -> dict[str, float]:
     }
 
 
+def measure_rich(size: int) -> dict[str, float]:
+    """The memory and the time that an instance takes which is all that one can be: of a service
+    with a name, at an IPv6 address, with TAGS_BYTES of tags. All give one service."""
+    collect_seldom()
+    before = _resident_bytes(os.getpid())
+    pair = Pair()
+    knows = DigestRequest(binder=2, digest=bytes(8), full=bytes(8))  # more than numbers
+    pair.first.handle(ListRequest(trailer=knows), SECOND, NOW)
+    for start in range(0, size, CHUNK):
+        numbers = range(start, min(start + CHUNK, size))
+        pair.change([(_rich(number), _ipv6_address(number)) for number in numbers], "named")
+    if len(pair.second.directory) != size:
+        raise Trouble(f"the second binder knows {len(pair.second.directory)} instances of {size}")
+    held = (_resident_bytes(os.getpid()) - before) / 2 / size
+    figures = {name: sum(took) / len(took) for name, took in pair.took.items()}
+    return {
+        "instances": size,
+        "bytes_per_instance": round(held),
+        **{f"{name}_us": round(figure, 2) for name, figure in figures.items()},
+    }
+
+
 def measure(sizes: Sequence[int], seconds: float) -> dict[str, object]:
     """Measure each size in a process of its own; none is begun when `seconds` are over.
 
@@ -155,6 +186,9 @@ def measure(sizes: Sequence[int], seconds: float) -> dict[str, object]:
         else:
             with get_context("spawn").Pool(1) as fresh:  # Python gives little memory back
                 result[f"{size:,}"] = fresh.apply_async(measure_size, (size,)).get(SIZE_LIMIT)
+    rich = min(RICH_SIZE, max(sizes))
+    with get_context("spawn").Pool(1) as fresh:
+        result["named, IPv6, tags"] = fresh.apply_async(measure_rich, (rich,)).get(SIZE_LIMIT)
     result["a binder's process"] = _measure_process(min(PROCESS_SIZE, max(sizes)))
     return result
 
@@ -187,6 +221,17 @@ def _address(number: int) -> Address:
 
 def _removal(number: int) -> Removed:
     return Removed(make_instance(TYPE, _address(number)))
+
+
+def _rich(number: int) -> Alive:
+    """A subscription of a server with a name and tags, those of each its own."""
+    tag = f"{number:0{TAGS_BYTES - len('build=')}}"
+    said = encode_particulars(Particulars(tags={"build": tag}))
+    return Alive(trailer=Announcement.of_server("billing", 9, particulars=said))
+
+
+def _ipv6_address(number: int) -> Address:
+    return canonical(f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1"), 4242
 
 
 def _resident_bytes(pid: int) -> int:

@@ -28,7 +28,8 @@ class Limits:
     """What bounds a binder's memory and its work. The defaults are meant to be kept."""
 
     instances: int = 1 << 20
-    """Instances held: about 500 bytes each, so a flood of subscriptions ends at half a GB."""
+    """Instances held: about 500 bytes each, so a flood of subscriptions ends at half a GB; or at
+    twice that, if peers make up particulars for all of them."""
 
     learned_share: float = 0.94
     """Share of `instances` that peers' updates may fill: a faulty peer leaves room for those who

@@ -194,6 +194,9 @@ def test_scale_measures_a_thousand(run):
     assert row["bytes_per_instance"] > 100
     for name in ("register", "replicate_register", "look_up", "remove", "replicate_remove"):
         assert row[f"{name}_us"] > 0
+    rich = result["named, IPv6, tags"]
+    assert rich["instances"] == 1000
+    assert min(rich["named_us"], rich["replicate_named_us"]) > 0
     assert result["a binder's process"]["instances"] == 1000
 
 

@@ -53,7 +53,7 @@ def read_rows(rows: Iterable[Row]) -> tuple[list[Entry], list[Entry], int]:
 def _entry_of(key: bytes, data: bytes, present: int, check: int) -> Entry | None:
     """What a sound row says; None for a damaged one, of which anything may be expected."""
     try:
-        if not is_instance(key[2:]) or not _is_word(data):
+        if not is_instance(key[2:]) or (len(data) != VERSION_BYTES and not _is_word(data)):
             return None
         entry = entry_of(Instance(key[2:]), data)
         if key[0] << 8 | key[1] != entry[3]:

@@ -55,8 +55,8 @@ class Outbox:
                     self._put(target, encode(frame))
                 case Answer(found=found, target=target):
                     self._put(target, CODEC_2016.found(found))
-                case Probe(instance=instance):
-                    self._put(address_of(instance), encode(Verify()))
+                case Probe(at=at):
+                    self._put(at, encode(Verify()))
                 case ProbeAll(instances=instances, nonces=nonces):
                     for instance, nonce in zip(instances, nonces, strict=True):
                         self._put(address_of(instance), first_question(nonce))

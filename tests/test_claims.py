@@ -64,7 +64,7 @@ CASES = [
     (Added(ONE), ITSELF, None),
     (Removed(ONE), PEER, Role.BINDER),
     (Removed(ONE), ITSELF, Role.SERVER),
-    (Removed(ONE), (ITSELF[0], 1), None),
+    (Removed(ONE), ("10.0.1.2", ITSELF[1]), None),
     (Removed(ONE), LOCAL, None),
     (Alive(), STRANGER, Role.SERVER),
     (Alive(), PEER, Role.SERVER),

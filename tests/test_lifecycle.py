@@ -185,7 +185,7 @@ def test_a_row_is_the_one_that_holds_and_comes_to_what_it_says(number, state, tr
         stage.be_newcomer()  # who else is due as one?
     if trigger is Trigger.RECHECK_DUE and row.guard is None:
         stage.doubts.leases.set(ONE, NOW)  # who is gone is asked if it was heard here
-    probe = Probe(ONE, 1, 0.2, Verify(), 0)
+    probe = Probe(ONE, 1, 0.2, Verify(), 0, ("10.0.1.1", 4000))
     is_other = trigger is Trigger.SUBSCRIBED and row.guard is None and state is not State.LEFT
     start = START if is_other or row.guard in SAYING_START else 0
     start = LEFT if row.guard in UNPROVEN else start

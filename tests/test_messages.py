@@ -27,6 +27,7 @@ from prr.wire.frames import (
 from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.keys import KEYS
 from prr.wire.messages import (
+    AgentAnnouncement,
     Announcement,
     Challenge,
     DigestReply,
@@ -48,6 +49,7 @@ from prr.wire.messages import (
     Suspicion,
     UnaskedPage,
     Versioned,
+    Withdrawal,
 )
 from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.query import Query
@@ -122,6 +124,12 @@ SAID = [
     ),
     (Alive(), {"name": b"billing", "start": 9}, Plain()),
     (Alive(), {"name": b"billing", "types": b"\7", "start": 9}, Search(types=b"\7", start=9)),
+    (
+        Alive(),
+        {"instance": ONE, "start": 9, "padding": b""},
+        AgentAnnouncement(instance=ONE, start=9, padding=b""),
+    ),
+    (Removed(ONE), {"why": b"it hangs"}, Withdrawal(why=b"it hangs")),
     (Alive(), {"start": 9, "binder": 4}, Hello(binder=4)),
     (Complaint(ONE), {"nonce": 5}, OpinionRequest(nonce=5)),
     (Complaint(ONE), {"binder": 4}, Hello(binder=4)),

@@ -37,8 +37,8 @@ def service():
 
 
 def question(service, serial=1, is_urgent=False):
-    instance = make_instance(1, service.getsockname())
-    return Probe(instance, serial, WAIT, Verify(), 0, is_urgent)
+    at = service.getsockname()
+    return Probe(make_instance(1, at), serial, WAIT, Verify(), 0, at, is_urgent)
 
 
 def is_open(asker):

@@ -16,6 +16,7 @@ from prr.wire.messages import Challenge, Presence
 from tests.cores import at, behind
 
 ONE, OTHER = at(1, "10.0.0.1", 4000), at(1, "10.0.0.2", 4000)
+AT = "10.0.0.1", 4000
 LETTERS = {"A": Outcome.ALIVE, "R": Outcome.REFUSED, "U": Outcome.UNSENT}
 BINDERS = [("10.0.0.8", 2222), ("10.0.0.9", 2222)]
 
@@ -169,7 +170,7 @@ def test_an_opinion_unasked_for_or_of_another_nonce_counts_for_nothing():
 
 def test_an_answer_while_opinions_are_awaited_ends_it_too():
     one = Awaiting()
-    probe = Probe(ONE, 1, 0.5, Verify(), 0)
+    probe = Probe(ONE, 1, 0.5, Verify(), 0, AT)
     one.verifications.tick(1.0)
     assert one.verifications.probed(probe, Outcome.ALIVE, 1.2).finding is Trigger.ANSWERED
 
@@ -291,4 +292,4 @@ SAID = Presence(nonce=5, types=b"\2\1", start=7)
     ],
 )
 def test_which_frame_answers_a_question(asked, start, frame, is_answer):
-    assert Probe(ONE, 1, 0.2, Verify(trailer=asked), start).is_answer(frame) is is_answer
+    assert Probe(ONE, 1, 0.2, Verify(trailer=asked), start, AT).is_answer(frame) is is_answer

@@ -246,16 +246,17 @@ def test_one_process_announces_several_and_follows_its_file(agents, tmp_path):
     ports = [free_port() for _ in range(4)]
     sockets = [socket.create_server(("127.0.0.1", port)) for port in ports]
     path, binder = tmp_path / "announce.toml", agents.binder
-    rows = [("stays", ports[0], "tcp"), ("goes", ports[1], "tcp")]
+    rows = [("stays", ports[0], "tcp"), ("goes", ports[1], "tcp"), ("changes", ports[2], "tcp")]
     node = Node(*announce_toml(path, binder, *rows), program=NODE)
     agents.nodes.append(node)
     try:
         for name, *_ in rows:
             node.wait_for(f"INFO confirmed {name}")
-        rows = [rows[0], ("comes", ports[3], "tcp")]
+        rows = [rows[0], ("changes", ports[2], "none"), ("comes", ports[3], "tcp")]
         announce_toml(path, binder, *rows)
         node.process.send_signal(signal.SIGHUP)
         node.wait_for("INFO confirmed comes")
+        node.wait_for("INFO confirmed changes", 2)
         node.wait_for("INFO deregistered goes")
         assert sorted(listed(binder)) == sorted(f"127.0.0.1:{row[1]}" for row in rows)
         assert not binder.matching("deregistered stays")

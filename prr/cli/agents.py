@@ -114,12 +114,12 @@ def _agent(
     start = draw_start(rng)
     core = Agent(
         name,
-        lambda: Server(config.type, seen_at, rng, start, particulars_of(config)),
+        lambda: Server(config.type, seen_at, rng, start, particulars_of(config), is_agent=True),
         Health(name, _policy(config)),
         program,
         grace,
     )
-    datagrams = Datagrams(open_socket(at))
+    datagrams = Datagrams(open_socket((at[0], 0)))
     first_line = f"agent for {name} listening on {describe_address(datagrams.address)}"
     node = AgentNode(
         core,

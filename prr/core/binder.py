@@ -42,6 +42,7 @@ from prr.wire.frames import (
 )
 from prr.wire.instance import Address, Instance, describe_address
 from prr.wire.messages import (
+    AgentAnnouncement,
     Announcement,
     NamedPresence,
     Opinion,
@@ -227,12 +228,14 @@ class Binder:
                 return self._handle_server(asking, source, now)
             case Alive(trailer=Announcement() as said) if source[1] != 0:
                 return self._subscriptions.announced(said, source, now)
+            case Alive(trailer=AgentAnnouncement() as said) if source[1] != 0:
+                return self._subscriptions.announced_by_agent(said, source, now)
             case Subscribe() | Alive():
                 return [stray(frame, source)]
             case Removed(instance=instance):
                 if not self.is_ready and instance not in self.directory:
                     return []  # it cannot say that this one is gone; another binder may
-                return self._subscriptions.withdrawn(instance, source, now)
+                return self._subscriptions.withdrawn(frame, source, now)
             case _:
                 raise AssertionError(f"no rule for {frame} of a server")
 

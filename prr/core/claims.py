@@ -4,7 +4,7 @@ from typing import assert_never
 
 from prr.wire.forms import TABLE, Claim
 from prr.wire.frames import Frame, Removed, Role
-from prr.wire.instance import Address, address_of, is_loopback, is_usable
+from prr.wire.instance import Address, is_loopback, is_on_host, is_usable
 from prr.wire.messages import NamedPresence, Opinion, OpinionRequest, Presence
 
 _ROUTES = {
@@ -36,7 +36,7 @@ def _meets(
             return is_peer and isinstance(frame.trailer, with_nonce)
         case Claim.NAMED:
             assert isinstance(frame, Removed)
-            return source == address_of(frame.instance)
+            return is_on_host(frame.instance, source)
         case Claim.LOCAL:
             return source[0] in own_ips or is_loopback(source[0])
         case Claim.ASKED:

@@ -148,9 +148,10 @@ class Probe:
     shell listens for another `wait` seconds for what `is_answer` accepts, and tells the core what
     came: `probed(probe, outcome, now)`. Silence needs no word; the core watches its own deadline.
 
-    `start` is the start number of the server asked, where known; ANY_START: any will do; NO_START:
-    a bare answer will do as well, from a legacy (2016) program. `is_urgent`: binders disagree about
-    the instance until it answers; others may have to wait for their turn.
+    `at` is where it is asked, its own address or its agent's. `start` is the start number of the
+    server asked, where known; ANY_START: any will do; NO_START: a bare answer will do as well, from
+    a legacy (2016) program. `is_urgent`: binders disagree about the instance until it answers;
+    others may have to wait for their turn.
     """
 
     instance: Instance
@@ -158,6 +159,7 @@ class Probe:
     wait: float
     frame: Verify
     start: int
+    at: Address
     is_urgent: bool = False
 
     def is_answer(self, frame: Frame) -> bool:

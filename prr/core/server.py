@@ -19,7 +19,7 @@ from prr.wire.instance import (
     describe_service,
     make_instance,
 )
-from prr.wire.messages import Renew
+from prr.wire.messages import Renew, Withdrawal
 from prr.wire.version import START_MAX
 
 BINDER_WAIT = 1.0
@@ -61,14 +61,15 @@ class Server:
         rng: Random,
         start: int | None = None,
         particulars: bytes = b"",
+        is_agent: bool = False,
     ) -> None:
         """`binders` holds, for each binder, where it sees this server. `start` is the number that
         `draw_start` has drawn for this process, None if that is still to be done;
-        `particulars` are encoded."""
+        `particulars` are encoded. `is_agent`: it speaks from another port than it is seen at."""
         assert binders
         self._service = service
         self._start = start or draw_start(rng)
-        self._introduction = Introduction(service, self._start, particulars)
+        self._introduction = Introduction(service, self._start, particulars, is_agent)
         self._rng = rng
         self._seen_at = binders
         self._binders = rng.sample(list(binders), len(binders))  # all, in a random order
@@ -82,6 +83,7 @@ class Server:
         self._ours: Address | None = None  # the binder that has shown to be ours, and answers
         self._have_answered: set[Address] = set()  # with a trailer: they are ours
         self._is_searching = False
+        self._why = ""  # it leaves
         self._state = _State.SUBSCRIBING
 
     def start(self, now: float) -> list[ServerEffect]:
@@ -124,19 +126,21 @@ class Server:
             return
         new = [binder for binder in binders if binder not in self._seen_at]
         new = self._rng.sample(new, len(new))
-        self._seen_at = binders
+        asked = self._asking.targets if self._asking else []
+        self._seen_at = {one: self._seen_at[one] for one in asked} | dict(binders)
         self._binders = [binder for binder in self._binders if binder in binders] + new
         self._left_to_ask = [binder for binder in self._left_to_ask if binder in binders] + new
 
-    def stop(self, now: float) -> list[ServerEffect]:
-        """Leave gracefully: stop once a binder has acknowledged it."""
+    def stop(self, now: float, why: str = "") -> list[ServerEffect]:
+        """Leave gracefully: stop once a binder has acknowledged it. Ours are told `why`."""
         if self._state in (_State.LEAVING, _State.OVER):
             return []
         self._state = _State.LEAVING
-        self._renew_at = None
+        self._renew_at, self._why = None, why
         self._left_to_ask = list(self._binders)  # the first is the one that confirmed
-        if isinstance(self._service, str):  # of which nobody else can be told
-            self._left_to_ask = [one for one in self._binders if one in self._have_answered]
+        if self._introduction.needs:  # of which nobody else can be told
+            may_know = self._have_answered.union(self._asking.targets if self._asking else ())
+            self._left_to_ask = [one for one in self._binders if one in may_know]
         return self._ask_next_binder(now)
 
     def handle(self, frame: Frame, source: Address, now: float) -> list[ServerEffect]:
@@ -172,11 +176,14 @@ class Server:
 
     def _question(self, binder: Address) -> Frame:
         if self._state is _State.LEAVING:
-            return Removed(self._instance(binder))
-        self._said = self._renewal if binder == self._ours else RENEWAL
+            says_why = self._why and binder in self._have_answered
+            trailer = Withdrawal.because(self._why) if says_why else None
+            return Removed(self._instance(binder), trailer=trailer)
+        instance, is_ours = self._instance(binder), binder == self._ours
+        self._said = self._renewal if is_ours else RENEWAL
         if self._state is _State.SUBSCRIBING:
-            return self._introduction.subscription()
-        return self._introduction.renewal(binder == self._ours, self._said)
+            return self._introduction.subscription(instance)
+        return self._introduction.renewal(instance, is_ours, self._said)
 
     def _instance(self, binder: Address) -> Instance:
         """This server as a binder sees it."""
@@ -199,7 +206,8 @@ class Server:
 
     def _give_up(self, now: float) -> list[ServerEffect]:
         names = ", ".join(map(describe_address, self._binders))
-        names += "" if isinstance(self._service, int) else "; an older one knows no names"
+        needs = self._introduction.needs
+        names += f"; an older one knows no {needs}" if needs else ""
         if self._state is _State.SERVING:  # nobody renews it now; it goes on, and tries again
             self._asking = None
             self._is_searching = True
@@ -223,7 +231,7 @@ class Server:
         is_ours = frame.trailer is not None
         if is_ours:
             self._have_answered.add(source)
-        elif isinstance(self._service, str):
+        elif self._introduction.needs:
             return []  # whoever it is has confirmed something else
         match self._state:
             case _State.SUBSCRIBING:

@@ -10,8 +10,9 @@ from prr.core.liveness.states import Case, Trigger
 from prr.core.pacing import RENEWAL
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed
-from prr.wire.instance import Address, Instance, make_instance
-from prr.wire.messages import Announcement, Plain, Renew, Started
+from prr.wire.instance import Address, Instance, address_of, is_on_host, make_instance
+from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Renew, Started, Withdrawal
+from prr.wire.particulars import asked_at, with_agent
 from prr.wire.version import NO_START
 
 EXCLUDED = (
@@ -51,10 +52,20 @@ class Subscriptions:
             return [stray(Alive(trailer=said), source)]
         return self._subscribe(make_instance(said.name.decode(), source), said, True, source, now)
 
+    def announced_by_agent(
+        self, said: AgentAnnouncement, source: Address, now: float
+    ) -> list[Effect]:
+        """An agent says that an instance is there, for which it answers. It is believed about its
+        own host alone."""
+        instance = Instance(said.instance)
+        if not said.has_room or not is_on_host(instance, source):
+            return [stray(Alive(trailer=said), source)]
+        return self._subscribe(instance, said, True, source, now)
+
     def _subscribe(
         self,
         instance: Instance,
-        said: Started | Announcement | None,
+        said: Started | Announcement | AgentAnnouncement | None,
         is_ours: bool,
         source: Address,
         now: float,
@@ -69,6 +80,7 @@ class Subscriptions:
         if not self._detector.admits(instance, is_at_home, now):
             return [Report(Event.OVER_QUOTA, instance, OVER_QUOTA)]
         trailer = self._confirmation() if is_ours else None
+        agent = None if source == address_of(instance) else source
         case = Case(
             Trigger.SUBSCRIBED,
             instance,
@@ -76,9 +88,10 @@ class Subscriptions:
             start=said.start if said else NO_START,
             reply=self._promise(Subscribed(trailer=trailer), instance, source),
             renewal=said.renewal or 0 if said else 0,
-            particulars=said.particulars or b"" if said else b"",
+            # Where it is asked is where it speaks from, whatever it says: nobody else is asked.
+            particulars=with_agent(said.particulars or b"", agent) if said else b"",
         )
-        return self._detector.subscribed(case)
+        return self._detector.said(case)
 
     def _confirmation(self) -> Renew | Plain:
         """What those of ours are told: a stranger may get no more than 8 bytes. An empty trailer
@@ -105,15 +118,22 @@ class Subscriptions:
         reply = ConfirmAll(run.instances, Subscribed(trailer=trailer))
         return count, [*refused, *runs.run(row, run, reply)]
 
-    def withdrawn(self, instance: Instance, source: Address, now: float) -> list[Effect]:
-        """A server says that it is gone.
+    def withdrawn(self, frame: Removed, source: Address, now: float) -> list[Effect]:
+        """A server says that it is gone, or an agent says so of what it speaks for.
 
         If it is not held here, nothing is remembered and nobody is told: whoever never was would
         push the real removals out of memory. Who holds it asks it when its lease runs out.
         """
+        instance = frame.instance
+        particulars = self._directory.particulars(instance)
         # The answer goes out in any case: the first one may have been lost.
         promise = self._promise(Removed(instance), instance, source)
-        return [*self._detector.withdrew(instance, now), promise]
+        if source != asked_at(instance, particulars):
+            is_held = instance in self._directory
+            return [stray(frame, source)] if is_held else [promise]
+        why = frame.trailer.in_words if isinstance(frame.trailer, Withdrawal) else "self-reported"
+        case = Case(Trigger.WITHDREW, instance, now, why, particulars=particulars)
+        return [*self._detector.said(case), promise]
 
     def widened(self, now: float) -> list[Effect]:
         """Other hosts may be told from now on: what is on loopback has to go."""

@@ -18,7 +18,7 @@ from prr.core.effects import Outcome, Probe
 from prr.shell.udp.mmsg import RECEIVE_BYTES
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
-from prr.wire.instance import Instance, address_of
+from prr.wire.instance import Instance
 
 JUNK_MAX = 8
 """Datagrams that are no answer after which nobody listens any more: one who floods its socket
@@ -56,10 +56,9 @@ class _Line:
         self.probe = probe
         self._codec = codec
         self.junk = 0
-        address = address_of(probe.instance)
-        self.asking = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.asking = socket.socket(family_of(probe.at), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self.asking.connect(address)
+            self.asking.connect(probe.at)
         except OSError:
             self.asking.close()
             raise

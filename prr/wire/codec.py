@@ -25,6 +25,7 @@ from prr.wire.instance import (
     encode_address,
     is_ipv6_address,
     is_wide,
+    is_wide_instance,
 )
 from prr.wire.message import message_in
 from prr.wire.questions import Asked, Questions, Rows
@@ -135,8 +136,8 @@ def _decode_form(data: bytes, form: Form) -> Frame:
         if form.padded:
             return form.frame(*values)
         raise
-    if values == [NOWHERE] and (wide := said.pop("instance", None)):
-        values = [Instance(wide)]
+    if values == [NOWHERE] and is_wide_instance(said.get("instance", b"")):
+        values = [Instance(said.pop("instance"))]
         if not said:
             return form.frame(*values)
     if form.frame is Found and (address := said.pop("address", None)):

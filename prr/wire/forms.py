@@ -42,7 +42,7 @@ class Claim(StrEnum):
     ANYBODY = "always"
     PEER = "a peer"
     PEER_WITH_NONCE = "a peer, with a nonce"
-    NAMED = "from the address in it"
+    NAMED = "from the host in it"
     LOCAL = "from the same host"
     ASKED = "asked"
 
@@ -177,7 +177,7 @@ TABLE = (
         (INSTANCE,),
         (_FROM_PEER, _FROM_ITSELF, _TO_SERVER),
         "after 11 went unanswered, to every other binder; from a server that leaves, for its own "
-        "address, and back to it as the answer",
+        "address, or its agent, and back to it as the answer",
     ),
     Form(11, "VERIFIE_N_EXISTE_PAS", Verify, (), (_QUESTION,), "after 4: are you there?"),
     Form(

@@ -12,6 +12,7 @@ from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import NAMED, Address, Instance, Service
 from prr.wire.message import Message
 from prr.wire.messages import (
+    AgentAnnouncement,
     Announcement,
     Challenge,
     DigestReply,
@@ -32,6 +33,7 @@ from prr.wire.messages import (
     Suspicion,
     UnaskedPage,
     Versioned,
+    Withdrawal,
 )
 from prr.wire.query import Query
 from prr.wire.whole_service import WholePage, WholeQuery
@@ -175,7 +177,7 @@ class Removed(_Framed):
 
     instance: Instance
     _: KW_ONLY
-    trailer: Versioned | Hello | Plain | None = None
+    trailer: Versioned | Withdrawal | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +193,17 @@ class Alive(_Framed):
     """The answer to a Verify."""
 
     _: KW_ONLY
-    trailer: Presence | NamedPresence | Opinion | Search | Announcement | Hello | Plain | None = (
-        None
-    )
+    trailer: (
+        Presence
+        | NamedPresence
+        | Opinion
+        | Search
+        | Announcement
+        | AgentAnnouncement
+        | Hello
+        | Plain
+        | None
+    ) = None
 
 
 Frame: TypeAlias = (

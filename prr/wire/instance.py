@@ -217,6 +217,11 @@ def from_columns(types: bytes, addresses: Sequence[bytes]) -> list[Instance]:
     return [Instance(one) for one in chain.from_iterable(_ONE.iter_unpack(rows))]
 
 
+def is_on_host(instance: Instance, address: Address) -> bool:
+    """An instance listens on the host of this address."""
+    return address_of(instance)[0] == address[0]
+
+
 def is_loopback(ip: str) -> bool:
     """`ip` means the host that reads it, whichever that is: 127.0.0.0/8, or ::1."""
     return ip.startswith(f"{LOOPBACK}.") or ip == LOOPBACK_IPV6

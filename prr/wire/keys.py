@@ -14,7 +14,6 @@ from prr.wire.instance import (
     is_instance,
     is_ipv6_key,
     is_name,
-    is_wide_instance,
 )
 from prr.wire.particulars import PARTICULARS_BYTES_MAX, is_particulars
 from prr.wire.trailer import (
@@ -24,6 +23,7 @@ from prr.wire.trailer import (
     PADDING_BYTES_MAX,
     RENEWAL_SECONDS_MAX,
     TEXT_BYTES_MAX,
+    WHY_BYTES_MAX,
     Cause,
     Listed,
     Question,
@@ -195,10 +195,10 @@ KEYS = (
     Key(
         19,
         "instance",
-        "bytes, a wide instance",
-        lambda value: type(value) is bytes and is_wide_instance(value),
-        "the instance that the frame is about, in front of which stands 255 and zeros: its type "
-        "(255 if it has a name), the length of its name (0: none), the name, ip, port",
+        "bytes, 7 or a wide instance",
+        lambda value: type(value) is bytes and is_instance(value),
+        "the instance that the frame is about; a wide one is its type (255 if it has a name), the "
+        "length of its name (0: none), the name, ip, port, and stands for 255 and zeros in front",
     ),
     Key(
         20,
@@ -260,5 +260,12 @@ KEYS = (
         f"bytes, at most {ERROR_BYTES_MAX}",
         lambda value: type(value) is bytes and len(value) <= ERROR_BYTES_MAX,
         "what went wrong with the request: text in UTF-8, for people",
+    ),
+    Key(
+        28,
+        "why",
+        f"bytes, at most {WHY_BYTES_MAX}",
+        lambda value: type(value) is bytes and len(value) <= WHY_BYTES_MAX,
+        "why the instance in front is gone: text in UTF-8, for people",
     ),
 )

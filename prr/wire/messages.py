@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from prr.wire.instance import Service
 from prr.wire.message import Message
+from prr.wire.trailer import WHY_BYTES_MAX
 from prr.wire.version import VERSION_BYTES, Version, decode_version
 
 CHALLENGE_PADDING, ANNOUNCEMENT_PADDING = 3, 11
@@ -102,6 +103,41 @@ class Announcement(Message):
     def has_room(self) -> bool:
         """The question that may follow is not longer than this."""
         return len(self.padding) >= ANNOUNCEMENT_PADDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentAnnouncement(Message):
+    """Behind a sign of life that nobody has asked for: I speak for this instance, which listens on
+    my host; subscribe it, and ask me whether it is there. The padding as in Announcement."""
+
+    instance: bytes
+    start: int
+    padding: bytes
+    renewal: int | None = None
+    particulars: bytes | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """The question that may follow is not longer than this."""
+        return len(self.padding) >= ANNOUNCEMENT_PADDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal(Message):
+    """Behind "it is gone" from who provides or speaks for it: why."""
+
+    why: bytes
+
+    @classmethod
+    def because(cls, why: str) -> Self:
+        """With a reason in words, of which WHY_BYTES_MAX bytes are said."""
+        return cls(why=why.encode(errors="replace")[:WHY_BYTES_MAX])
+
+    @property
+    def in_words(self) -> str:
+        """The reason as one line, harmless to a terminal."""
+        said = self.why.decode(errors="replace")
+        return "".join(mark if mark.isprintable() else " " for mark in said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,15 @@ none. A field with another number is kept as it is, and says nothing here.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 
 from prr.wire.instance import (
     ADDRESS_BYTES,
     Address,
+    Instance,
+    address_of,
     decode_address,
     encode_address,
     is_ipv6_key,
@@ -88,6 +90,23 @@ def is_particulars(data: bytes) -> bool:
     numbers, values, ends = zip(*_fields(data), strict=True)
     is_in_order = all(one < other for one, other in pairwise(numbers))
     return is_in_order and ends[-1] == len(data) and all(map(_is_valid, numbers, values))
+
+
+def asked_at(instance: Instance, particulars: bytes) -> Address:
+    """Where to ask whether an instance is there: its own address, or another one on the same host,
+    where an agent answers for it. One on another host is not believed."""
+    own = address_of(instance)
+    agent = decode_particulars(particulars).ask_at if particulars else None
+    return own if agent is None or agent[0] != own[0] else agent
+
+
+def with_agent(particulars: bytes, agent: Address | None) -> bytes:
+    """The same particulars, but this agent's address in place of what they say; None: no agent.
+    Where that changes them, fields that say nothing here are left out: they might have no room."""
+    said = decode_particulars(particulars)
+    if said.ask_at == agent:
+        return particulars
+    return encode_particulars(replace(said, ask_at=agent))
 
 
 def is_tag(text: str) -> bool:

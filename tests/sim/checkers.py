@@ -247,7 +247,7 @@ class Ledger:
 
     def asked(self, probe: Probe) -> Question:
         """A question is about to be sent."""
-        self._check_victim(address_of(probe.instance))
+        self._check_victim(probe.at)
         if probe.instance not in self._truth.subscribed and not self._forged:
             raise Violation(
                 f"{self._name}: asks {describe(probe.instance)}, which never subscribed"

@@ -234,8 +234,8 @@ class BinderProcess(Process):
             asking = _AskingSocket(self, address, probe)
             self.sockets.append(asking)
         asking.question = question
-        self.trace("-?", probe.frame, address_of(probe.instance))
-        asking.send(self.encode(probe.frame), address_of(probe.instance))
+        self.trace("-?", probe.frame, probe.at)
+        asking.send(self.encode(probe.frame), probe.at)
         ends_at = self.clock.moment(self.now + probe.wait)
         self.at(ends_at + TIMER_LATE, partial(self._give_up, asking, question))
         self._may_be_preempted()
@@ -244,7 +244,8 @@ class BinderProcess(Process):
         """What prr.shell.group_prober does: a bare answer counts for nothing."""
         self.group_probes += 1
         frame = Verify(trailer=Challenge(nonce=nonce))
-        self._ask(Probe(instance, -self.group_probes, of.wait, frame, ANY_START))
+        at = address_of(instance)
+        self._ask(Probe(instance, -self.group_probes, of.wait, frame, ANY_START, at))
 
     def _give_up(self, asking: Socket, question: Question) -> None:
         """Time is up, unless another question has gone out from the same socket meanwhile. Were we
@@ -270,11 +271,11 @@ class BinderProcess(Process):
             return
         self._stop_listening(asking)
         if probe.serial < 0:
-            self.trace("<!", frame, address_of(probe.instance))
+            self.trace("<!", frame, probe.at)
             self.act(self.decide(self.core.answered_all, [probe.instance], self.now))
         else:
             self.ledger.answered(probe.instance)
-            self.trace("<!", frame, address_of(probe.instance))
+            self.trace("<!", frame, probe.at)
             self.act(self.decide(self.core.probed, probe, Outcome.ALIVE, self.now))
 
     def refused(self, asking: Socket, probe: Probe) -> None:
@@ -341,7 +342,7 @@ class _AskingSocket(Socket):
             address,
             binder,
             lambda data, _: binder.answered(self, probe, data),
-            target=address_of(probe.instance),
+            target=probe.at,
             refused=lambda: binder.refused(self, probe),
         )
         self._binder = binder

@@ -168,7 +168,8 @@ class Agent:
             effects += self._served(self._server.start(now), now)
         elif self._server and not self._is_leaving and not self._stays:
             self._is_leaving = True
-            effects += self._served(self._server.stop(now), now)
+            why = "" if self._health.is_up else self._health.why
+            effects += self._served(self._server.stop(now, why), now)
         if self._server is None:
             effects += self._wind_up(now)
         return effects

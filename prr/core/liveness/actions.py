@@ -79,7 +79,7 @@ class Actions(PeerActions):
 
     def withdraw(self, case: Case) -> list[Effect]:
         told = self._versioned.remove(case.instance, self._version(case).start or LEFT, case.now)
-        return [*told, Report(Event.WITHDRAWN, case.instance, "self-reported")]
+        return [*told, Report(Event.WITHDRAWN, case.instance, case.why)]
 
     # Asking it.
 
@@ -98,13 +98,17 @@ class Actions(PeerActions):
         return self.end_recheck(case)
 
     def ask_any_start(self, case: Case) -> list[Effect]:
-        return self._doubts.verify(case.instance, case.now, start=ANY_START)
+        return self._doubts.verify(
+            case.instance, case.now, start=ANY_START, particulars=case.particulars
+        )
 
     def ask_bare(self, case: Case) -> list[Effect]:
         return self._doubts.verify_bare(case.instance, case.now)
 
     def ask(self, case: Case) -> list[Effect]:
-        return self._doubts.verify(case.instance, case.now, accuser=case.by)
+        return self._doubts.verify(
+            case.instance, case.now, accuser=case.by, particulars=case.particulars
+        )
 
     def ask_once(self, case: Case) -> list[Effect]:
         return self._doubts.verify(case.instance, case.now, questions=1)
@@ -201,7 +205,8 @@ class Actions(PeerActions):
 
     def put_back(self, case: Case) -> list[Effect]:
         """Whoever had left may be a new process now, whose number is not known yet."""
-        self._versioned.add(case.instance, NO_START if case.start == ANY_START else case.start)
+        start = NO_START if case.start == ANY_START else case.start
+        self._versioned.add(case.instance, start, particulars=case.particulars)
         self.renew_lease(case)
         why = f"it was said to be gone, but {case.why}"
         report = Report(Event.VERIFIED, case.instance, why)

@@ -88,18 +88,14 @@ class Detector:
         """The state of the eviction limiter, as plain data; None if it is off."""
         return self._evictions.status(now)
 
-    def subscribed(self, case: Case) -> list[Effect]:
-        """An instance says that it is there."""
+    def said(self, case: Case) -> list[Effect]:
+        """An instance says that it is there, or that it is gone."""
         return self._lifecycle.on(case)
 
     @property
     def renewal(self) -> int:
         """Seconds within which servers of ours are to renew their subscriptions."""
         return renewal_for(len(self._leases))
-
-    def withdrew(self, instance: Instance, now: float) -> list[Effect]:
-        """An instance says that it is gone."""
-        return self._lifecycle.on(Case(Trigger.WITHDREW, instance, now))
 
     def restored(self, instances: list[Instance], now: float) -> None:
         """These were read from the disk, and may be long gone: ask them as soon as possible."""
@@ -253,7 +249,9 @@ class Detector:
     def _judge(self, verdict: Verdict, now: float) -> list[Effect]:
         """A verification has found something: what it ends with outweighs what peers suspect."""
         found, start = verdict.finding, verdict.start
-        effects = self._lifecycle.on(Case(found, verdict.instance, now, verdict.why, start))
+        case = Case(found, verdict.instance, now, verdict.why, start)
+        case.particulars = verdict.particulars
+        effects = self._lifecycle.on(case)
         if found is not Trigger.REFUSED_ONCE:
             self._doubts.suspicions.end(verdict.instance)
         return effects

@@ -141,9 +141,11 @@ class Doubts:
         start: int | None = None,
         accuser: Address | None = None,
         questions: int = OWN_END,
+        particulars: bytes = b"",
     ) -> list[Effect]:
         """Ask an instance, there or gone, whether it lives; later, if there is no room now. One
-        that has not answered yet is asked no more than it may be."""
+        that has not answered yet is asked no more than it may be. `particulars` are those that it
+        has said just now, or had until then; without any, those that it is held with."""
         if instance in self.newcomers:
             questions = min(questions, self.newcomers.left(instance, instance in self._directory))
         if instance in self.verifications:
@@ -163,8 +165,9 @@ class Doubts:
             start = NO_START if self._may_be_new(instance) else known
         with_nonce = known != NO_START or has_name(instance) or self._is_ours_at(instance)
         is_urgent = self._directory.is_disputed(instance)
+        particulars = particulars or self._directory.particulars(instance)
         probe = self.verifications.begin(
-            instance, start, with_nonce, now, accuser, questions, is_urgent
+            instance, start, with_nonce, now, accuser, questions, is_urgent, particulars
         )
         self.newcomers.count(instance, 1)
         return [Report(Event.ASKED, instance, "the first question"), probe]

@@ -18,7 +18,8 @@ from prr.core.liveness.phases import WAITS
 from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.first_questions import NONCES
-from prr.wire.instance import Instance, address_key, has_name
+from prr.wire.instance import Instance, address_key, address_of, has_name
+from prr.wire.particulars import asked_at
 from prr.wire.version import Version
 
 FEW = 8
@@ -66,7 +67,7 @@ class FirstQuestions:
             place = address_key(one)
             if has_name(one):  # whose question has a name in it
                 continue
-            if place not in places and unasked(one) and self._is_plain(one):
+            if place not in places and unasked(one) and self._is_asked_itself(one):
                 places.add(place)
                 chosen.append(one)
         has_room = len(self._open) + len(chosen) <= OPEN_MAX
@@ -122,6 +123,12 @@ class FirstQuestions:
     def _is_silent(self, one: Instance) -> bool:
         """Nothing has become of it meanwhile, and it is not asked by itself."""
         return one in self._doubts.newcomers and one not in self._doubts.verifications
+
+    def _is_asked_itself(self, one: Instance) -> bool:
+        """No agent answers for it: who answers is known by its address."""
+        particulars = self._directory.particulars(one)
+        is_alone = not particulars or asked_at(one, particulars) == address_of(one)
+        return is_alone and self._is_plain(one)
 
     def _is_plain(self, one: Instance) -> bool:
         """A newcomer that has subscribed here, is in turn, and in no other doubt."""

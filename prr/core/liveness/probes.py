@@ -27,6 +27,7 @@ from prr.core.liveness.states import Trigger, Verdict
 from prr.wire.frames import Verify
 from prr.wire.instance import Address, Instance, service_of
 from prr.wire.messages import Challenge
+from prr.wire.particulars import asked_at
 
 REFUSALS = 2
 """Refusals that evict."""
@@ -58,6 +59,7 @@ class _Row:
     began_at: float
     accuser: Address | None
     questions: int
+    particulars: bytes
     phase: Phase = Phase.NOTHING_ASKED
     wait: float = WAITS[0]  # seconds, of its last question
     refused: int = 0
@@ -141,18 +143,21 @@ class Verifications:
         accuser: Address | None = None,
         questions: int = OWN_END,
         is_urgent: bool = False,
+        particulars: bytes = b"",
     ) -> Probe:
         """Start to verify an instance that is not being verified; there must be room.
 
         `start` and `is_urgent` are what Probe says; `with_nonce`: ask as one of ours is asked;
-        `accuser` is who has put it in doubt, None if a deadline has. With less than three
-        `questions` silence is all the same, and one more follows a refusal.
+        `accuser` is who has put it in doubt, None if a deadline has; `particulars` are what it has.
+        With less than three `questions` silence is all the same, and one more follows a refusal.
         """
         assert instance not in self._rows
         assert not self.full
         self._serial += 1
         nonce = self._rng.getrandbits(64)
-        row = _Row(self._serial, nonce, start, with_nonce, is_urgent, now, accuser, questions)
+        row = _Row(
+            self._serial, nonce, start, with_nonce, is_urgent, now, accuser, questions, particulars
+        )
         self._rows[instance] = row
         self._shares.take(instance, accuser)
         return self._ask(instance, row.phase.next, now)
@@ -266,10 +271,9 @@ class Verifications:
         row.phase = phase
         row.wait = WAIT[phase] if row.questions > 1 else WAITS[-1]
         self._deadlines.set(instance, now + row.wait)
-        service = service_of(instance)
-        trailer = Challenge.about(service, row.nonce) if row.with_nonce else None
-        asked = Verify(trailer=trailer)
-        return Probe(instance, row.serial, row.wait, asked, row.start, row.is_urgent)
+        trailer = Challenge.about(service_of(instance), row.nonce) if row.with_nonce else None
+        asked, at = Verify(trailer=trailer), asked_at(instance, row.particulars)
+        return Probe(instance, row.serial, row.wait, asked, row.start, at, row.is_urgent)
 
     def _silent(self, instance: Instance) -> Verdict:
         row = self._rows[instance]
@@ -284,9 +288,9 @@ class Verifications:
         return self._end(instance, Trigger.MUTE, why)
 
     def _end(self, instance: Instance, finding: Trigger, why: str) -> Verdict:
-        start = self._drop(instance).start
+        row = self._drop(instance)
         self._deadlines.cancel(instance)
-        return Verdict(instance, finding, start, why)
+        return Verdict(instance, finding, row.start, why, row.particulars)
 
     def _drop(self, instance: Instance) -> _Row:
         row = self._rows.pop(instance)

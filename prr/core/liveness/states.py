@@ -157,6 +157,7 @@ class Verdict:
     finding: Trigger
     start: int  # the start number that the questions were about
     why: str
+    particulars: bytes = b""  # those that it had when it was asked
 
 
 @dataclass(slots=True)

@@ -172,7 +172,10 @@ def _check_url(text: str) -> None:
         raise ValueError(
             f"{text!r} is not a URL to check; use one such as http://127.0.0.1:8080/health"
         )
-    _check_host(host)
+    if ":" in host:
+        _parse_ipv6(host)
+    else:
+        _check_host(host)
 
 
 def split_words(command: str) -> list[str]:

@@ -227,7 +227,7 @@ def running(argument):
     "text",
     [
         *("tcp", "none", "http://127.0.0.1:8080/health", "https://localhost/"),
-        *("exec:./probe --fast", "exec:sh -c 'exit 0'", "udp:0b", "udp:00FF"),
+        *("http://[::1]:80/", "exec:./probe --fast", "exec:sh -c 'exit 0'", "udp:0b", "udp:00FF"),
     ],
 )
 def test_a_check_is_read_as_it_is_written(text):

@@ -220,6 +220,28 @@ def test_a_program_that_somebody_else_runs_is_announced(agents):
         redis.wait()
 
 
+def test_it_works_over_ipv6(cluster):
+    binder, port = cluster.start("binder", "--listen", "[::1]:0"), str(free_port())
+    found = binder.wait_for("listening on").rpartition(" ")[2]
+    node = Node(
+        *("run", "--type", "web", "--port", port, "--binder", found, *FAST),
+        *("--check", f"http://[::1]:{port}/", "--"),
+        *(sys.executable, "-m", "http.server", "--bind", "::1", port),
+        program=NODE,
+    )
+    try:
+        node.wait_for("INFO confirmed")
+        done = run("lookup", "web", "--binder", found, "--format", "url:http")
+        assert done.stdout == f"http://[::1]:{port}\n"
+        done = run("exec", "--binder", found, "--complain-on", "1", "web", "--", "false", "{}")
+        assert done.returncode == 1
+        binder.wait_for(f"complaint web at .::1.:{port}")
+        binder.wait_for(f"verified web at .::1.:{port}")
+    finally:
+        node.terminate()
+        node.close()
+
+
 def test_all_of_it_may_stand_in_a_file(agents, tmp_path):
     port, path = free_port(), tmp_path / "web.toml"
     words = ", ".join(f'"{word}"' for word in (*HTTP, port))

@@ -10,7 +10,15 @@ from urllib.parse import urlsplit
 
 import gevent.socket
 
-from prr.addresses import listening_towards, own_ips, resolve, resolve_any, seen_from
+from prr.addresses import (
+    LOOPBACK_IPV4,
+    is_any,
+    listening_towards,
+    own_ips,
+    resolve,
+    resolve_any,
+    seen_from,
+)
 from prr.cli.exits import YES
 from prr.config import AnnounceConfig, BadInput, CheckConfig, CheckKind, RunConfig
 from prr.core.agent.agent import Agent
@@ -24,7 +32,7 @@ from prr.shell.agent.checks import Check, HttpCheck, TcpCheck, UdpCheck
 from prr.shell.agent.exec_check import ExecCheck
 from prr.shell.log.handler import log_to_stderr
 from prr.shell.udp.datagrams import Datagrams
-from prr.shell.udp.steering import open_socket
+from prr.shell.udp.steering import open_sockets
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address, describe_service, is_loopback
@@ -119,12 +127,12 @@ def _agent(
         program,
         grace,
     )
-    datagrams = Datagrams(open_socket((at[0], 0)))
-    first_line = f"agent for {name} listening on {describe_address(datagrams.address)}"
+    lanes = [Datagrams(bound) for bound in open_sockets((at[0], 0))]
+    first_line = f"agent for {name} listening on {describe_address(lanes[0].address)}"
     node = AgentNode(
         core,
         Codec(Role.SERVER),
-        [datagrams],
+        lanes,
         first_line,
         attempt=check,
         timeout=config.check_timeout,
@@ -144,7 +152,7 @@ def _check(config: CheckConfig, at: Address) -> Check | None:
     address: it is resolved once, so that no check waits for a name server."""
     text = config.check.text
     _, _, rest = text.partition(":")
-    reached = ("127.0.0.1", at[1]) if at[0] == "0.0.0.0" else at
+    reached = (LOOPBACK_IPV4, at[1]) if is_any(at[0]) else at
     match config.check.kind:
         case CheckKind.TCP:
             return TcpCheck(reached)

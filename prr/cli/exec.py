@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from prr.addresses import resolve_any
+from prr.addresses import family_of, resolve_any
 from prr.cli.ask import look_up
 from prr.cli.formats import fill_in
 from prr.config import BadInput, ClientConfig
@@ -75,7 +75,6 @@ def _complain(config: ClientConfig, address: Address) -> None:
     from the others."""
     frame = Complaint(make_instance(config.type, address))
     data = Codec(Role.CLIENT).encode(frame)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as telling:
-        for binder in resolve_any(config.binders):
-            with suppress(OSError):
-                telling.sendto(data, binder)
+    for binder in resolve_any(config.binders):
+        with suppress(OSError), socket.socket(family_of(binder), socket.SOCK_DGRAM) as telling:
+            telling.sendto(data, binder)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import gevent.socket
 import gevent.ssl
 
+from prr.addresses import family_of
 from prr.wire.instance import Address
 
 RECEIVE_BYTES = 2048
@@ -50,7 +51,8 @@ class UdpCheck:
         self._question = question
 
     def try_it(self) -> str:
-        with gevent.socket.socket(gevent.socket.AF_INET, gevent.socket.SOCK_DGRAM) as asking:
+        family = family_of(self._address)
+        with gevent.socket.socket(family, gevent.socket.SOCK_DGRAM) as asking:
             asking.connect(self._address)
             asking.send(self._question)
             size = len(asking.recv(RECEIVE_BYTES))
@@ -110,7 +112,7 @@ class _Connection(http.client.HTTPConnection):
 
 def _connected(address: Address) -> gevent.socket.socket:
     """A TCP connection. Whatever interrupts the attempt, no socket is left."""
-    connecting = gevent.socket.socket()
+    connecting = gevent.socket.socket(family_of(address))
     try:
         connecting.connect(address)
     except BaseException:

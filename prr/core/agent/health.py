@@ -60,13 +60,13 @@ class Health:
         self._backoff = Backoff()
         self._up_at = 0.0
         self._not_before = 0.0
-        self._said = ""  # the words that were reported last
+        self._said: dict[Event, str] = {}  # what was reported of each since it was up
 
     def start(self, now: float) -> None:
         """The program runs from now on."""
         self._is_started, self._began_at = True, now
         self.is_up, self._up_at = self._policy is None, now
-        self._checked_at, self._in_a_row, self._said = None, 0, ""
+        self._checked_at, self._in_a_row, self._said = None, 0, {}
         self._is_stale = self._is_checking
         if self._policy is not None:
             self.why = "not checked yet"
@@ -130,7 +130,7 @@ class Health:
             self.why = "it comes and goes"
             text = f"passes ({words}), but it comes and goes: out of turn for {left:.1f} s"
             return self._say(Event.FLAPPING, self.why, text)
-        self.is_up, self._up_at, self._said = True, now, ""
+        self.is_up, self._up_at, self._said = True, now, {}
         return [Report(Event.CHECK_PASSED, self._name, words)]
 
     def _fails(self, words: str, now: float) -> list[Report]:
@@ -149,8 +149,8 @@ class Health:
         self._not_before = now + self._backoff.failed(now - self._up_at)
 
     def _say(self, event: Event, about: str, text: str) -> list[Report]:
-        """A report, unless the last one was about the same."""
-        if about == self._said:
+        """A report, unless the last one of this event was about the same."""
+        if about == self._said.get(event):
             return []
-        self._said = about
+        self._said[event] = about
         return [Report(event, self._name, text)]

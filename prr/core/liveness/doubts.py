@@ -16,7 +16,8 @@ from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.suspicions import Suspicions
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.instance import Address, Instance, has_name
+from prr.wire.instance import Address, Instance, address_of, has_name
+from prr.wire.particulars import asked_at
 from prr.wire.version import NO_START
 
 
@@ -150,13 +151,13 @@ class Doubts:
             questions = min(questions, self.newcomers.left(instance, instance in self._directory))
         if instance in self.verifications:
             if self.verifications.is_over(instance):
-                self.verify_later(instance, now + WAITS[-1])
+                self._verify_later(instance, now + WAITS[-1], particulars)
             return []
         if questions <= 0:
             self.newcomers.ask_again(instance, now)
             return []
         if not self._has_room(instance, accuser):
-            self.verify_later(instance, now)  # as soon as there is room
+            self._verify_later(instance, now, particulars)  # as soon as there is room
             return []
         # What it is held at, though that may be disputed.
         last = self._directory.version(instance) or self._directory.removal(instance)
@@ -215,6 +216,13 @@ class Doubts:
         has_room = instance in self._directory or len(self.rechecks) < self._known_max
         if self.may_live(instance) and has_room:
             self.rechecks.set(instance, when)
+
+    def _verify_later(self, instance: Instance, when: float, particulars: bytes) -> None:
+        """Whose agent says that it is gone is not asked later: nothing would tell any more where to
+        ask, and an agent subscribes again by itself."""
+        has_agent = asked_at(instance, particulars) != address_of(instance)
+        if instance in self._directory or not has_agent:
+            self.verify_later(instance, when)
 
     def may_live(self, instance: Instance) -> bool:
         """It is there, or was heard here lately, or is a legacy server that fell silent."""

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from prr import Client
+from prr import Client, NoSuchService
 from tests.inside import (
     ECHO,
     FOUND,
@@ -147,8 +147,63 @@ def server() -> dict:
     return {"answer": answer.decode(), "took_s": round(took, 3)}
 
 
+WEB = """
+[run]
+command = ["/opt/prr/.venv/bin/python", "-m", "http.server", "--bind", "127.0.0.1", "8080"]
+type = "web"
+port = 8080
+restart = true
+check_interval = 0.2
+grace = 0.1
+"""
+OTHERS = """
+[[announce]]
+type = "web-too"
+at = "127.0.0.1:8080"
+check = "http://127.0.0.1:8080/"
+check_interval = 0.2
+"""
+
+
+def run() -> dict:
+    """A program behind an agent: started, killed, its agent killed, stopped; and one announced."""
+    settle(3)
+    for name, text in (("web", WEB), ("others", OTHERS)):
+        Path(f"/etc/prr/{name}.toml").write_text(text)
+    subprocess.run(["systemctl", "start", "prr-run@web", "prr-announce@others"], check=True)
+    client, log = Client(NAMES), Path("/run/prr-run@web.log")
+    found = [client.lookup("web")]  # systemctl has waited for that
+    eventually(lambda: is_known(client, "web-too"))
+    agent = main_pid("prr-run@web")
+    program = int(Path(f"/proc/{agent}/task/{agent}/children").read_text())
+    os.kill(program, signal.SIGKILL)
+    eventually(lambda: log.read_text().count("INFO confirmed") == 2)
+    found.append(client.lookup("web"))
+    last = kill("prr-run@web")
+    eventually(lambda: main_pid("prr-run@web") not in (0, last))
+    eventually(lambda: log.read_text().count("INFO confirmed") == 3)
+    found.append(client.lookup("web"))
+    subprocess.run(["systemctl", "stop", "prr-run@web"], check=True)
+    eventually(lambda: not is_known(client, "web"))
+    eventually(lambda: not is_known(client, "web-too"))
+    return {
+        "found": found,
+        "result": show("prr-run@web", "Result"),
+        "announcer": is_active("prr-announce@others"),
+    }
+
+
+def is_known(client: Client, service: str) -> bool:
+    """Some binder returns an instance of it."""
+    try:
+        client.lookup(service)
+    except NoSuchService:
+        return False
+    return True
+
+
 SCENARIOS = {
-    one.__name__: one for one in (lookups, faults, rolling, reload, mistake, server, storm)
+    one.__name__: one for one in (lookups, faults, rolling, reload, mistake, server, run, storm)
 }
 
 if __name__ == "__main__":

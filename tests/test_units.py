@@ -103,6 +103,16 @@ def test_a_killed_server_is_handed_out_again_without_anybody_subscribing_it(tmp_
 
 
 @needs_systemd
+def test_a_program_and_its_agent_run_as_units(tmp_path):
+    found = run_scenario(tmp_path, "run")
+    assert found == {
+        "found": [["127.0.0.1", 8080]] * 3,
+        "result": "success",
+        "announcer": True,
+    }
+
+
+@needs_systemd
 def test_a_reload_changes_the_peers_of_the_same_process_and_a_mistake_changes_nothing(tmp_path):
     assert run_scenario(tmp_path, "reload") == {"same_process": True}
 

@@ -4,14 +4,12 @@ What ends it in time is `CheckRunner`; each of them gives back its socket howeve
 """
 
 import http.client
-import ssl
 from collections.abc import Callable
 from contextlib import closing
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import gevent.socket
-import gevent.ssl
 
 from prr.addresses import family_of
 from prr.wire.instance import Address
@@ -69,6 +67,8 @@ class HttpCheck:
     def __init__(self, url: str, address: Address) -> None:
         """`address` is where the host of `url` is."""
         parts = urlsplit(url)
+        if parts.scheme == "https":
+            import gevent.ssl  # noqa: F401  if there is none, that is told here, and not in a check
         self._url = url
         self._path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
         self._make: Callable[[], http.client.HTTPConnection] = lambda: _Connection(
@@ -101,13 +101,20 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = _connected(self._address)
         if self._is_secure:
-            context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            secured = context.wrap_socket(
-                self.sock, server_hostname=self.host, do_handshake_on_connect=False
-            )
-            self.sock = secured
-            secured.do_handshake()
+            self._secure()
+
+    def _secure(self) -> None:
+        import ssl  # which not all need, nor all Pythons have
+
+        import gevent.ssl
+
+        context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        secured = context.wrap_socket(
+            self.sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        self.sock = secured
+        secured.do_handshake()
 
 
 def _connected(address: Address) -> gevent.socket.socket:

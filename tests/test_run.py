@@ -300,6 +300,15 @@ def test_two_tables_for_one_instance_are_told(cluster, tmp_path):
     assert done.returncode == 2 and "two tables [[announce]] for a at 127.0.0.1:80" in done.stderr
 
 
+def test_a_port_that_is_taken_is_told(cluster):
+    binder = cluster.binder()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = run("run", "--type", "7", "--port", port, "--binder", binder.name, "--", "true")
+    assert done.returncode == 2
+    assert f"another program listens on 127.0.0.1:{port} already" in done.stderr
+
+
 def test_a_binder_may_come_later(cluster):
     port, web = free_port(), str(free_port())
     node = Node(

@@ -5,9 +5,11 @@ import random
 import shlex
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.client import HTTP_PORT, HTTPS_PORT
 from urllib.parse import urlsplit
 
+import gevent
 import gevent.socket
 
 from prr.addresses import (
@@ -52,10 +54,24 @@ def run_program(config: RunConfig) -> int:
         )
     binders = resolve_any(config.binders, gevent.socket)
     at = listening_towards(binders)[0], config.port
+    _check_is_free(config, at)
     program = Program(ProgramPolicy(config.restart, config.kill_after))
     core, node = _agent(config, at, binders, program, config.command, config.grace)
     node.run()
     return core.status
+
+
+def _check_is_free(config: RunConfig, at: Address) -> None:
+    """Raises BadInput if somebody else has the program's port: its check would pass, and as soon as
+    the program ends in vain the other one would be deregistered."""
+    if config.check.kind is not CheckKind.TCP:
+        return
+    with suppress(OSError, gevent.Timeout), gevent.Timeout(config.check_timeout):
+        TcpCheck(_reached(at)).try_it()
+        raise BadInput(
+            f"another program listens on {describe_address(_reached(at))} already; stop it, or use "
+            f"another port"
+        )
 
 
 def run_announce(read: Callable[[], list[AnnounceConfig]]) -> int:
@@ -152,18 +168,22 @@ def _check(config: CheckConfig, at: Address) -> Check | None:
     address: it is resolved once, so that no check waits for a name server."""
     text = config.check.text
     _, _, rest = text.partition(":")
-    reached = (LOOPBACK_IPV4, at[1]) if is_any(at[0]) else at
     match config.check.kind:
         case CheckKind.TCP:
-            return TcpCheck(reached)
+            return TcpCheck(_reached(at))
         case CheckKind.HTTP:
             return _http_check(text)
         case CheckKind.EXEC:
             return ExecCheck(shlex.split(rest))
         case CheckKind.UDP:
-            return UdpCheck(reached, bytes.fromhex(rest))
+            return UdpCheck(_reached(at), bytes.fromhex(rest))
         case CheckKind.NONE:
             return None
+
+
+def _reached(at: Address) -> Address:
+    """Where this host reaches what listens there."""
+    return (LOOPBACK_IPV4, at[1]) if is_any(at[0]) else at
 
 
 def _http_check(url: str) -> HttpCheck:

@@ -1,53 +1,48 @@
 """The checks, against real programs: what passes, what fails, and that nothing stays behind."""
 
+import json
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import gevent
 import pytest
 
 from prr.demo.ports import free_port
-from prr.shell.agent.check_runner import WORDS_MAX, CheckRunner
-from prr.shell.agent.checks import HttpCheck, TcpCheck, UdpCheck
-from prr.shell.agent.exec_check import ExecCheck
+from prr.shell.agent.check_runner import WORDS_MAX
 from prr.text import parse_check
-from tests.nodes import Peer, eventually
+from tests.nodes import ROOT, Peer, eventually
 
 TIMEOUT = 0.5
 
 
-def result(check, timeout=TIMEOUT):
-    """What a check comes to: whether it has passed, its words, and how long it took."""
-    told, began_at = [], time.monotonic()
-    runner = CheckRunner(check, timeout, lambda *said: told.append(said))
-    runner.start()
-    while not told:
-        gevent.sleep(0.005)
-        assert time.monotonic() < began_at + 5
-    (said,) = told
-    return *said, time.monotonic() - began_at
+@pytest.fixture(scope="module")
+def checking():
+    """A process that makes checks."""
+    command = [sys.executable, "-m", "tests.checking"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.stdin.close()
 
 
-@pytest.fixture(autouse=True)
-def nothing_stays():
-    """No descriptor and no child is left by a test."""
-    free_port()
-    result(ExecCheck(["true"]))  # gevent has descriptors of its own
-    before = left()
-    yield
-    eventually(lambda: left() <= before)
+@pytest.fixture
+def result(checking):
+    """Makes a check: whether it has passed, its words, and how long it took. It leaves nothing."""
 
+    def make(kind, what=None, address=None, timeout=TIMEOUT):
+        checking.stdin.write(json.dumps([kind, what, address, timeout]) + "\n")
+        checking.stdin.flush()
+        passed, words, seconds, left = json.loads(checking.stdout.readline())
+        assert left == []
+        return passed, words, seconds
 
-def left():
-    """The descriptors and the children that this process has."""
-    children = [one.read_text().split() for one in Path("/proc/self/task").glob("*/children")]
-    return {*Path("/proc/self/fd").iterdir(), *(pid for some in children for pid in some)}
+    return make
 
 
 @pytest.fixture
@@ -85,31 +80,31 @@ def listener():
 
 def http(server, path):
     address = server.server_address
-    return HttpCheck("http://{}:{}{}".format(*address, path), address)
+    return "http", "http://{}:{}{}".format(*address, path), address
 
 
-def test_tcp_passes_where_somebody_listens(listener):
-    assert result(TcpCheck(listener.getsockname()))[:2] == (True, "it accepts connections")
+def test_tcp_passes_where_somebody_listens(result, listener):
+    assert result("tcp", address=listener.getsockname())[:2] == (True, "it accepts connections")
 
 
-def test_tcp_fails_where_nobody_does():
-    passed, words, _ = result(TcpCheck(("127.0.0.1", free_port())))
+def test_tcp_fails_where_nobody_does(result):
+    passed, words, _ = result("tcp", address=("127.0.0.1", free_port()))
     assert not passed and "refused" in words
 
 
 @pytest.mark.parametrize("code", [200, 204, 299])
-def test_http_passes_with_success(web, code):
-    assert result(http(web, f"/{code}?fast=1"))[0]
+def test_http_passes_with_success(result, web, code):
+    assert result(*http(web, f"/{code}?fast=1"))[0]
     assert web.seen == [(f"/{code}?fast=1", "{}:{}".format(*web.server_address))]
 
 
 @pytest.mark.parametrize("code", [302, 404, 500, 503])
-def test_http_fails_with_anything_else_and_says_what_it_got(web, code):
-    passed, words, _ = result(http(web, f"/{code}"))
+def test_http_fails_with_anything_else_and_says_what_it_got(result, web, code):
+    passed, words, _ = result(*http(web, f"/{code}"))
     assert not passed and str(code) in words
 
 
-def test_http_fails_where_something_else_answers(listener):
+def test_http_fails_where_something_else_answers(result, listener):
     def answer():
         with listener.accept()[0] as accepted:
             accepted.recv(100)
@@ -118,14 +113,14 @@ def test_http_fails_where_something_else_answers(listener):
     thread = threading.Thread(target=answer)
     thread.start()
     url = "http://{}:{}/".format(*listener.getsockname())
-    passed, words, _ = result(HttpCheck(url, listener.getsockname()))
+    passed, words, _ = result("http", url, listener.getsockname())
     thread.join()
     assert not passed and "not an HTTP answer" in words
 
 
-def test_http_that_hangs_fails_in_time_and_closes_its_connection(listener):
+def test_http_that_hangs_fails_in_time_and_closes_its_connection(result, listener):
     url = "http://{}:{}/".format(*listener.getsockname())
-    passed, words, seconds = result(HttpCheck(url, listener.getsockname()), 0.2)
+    passed, words, seconds = result("http", url, listener.getsockname(), 0.2)
     assert not passed and words == "no result within 0.2 s"
     assert seconds < 0.5
     with listener.accept()[0] as accepted:
@@ -134,7 +129,7 @@ def test_http_that_hangs_fails_in_time_and_closes_its_connection(listener):
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
-def test_https_takes_a_certificate_of_its_own(web, tmp_path):
+def test_https_takes_a_certificate_of_its_own(result, web, tmp_path):
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         [
@@ -148,66 +143,66 @@ def test_https_takes_a_certificate_of_its_own(web, tmp_path):
     context.load_cert_chain(certificate, key)
     web.socket = context.wrap_socket(web.socket, server_side=True)
     url = "https://{}:{}/200".format(*web.server_address)
-    assert result(HttpCheck(url, web.server_address), 2.0)[0]
+    assert result("http", url, web.server_address, 2.0)[0]
 
 
-def test_https_that_hangs_in_its_handshake_closes_its_connection(listener):
+def test_https_that_hangs_in_its_handshake_closes_its_connection(result, listener):
     url = "https://{}:{}/".format(*listener.getsockname())
-    assert not result(HttpCheck(url, listener.getsockname()), 0.2)[0]
+    assert not result("http", url, listener.getsockname(), 0.2)[0]
     with listener.accept()[0] as accepted:
         while accepted.recv(1000):
             pass
 
 
-def test_udp_passes_with_any_answer():
+def test_udp_passes_with_any_answer(result):
     peer = Peer()
     thread = threading.Thread(target=lambda: (peer.receive(), peer.send(b"?", peer.source)))
     thread.start()
-    passed, words, _ = result(UdpCheck(peer.address, b"\x0b"))
+    passed, words, _ = result("udp", "0b", peer.address)
     thread.join()
     peer.close()
     assert passed and "1 bytes" in words
 
 
-def test_udp_fails_when_refused_and_when_silent():
-    assert "refused" in result(UdpCheck(("127.0.0.1", free_port()), b"\x0b"))[1]
+def test_udp_fails_when_refused_and_when_silent(result):
+    assert "refused" in result("udp", "0b", ("127.0.0.1", free_port()))[1]
     peer = Peer()
-    assert result(UdpCheck(peer.address, b"\x0b"), 0.1)[1] == "no result within 0.1 s"
+    assert result("udp", "0b", peer.address, 0.1)[1] == "no result within 0.1 s"
     peer.close()
 
 
-def test_exec_passes_with_exit_code_0_and_says_its_last_line():
-    assert result(ExecCheck(["sh", "-c", "echo one; echo; echo two"]))[:2] == (True, "two")
+def test_exec_passes_with_exit_code_0_and_says_its_last_line(result):
+    assert result("exec", ["sh", "-c", "echo one; echo; echo two"])[:2] == (True, "two")
 
 
-def test_exec_fails_with_any_other_and_says_why():
-    passed, words, _ = result(ExecCheck(["sh", "-c", "echo no disk >&2; exit 3"]))
+def test_exec_fails_with_any_other_and_says_why(result):
+    passed, words, _ = result("exec", ["sh", "-c", "echo no disk >&2; exit 3"])
     assert not passed and words == "sh: exit code 3 (no disk)"
-    assert result(ExecCheck(["sh", "-c", "kill -9 $$"]))[1] == "sh: killed by signal 9"
-    assert "No such file" in result(ExecCheck(["/no/such/probe"]))[1]
+    assert result("exec", ["sh", "-c", "kill -9 $$"])[1] == "sh: killed by signal 9"
+    assert "No such file" in result("exec", ["/no/such/probe"])[1]
 
 
-def test_exec_that_hangs_is_killed_with_all_that_it_has_started():
-    passed, words, seconds = result(ExecCheck(["sh", "-c", "sleep 987 & sleep 987"]), 0.2)
+def test_exec_that_hangs_is_killed_with_all_that_it_has_started(result):
+    passed, words, seconds = result("exec", ["sh", "-c", "sleep 987 & sleep 987"], timeout=0.2)
     assert not passed and "0.2 s" in words
     assert seconds < 1.0
     eventually(lambda: not running("987"))
 
 
-def test_exec_leaves_nothing_in_the_background():
-    assert result(ExecCheck(["sh", "-c", "sleep 986 & echo fine"]))[:2] == (True, "fine")
+def test_exec_leaves_nothing_in_the_background(result):
+    assert result("exec", ["sh", "-c", "sleep 986 & echo fine"])[:2] == (True, "fine")
     eventually(lambda: not running("986"))
 
 
-def test_exec_may_say_as_much_as_it_likes():
-    check = ExecCheck(["sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' 'x'; exit 1"])
-    passed, words, _ = result(check, 3.0)
+def test_exec_may_say_as_much_as_it_likes(result):
+    command = ["sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' 'x'; exit 1"]
+    passed, words, _ = result("exec", command, timeout=3.0)
     assert not passed
     assert len(words) == WORDS_MAX
 
 
-def test_what_a_check_says_is_one_harmless_line():
-    words = result(ExecCheck(["printf", "\\033[31mred\\n"]))[1]
+def test_what_a_check_says_is_one_harmless_line(result):
+    words = result("exec", ["printf", "\\033[31mred\\n"])[1]
     assert words == "[31mred"
 
 

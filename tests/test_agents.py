@@ -8,7 +8,7 @@ from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome, Probe, Report
 from prr.wire.frames import Alive, Complaint, Removed, Subscribe, Subscribed
 from prr.wire.instance import make_instance
-from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Started, Withdrawal
+from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Reason, Started
 from prr.wire.particulars import Particulars, decode_particulars, encode_particulars
 from tests.cores import Net, events, sent
 
@@ -93,7 +93,7 @@ def test_nobody_has_somebody_else_asked(at):
 
 def test_it_leaves_by_its_agent_which_says_why(held):
     one, instance = held
-    gone = Removed(instance, trailer=Withdrawal.because("GET /: 500 no \x1b[31mdisk"))
+    gone = Removed(instance, trailer=Reason(error=b"GET /: 500 no \x1b[31mdisk"))
     effects = one.handle(gone, AGENT, 2.0)
     assert (Removed(instance), AGENT) in sent(effects)
     assert instance not in one.directory

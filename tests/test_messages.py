@@ -43,13 +43,13 @@ from prr.wire.messages import (
     PageRequest,
     Plain,
     Presence,
+    Reason,
     Renew,
     Search,
     Started,
     Suspicion,
     UnaskedPage,
     Versioned,
-    Withdrawal,
 )
 from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.query import Query
@@ -129,7 +129,7 @@ SAID = [
         {"instance": ONE, "start": 9, "padding": b""},
         AgentAnnouncement(instance=ONE, start=9, padding=b""),
     ),
-    (Removed(ONE), {"why": b"it hangs"}, Withdrawal(why=b"it hangs")),
+    (Removed(ONE), {"error": b"it hangs"}, Reason(error=b"it hangs")),
     (Alive(), {"start": 9, "binder": 4}, Hello(binder=4)),
     (Complaint(ONE), {"nonce": 5}, OpinionRequest(nonce=5)),
     (Complaint(ONE), {"binder": 4}, Hello(binder=4)),

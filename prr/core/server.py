@@ -19,7 +19,8 @@ from prr.wire.instance import (
     describe_service,
     make_instance,
 )
-from prr.wire.messages import Renew, Withdrawal
+from prr.wire.messages import Reason, Renew
+from prr.wire.trailer import ERROR_BYTES_MAX
 from prr.wire.version import START_MAX
 
 BINDER_WAIT = 1.0
@@ -177,7 +178,8 @@ class Server:
     def _question(self, binder: Address) -> Frame:
         if self._state is _State.LEAVING:
             says_why = self._why and binder in self._have_answered
-            trailer = Withdrawal.because(self._why) if says_why else None
+            why = self._why.encode(errors="replace")[:ERROR_BYTES_MAX]
+            trailer = Reason(error=why) if says_why else None
             return Removed(self._instance(binder), trailer=trailer)
         instance, is_ours = self._instance(binder), binder == self._ours
         self._said = self._renewal if is_ours else RENEWAL

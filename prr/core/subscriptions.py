@@ -11,7 +11,7 @@ from prr.core.pacing import RENEWAL
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed
 from prr.wire.instance import Address, Instance, address_of, is_on_host, make_instance
-from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Renew, Started, Withdrawal
+from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Reason, Renew, Started
 from prr.wire.particulars import asked_at, with_agent
 from prr.wire.version import NO_START
 
@@ -131,7 +131,7 @@ class Subscriptions:
         if source != asked_at(instance, particulars):
             is_held = instance in self._directory
             return [stray(frame, source)] if is_held else [promise]
-        why = frame.trailer.in_words if isinstance(frame.trailer, Withdrawal) else "self-reported"
+        why = frame.trailer.in_words if isinstance(frame.trailer, Reason) else "self-reported"
         case = Case(Trigger.WITHDREW, instance, now, why, particulars=particulars)
         return [*self._detector.said(case), promise]
 

@@ -136,8 +136,10 @@ def _decode_form(data: bytes, form: Form) -> Frame:
         if form.padded:
             return form.frame(*values)
         raise
-    if values == [NOWHERE] and is_wide_instance(said.get("instance", b"")):
-        values = [Instance(said.pop("instance"))]
+    if values == [NOWHERE] and (wide := said.pop("instance", None)):
+        if not is_wide_instance(wide):
+            raise MalformedFrame("an instance of the spec in a trailer; it belongs in front")
+        values = [Instance(wide)]
         if not said:
             return form.frame(*values)
     if form.frame is Found and (address := said.pop("address", None)):

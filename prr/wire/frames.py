@@ -27,13 +27,13 @@ from prr.wire.messages import (
     PageRequest,
     Plain,
     Presence,
+    Reason,
     Renew,
     Search,
     Started,
     Suspicion,
     UnaskedPage,
     Versioned,
-    Withdrawal,
 )
 from prr.wire.query import Query
 from prr.wire.whole_service import WholePage, WholeQuery
@@ -177,7 +177,7 @@ class Removed(_Framed):
 
     instance: Instance
     _: KW_ONLY
-    trailer: Versioned | Withdrawal | Hello | Plain | None = None
+    trailer: Versioned | Reason | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)

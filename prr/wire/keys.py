@@ -23,7 +23,6 @@ from prr.wire.trailer import (
     PADDING_BYTES_MAX,
     RENEWAL_SECONDS_MAX,
     TEXT_BYTES_MAX,
-    WHY_BYTES_MAX,
     Cause,
     Listed,
     Question,
@@ -260,12 +259,5 @@ KEYS = (
         f"bytes, at most {ERROR_BYTES_MAX}",
         lambda value: type(value) is bytes and len(value) <= ERROR_BYTES_MAX,
         "what went wrong with the request: text in UTF-8, for people",
-    ),
-    Key(
-        28,
-        "why",
-        f"bytes, at most {WHY_BYTES_MAX}",
-        lambda value: type(value) is bytes and len(value) <= WHY_BYTES_MAX,
-        "why the instance in front is gone: text in UTF-8, for people",
     ),
 )

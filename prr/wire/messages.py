@@ -14,7 +14,6 @@ from typing import Any, Self
 
 from prr.wire.instance import Service
 from prr.wire.message import Message
-from prr.wire.trailer import WHY_BYTES_MAX
 from prr.wire.version import VERSION_BYTES, Version, decode_version
 
 CHALLENGE_PADDING, ANNOUNCEMENT_PADDING = 3, 11
@@ -123,20 +122,15 @@ class AgentAnnouncement(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawal(Message):
-    """Behind "it is gone" from who provides or speaks for it: why."""
+class Reason(Message):
+    """Behind "it is gone" from who provides it, or speaks for it: what has gone wrong."""
 
-    why: bytes
-
-    @classmethod
-    def because(cls, why: str) -> Self:
-        """With a reason in words, of which WHY_BYTES_MAX bytes are said."""
-        return cls(why=why.encode(errors="replace")[:WHY_BYTES_MAX])
+    error: bytes
 
     @property
     def in_words(self) -> str:
-        """The reason as one line, harmless to a terminal."""
-        said = self.why.decode(errors="replace")
+        """As one line, harmless to a terminal."""
+        said = self.error.decode(errors="replace")
         return "".join(mark if mark.isprintable() else " " for mark in said)
 
 

@@ -49,9 +49,6 @@ PADDING_BYTES_MAX = 1200
 TEXT_BYTES_MAX = 1200
 """Of a text that is sent in parts, so much at once."""
 
-WHY_BYTES_MAX = 120
-"""Of why an instance is gone: a line of a log."""
-
 ERROR_BYTES_MAX = 200
 """Of what went wrong with a request: a line for a log. The log of the service has the rest."""
 

@@ -1,6 +1,7 @@
 """What a node takes from systemd and tells it: sockets, readiness, signs of life, reloading."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,8 +19,9 @@ from prr.shell.systemd import protocol as systemd
 from prr.shell.systemd.notifier import Notifier
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.reader import Reader
-from prr.shell.udp.steering import LANES, LANES_BEFORE, open_lanes, take_lanes
+from prr.shell.udp.steering import LANES, LANES_BEFORE, open_lanes, open_sockets, take_lanes
 from prr.shell.worker_pool import WorkerPool
+from tests.families import needs_ipv6, udp
 from tests.nodes import NODE, PATIENCE, ROOT, Node, eventually
 
 HAND_OVER = """
@@ -140,6 +142,47 @@ def test_a_binder_takes_one_socket_or_one_for_each_lane(count):
     finally:
         for lane in lanes:
             lane.close()
+
+
+@needs_ipv6
+def test_a_binder_takes_as_many_on_an_address_of_the_other_family():
+    both = [one for lanes in open_lanes(("::", 0)) for one in lanes]
+    try:
+        there, here = take_lanes(both[::-1])
+        assert {one.family for one in there} == {socket.AF_INET6}
+        assert {one.family for one in here} == {socket.AF_INET}
+        assert len(there) == len(here) == len(LANES)
+        with pytest.raises(BadInput, match="passed 6 sockets"):
+            take_lanes(both[:6])
+    finally:
+        for lane in both:
+            lane.close()
+
+
+@needs_ipv6
+@pytest.mark.parametrize("role", ["binder", "server"])
+def test_a_node_takes_a_socket_of_each_family_on_one_port_and_none_that_is_both(cluster, role):
+    flags = ["--type", "7", "--binder", cluster.binder().name] if role == "server" else []
+    opened = open_sockets(("::", 0))
+    with opened[0], opened[1], socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one_for_both:
+        one_for_both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        one_for_both.bind(("::", 0))
+        node = HandedOver(opened, role, *flags)
+        try:
+            port = opened[0].getsockname()[1]
+            assert node.address == ("::", port)
+            if role == "server":
+                assert re.search(f"127.0.0.1:{port}", node.wait_for("confirmed"))
+        finally:
+            node.close()
+        for sockets, why in (
+            ([one_for_both], "use BindIPv6Only=ipv6-only"),
+            ([opened[0], udp("127.0.0.1")], "use one port in both families"),
+        ):
+            node = HandedOver(sockets, role, *flags)
+            node.wait_for(why)
+            node.close()
+            sockets[-1].close()
 
 
 def test_what_waited_in_the_sockets_is_answered_by_whoever_takes_them(peers):

@@ -31,7 +31,13 @@ from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import LANES, open_lanes, open_sockets, take_lanes
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
-from prr.wire.instance import Address, describe_address, describe_service, is_loopback
+from prr.wire.instance import (
+    Address,
+    describe_address,
+    describe_service,
+    is_ipv6_address,
+    is_loopback,
+)
 
 ANYWHERE: Address = (ANY_IPV6, 0)
 """Stands for the address of a node whose settings are only checked: all peers are in reach."""
@@ -51,7 +57,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     store = _open_store(config.state)
     handed = handed_over()
     lanes = _lanes(config, handed)
-    own = lanes[0].address
+    own = _own(lanes)
     # Names may take the resolver seconds; a binder serves meanwhile.
     peers = NamedPeers(config.peers, own, bool(handed))
     ips = own_ips() if is_any(own[0]) else frozenset({own[0]})
@@ -98,6 +104,15 @@ def _lanes(config: BinderConfig, handed: list[socket.socket]) -> list[Datagrams]
     return list(chain.from_iterable(map(_as_lanes, sets)))
 
 
+def _own(lanes: list[Datagrams]) -> Address:
+    """Where a node listens: on all addresses, if in both families."""
+    addresses = sorted({lane.address for lane in lanes}, key=is_ipv6_address)
+    if len({port for _, port in addresses}) > 1:
+        names = " and ".join(map(describe_address, addresses))
+        raise BadInput(f"systemd passed sockets on {names}; use one port in both families")
+    return addresses[0] if len(addresses) == 1 else (ANY_IPV6, addresses[0][1])
+
+
 def _as_lanes(sockets: list[socket.socket]) -> list[Datagrams]:
     """The sockets on one address."""
     if len(sockets) == 1:
@@ -128,7 +143,7 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
             f"systemd passed {len(handed)} sockets; a server listens on one, or one of each family"
         )
     lanes = [Datagrams(bound) for bound in handed or open_sockets(where_to_listen(config))]
-    own = lanes[0].address
+    own = _own(lanes)
     binders = binders_of(config, own, bool(handed))
     particulars = particulars_of(config)
     core = Server(config.type, binders, random.Random(), particulars=particulars)

@@ -4,8 +4,10 @@ import fcntl
 import ipaddress
 import socket
 import struct
+import time
 from array import array
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -31,16 +33,17 @@ IPV6_INTERFACES = Path("/proc/net/if_inet6")
 BOTH = (socket.AF_INET, socket.AF_INET6)
 """The families in the order in which a name's addresses are looked for: as ever, IPv4 first."""
 
-LOOPBACK_IPV4 = "127.0.0.1"
+LOOK_PAUSE = 10.0
+"""Seconds between two looks at whether this host has IPv6, which take as long as a lookup."""
+
+LOOPBACKS = {ANY_IPV4: "127.0.0.1", ANY_IPV6: LOOPBACK_IPV6}
+"""Where this host itself reaches who listens on all addresses."""
 
 _WHAT = {
     BOTH: "an IP address",
     (socket.AF_INET,): "an IPv4 address",
     (socket.AF_INET6,): "an IPv6 address",
 }
-
-_SOMEWHERE: Address = ("2001:db8::1", 9)
-"""An address that nobody has (RFC 3849), the route to which is that to anywhere."""
 
 
 def is_ip(host: str) -> bool:
@@ -75,10 +78,12 @@ def resolve(
     """The address of `endpoint`, of one of `families`: the first that this host has a route to, or
     the first. `sockets` is the socket module to ask for names.
 
-    Raises BadInput when the name has none.
+    Raises BadInput when there is none.
     """
     host, port = endpoint
     if is_ip(host):
+        if family_of(endpoint) not in families:
+            raise BadInput(f"{describe_address(endpoint)} is not {_WHAT[families]}; use one")
         return host, port
     found: list[Address] = []
     failure: Exception | None = None
@@ -192,13 +197,18 @@ def route_to(other: Address) -> str | None:
 
 def can_take_ipv6(others: Iterable[Address]) -> bool:
     """This host reaches instances at IPv6 addresses, if `others` know some: one of them has such an
-    address, or is on this host, which has IPv6; or there is a route to anywhere."""
+    address; or this host has one, if only on loopback where one of them is on this host."""
     ips = [ip for ip, _ in others]
-    return (
-        any(":" in ip for ip in ips)
-        or (any(map(is_loopback, ips)) and route_to((LOOPBACK_IPV6, 9)) is not None)
-        or route_to(_SOMEWHERE) is not None
-    )
+    if any(":" in ip for ip in ips):
+        return True
+    own = _own_ipv6(int(time.monotonic() / LOOK_PAUSE))
+    return bool(own - {LOOPBACK_IPV6}) or (bool(own) and any(map(is_loopback, ips)))
+
+
+@lru_cache(maxsize=1)
+def _own_ipv6(moment: int) -> frozenset[str]:
+    """This host's IPv6 addresses, looked for anew when another `moment` has come."""
+    return frozenset(ip for _, ip in _ipv6_rows())
 
 
 def listening_towards(others: Iterable[Address]) -> Address:
@@ -210,9 +220,9 @@ def listening_towards(others: Iterable[Address]) -> Address:
     remote = [other for other in known if not is_loopback(other[0])] or known
     if len(set(map(family_of, remote))) > 1:
         return ANY_IPV6, 0
-    if is_loopback(remote[0][0]):
-        return (LOOPBACK_IPV6 if is_ipv6_address(remote[0]) else LOOPBACK_IPV4), 0
     anywhere = ANY_IPV6 if is_ipv6_address(remote[0]) else ANY_IPV4
+    if is_loopback(remote[0][0]):
+        return LOOPBACKS[anywhere], 0
     return next(filter(None, map(route_to, remote)), anywhere), 0
 
 

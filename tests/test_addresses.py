@@ -5,7 +5,14 @@ import socket
 import pytest
 
 from prr import addresses
-from prr.addresses import interfaces, listening_towards, own_ips, resolve, resolve_listen
+from prr.addresses import (
+    can_take_ipv6,
+    interfaces,
+    listening_towards,
+    own_ips,
+    resolve,
+    resolve_listen,
+)
 from prr.cli.reload import NamedPeers, binders_of
 from prr.config import BadInput, ServerConfig
 
@@ -21,6 +28,15 @@ def this_host(monkeypatch):
     monkeypatch.setattr(addresses, "_rows", lambda: rows)
     monkeypatch.setattr(addresses, "route_to", lambda other: OWN[0])
     monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (2, "eth0"), (3, "eth1")])
+    has_ipv6(monkeypatch)
+    yield
+    addresses._own_ipv6.cache_clear()
+
+
+def has_ipv6(monkeypatch, *rows):
+    """It has these IPv6 addresses, and no others."""
+    monkeypatch.setattr(addresses, "_ipv6_rows", lambda: rows)
+    addresses._own_ipv6.cache_clear()
 
 
 def no_names(*_):
@@ -155,3 +171,34 @@ def test_a_name_whose_address_others_cannot_use_has_none():
         resolve(("there", 1), Names(AF_INET="10.0.0.2"), (socket.AF_INET6,))
     with pytest.raises(BadInput, match="it has none that means it everywhere"):
         resolve(("there", 1), Names(AF_INET6="fe80::2"), (socket.AF_INET6,))
+
+
+def test_a_host_takes_ipv6_if_it_has_an_address_or_knows_a_binder_that_has(monkeypatch):
+    assert can_take_ipv6([LOCAL, V6])
+    assert not can_take_ipv6([LOCAL, REMOTE])
+    has_ipv6(monkeypatch, ("lo", "::1"))
+    assert not can_take_ipv6([REMOTE])
+    assert can_take_ipv6([REMOTE, LOCAL])
+    has_ipv6(monkeypatch, ("lo", "::1"), ("eth0", "2001:db8::1"))
+    assert can_take_ipv6([REMOTE])
+
+
+def test_an_interface_with_ipv6_alone_stands_for_that(monkeypatch):
+    has_ipv6(monkeypatch, ("eth0", "2001:db8::1"), ("eth1", "2001:db8::2"))
+    assert resolve_listen(("eth0", 2222)) == OWN
+    assert resolve_listen(("eth1", 2222)) == ("2001:db8::2", 2222)
+    assert {"2001:db8::1", "2001:db8::2", OWN[0]} <= own_ips()
+
+
+def test_addresses_of_one_link_are_left_out(monkeypatch, tmp_path):
+    monkeypatch.undo()
+    rows = tmp_path / "if_inet6"
+    rows.write_text(
+        "00000000000000000000000000000001 01 80 10 80       lo\n"
+        "fe8000000000000000fc00fffe000001 04 40 20 80     eth0\n"
+        "fd000000000000000000000000000002 04 40 00 82     eth0\n"
+    )
+    monkeypatch.setattr(addresses, "IPV6_INTERFACES", rows)
+    assert addresses._ipv6_rows() == [("lo", "::1"), ("eth0", "fd00::2")]
+    monkeypatch.setattr(addresses, "IPV6_INTERFACES", tmp_path / "none")
+    assert addresses._ipv6_rows() == []

@@ -32,18 +32,23 @@ from prr.wire.frames import (
 )
 from prr.wire.instance import address_of, make_instance
 from tests.cores import CODECS, random_instance
+from tests.families import LOOPBACKS, udp
 
 PEER = ("127.0.0.1", 9)
 
 
+@pytest.fixture(params=LOOPBACKS)
+def ip(request):
+    return request.param
+
+
 @pytest.fixture(params=[Burst, OneByOne])
-def received(request):
+def received(request, ip):
     """Both ways to receive, on a socket of their own, and a few that send to it."""
-    bound, *senders = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4))
-    bound.bind(("127.0.0.1", 0))
+    bound, *senders = (udp(ip) for _ in range(4))
     bound.setblocking(False)
     for sender in senders:
-        sender.connect(bound.getsockname())
+        sender.connect(bound.getsockname()[:2])
         sender.settimeout(10)
     yield request.param(bound), senders
     for opened in (bound, *senders):
@@ -83,7 +88,7 @@ def test_each_datagram_comes_whole_with_its_sender_and_the_runs_are_right(receiv
         if rng.random() < 0.3:
             data = bytes([rng.choice((2, 5))]) + rng.randbytes(rng.choice(lengths))
         sender.send(data := data[:RECEIVE_BYTES])
-        sent.append((data, sender.getsockname()))
+        sent.append((data, sender.getsockname()[:2]))
     runs, datagrams = take(burst)
     assert datagrams == sent
     for run in runs:
@@ -109,12 +114,13 @@ def test_each_answer_goes_to_who_asked(received, size):
             assert senders[number % 3].recv(100) == bytes([round_, number]).ljust(size)
 
 
-def test_what_the_socket_has_to_say_is_raised(received):
+def test_what_the_socket_has_to_say_is_raised(received, ip):
     burst, (sender, *_) = received
     sender.send(b"\x02\x01")
     burst.receive()
-    burst._socket.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR: errors come back to us
-    burst._socket.sendto(b"", ("127.0.0.1", 1))
+    errors = (socket.IPPROTO_IPV6, 25) if ":" in ip else (socket.IPPROTO_IP, 11)
+    burst._socket.setsockopt(*errors, 1)  # IPV6_RECVERR, IP_RECVERR: errors come back to us
+    burst._socket.sendto(b"", (ip, 1))
     with pytest.raises(OSError) as caught:
         burst.receive()
     assert caught.value.errno == errno.ECONNREFUSED

@@ -1,6 +1,5 @@
 """The first question to newcomers, where many are due at once."""
 
-import socket
 from random import Random
 
 import gevent
@@ -19,6 +18,7 @@ from prr.wire.frames import Alive, Role, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
 from prr.wire.messages import Challenge, Presence, Started
 from tests.cores import CODECS, decode, encode, has_answered, probes, random_instance
+from tests.families import needs_ipv6, udp
 
 ONES = [make_instance(1, (f"10.0.0.{n}", 4000)) for n in range(1, 2 * TOGETHER + FEW + 1)]
 
@@ -137,11 +137,10 @@ def test_a_run_of_answers_does_what_one_by_one_does():
 class Server:
     """A socket that answers as it is told."""
 
-    def __init__(self, number, answer):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((f"127.0.2.{number}", 0))
+    def __init__(self, number, answer, ip=None):
+        self.socket = udp(ip or f"127.0.2.{number}")
         self.socket.settimeout(5)
-        self.instance = make_instance(1, self.socket.getsockname())
+        self.instance = make_instance(1, self.socket.getsockname()[:2])
         self._answer = answer
 
     def serve(self):
@@ -179,6 +178,21 @@ def test_who_answers_with_its_nonce_is_heard_and_who_answers_bare_is_not():
     servers[1].socket.sendto(right(301)[0], sources.pop())  # too late: nobody listens
     gevent.sleep(0.05)
     assert len(heard) == 4
+    prober.close()
+    for server in servers:
+        server.socket.close()
+
+
+@needs_ipv6
+def test_those_of_both_families_are_asked_from_a_socket_of_each():
+    servers = [Server(n, right, "::1" if n % 2 else None) for n in range(1, 5)]
+    heard = []
+    prober = GroupProber(heard.extend, CODECS[Role.BINDER])
+    prober.ask(ProbeAll([one.instance for one in servers], [300, 301, 302, 303], 0.1))
+    sources = {server.serve() for server in servers}
+    gevent.sleep(0.05)
+    assert len(sources) == 2
+    assert set(heard) == {server.instance for server in servers}
     prober.close()
     for server in servers:
         server.socket.close()

@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import socket
 from random import Random
 
 import pytest
@@ -11,6 +10,7 @@ from prr.shell.udp import gso_sender as answers
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.mmsg import Burst, has_mmsg
 from prr.wire.found import AnswerRun
+from tests.families import LOOPBACKS, udp
 
 pytestmark = pytest.mark.skipif(not has_mmsg(), reason="this system has no sendmmsg")
 
@@ -31,12 +31,11 @@ class Calls:
         return self._libc.sendmmsg(number, headers, min(count, self._most), flags)
 
 
-@pytest.fixture
-def asked():
+@pytest.fixture(params=LOOPBACKS)
+def asked(request):
     """Makes a burst of so many datagrams from each sender in turn; and the senders."""
-    opened = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(5)]
+    opened = [udp(request.param) for _ in range(5)]
     bound, *senders = opened
-    bound.bind(("127.0.0.1", 0))
     bound.setblocking(False)
     for sender in senders:
         sender.connect(bound.getsockname())
@@ -69,7 +68,7 @@ def numbered(count, size):
     return [bytes([number]).ljust(size, b".") for number in range(count)]
 
 
-@pytest.mark.parametrize("size", [1, 7, 8])
+@pytest.mark.parametrize("size", [1, 7, 8, 30])
 @pytest.mark.parametrize("seed", range(30))
 def test_each_sender_gets_its_own_answers_in_their_order(asked, seed, size):
     ask, senders = asked

@@ -1,33 +1,20 @@
 """Nodes on IPv6, as processes: on ::1 alone, and beside others on 127.0.0.1."""
 
 import json
-import socket
-
-import pytest
+import sys
 
 from prr import Client
 from prr.demo.ports import free_port
 from prr.wire.instance import describe_address, make_instance
+from tests.families import needs_ipv6, udp
 from tests.nodes import eventually, run
 
-
-def has_ipv6_loopback() -> bool:
-    """This system has ::1."""
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-pytestmark = pytest.mark.skipif(not has_ipv6_loopback(), reason="this system has no ::1")
+pytestmark = needs_ipv6
 
 
 def asked(data: bytes, binder: tuple[str, int]) -> bytes:
     """What a bare client is answered."""
-    family = socket.AF_INET6 if ":" in binder[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+    with udp("::" if ":" in binder[0] else "0.0.0.0") as asking:
         asking.settimeout(5)
         asking.sendto(data, binder)
         return asking.recv(2048)
@@ -101,3 +88,29 @@ def test_who_listens_everywhere_serves_both_families_on_one_port(cluster):
     client = Client(f"[::1]:{port}")
     assert client.lookup("billing") == ("127.0.0.1", server.address[1])
     assert client.call("billing", b"hi") == b"hi"
+
+
+def test_an_agent_speaks_for_a_program_at_ipv6(cluster):
+    binder = cluster.start("binder", "--listen", "[::1]:0")
+    port = free_port()
+    program = ("-m", "http.server", "--bind", "::1", str(port))
+    agent = cluster.start(
+        *("run", "--type", "web", "--port", str(port), "--check", "tcp", "--binder", binder.name),
+        *("--", sys.executable, *program),
+    )
+    url = ("lookup", "web", "--format", "url:http", "--binder", binder.name)
+    try:
+        eventually(lambda: run(*url).stdout == f"http://[::1]:{port}\n")
+    finally:
+        agent.terminate()  # which ends the program too
+    cluster.start(
+        *("announce", "--type", "db", "--at", f"[::1]:{free_port()}", "--check", "none"),
+        *("--binder", binder.name),
+    ).wait_for("confirmed")
+    here = ("--binder", binder.name)
+    failing = ("--complain-on", "7", "--", "sh", "-c", "exit 7 # {}")
+    told = run("exec", "db", *here, *failing)
+    assert told.returncode == 7
+    assert "the binders were told" in told.stderr
+    address = run("lookup", "db", *here).stdout.strip()
+    assert "complaint" in run("why", "db", address, *here).stdout

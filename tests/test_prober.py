@@ -13,6 +13,7 @@ from prr.shell.prober import SWEEP_MAX, URGENT_RUN, Prober
 from prr.wire.frames import Alive, Role, Verify
 from prr.wire.instance import make_instance
 from tests.cores import CODECS, encode
+from tests.families import LOOPBACKS, udp
 
 WAIT = 0.05
 
@@ -28,26 +29,26 @@ def told():
     prober.close()
 
 
-@pytest.fixture
-def service():
-    with gevent.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:  # the loop goes on
-        opened.bind(("127.0.0.1", 0))
+@pytest.fixture(params=LOOPBACKS)
+def service(request):
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with gevent.socket.socket(family, socket.SOCK_DGRAM) as opened:  # the loop goes on
+        opened.bind((request.param, 0))
         opened.settimeout(5)
         yield opened
 
 
 def question(service, serial=1, is_urgent=False):
-    at = service.getsockname()
+    at = service.getsockname()[:2]
     return Probe(make_instance(1, at), serial, WAIT, Verify(), 0, at, is_urgent)
 
 
 def is_open(asker):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        try:
-            other.bind(asker)
-        except OSError:
-            return True
-        return False
+    try:
+        udp(*asker[:2]).close()
+    except OSError:
+        return True
+    return False
 
 
 def until(condition):

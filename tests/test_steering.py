@@ -17,6 +17,7 @@ from prr.wire.query import Query
 from prr.wire.questions import QUESTION_BYTES_MAX
 from prr.wire.whole_service import WholeQuery
 from tests.cores import at, encode
+from tests.families import LOOPBACKS, udp
 from tests.nodes import Node, run, wire
 
 NODES, LOOKUPS, LAST, FIRST = range(4)
@@ -56,11 +57,11 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def opened():
+@pytest.fixture(params=LOOPBACKS)
+def opened(request):
     """The four sockets, and one that sends to them."""
-    (sockets,) = open_lanes(("127.0.0.1", 0))
-    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    (sockets,) = open_lanes((request.param, 0))
+    sender = udp(request.param)
     sender.connect(sockets[0].getsockname())
     yield sockets, sender
     for one in (*sockets, sender):
@@ -103,7 +104,7 @@ def test_a_second_one_on_the_same_address_is_told(opened):
     sockets, _ = opened
     for again in (open_lanes, open_socket):
         with pytest.raises(BadInput, match="another program has that port"):
-            again(sockets[0].getsockname())
+            again(sockets[0].getsockname()[:2])
 
 
 def test_where_the_kernel_cannot_sort_one_queue_takes_all(monkeypatch, caplog):

@@ -13,8 +13,8 @@ import gevent
 import gevent.socket
 
 from prr.addresses import (
-    LOOPBACK_IPV4,
-    is_any,
+    LOOPBACKS,
+    families_of,
     listening_towards,
     own_ips,
     resolve,
@@ -109,7 +109,8 @@ def _once_each(configs: list[AnnounceConfig]) -> list[AnnounceConfig]:
 
 def _announcing(config: AnnounceConfig) -> AgentNode:
     """The agent for one program. Raises BadInput where binders would not believe it."""
-    at, binders = config.at, resolve_any(config.binders, gevent.socket)
+    at = config.at
+    binders = resolve_any(config.binders, gevent.socket, families_of(at))
     if not is_loopback(at[0]) and at[0] not in own_ips():
         raise BadInput(
             f"{describe_address(at)} is not on this host, and binders believe what a host "
@@ -183,7 +184,7 @@ def _check(config: CheckConfig, at: Address) -> Check | None:
 
 def _reached(at: Address) -> Address:
     """Where this host reaches what listens there."""
-    return (LOOPBACK_IPV4, at[1]) if is_any(at[0]) else at
+    return LOOPBACKS.get(at[0], at[0]), at[1]
 
 
 def _http_check(url: str) -> HttpCheck:

@@ -134,6 +134,11 @@ class Reason(Message):
         return "".join(mark if mark.isprintable() else " " for mark in said)
 
 
+NONCES = 1 << 16
+"""Of a question to an instance, which has 8 bytes at most: a stranger gets no more. It leaves from
+a fresh socket, which is closed after eight datagrams that are no answer: nobody guesses that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge(Message):
     """Behind "are you there?": say who you are, and this nonce. With a name: if that is yours."""
@@ -144,7 +149,8 @@ class Challenge(Message):
 
     @classmethod
     def about(cls, service: Service, nonce: int) -> Self:
-        """The question to an instance of a service."""
+        """The question to an instance of a service; of `nonce` it has two bytes."""
+        nonce %= NONCES
         if isinstance(service, int):
             return cls(nonce=nonce)
         return cls(nonce=nonce, name=service.encode(), padding=bytes(CHALLENGE_PADDING))

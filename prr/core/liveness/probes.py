@@ -29,10 +29,6 @@ from prr.wire.instance import Address, Instance, service_of
 from prr.wire.messages import Challenge
 from prr.wire.particulars import asked_at
 
-NONCES = 1 << 16
-"""Of a question, which has 8 bytes at most: a stranger gets no more. It leaves from a fresh socket,
-which is closed after eight datagrams that are no answer: nobody guesses that."""
-
 REFUSALS = 2
 """Refusals that evict."""
 
@@ -275,8 +271,7 @@ class Verifications:
         row.phase = phase
         row.wait = WAIT[phase] if row.questions > 1 else WAITS[-1]
         self._deadlines.set(instance, now + row.wait)
-        about = service_of(instance), row.nonce % NONCES
-        trailer = Challenge.about(*about) if row.with_nonce else None
+        trailer = Challenge.about(service_of(instance), row.nonce) if row.with_nonce else None
         asked, at = Verify(trailer=trailer), asked_at(instance, row.particulars)
         return Probe(instance, row.serial, row.wait, asked, row.start, at, row.is_urgent)
 

@@ -16,12 +16,15 @@ from prr.wire.frames import (
     Lookup,
     Removed,
     Role,
+    ServiceList,
     Subscribe,
     Unknown,
 )
 from prr.wire.instance import NAMED, address_of, describe, is_ipv6, service_of
-from prr.wire.messages import Announcement, Plain, Presence, Started
+from prr.wire.messages import Announcement, Plain, Presence, Started, UnaskedPage
 from prr.wire.query import Query
+from prr.wire.version import Version
+from prr.wire.wide import Said, WideUpdate, encode_wide
 from tests.cores import CODEC_2016, CODECS, at, encode, events, probes, random_frame, sent
 from tests.test_names import A, B, C, Mixed
 
@@ -270,3 +273,20 @@ def test_the_last_of_both_families_is_denied_as_soon_as_it_leaves():
     asked = Lookup(7, trailer=Query.about(7, True))
     assert sent(core.handle(asked, CLIENT, 2.0)) == [(Unknown(trailer=Plain()), CLIENT)]
     assert describe(NUMBERED) == "type 7 at [2001:db8:1::1]:4000"
+
+
+def test_who_has_no_way_to_one_leaves_it_to_its_lease_owner_who_is_heard():
+    core, now = alone(peers=(B,)), 20.0
+    there = WideUpdate(NUMBERED, Version(1 << 20, 2, 9), Said.THERE)
+    said = UnaskedPage(binder=2, nonce=0, versions=b"", others=encode_wide([there]))
+    core.handle(ServiceList((), trailer=said), B, 1.0)
+    effects, asked = core.handle(Complaint(NUMBERED), CLIENT, now), 0
+    while now < 100.0:
+        for probe in probes(effects):
+            asked += 1
+            core.probed(probe, Outcome.UNSENT, now)
+        core.handle(ServiceList((), trailer=said), B, now)
+        now = max(now, core.deadline())
+        effects = core.tick(now)
+    assert asked == 3
+    assert look_up(core, 7, True) == address_of(NUMBERED)

@@ -175,6 +175,8 @@ TABLE: tuple[Row, ...] = (
         A.TELL, A.COUNT, A.EVICT, A.ASK_LATER),
     row(LISTED, [T.MUTE], None, S.SUSPECT, "this binder may be cut off",
         A.TELL, A.SUSPECT, A.END_LEASE, A.ASK_SOON, A.SAY_KEPT),
+    row(LISTED, [T.UNSENT], G.OWNER_HEARD, S.UP, "its owner asks it, who may have a way to it",
+        A.TELL, A.TRUST, A.SAY_KEPT),
     row(LISTED, [T.UNSENT], None, S.UP, "that says nothing about the instance",
         A.TELL, A.TRUST, A.ASK_SOON, A.SAY_KEPT),
     row(LISTED, [T.REFUSED], G.HAS_START, S.LEFT, "its host says nobody listens",

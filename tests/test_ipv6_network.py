@@ -114,3 +114,14 @@ def test_an_agent_speaks_for_a_program_at_ipv6(cluster):
     assert "the binders were told" in told.stderr
     address = run("lookup", "db", *here).stdout.strip()
     assert "complaint" in run("why", "db", address, *here).stdout
+
+
+def test_it_is_on_disk_and_comes_back(cluster, tmp_path):
+    state = ("--state", str(tmp_path / "state"))
+    binder = cluster.start("binder", "--listen", "[::1]:0", *state)
+    server = cluster.server("5", binder)
+    eventually(lambda: looked_up("5", binder, 1) == [server.name])
+    binder.kill()
+    again = cluster.start("binder", "--listen", binder.name, *state)
+    assert again.address
+    assert looked_up("5", again, 1) == [server.name]

@@ -48,6 +48,7 @@ from prr.wire.frames import (
     Subscribed,
 )
 from prr.wire.instance import make_instance
+from prr.wire.query import Query
 from tests.sim import __main__ as program
 from tests.sim.faults import options_for
 from tests.sim.network import checksum
@@ -324,7 +325,18 @@ def an_accused_one_stays_in_turn(patch):
     patch.setattr(actions.Actions, "suspect", lambda self, case: [])
 
 
+def whoever_asks_may_get_ipv6(patch):
+    """Whether there is room for the answer, and whether it can be read, is all the same."""
+    patch.setattr(Query, "takes_ipv6", property(lambda self: True))
+
+
+def everybody_gets_the_turns_of_both_families(patch):
+    patch.setattr(Rotation, "_slot", lambda self, asked: self._slots.whole(asked.service))
+
+
 OFF = [
+    (whoever_asks_may_get_ipv6, "to a stranger, who gets"),
+    (everybody_gets_the_turns_of_both_families, "never subscribed"),
     (suspicions_never_end, "out of turn for"),
     (every_suspicion_is_taken_up, "out of turn for"),
     (an_accused_one_stays_in_turn, "where its row says"),

@@ -39,6 +39,7 @@ from prr.wire.instance import (
     service_of,
 )
 from prr.wire.messages import Announcement, Opinion
+from prr.wire.query import Query
 from prr.wire.questions import Asked, asked_by
 from tests.sim import adapter
 from tests.sim.trace import one_line
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
 
 STRANGER_BYTES = 8
 """Bytes a node that is no peer gets at most, in one datagram for each one it sent."""
+
+IPV6_BYTES = 30
+"""Bytes of an answer at an IPv6 address, and at least of the question."""
 
 VICTIMS = "10.0.7."
 """Hosts in whose name others speak, and which never say a word."""
@@ -205,7 +209,9 @@ class Ledger:
         self._source = source
         self._lookup = frame if isinstance(frame, Lookup) else None
         if isinstance(frame, Lookup):
-            self._open[source].append(asked_by(frame))
+            is_wide = isinstance(frame.trailer, Query) and frame.trailer.wide is not None
+            can_take = is_wide and len(data) >= IPV6_BYTES
+            self._open[source].append(asked_by(frame)._replace(wide=can_take))
         if source not in self._peers:
             self._credit[source] += 1
             self._longest[source] = max(len(data), self._longest.get(source, STRANGER_BYTES))

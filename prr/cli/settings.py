@@ -44,7 +44,7 @@ LISTEN = Setting(
     "--listen",
     parse_listen,
     "HOST:PORT",
-    "address or interface, and port, to listen on (port 0: any)",
+    "address or interface, and port, to listen on (port 0: any; [::]: both families)",
 )
 SERVER_LISTEN = replace(
     LISTEN, help=f"{LISTEN.help}; default: the address its binders reach, any port"

@@ -195,6 +195,14 @@ def what_lies_ready_is_not_taken_back(patch):
     patch.setattr(rotation, "length_hint", lambda ahead: 0)
 
 
+def what_a_renewal_changes_is_no_news(patch):
+    patch.setattr(
+        Guards,
+        "says_same",
+        lambda self, case: self.same_start(case) and not self.owned_elsewhere(case),
+    )
+
+
 def all_weigh_the_same(patch):
     add = WeightedRing.add
     patch.setattr(WeightedRing, "add", lambda self, instance, weight=1: add(self, instance))
@@ -349,6 +357,7 @@ OFF = [
     (denies_before_it_has_heard, "before it has heard its peers"),
     (suspects_are_never_handed_out, "denies a type, but holds"),
     (what_lies_ready_is_not_taken_back, "hands out"),
+    (what_a_renewal_changes_is_no_news, "has other particulars"),
     (all_weigh_the_same, "in a round of"),
     (zones_are_not_looked_at, "to who asked in"),
     (leaves_are_acknowledged_only, "whose leave it acknowledged"),

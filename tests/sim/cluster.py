@@ -26,7 +26,7 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
-from prr.wire.particulars import Particulars
+from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.questions import Asked
 from tests.sim import adapter
 from tests.sim.checkers import Truth
@@ -35,6 +35,7 @@ from tests.sim.faults import Options
 from tests.sim.hostile import Hostile
 from tests.sim.lab2016 import LabBinder, make_lab_server
 from tests.sim.network import Host, Network, ipv6_of
+from tests.sim.particulars import ZONES, misunderstood, random_particulars
 from tests.sim.process import Process
 from tests.sim.processes import BinderProcess, ClientProcess, ServerProcess
 from tests.sim.trace import Trace
@@ -54,10 +55,6 @@ SUPERVISED = 1.0
 
 CLIENT_LIMIT = BINDER_LIMIT + SERVICE_LIMIT + 0.5
 """Seconds in which an exchange has its outcome."""
-
-WEIGHTS = (1, 1, 2, 5, 16)
-ZONES = ("", "eu", "us")
-"""What servers say of themselves, if they say anything; "" is no zone."""
 
 TWINS = 0.005
 """Share of the datagrams to binders that are handled twice in a row, to see that nothing more
@@ -189,13 +186,14 @@ class Cluster:
             is_of_2016, binders = False, self.ipv6_binder_addresses
             address = host.ipv6, address[1]
         if is_of_2016:
-            core = make_lab_server(type_, address, binders, rng)
+            said, core = Particulars(), make_lab_server(type_, address, binders, rng)
         else:
             said = self._particulars(index)
             core = adapter.make_server(type_, address, binders, rng, said)
         instance = make_instance(type_, address)
         self.truth.left_at.pop(instance, None)
         self.truth.up[instance] = server = ServerProcess(self, host, self._clock(), core, instance)
+        server.particulars = encode_particulars(said)
         self.servers[index] = server
         server.start()
 
@@ -204,7 +202,7 @@ class Cluster:
         rng = Random(f"{self.options.seed}/particulars/{index}/{self._starts}")
         if rng.random() >= self.options.particular:
             return Particulars()
-        return Particulars(rng.choice(WEIGHTS), rng.choice(ZONES))
+        return random_particulars(rng)
 
     def start_client(
         self,
@@ -341,6 +339,8 @@ class Cluster:
 
     def _difference(self, binder: BinderProcess, alive: set[Instance]) -> str | None:
         held = adapter.instances(binder.core)
+        if wrong := misunderstood(binder.core, self.live_servers()):
+            return f"{binder.name} {wrong}"
         for instance in sorted(alive.difference(held)):
             return f"{binder.name} misses {describe(instance)}"
         for instance in sorted(set(held) - alive):

@@ -101,6 +101,7 @@ class Options:
     ipv6: float = 0.0  # share of the servers that are at IPv6 addresses, and of the clients there
     ipv6_peers: bool = False  # binders know each other by their IPv6 addresses
     particular: float = 0.0  # share of the servers that say a weight and a zone, of clients a zone
+    restated: float = 0.0  # what such a server says anew while it runs
 
     @property
     def has_lab_servers(self) -> bool:
@@ -186,6 +187,7 @@ def options_for(seed: int) -> Options:
         ipv6=ipv6.choice((0.0, 0.0, 0.3, 0.7)),
         ipv6_peers=ipv6.random() < 0.3,
         particular=Random(f"{seed}/particular").choice((0.0, 0.0, 0.5, 1.0)),
+        restated=Random(f"{seed}/restated").choice((0.0, 0.1, 1.0)),
     )
 
 

@@ -24,11 +24,13 @@ from prr.wire.frames import (
 )
 from prr.wire.instance import Address, Instance, is_wide, make_instance
 from prr.wire.messages import DigestRequest, Message, OpinionRequest, Page
+from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import LEFT, Version, decode_versions, encode_removals, encode_versions
 from prr.wire.wide import Said, WideUpdate, encode_wide
 from tests.cores import behind
 from tests.sim.network import Host, Socket, read
+from tests.sim.particulars import random_particulars
 from tests.sim.process import Process
 from tests.sim.world import Clock
 
@@ -109,7 +111,8 @@ class Hostile(Process):
     # What it says.
 
     def _added(self) -> Frame:
-        return self._say(Added(self._anybody()), versions=encode_versions(self._some(1)))
+        words = {"versions": encode_versions(self._some(1)), "particulars": self._particulars()}
+        return self._say(Added(self._anybody()), **words)
 
     def _suspicion(self) -> Frame:
         return self._say(Added(self._anybody()), versions=encode_versions(self._some(1)), doubt=1)
@@ -157,8 +160,8 @@ class Hostile(Process):
         words |= {"group": asked.group, "buckets": rng.getrandbits(64), "cursor": self._anybody()}
         words["others"] = encode_wide(
             [
-                WideUpdate(instance, self._version(), rng.choice(list(Said)))
-                for instance in filter(is_wide, (*there, *gone))
+                WideUpdate(instance, self._version(), rng.choice(list(Said)), self._particulars())
+                for instance in rng.sample((*there, *gone), len(there) + len(gone))
             ][:WIDE_WORDS_MAX]
         )
         return self._say(ServiceList(tuple(spec)), **words)
@@ -173,6 +176,10 @@ class Hostile(Process):
         step = rng.choice((0, 1, -1, 1 << 16, HALF - 1, HALF, HALF + 1, rng.getrandbits(64)))
         counter = rng.choice((0, 1, 2**64 - 1, rng.getrandbits(64), (seen + step) % 2**64))
         return Version(counter, owner, rng.choice((0, LEFT, 2, rng.getrandbits(32))))
+
+    def _particulars(self) -> bytes:
+        said = random_particulars(self._rng) if self._rng.random() < 0.5 else Particulars()
+        return encode_particulars(said)
 
     def _anybody(self) -> Instance:
         """One that lives, or died, or never was."""

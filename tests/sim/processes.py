@@ -378,9 +378,16 @@ class ServerProcess(Process):
         super().__init__(cluster, host, clock)
         self.core = core
         self.instance = instance
+        self.particulars = b""
+        """What it says of itself, encoded."""
         self.leaving = False
         self._socket = Socket(cluster.network, address_of(instance), self, self.receive)
         self.sockets.append(self._socket)
+
+    def restate(self, particulars: bytes) -> None:
+        """Say this from now on."""
+        self.particulars = particulars
+        self.core.change_particulars(particulars)
 
     def stop(self) -> None:
         self.leaving = True

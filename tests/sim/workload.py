@@ -24,11 +24,13 @@ from prr.wire.frames import (
 from prr.wire.inquiries import ListQuery
 from prr.wire.instance import NAMED, Address, Instance, Service, is_wide, make_instance, service_of
 from prr.wire.messages import Announcement, Started, Suspicion
+from prr.wire.particulars import encode_particulars
 from prr.wire.query import Query
 from prr.wire.version import encode_version
 from tests.sim.checkers import VICTIMS
-from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, ZONES, Cluster
+from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
 from tests.sim.network import Cut
+from tests.sim.particulars import ZONES, random_particulars
 from tests.sim.process import Process
 
 _CLIENT, _SERVER, _BINDER = Codec(Role.CLIENT), Codec(Role.SERVER), Codec(Role.BINDER)
@@ -91,6 +93,8 @@ class Workload:
                 self._world.after(rng.expovariate(rate), self._repeat, rate, action)
         if options.lagging:
             self._world.after(STAGGER, self._lag)
+        if options.restated and options.particular:
+            self._world.after(STAGGER, self._restate)
 
     def end(self) -> None:
         """Nobody comes or goes any more; clients call on, unless the run is to be quiet."""
@@ -115,6 +119,16 @@ class Workload:
         is_particular = self._zones.random() < self._options.particular
         zone = self._zones.choice(ZONES) if is_particular else ""
         cluster.start_client(type_, message, binders, takes_ipv6, zone)
+
+    def _restate(self) -> None:
+        """A server says something else of itself from now on."""
+        if self._over:
+            return
+        there = [one for one in self._cluster.live_servers() if one.particulars]
+        if there:
+            said = encode_particulars(random_particulars(self._zones))
+            self._zones.choice(there).restate(said)
+        self._world.after(self._zones.expovariate(self._options.restated), self._restate)
 
     def _crash_binders(self) -> None:
         rng, live = self._rng, self._cluster.live_binders()

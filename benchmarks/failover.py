@@ -25,7 +25,8 @@ from benchmarks.callers import Callers
 from benchmarks.cluster import Cluster
 from benchmarks.hosts import burst, slow
 from benchmarks.proc import pid_at
-from prr.client.api import Client, PrrError
+from prr.client.api import Client
+from prr.client.errors import PrrError
 from prr.core.liveness.eviction_limiter import FLOOR
 from prr.text import parse_peer
 from prr.wire.instance import make_instance

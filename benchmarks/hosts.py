@@ -10,7 +10,8 @@ import gevent
 
 from benchmarks.callers import Callers
 from benchmarks.cluster import Cluster
-from prr.client.api import Client, PrrError
+from prr.client.api import Client
+from prr.client.errors import PrrError
 from prr.core.client import SERVICE_LIMIT
 from prr.core.patience import Patience
 

@@ -1,4 +1,5 @@
-"""prr, a redundant service binder. For programs: `Client`, `Service`, and what they raise.
+"""prr, a redundant service binder. For programs: `Client`, `Service`, `announce`, and
+what they raise.
 
 They are loaded when they are asked for: a node, which is to be back at once, needs none of them.
 """
@@ -6,6 +7,7 @@ They are loaded when they are asked for: a node, which is to be back at once, ne
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from prr.client.announcement import announce
     from prr.client.api import Client
     from prr.client.errors import (
         CannotServe,
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ROOMS = {"Client": "api", "Service": "service"}
+_ROOMS = {"Client": "api", "Service": "service", "announce": "announcement"}
 
 __all__ = [
     "CannotServe",
@@ -30,6 +32,7 @@ __all__ = [
     "Service",
     "ServiceDidNotAnswer",
     "ServiceFailed",
+    "announce",
 ]
 
 

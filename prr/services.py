@@ -3,7 +3,6 @@
 A service of any other name needs no entry there.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,8 @@ def names_by_number() -> dict[int, str]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises BadInput."""
+    import tomllib  # 10 ms, which a client that has no such file need not take
+
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:

@@ -96,7 +96,10 @@ def _run(test: Callable[..., None], parameters: dict[str, Any]) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         if "monkeypatch" in signature(test).parameters:
             parameters = {**parameters, "monkeypatch": monkeypatch}
-        test(**parameters)
+        try:
+            test(**parameters)
+        except pytest.fail.Exception as error:  # no Exception: it would end the process
+            raise AssertionError(str(error)) from error
 
 
 def _can_travel(parameters: dict[str, Any]) -> bool:

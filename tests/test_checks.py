@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from prr.core.printable import WORDS_MAX
 from prr.demo.ports import free_port
-from prr.shell.agent.check_runner import WORDS_MAX
 from prr.text import parse_check
 from tests.nodes import ROOT, Peer, eventually
 

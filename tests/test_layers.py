@@ -23,7 +23,15 @@ ROOMS = {
         *("prr.particulars", "prr.client"),
     },
     "prr.shell": {"prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.shell"},
+    "prr.client.beside": {"prr.client", "prr.core", "prr.shell"},
     "prr.client.service": {"prr"},  # a node, in a program's own process
+    "prr.client.announcement": {"prr"},
+    "prr.aio": {
+        *("prr.wire", "prr.config", "prr.addresses", "prr.core", "prr.aio"),
+        *("prr.client.arguments", "prr.client.errors", "prr.client.failures"),
+        *("prr.client.known_binders", "prr.client.instances", "prr.client.exchange_core"),
+        "prr.particulars",
+    },
     "prr.demo": {"prr"},
     "prr.cli": {"prr"},
     "prr.__main__": {"prr.cli"},

@@ -6,6 +6,7 @@ import msgpack
 import pytest
 
 from prr.wire import inquiries, messages
+from prr.wire.call_messages import CallNumber, Failed, Reason
 from prr.wire.forms import TABLE
 from prr.wire.frames import (
     Added,
@@ -15,6 +16,7 @@ from prr.wire.frames import (
     ListRequest,
     Lookup,
     Removed,
+    Request,
     Response,
     Role,
     ServiceList,
@@ -32,7 +34,6 @@ from prr.wire.messages import (
     Challenge,
     DigestReply,
     DigestRequest,
-    Failed,
     GroupRequest,
     Hello,
     Message,
@@ -132,6 +133,10 @@ SAID = [
     (Removed(ONE), {"error": b"it hangs"}, Reason(error=b"it hangs")),
     (Alive(), {"start": 9, "binder": 4}, Hello(binder=4)),
     (Complaint(ONE), {"nonce": 5}, OpinionRequest(nonce=5)),
+    (Request(b"x"), {"nonce": 5}, CallNumber(nonce=5)),
+    (Request(b"x"), {"start": 9}, Plain()),
+    (Complaint(ONE), {"error": b"no"}, Reason(error=b"no")),
+    (Complaint(ONE), {"error": b"no", "nonce": 5}, OpinionRequest(nonce=5)),
     (Complaint(ONE), {"binder": 4}, Hello(binder=4)),
     (Unknown(), {"nonce": 5, "binder": 4}, Opinion(nonce=5, binder=4)),
     # A word without a version is what a legacy (2016) binder would say, whatever else is there.
@@ -188,8 +193,8 @@ SAID = [
 def test_a_trailer_is_the_first_message_all_of_whose_keys_are_there(frame, keys, said):
     packed = msgpack.packb({NUMBERS[key]: value for key, value in keys.items()})
     data = encode(frame) + b"\xc1" + packed
-    receivers = {Verify: Role.SERVER, Subscribed: Role.SERVER}
-    receivers |= {Response: Role.CLIENT, Found: Role.CLIENT}
+    receivers = dict.fromkeys((Verify, Subscribed, Request), Role.SERVER)
+    receivers |= dict.fromkeys((Response, Found), Role.CLIENT)
     arrived = decode(data, receivers.get(type(frame), Role.BINDER))
     assert (type(arrived), arrived.trailer) == (type(frame), said)
     assert type(arrived.trailer) is type(said)

@@ -280,6 +280,13 @@ def test_a_server_says_nothing_to_a_binder_that_would_misread_it():
     assert [to for _, to in sent(server.stop(2.0))] == [B]  # A has never shown that it reads names
 
 
+def test_a_server_that_stops_before_it_is_confirmed_deregisters_where_it_has_subscribed():
+    server = Server("billing", {A: CLIENT, B: CLIENT}, Random(1))
+    ((_, asked),) = sent(server.start(0.0))
+    ((leave, to),) = sent(server.stop(0.001))
+    assert (type(leave), to) == (Removed, asked)
+
+
 def asking(name="billing", binders=(A, B)) -> tuple[Client, tuple]:
     """A client that looks a name up, and whom it has asked."""
     client = Client(name, None, binders, Random(0))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import wraps
 
 import pytest
@@ -20,6 +20,7 @@ from prr import (
     ServiceDidNotAnswer,
     ServiceFailed,
 )
+from prr.wire.call_messages import CallNumber
 from prr.wire.codec import Codec
 from prr.wire.frames import Request, Role
 
@@ -29,8 +30,16 @@ def in_a_thread(test):
 
     @wraps(test)
     def run(*args, **kwargs):
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(test, *args, **kwargs).result(60)
+        done: Future[None] = Future()
+
+        def finish():
+            try:
+                done.set_result(test(*args, **kwargs))
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=finish, daemon=True).start()
+        done.result(60)
 
     return run
 
@@ -51,7 +60,7 @@ def test_a_thread_serves_beside_the_program_and_is_gone_at_its_end(cluster):
     assert raised.value.service == "greeting"
     assert raised.value.binder == ("127.0.0.1", int(binder.rpartition(":")[2]))
     service.stop()  # no error
-    with pytest.raises(CannotServe, match="serves once"):
+    with pytest.raises(CannotServe, match="started before"):
         service.start()
 
 
@@ -90,12 +99,12 @@ def test_a_repeated_request_is_handled_once(cluster):
         return message
 
     with (
-        Service(7, slow, binders=cluster.binder().name) as service,
+        Service("slow", slow, binders=cluster.binder().name) as service,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking,
     ):
         asking.connect(service.address)
         asking.settimeout(5)
-        request = Codec(Role.CLIENT).encode(Request(b"once"))
+        request = Codec(Role.CLIENT).encode(Request(b"once", trailer=CallNumber(nonce=7)))
         asking.send(request)
         asking.send(request)
         first = asking.recv(999)
@@ -268,3 +277,126 @@ def test_in_an_event_loop_the_client_that_waits_is_refused():
             Client("127.0.0.1:1").lookup(7)
 
     asyncio.run(ask())
+
+
+@in_a_thread
+def test_each_call_is_one_whatever_port_it_comes_from(cluster):
+    binder, handled = cluster.binder().name, []
+
+    def count(message):
+        handled.append(message)
+        return b"%d" % len(handled)
+
+    client = Client(binder)
+    with Service("counter", count, binders=binder):
+        assert [int(client.call("counter", b"next")) for _ in range(1500)] == [*range(1, 1501)]
+
+
+@in_a_thread
+def test_whatever_a_handler_raises_the_service_goes_on(cluster):
+    import gevent
+
+    binder = cluster.binder().name
+
+    def fail(message):
+        if message == b"exit":
+            sys.exit(3)
+        if message == b"timeout":
+            raise gevent.Timeout(1)
+        if message == b"odd":
+            raise ValueError("\udc80")
+        return b"well"
+
+    client = Client(binder)
+    with Service(7, fail, binders=binder, at_once=1):
+        for message in (b"exit", b"timeout", b"odd", b"exit"):
+            with pytest.raises(ServiceFailed):
+                client.call(7, message)
+        assert client.call(7, b"") == b"well"
+
+
+@in_a_thread
+def test_a_handler_may_stop_its_service_and_run_ends_where_it_is_stopped(cluster):
+    binder = cluster.binder().name
+    service = Service(7, lambda message: service.stop() or b"bye", binders=binder)
+    service.start()
+    assert Client(binder).call(7, b"stop") == b"bye"
+    service.stop()
+    wait_until_gone(Client(binder), 7)
+
+
+def wait_until_gone(client, service):
+    ends_at = time.monotonic() + 10
+    while time.monotonic() < ends_at:
+        try:
+            client.lookup(service)
+        except NoSuchService:
+            return
+        time.sleep(0.01)
+    raise AssertionError("still there")
+
+
+STOPPED = """
+import signal, sys, threading, time
+from prr import Client, Service
+before = signal.getsignal(signal.SIGINT)
+service = Service("brief", lambda message: message, binders=sys.argv[1])
+def stop():
+    while True:
+        try:
+            Client(sys.argv[1]).call("brief", b"x")
+            break
+        except Exception:
+            time.sleep(0.01)
+    service.stop()
+threading.Thread(target=stop).start()
+service.run()
+assert signal.getsignal(signal.SIGINT) is before
+print("over")
+"""
+
+
+def test_run_ends_where_it_is_stopped_and_signals_are_as_before(cluster):
+    binder = cluster.binder().name
+    command = [sys.executable, "-c", STOPPED, binder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "over\n"), done.stderr
+
+
+ENDED = """
+import os, sys
+from prr import Service
+Service("ended", lambda message: message, binders=sys.argv[1]).start()
+if (child := os.fork()) == 0:
+    sys.exit(0)  # has no service to stop
+os.waitpid(child, 0)
+"""
+
+
+def test_a_program_that_ends_deregisters(cluster):
+    binder = cluster.binder()
+    command = [sys.executable, "-c", ENDED, binder.name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    with pytest.raises(NoSuchService):
+        Client(binder.name).lookup("ended")
+    binder.wait_for("deregistered ended")
+
+
+PATCHED = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from prr import Client, Service
+with Service("patched", lambda message: message, binders=sys.argv[1]):
+    print(Client(sys.argv[1]).call("patched", b"x"))
+import gevent
+gevent.sleep(0.01)
+print("done")
+"""
+
+
+def test_in_a_patched_program_it_runs_beside_the_other_greenlets(cluster):
+    command = [sys.executable, "-c", PATCHED, cluster.binder().name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("b'x'\ndone\n", "")

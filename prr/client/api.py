@@ -5,33 +5,31 @@ import socket
 import sys
 from collections.abc import Iterable
 
-from prr.addresses import can_take_ipv6, resolve_any
-from prr.client.arguments import checked_binders, checked_service
-from prr.client.errors import (
-    NoBinderAnswered,
-    NoSuchService,
-    PrrError,
-    ServiceDidNotAnswer,
-    ServiceFailed,
-)
-from prr.client.exchange import Exchange, sockets_here
+from prr.client.arguments import check_timeout, checked_binders, checked_message, checked_service
+from prr.client.errors import NoBinderAnswered
+from prr.client.exchange import Exchange, sockets_here, tell
+from prr.client.failures import error_of, lists_nothing
 from prr.client.instances import ServiceInstance, instances_of
+from prr.client.kept_sockets import KeptSockets
+from prr.client.known_binders import KnownBinders
 from prr.config import BadInput
 from prr.core import outcomes
 from prr.core.client import Client as Core
 from prr.core.patience import Patience
 from prr.core.whole_client import Whole, WholeClient
 from prr.particulars import parse_zone
-from prr.wire.fields import MESSAGE_BYTES_MAX
-from prr.wire.instance import Address, Service, describe_address
+from prr.wire.call_messages import Reason
+from prr.wire.frames import Complaint
+from prr.wire.instance import Address, Service, make_instance
+from prr.wire.trailer import ERROR_BYTES_MAX
 
 
 class Client:
     """Finds services, and calls them.
 
-    Safe to share between threads and between greenlets: it holds nothing but the list of binders
-    and what services usually take, and each call has sockets of its own. Inside a gevent program a
-    call lets other greenlets run, monkey-patched or not; elsewhere it blocks its own thread.
+    Safe to share between threads and between greenlets, and worth it: it keeps its sockets to the
+    binders, and what services usually take. Inside a gevent program a call lets other greenlets
+    run, monkey-patched or not; elsewhere it blocks its own thread.
 
         from prr import Client, ServiceDidNotAnswer
 
@@ -49,7 +47,8 @@ class Client:
 
         Raises ValueError when there is none, one is not a valid HOST:PORT, or `zone` not a label.
         """
-        self._binders = checked_binders(binders)
+        self._binders = KnownBinders(checked_binders(binders))
+        self._kept = KeptSockets()
         self._zone = "" if zone is None else parse_zone(zone)
         self._rng = random.Random()
         self._patience = Patience()
@@ -70,7 +69,7 @@ class Client:
             case outcomes.FoundService(address=address):
                 return address
             case outcome:
-                raise _error(service, outcome)
+                raise error_of(service, outcome)
 
     def instances(self, service: Service) -> list[ServiceInstance]:
         """Returns all instances of `service` (as for `lookup`) that a binder knows, by address,
@@ -81,13 +80,12 @@ class Client:
         """
         _refuse_event_loop()
         service = checked_service(service)
-        asking = WholeClient(service, self._resolved(), self._rng)
-        exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(asking)
+        binders, _ = self._known()
+        asking = WholeClient(service, binders, self._rng)
+        exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(asking, {}, self._kept)
         match exchange.run():
-            case outcomes.NoBinder(asked=asked, nameless=older) if older:
-                raise NoBinderAnswered(_too_old("lists services", asked, older), service=service)
             case outcomes.NoBinder() as outcome:
-                raise _error(service, outcome)
+                raise lists_nothing(service, outcome)
             case whole:
                 return instances_of(whole)
 
@@ -116,21 +114,32 @@ class Client:
         Raises what `lookup` raises, ServiceDidNotAnswer, ServiceFailed, TypeError (a message that
         is not bytes) and ValueError (one too long).
         """
-        if not isinstance(message, bytes | bytearray | memoryview):
-            raise TypeError(
-                f'message must be bytes, not {type(message).__name__}; use b"..." or .encode()'
-            )
-        if len(message) > MESSAGE_BYTES_MAX:
-            raise ValueError(
-                f"a message of {len(message)} bytes; a frame holds {MESSAGE_BYTES_MAX} at most"
-            )
+        message = checked_message(message)
         service = checked_service(service)
-        match self._exchange(service, bytes(message), hedge, timeout):
+        match self._exchange(service, message, hedge, timeout):
             case outcomes.Answered(message=answer, seconds=seconds):
                 self._patience.answered(service, seconds)
                 return answer
             case outcome:
-                raise _error(service, outcome)
+                raise error_of(service, outcome)
+
+    def complain(self, service: Service, address: tuple[str, int], why: str = "") -> None:
+        """Tell a binder that the instance of `service` at `address` does not work: it is asked
+        itself, and out of turn meanwhile. `why` is shown by `prr why`; at most 200 bytes of it.
+
+        For programs that talk to what `lookup` returned; `call` does this by itself. Nobody
+        acknowledges it. Raises what `lookup` raises.
+        """
+        instance = make_instance(checked_service(service), address)
+        reason = Reason(error=why.encode()[:ERROR_BYTES_MAX]) if why else None
+        binders, _ = self._known()
+        tell(Complaint(instance, trailer=reason), self._rng.choice(binders))
+
+    def _known(self) -> tuple[tuple[Address, ...], bool]:
+        try:
+            return self._binders.known() or self._binders.find(sockets_here())
+        except BadInput as error:
+            raise NoBinderAnswered(f"no binder could be asked: {error}") from error
 
     def _exchange(
         self,
@@ -139,22 +148,16 @@ class Client:
         hedge: bool = False,
         timeout: float | None = None,
     ) -> outcomes.Outcome:
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout = {timeout}; use seconds, more than 0")
+        check_timeout(timeout)
         _refuse_event_loop()
-        binders, patience = self._resolved(), self._patience.of(service)
-        takes_ipv6 = can_take_ipv6(binders)
+        binders, takes_ipv6 = self._known()
+        patience = self._patience.of(service)
         asking = Core(
             service, message, binders, self._rng, patience, hedge, takes_ipv6, timeout, self._zone
         )
-        exchange: Exchange[outcomes.Outcome] = Exchange(asking)
+        uses = {binder: (binder, service) for binder in binders}
+        exchange: Exchange[outcomes.Outcome] = Exchange(asking, uses, self._kept)
         return exchange.run()
-
-    def _resolved(self) -> tuple[Address, ...]:
-        try:
-            return resolve_any(self._binders, sockets_here())
-        except BadInput as error:
-            raise NoBinderAnswered(f"no binder could be asked: {error}") from error
 
 
 def _refuse_event_loop() -> None:
@@ -170,37 +173,3 @@ def _refuse_event_loop() -> None:
         "prr.Client waits, which stops asyncio's event loop; use prr.aio.AsyncClient there, or "
         "asyncio.to_thread"
     )
-
-
-def _error(service: Service, outcome: outcomes.Outcome) -> PrrError:
-    what = "service of type" if isinstance(service, int) else "service"
-    what = f"{what} {service}"
-    match outcome:
-        case outcomes.UnknownService(binder=binder):
-            why = f"binder {describe_address(binder)} knows no {what}"
-            return NoSuchService(why, service=service, binder=binder)
-        case outcomes.NoBinder(asked=asked, nameless=nameless) if nameless:
-            why = _too_old("knows services by name", asked, nameless)
-            return NoBinderAnswered(f"{why}, or a number", service=service)
-        case outcomes.NoBinder(asked=asked, limit=limit):
-            names = ", ".join(describe_address(binder) for binder in asked)
-            why = f"no binder answered within {limit:g} s (asked {names})"
-            return NoBinderAnswered(why, service=service)
-        case outcomes.NoService(address=address, binder=binder, why=why):
-            why = f"{what} at {describe_address(address)}: {why}; "
-            why += f"binder {describe_address(binder)} was told"
-            return ServiceDidNotAnswer(why, service=service, address=address, binder=binder)
-        case outcomes.Failure(address=address, why=why):
-            why = f"{what} at {describe_address(address)} failed: {why}"
-            return ServiceFailed(why, service=service, address=address)
-        case _:
-            raise AssertionError(f"not an error: {outcome}")
-
-
-def _too_old(what: str, asked: tuple[Address, ...], older: tuple[Address, ...]) -> str:
-    """That no binder answered which does `what`, and what to do about those that do not."""
-    names = ", ".join(map(describe_address, older))
-    silent = ", ".join(describe_address(one) for one in asked if one not in older)
-    why = f"no binder that {what} answered; older than that: {names}"
-    why += f"; silent: {silent}" if silent else ""
-    return f"{why}. Use this version there"

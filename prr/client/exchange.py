@@ -1,21 +1,25 @@
 """One client's exchange, on sockets of whatever kind suits the program that asks.
 
 In a program that runs gevent the wait lets other greenlets run; in one that does not, it blocks
-the calling thread and no other. Each target has a connected socket of this exchange's own: a late
-answer to an older one cannot be taken for this one's, and a refusal is noticed at once.
+the calling thread and no other. Each target has a connected socket that no other exchange uses
+meanwhile: a refusal is noticed at once, and no late answer to an older question is taken for the
+one to this.
 """
 
+import contextlib
 import logging
 import select
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any, Generic, Protocol, TypeVar, assert_never
+from typing import Any, Generic, assert_never
 
 from prr.addresses import family_of
+from prr.client.exchange_core import Core, O_co
+from prr.client.kept_sockets import KeptSockets, Use
 from prr.core.effects import ClientEffect, Report, Send
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
@@ -30,13 +34,16 @@ RECEIVE_BUFFER = 4 << 20
 room, which 256 datagrams, the default, have not. The kernel grants what net.core.rmem_max allows,
 twice over."""
 
+ONCE = [1, 1]
+"""Datagrams sent to a target, and arrived, where one question was answered once."""
+
 JUNK_PAUSE = 0.001
 """Seconds to rest after a datagram that is no frame: a flood of them must not take the processor
 from the program's other greenlets."""
 
-_log = logging.getLogger("prr")
+_CODEC = Codec(Role.CLIENT)
 
-_O_co = TypeVar("_O_co", covariant=True)
+_log = logging.getLogger("prr")
 
 
 def sockets_here() -> ModuleType:
@@ -63,30 +70,31 @@ class _Waiting:
 
 
 class _Sockets:
-    """A connected socket for each target that was asked: a few binders, and a few services."""
+    """A connected socket for each target that was asked: a few binders, and a few services. Those
+    of binders are kept for the next exchange."""
 
-    def __init__(self, waiting: _Waiting) -> None:
+    def __init__(self, waiting: _Waiting, uses: Mapping[Address, Use], kept: KeptSockets) -> None:
         self._poll = waiting.poll()
+        self._uses = uses
+        self._kept = kept
         self._by_target: dict[Address, socket.socket] = {}
         self._by_number: dict[int, tuple[socket.socket, Address]] = {}
+        self._traffic: dict[Address, list[int]] = {}  # datagrams sent to a target, and arrived
 
     def send(self, data: bytes, target: Address) -> None:
         """Send to a target. OSError if it refused, or there is no way to it."""
-        opened = self._by_target.get(target)
-        if opened is None:
-            opened = self._open(target)
+        opened = self._by_target.get(target) or self._open(target)
+        self._traffic[target][0] += 1
         opened.send(data)
 
     def _open(self, target: Address) -> socket.socket:
-        opened = socket.socket(family_of(target), socket.SOCK_DGRAM)
-        self._by_target[target] = opened
+        use = self._uses.get(target)
+        opened = self._kept.take(use) if use else None
+        if opened is None:
+            opened = _connected(target)
+        self._by_target[target], self._traffic[target] = opened, [0, 0]
         self._by_number[opened.fileno()] = opened, target
-        opened.setblocking(False)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        opened.connect(target)
         self._poll.register(opened.fileno(), select.POLLIN)
-        own = describe_address(opened.getsockname()[:2])
-        _log.info("client on %s asks %s", own, describe_address(target))
         return opened
 
     def receive(self, wait: float) -> list[tuple[Address, bytes | None]]:
@@ -96,6 +104,7 @@ class _Sockets:
             opened, target = self._by_number[number]
             try:
                 arrived.append((target, opened.recv(RECEIVE_BYTES)))
+                self._traffic[target][1] += 1
             except BlockingIOError:  # the kernel dropped it: its checksum was wrong
                 continue
             except OSError:
@@ -103,34 +112,46 @@ class _Sockets:
         return arrived
 
     def close(self) -> None:
-        """Close them all."""
-        for opened in self._by_target.values():
-            opened.close()
+        """Close them, but for those to keep."""
+        for target, opened in self._by_target.items():
+            use = self._uses.get(target)
+            if use and self._traffic[target] == ONCE:
+                self._kept.give_back(use, opened)
+            else:
+                opened.close()
 
 
-class Core(Protocol[_O_co]):
-    """What an exchange runs; see `prr.core.client`."""
+def _connected(target: Address) -> socket.socket:
+    opened = socket.socket(family_of(target), socket.SOCK_DGRAM)
+    try:
+        opened.setblocking(False)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        opened.connect(target)
+    except OSError:
+        opened.close()
+        raise
+    own = describe_address(opened.getsockname()[:2])
+    _log.info("client on %s asks %s", own, describe_address(target))
+    return opened
 
-    @property
-    def outcome(self) -> _O_co | None: ...
-    def start(self, now: float) -> list[ClientEffect]: ...
-    def handle(self, frame: Frame, source: Address, now: float) -> list[ClientEffect]: ...
-    def refused(self, target: Address, now: float) -> list[ClientEffect]: ...
-    def deadline(self) -> float | None: ...
-    def tick(self, now: float) -> list[ClientEffect]: ...
+
+def tell(frame: Frame, target: Address) -> None:
+    """Send a frame that nobody answers. Raises OSError: there is no way to `target`."""
+    with contextlib.closing(_connected(target)) as opened:
+        opened.send(_CODEC.encode(frame))
 
 
-class Exchange(Generic[_O_co]):
+class Exchange(Generic[O_co]):
     """Runs one client's core to its outcome."""
 
-    def __init__(self, core: Core[_O_co]) -> None:
+    def __init__(self, core: Core[O_co], uses: Mapping[Address, Use], kept: KeptSockets) -> None:
+        """`uses`: for each binder that is asked for one service what its socket is kept for."""
         waiting = _Waiting()
         self._core = core
-        self._codec = Codec(Role.CLIENT)
-        self._sockets = _Sockets(waiting)
+        self._sockets = _Sockets(waiting, uses, kept)
         self._sleep = waiting.sleep
 
-    def run(self) -> _O_co:
+    def run(self) -> O_co:
         """Ask, listen and ask again until the core has its outcome."""
         try:
             self._act(self._core.start(time.monotonic()))
@@ -156,7 +177,7 @@ class Exchange(Generic[_O_co]):
             self._act(self._core.refused(target, time.monotonic()))
             return
         try:
-            frame = self._codec.decode(data)
+            frame = _CODEC.decode(data)
         except MalformedFrame:
             self._sleep(JUNK_PAUSE)
             return
@@ -167,7 +188,7 @@ class Exchange(Generic[_O_co]):
         while todo:
             match effect := todo.popleft():
                 case Send(frame=frame, target=target):
-                    todo.extend(self._send(self._codec.encode(frame), target))
+                    todo.extend(self._send(_CODEC.encode(frame), target))
                 case Report(event=event, subject=subject, why=why):
                     _log.info("%s %s: %s", event, subject, why)
                 case _:

@@ -1,24 +1,19 @@
 """`prr.Service`: provides a service from within a program, which answers its requests."""
 
 import random
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Self, TypeVar
-
-import gevent
-import gevent.socket
-from gevent.hub import get_hub
+from typing import Self
 
 from prr.cli.reload import binders_of
 from prr.cli.roles import where_to_listen
-from prr.client.arguments import checked_binders, checked_service
+from prr.client.arguments import checked_binders, checked_particulars, checked_service
+from prr.client.beside import Beside
 from prr.client.errors import CannotServe, NoBinderAnswered
-from prr.client.exchange import sockets_here
 from prr.config import BadInput, ServerConfig
 from prr.core.effects import Stop
 from prr.core.server import Server
+from prr.particulars import particulars_of
 from prr.shell.service_node import Handler, ServiceNode
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import open_sockets
@@ -28,11 +23,6 @@ from prr.wire.instance import Service as Named
 
 AT_ONCE = 64
 """Requests that are answered at a time, unless it is said otherwise."""
-
-PAUSE = 0.001
-"""Seconds between two looks of a greenlet that waits for the beginning, or the end."""
-
-_T = TypeVar("_T")
 
 
 class Service:
@@ -69,10 +59,15 @@ class Service:
         binders: str | Iterable[str] = "127.0.0.1:2222",
         listen: str | None = None,
         at_once: int = AT_ONCE,
+        weight: int = 1,
+        zone: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
         """`service`: a number from 0 to 255, or a name. `binders`: as for `Client`. `listen`: the
         "HOST:PORT" to listen on; if None, a free port where the binders can reach it. `at_once`:
-        how many requests are handled at a time, 1 or more; others wait.
+        how many requests are handled at a time, 1 or more; others wait. `weight`: its turns where
+        others have one, 1 to 16. `zone`: where it is. `tags`: what else is to be known of it, 256
+        bytes in all.
 
         Raises ValueError.
         """
@@ -81,10 +76,11 @@ class Service:
         self._handler = handler
         self._at_once = at_once
         where = None if listen is None else parse_host_port(listen)
-        self._config = ServerConfig(checked_service(service), where, checked_binders(binders))
-        self._end: Callable[[], None] | None = None
-        self._is_beside = False  # in a greenlet of the program's
-        self._over: Future[Stop] = Future()
+        said = checked_particulars(weight, zone, tags)
+        self._config = ServerConfig(
+            checked_service(service), where, checked_binders(binders), **said
+        )
+        self._beside = Beside()
         self._address: Address | None = None
 
     def request(self, handler: Handler) -> Handler:
@@ -106,28 +102,22 @@ class Service:
         Raises CannotServe (no handler, or no such place to listen), NoBinderAnswered (none has
         confirmed the subscription).
         """
-        node = self._open()
-        _raise_unless_in_order(node.run())
+        _raise_unless_in_order(self._beside.run(self._open))
 
     def start(self) -> None:
         """Serve beside the program's other work; returns once a binder has confirmed it.
 
         Raises what `run` raises.
         """
-        begun: Future[Stop | None] = Future()
-        self._is_beside = sockets_here() is gevent.socket
-        if self._is_beside:
-            gevent.spawn(self._serve, begun)
-        else:
-            threading.Thread(target=self._serve, args=(begun,), daemon=True).start()
-        if stop := self._result(begun):
+        self._beside.start(self._open)
+        if stop := self._beside.wait_until_ready():
             _raise_unless_in_order(stop)
 
     def stop(self) -> None:
-        """Deregister, answer what is under way, within 5 s, and be over. No error if it is."""
-        if self._end is not None:
-            self._end()
-            self._result(self._over)
+        """Deregister, answer what is under way, for at most 5 s, and be over. No error if it is. In
+        a handler it only begins that. Raises CannotServe if a handler blocks the service's thread.
+        """
+        self._beside.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -145,46 +135,20 @@ class Service:
         """The node, in the thread in which it is to run."""
         if self._handler is None:
             raise CannotServe("nothing answers requests; pass a handler, or use @service.request")
-        if self._address is not None:
-            raise CannotServe("a Service serves once; make another one")
         config = self._config
+        lanes: list[Datagrams] = []
         try:
-            lanes = [Datagrams(bound) for bound in open_sockets(where_to_listen(config))]
+            lanes += [Datagrams(bound) for bound in open_sockets(where_to_listen(config))]
             own = lanes[0].address
-            core = Server(config.type, binders_of(config, own), random.Random())
+            rng, seen_at = random.Random(), binders_of(config, own)
+            core = Server(config.type, seen_at, rng, particulars=particulars_of(config))
         except BadInput as error:
+            for lane in lanes:
+                lane.close()
             raise CannotServe(str(error)) from error
         self._address = own
         first_line = f"{describe_service(config.type)} listening on {describe_address(own)}"
         return ServiceNode(core, lanes, first_line, self._handler, self._at_once)
-
-    def _serve(self, begun: Future[Stop | None]) -> None:
-        """Serve in a greenlet or a thread of its own."""
-        try:
-            node = self._open()
-            wake = get_hub().loop.async_()  # what another thread may call
-            wake.start(lambda: gevent.spawn(node.stop))
-            self._end = wake.send
-            node.on_ready(lambda: begun.set_result(None))
-            try:
-                stop = node.serve_beside()
-            finally:
-                wake.close()
-                self._end = None
-            self._over.set_result(stop)
-            if not begun.done():
-                begun.set_result(stop)
-        except BaseException as error:  # whoever waits has to be told
-            for waited in (begun, self._over):
-                if not waited.done():
-                    waited.set_exception(error)
-        if not self._is_beside:
-            get_hub().destroy(destroy_loop=True)
-
-    def _result(self, of: Future[_T]) -> _T:
-        while self._is_beside and not of.done():
-            gevent.sleep(PAUSE)
-        return of.result()
 
 
 def _raise_unless_in_order(stop: Stop) -> None:

@@ -19,6 +19,7 @@ from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import Subscribers
 from prr.core.lookups import Lookups
+from prr.core.printable import complaint_of
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import PEERS_MAX, Peer, Peers
 from prr.core.replication.sync import Sync
@@ -210,8 +211,8 @@ class Binder:
         match frame:
             case Lookup():
                 return self._lookups.answer(frame, source, self.is_ready)
-            case Complaint(instance=instance):
-                return self._complaint(instance, source, now)
+            case Complaint():
+                return self._complaint(frame, source, now)
             case ListRequest():
                 return answer_program(self.directory, frame, source)
             case _:
@@ -286,10 +287,10 @@ class Binder:
         """Answer those who had to wait, once the peers have told what they know."""
         return self._lookups.answer_waiting() if self.is_ready else []
 
-    def _complaint(self, instance: Instance, source: Address, now: float) -> list[Effect]:
-        if instance not in self.directory:
+    def _complaint(self, frame: Complaint, source: Address, now: float) -> list[Effect]:
+        if (instance := frame.instance) not in self.directory:
             return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
-        why = f"{describe_address(source)} could not reach it"
+        why = complaint_of(frame, source)
         passed = [] if source in self._peers else self._peer_updates.pass_on(instance, why, now)
         return passed or self._detector.accuse(instance, why, now, source)
 

@@ -1,31 +1,36 @@
 """The requests that a program answers, a few at a time and each of them once.
 
-A client that hears nothing asks again, with the same bytes from the same address, for as long as it
-waits. So an answer is kept for that time, and given again, and what is still under way is not begun
-a second time.
+A client that hears nothing asks again, with the same bytes from the same address. So what is under
+way is not begun a second time; and where the request has the number of its call, its answer is kept
+for a time, and given again. Without a number, as from legacy (2016) clients, the same bytes may as
+well be another call: whoever asks again after the answer was lost has it done again.
 """
 
-from itertools import islice
 from typing import TypeAlias
 
 from prr.core.effects import Event, Handle, Report, Send, ServiceEffect
-from prr.wire.frames import Response
+from prr.core.printable import in_one_line
+from prr.wire.call_messages import CallNumber, Failed
+from prr.wire.frames import Request, Response
 from prr.wire.instance import Address, describe_address
-from prr.wire.messages import Failed
 
-KEPT = 2.0
-"""Seconds for which an answer is kept, and for which a request waits for its turn: as long as
-clients wait, unless they are told to wait longer."""
+KEPT = 10.0
+"""Seconds for which an answer is kept: longer than a client of ours pauses before it asks again."""
+
+PATIENCE = 4.0
+"""Seconds after which whoever waits for its turn, and has not asked again, has given up: likewise
+longer than such a pause."""
 
 WAITING_MAX = 1024
 """Requests that wait until others have been answered, half a megabyte. Those beyond are dropped:
 their clients ask again, or another instance."""
 
 ANSWERS_MAX = 16_384
-"""Answers that are kept, 8 MB: 8,000 a second. Beyond that the oldest are forgotten, and a program
-that is asked again then does the same work twice."""
+"""Answers that are kept, 8 MB: of 1,600 calls a second. Beyond that the oldest are forgotten, and a
+program that is asked again then does the same work twice."""
 
-_Key: TypeAlias = tuple[Address, bytes]
+_Key: TypeAlias = tuple[Address, bytes, int | None]
+"""From where, what, and the number of the call if it has one."""
 
 
 class Calls:
@@ -36,7 +41,7 @@ class Calls:
         assert at_once >= 1
         self._at_once = at_once
         self._running: set[_Key] = set()
-        self._waiting: dict[_Key, float] = {}  # since when
+        self._waiting: dict[_Key, float] = {}  # when it was asked last
         self._kept: dict[_Key, tuple[Response, float]] = {}  # until when it is kept
 
     @property
@@ -49,13 +54,18 @@ class Calls:
         """How many answers are kept."""
         return len(self._kept)
 
-    def asked(self, message: bytes, source: Address, now: float) -> list[ServiceEffect]:
+    def asked(self, request: Request, source: Address, now: float) -> list[ServiceEffect]:
         """A request has come."""
         self._forget(now)
-        key = source, message
+        trailer = request.trailer
+        number = trailer.nonce if isinstance(trailer, CallNumber) else None
+        key = source, request.message, number
         if known := self._kept.get(key):
             return [Send(known[0], source)]
-        if key in self._running or key in self._waiting:
+        if key in self._running:
+            return []
+        if key in self._waiting:
+            self._waiting[key] = now
             return []
         if len(self._running) < self._at_once:
             return [self._begin(key)]
@@ -67,30 +77,34 @@ class Calls:
 
     def answered(self, request: Handle, answer: Response, now: float) -> list[ServiceEffect]:
         """The program has answered a request, or failed at it."""
-        key = request.source, request.message
+        key = request.source, request.message, request.number
         self._running.remove(key)
         self._forget(now)
-        self._kept[key] = answer, now + KEPT
+        if request.number is not None:
+            self._kept[key] = answer, now + KEPT
         effects: list[ServiceEffect] = [Send(answer, request.source)]
         if isinstance(answer.trailer, Failed):
-            why = answer.trailer.error.decode(errors="replace")
+            why = in_one_line(answer.trailer.error)
             effects.append(Report(Event.CALL_FAILED, describe_address(request.source), why))
         return effects + self._begin_next(now)
 
     def _begin(self, key: _Key) -> Handle:
         self._running.add(key)
-        source, message = key
-        return Handle(message, source)
+        source, message, number = key
+        return Handle(message, source, number)
 
     def _begin_next(self, now: float) -> list[ServiceEffect]:
         while self._waiting:
             key = next(iter(self._waiting))
-            if now < self._waiting.pop(key) + KEPT:  # else its client has given up
+            if now < self._waiting.pop(key) + PATIENCE:  # else its client has given up
                 return [self._begin(key)]
         return []
 
     def _forget(self, now: float) -> None:
-        """Forget what is over: at most two, which is one more than may have come since."""
-        for key in list(islice(self._kept, 2)):
-            if self._kept[key][1] <= now or len(self._kept) >= ANSWERS_MAX:
-                del self._kept[key]
+        """Forget what is over, and the oldest where there are too many."""
+        kept = self._kept
+        while kept:
+            key = next(iter(kept))
+            if now < kept[key][1] and len(kept) < ANSWERS_MAX:
+                break
+            del kept[key]

@@ -11,7 +11,7 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 
 from prr.core.asking import BINDER_LIMIT, REFUSED_LIMIT
 from prr.core.effects import ClientEffect, Event, Report, Send
-from prr.core.inspection import ClientInspection
+from prr.core.inspected import ClientInspection
 from prr.core.outcomes import (
     Answered,
     Failure,
@@ -22,8 +22,10 @@ from prr.core.outcomes import (
     UnknownService,
 )
 from prr.core.patience import PATIENCE_MAX
+from prr.core.printable import in_one_line
 from prr.core.retry import Retry
 from prr.core.wanted import Wanted
+from prr.wire.call_messages import CallNumber, Failed
 from prr.wire.frames import (
     Complaint,
     Found,
@@ -42,7 +44,6 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
-from prr.wire.messages import Failed
 
 IPV6_LIMIT = 0.5
 """Seconds in which a binder that has no instance for us at an IPv4 address must say whether it has
@@ -99,6 +100,9 @@ class Client:
         self._patience = patience
         self._hedge = hedge
         self._limit = limit
+        self._number = None
+        if message is not None and isinstance(service, str):
+            self._number = CallNumber(nonce=rng.getrandbits(64))
         self._began_at = 0.0
         self._ends_at: float | None = None  # when the services have had their time
         self._lookup: Retry | None = None
@@ -246,7 +250,7 @@ class Client:
 
     def _ask_service(self, call: _Call) -> Send:
         assert self._message is not None
-        return Send(Request(self._message), call.address)
+        return Send(Request(self._message, trailer=self._number), call.address)
 
     def _complaint(self, call: _Call) -> Send:
         return Send(Complaint(make_instance(self._service, call.address)), call.binder)
@@ -261,6 +265,6 @@ class Client:
 def _answer(frame: Response, call: _Call, now: float) -> Answered | Failure:
     match frame.trailer:
         case Failed(error=why):
-            return Failure(call.address, why.decode(errors="replace"))
+            return Failure(call.address, in_one_line(why))
         case _:
             return Answered(frame.message, call.address, now - call.began_at)

@@ -260,10 +260,12 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """Have the program behind the service answer a request, and tell the core what it says."""
+    """Have the program behind the service answer a request, and tell the core what it says.
+    `number`: that of the call, if it has one."""
 
     message: bytes
     source: Address
+    number: int | None = None
 
 
 ClientEffect: TypeAlias = Send | Report

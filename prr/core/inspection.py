@@ -4,7 +4,6 @@ To be read only. No rule of the core reads it, and nothing else says what is ins
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from prr.core.directory.results import DirectorySnapshot
 from prr.core.liveness.detector import Detector
@@ -71,31 +70,3 @@ class BinderInspection:
             **self._first_questions.sizes(),
             **self._sync.sizes(),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class ClientInspection:
-    """What a client holds at one moment: for whoever checks it from outside, to be read only."""
-
-    binders: tuple[Address, ...]
-    """Those it knows."""
-
-    services: tuple[Address, ...]
-    """Those that it is calling."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerInspection:
-    """What a server holds at one moment: for whoever checks it from outside, to be read only."""
-
-    start: int
-    """What tells this process from an earlier one at the same address."""
-
-    binders: tuple[Address, ...]
-    """Those it knows, the one to ask first at the front."""
-
-    left_to_ask: tuple[Address, ...]
-    """Those it asks next while nobody answers."""
-
-    is_asking: bool
-    """A question is open."""

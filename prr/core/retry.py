@@ -12,6 +12,9 @@ PAUSE_FIRST = 0.1
 """Seconds before a question is asked again; each further pause is twice as long. A local answer
 takes under a millisecond, a distant one well under a tenth of a second."""
 
+PAUSE_MAX = 1.6
+"""Seconds, beyond which pauses do not grow."""
+
 SPREAD = 1.4
 """So much longer a pause may be by chance: the first three fit into a second all the same."""
 
@@ -59,7 +62,7 @@ class Retry:
             return None
         spread = self._rng.uniform(1, SPREAD) if self._rng else 1.0
         self._again_at = now + self._pause * spread
-        self._pause *= 2
+        self._pause = min(2 * self._pause, PAUSE_MAX)
         return self._next()
 
     def refused(self, target: Address, now: float) -> Address | None:

@@ -5,7 +5,7 @@ from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.effects import Event, Report, Send, ServerEffect, Stop, stray
-from prr.core.inspection import ServerInspection
+from prr.core.inspected import ServerInspection
 from prr.core.introduction import Introduction
 from prr.core.pacing import RENEWAL
 from prr.core.retry import Retry

@@ -83,6 +83,7 @@ class Node(Generic[_E]):
         self._notifier = Notifier(self._readers, self._workers, self._status)
         self._told_frames = 0
         self._reread: Callable[[], None] | None = None
+        self._tell_ready: Callable[[], None] | None = None
         self._hung_up = gevent.event.Event()
         self._stopping = False
         self._stopped: gevent.event.AsyncResult[Stop] = gevent.event.AsyncResult()
@@ -94,6 +95,14 @@ class Node(Generic[_E]):
         """
         if not sys.stderr.isatty():
             self._reread = reread
+
+    def on_ready(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called, once, when the node can do its work."""
+        self._tell_ready = tell
+
+    def leave(self) -> None:
+        """Stop gracefully, as at a signal."""
+        self._asked_to_stop()
 
     def run(self) -> Stop:
         """Serve until the role is over, or a signal ends it."""
@@ -124,7 +133,9 @@ class Node(Generic[_E]):
         return self.serve_beside()
 
     def serve_beside(self) -> Stop:
-        """Serve until the role is over, beside whatever else the process does."""
+        """Serve until the role is over, beside whatever else the process does. Raises what a bug
+        has raised in one of its greenlets."""
+        self._workers.on_failure(self._stopped.set_exception)
         self._overload.start()
         self._begin()
         for reader in self._readers:
@@ -156,6 +167,8 @@ class Node(Generic[_E]):
         self._timer.set()
         if not self._notifier.is_ready and self._core.is_ready:
             self._notifier.ready()
+            if self._tell_ready is not None:
+                self._tell_ready()
 
     # What each role does in its own way.
 

@@ -13,11 +13,11 @@ from prr.core.effects import Handle, Report, Send, ServiceEffect, Stop
 from prr.core.server import Server
 from prr.shell.node import Node
 from prr.shell.udp.datagrams import Datagrams
+from prr.wire.call_messages import Failed
 from prr.wire.codec import Codec
 from prr.wire.fields import MESSAGE_BYTES_MAX
 from prr.wire.frames import Frame, Request, Response, Role
 from prr.wire.instance import Address
-from prr.wire.messages import Failed
 from prr.wire.trailer import ERROR_BYTES_MAX
 
 GRACE = 5.0
@@ -45,24 +45,8 @@ class ServiceNode(Node[ServiceEffect]):
     ) -> None:
         """As of every node; `handler` answers at most `at_once` requests at a time."""
         super().__init__(core, Codec(Role.SERVER), lanes, first_line)
-        self._server = core
         self._calls = Calls(at_once)
         self._handler = handler
-        self._on_ready: Callable[[], None] | None = None
-
-    def on_ready(self, tell: Callable[[], None]) -> None:
-        """Have `tell` called, once, when a binder has confirmed it."""
-        self._on_ready = tell
-
-    def stop(self) -> None:
-        """Deregister, answer what is under way, and be over."""
-        self.step(self._server.stop)
-
-    def _follow(self, effects: Sequence[ServiceEffect]) -> None:
-        super()._follow(effects)
-        if self._on_ready and self._server.is_ready:
-            tell, self._on_ready = self._on_ready, None
-            tell()
 
     def _do(self, effect: ServiceEffect) -> None:
         match effect:
@@ -79,18 +63,18 @@ class ServiceNode(Node[ServiceEffect]):
 
     def _handle(self, frame: Frame, source: Address) -> None:
         if isinstance(frame, Request):
-            self.step(self._calls.asked, frame.message, source)
+            self.step(self._calls.asked, frame, source)
         else:
             super()._handle(frame, source)
 
     def _answer(self, request: Handle) -> None:
-        """Have the program answer, and tell the core."""
+        """Have the program answer, and tell the core, whatever becomes of it."""
         try:
             answer = Response(_checked(self._handler(request.message)))
-        except Exception as error:
+        except BaseException as error:  # a Timeout, or sys.exit: the service goes on
             _log.debug("the program failed at a request", exc_info=True)
-            said = f"{type(error).__name__}: {error}".encode()[:ERROR_BYTES_MAX]
-            answer = Response(b"", trailer=Failed(error=said))
+            said = f"{type(error).__name__}: {error}".encode(errors="backslashreplace")
+            answer = Response(b"", trailer=Failed(error=said[:ERROR_BYTES_MAX]))
         self.step(self._calls.answered, request, answer)
 
     def _end(self, stop: Stop) -> None:

@@ -33,17 +33,27 @@ class WorkerPool:
 
     def __init__(self) -> None:
         self._idle: list[_Worker] = []
+        self._tell: Callable[[BaseException], None] | None = None
+
+    def on_failure(self, tell: Callable[[BaseException], None]) -> None:
+        """Have `tell` called with what ends a greenlet of the pool, which nothing ever should."""
+        self._tell = tell
 
     def spawn(self, work: Callable[[], None]) -> "gevent.Greenlet[[], None]":
         """Have `work` done by a greenlet of its own, soon; the greenlet."""
         if not self._idle:
             worker = _Worker(self, work)
+            worker.link_exception(self._failed)
             worker.start()
             return worker
         worker = self._idle.pop()
         worker.work = work
         get_hub().loop.run_callback(worker.switch)
         return worker
+
+    def _failed(self, worker: "gevent.Greenlet[[], None]") -> None:
+        if self._tell is not None and worker.exception is not None:
+            self._tell(worker.exception)
 
     def park(self, worker: _Worker) -> bool:
         """Keep a worker whose work is done; False if enough are kept."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import NoneType
 from typing import TypeAlias, get_args, get_type_hints
 
+from prr.wire.call_messages import CallNumber, Failed, Reason
 from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import NAMED, Address, Instance, Service
 from prr.wire.message import Message
@@ -17,7 +18,6 @@ from prr.wire.messages import (
     Challenge,
     DigestReply,
     DigestRequest,
-    Failed,
     GroupRequest,
     Hello,
     NamedPresence,
@@ -63,10 +63,12 @@ class _Alone(_Framed):
 
 
 @dataclass(frozen=True, slots=True)
-class Request(_Alone):
+class Request(_Framed):
     """A request to a service; `message` of at most 255 bytes."""
 
     message: bytes
+    _: KW_ONLY
+    trailer: CallNumber | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Complaint(_Framed):
 
     instance: Instance
     _: KW_ONLY
-    trailer: OpinionRequest | Hello | Plain | None = None
+    trailer: OpinionRequest | Reason | Hello | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)

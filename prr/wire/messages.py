@@ -37,13 +37,6 @@ class Hello(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed(Message):
-    """Behind an empty answer: the program behind the service failed at this request."""
-
-    error: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Message):
     """Behind a subscription: the server is one of ours, and this is its start number. It renews
     within `renewal` seconds, 5 if it does not say."""

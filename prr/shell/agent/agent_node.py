@@ -40,10 +40,6 @@ class AgentNode(Node[AgentEffect]):
         self._checks = CheckRunner(attempt, timeout, self._checked) if attempt else None
         self._process = Process(command, self._exited) if command else None
 
-    def leave(self) -> None:
-        """Deregister and stop, as at a signal."""
-        self._asked_to_stop()
-
     def discard(self) -> None:
         """Give back the sockets of one that is not going to serve."""
         for lane in self._lanes:

@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 import gevent
 
+from prr.core.printable import in_one_line
 from prr.shell.agent.checks import Check, CheckFailed
-
-WORDS_MAX = 120
-"""Characters of what a check says: a line of the log."""
 
 
 class CheckRunner:
@@ -31,23 +29,16 @@ class CheckRunner:
 
     def _run(self) -> None:
         passed, words = self._result()
-        self._tell(passed, _in_one_line(words))
+        self._tell(passed, in_one_line(words))
 
     def _result(self) -> tuple[bool, str]:
         try:
             with gevent.Timeout(self._timeout) as limit:
                 return True, self._check.try_it()
         except gevent.Timeout as over:
-            if over is not limit:
-                raise
-            return False, f"no result within {self._timeout:g} s"
+            why = f"no result within {self._timeout:g} s"
+            return False, why if over is limit else f"{type(over).__name__}: {over}"
         except CheckFailed as error:
             return False, str(error)
         except OSError as error:
             return False, error.strerror or str(error) or type(error).__name__
-
-
-def _in_one_line(words: str) -> str:
-    """`words` without what would disturb a terminal, and cut to a bounded length."""
-    line = "".join(mark if mark.isprintable() else " " for mark in words).strip()
-    return line if len(line) <= WORDS_MAX else f"{line[: WORDS_MAX - 3]}..."

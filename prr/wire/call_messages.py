@@ -1,0 +1,27 @@
+"""What stands in the trailers of calls, and of complaints about them; see `messages`."""
+
+from dataclasses import dataclass
+
+from prr.wire.message import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNumber(Message):
+    """Behind a request to a service with a name: the same whenever one call asks again, and another
+    for each call. A number's server may be a legacy (2016) one, and gets none."""
+
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Message):
+    """Behind an empty answer: the program behind the service failed at this request."""
+
+    error: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason(Message):
+    """Behind a client's complaint: what it says has gone wrong."""
+
+    error: bytes

@@ -11,10 +11,6 @@ began half a second later. Meanwhile each wait begins with one more question to 
 one more to those who owe an opinion: with a fifth lost either way, three questions to one that
 lives go unanswered once in twenty times."""
 
-NONCES = 1 << 16
-"""Of a question, which has 8 bytes at most: a stranger gets no more. It leaves from a fresh socket,
-which is closed after eight datagrams that are no answer: nobody guesses that."""
-
 
 class Phase(IntEnum):
     """How far a verification is: which question was the last one. Its number is how many count."""

@@ -15,7 +15,6 @@ from prr.core.effects import Outcome, Probe
 from prr.core.liveness.due import Due
 from prr.core.liveness.phases import (
     CONFIRMED_END,
-    NONCES,
     OWN_END,
     UNCONFIRMED_END,
     WAIT,

@@ -348,3 +348,19 @@ def test_whatever_comes_it_sends_nothing_but_an_answer_to_whom_it_came_from(made
         if form not in forms_for(Role.SERVER):
             assert events(effects) == [Event.OUT_OF_PLACE]
             assert sent(effects) == []
+
+
+def test_an_agents_server_goes_on_until_it_is_confirmed_and_deregisters_wherever_it_has_asked():
+    binders = BINDERS[:2]
+    server = Server("web", dict.fromkeys(binders, OWN), Random(0), is_agent=True)
+    asked = sent(server.start(0.0))
+    while (when := server.deadline()) is not None and when < 8.0:
+        effects = server.tick(when)
+        assert stops(effects) == []
+        asked += sent(effects)
+    assert Counter(binder for _, binder in asked).keys() == set(binders)
+    assert len(asked) > 3 * len(binders)
+    left = sent(server.stop(8.0))
+    while (when := server.deadline()) is not None:
+        left += sent(server.tick(when))
+    assert {(type(frame), binder) for frame, binder in left} == {(Removed, one) for one in binders}

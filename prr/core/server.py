@@ -35,6 +35,10 @@ SPREAD = 0.8
 """A renewal takes place after this share of the time within which it has to, or later, by chance:
 for the same reason."""
 
+SUBSCRIBE_PAUSE = 1.0
+"""Seconds after which a server that does not give up tries again to subscribe: each binder was
+given as long to answer."""
+
 SEARCH_WAIT = 0.3
 """Seconds a binder is given to show that it is ours, once all of them have been asked in vain: two
 small datagrams every five seconds, which a legacy one drops."""
@@ -66,7 +70,8 @@ class Server:
     ) -> None:
         """`binders` holds, for each binder, where it sees this server. `start` is the number that
         `draw_start` has drawn for this process, None if that is still to be done;
-        `particulars` are encoded. `is_agent`: it speaks from another port than it is seen at."""
+        `particulars` are encoded. `is_agent`: it speaks from
+        another port than it is seen at, and does not give up while no binder confirms it."""
         assert binders
         self._service = service
         self._start = start or draw_start(rng)
@@ -85,6 +90,8 @@ class Server:
         self._have_answered: set[Address] = set()  # with a trailer: they are ours
         self._is_searching = False
         self._why = ""  # it leaves
+        self._asked: set[Address] = set()  # to subscribe: they may hold it, confirmed or not
+        self._persists = is_agent
         self._state = _State.SUBSCRIBING
 
     def start(self, now: float) -> list[ServerEffect]:
@@ -140,7 +147,7 @@ class Server:
         self._renew_at, self._why = None, why
         self._left_to_ask = list(self._binders)  # the first is the one that confirmed
         if self._introduction.needs:  # of which nobody else can be told
-            may_know = self._have_answered.union(self._asking.targets if self._asking else ())
+            may_know = self._have_answered | self._asked
             self._left_to_ask = [one for one in self._binders if one in may_know]
         return self._ask_next_binder(now)
 
@@ -195,7 +202,10 @@ class Server:
         if not self._left_to_ask:
             return self._give_up(now)
         wait = SEARCH_WAIT if self._is_searching else BINDER_WAIT
-        self._asking = Retry([self._left_to_ask.pop(0)], wait, now, rng=self._rng)
+        binder = self._left_to_ask.pop(0)
+        if self._state is _State.SUBSCRIBING:
+            self._asked.add(binder)
+        self._asking = Retry([binder], wait, now, rng=self._rng)
         return self.tick(now)
 
     def _not_answered(self, binder: Address) -> list[ServerEffect]:
@@ -215,6 +225,10 @@ class Server:
             self._is_searching = True
             self._renew_at = now + self._pause(RENEWAL)
             return []
+        if self._state is _State.SUBSCRIBING and self._persists:
+            self._asking, self._renew_at = None, now + SUBSCRIBE_PAUSE
+            why = f"no binder confirmed the subscription (asked {names})"
+            return [Report(Event.NO_CONFIRMATION, describe_service(self._service), why)]
         leaving = self._state is _State.LEAVING
         self._over()
         if leaving:

@@ -20,10 +20,6 @@ from prr.wire.instance import Address
 QUESTIONS_MAX = 64
 """Binders whose "are you there?" waits for a check: as many as there are in a cluster."""
 
-SUBSCRIBE_PAUSE = 1.0
-"""Seconds after which a subscription that no binder has confirmed is tried again: each was given as
-long to answer."""
-
 
 class Agent:
     """One agent's decisions."""
@@ -46,7 +42,6 @@ class Agent:
         self._grace = grace
         self._server: Server | None = None  # subscribes, serves, or leaves
         self._is_leaving = False
-        self._subscribe_at = 0.0
         self._questions: dict[Address, Verify] = {}
         self._is_stopping = False
         self._was_up = False  # ever
@@ -91,7 +86,7 @@ class Agent:
             return [stray(frame, source)]
         if isinstance(frame, Verify):
             return self._asked(self._server, frame, source, now)
-        effects = self._served(self._server.handle(frame, source, now), now)
+        effects = self._served(self._server.handle(frame, source, now))
         return [*effects, *self._settle(now)]
 
     def checked(self, passed: bool, words: str, now: float) -> list[AgentEffect]:
@@ -113,8 +108,6 @@ class Agent:
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
         server = self._server.deadline() if self._server else None
-        if self._wants_server:
-            server = self._subscribe_at
         program = self._program.deadline() if self._program else None
         return earliest(server, program, self._health.deadline())
 
@@ -129,7 +122,7 @@ class Agent:
         if self._health.due(now):
             effects.append(Check())
         if self._server:
-            effects += self._served(self._server.tick(now), now)
+            effects += self._served(self._server.tick(now))
         return [*effects, *self._settle(now)]
 
     @property
@@ -147,29 +140,27 @@ class Agent:
             self._questions[source] = frame
         return self.tick(now)
 
-    def _served(self, effects: list[ServerEffect], now: float) -> list[AgentEffect]:
+    def _served(self, effects: list[ServerEffect]) -> list[AgentEffect]:
         """What the server has decided. When it is over, the agent is not."""
         kept: list[AgentEffect] = []
         for effect in effects:
             if not isinstance(effect, Stop):
                 kept.append(effect)
                 continue
-            event = Event.WITHDRAWN if self._is_leaving else Event.NO_CONFIRMATION
-            kept.append(Report(event, self._name, effect.why))
+            kept.append(Report(Event.WITHDRAWN, self._name, effect.why))
             self._server, self._is_leaving = None, False
-            self._subscribe_at = now + SUBSCRIBE_PAUSE if not effect.in_order else now
         return kept
 
     def _settle(self, now: float) -> list[AgentEffect]:
         """Bring what binders know in line with how it is."""
         effects: list[AgentEffect] = []
-        if self._wants_server and now >= self._subscribe_at:
+        if self._wants_server:
             self._server, self._was_up = self._make_server(), True
-            effects += self._served(self._server.start(now), now)
+            effects += self._served(self._server.start(now))
         elif self._server and not self._is_leaving and not self._stays:
             self._is_leaving = True
             why = "" if self._health.is_up else self._health.why
-            effects += self._served(self._server.stop(now, why), now)
+            effects += self._served(self._server.stop(now, why))
         if self._server is None:
             effects += self._wind_up(now)
         return effects

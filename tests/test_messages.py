@@ -6,7 +6,7 @@ import msgpack
 import pytest
 
 from prr.wire import inquiries, messages
-from prr.wire.call_messages import CallNumber, Failed, Reason
+from prr.wire.call_messages import CallNumber, Failed
 from prr.wire.forms import TABLE
 from prr.wire.frames import (
     Added,

@@ -18,9 +18,9 @@ from prr.core.client import Client as Core
 from prr.core.patience import Patience
 from prr.core.whole_client import Whole, WholeClient
 from prr.particulars import parse_zone
-from prr.wire.call_messages import Reason
 from prr.wire.frames import Complaint
 from prr.wire.instance import Address, Service, make_instance
+from prr.wire.messages import Reason
 from prr.wire.trailer import ERROR_BYTES_MAX
 
 

@@ -1,8 +1,8 @@
 """What others say, made fit for a line of a log or a terminal."""
 
-from prr.wire.call_messages import Reason
 from prr.wire.frames import Complaint
 from prr.wire.instance import Address, describe_address
+from prr.wire.messages import Reason
 
 WORDS_MAX = 120
 """Characters of it: a line."""

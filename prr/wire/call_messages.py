@@ -1,4 +1,4 @@
-"""What stands in the trailers of calls, and of complaints about them; see `messages`."""
+"""What stands in the trailers of calls; see `messages`."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,5 @@ class CallNumber(Message):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(Message):
     """Behind an empty answer: the program behind the service failed at this request."""
-
-    error: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason(Message):
-    """Behind a client's complaint: what it says has gone wrong."""
 
     error: bytes

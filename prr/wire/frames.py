@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import NoneType
 from typing import TypeAlias, get_args, get_type_hints
 
-from prr.wire.call_messages import CallNumber, Failed, Reason
+from prr.wire.call_messages import CallNumber, Failed
 from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import NAMED, Address, Instance, Service
 from prr.wire.message import Message

@@ -116,7 +116,8 @@ class AgentAnnouncement(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason(Message):
-    """Behind "it is gone" from who provides it, or speaks for it: what has gone wrong."""
+    """Behind "it is gone" from who provides it, or speaks for it, and behind a client's complaint:
+    what has gone wrong."""
 
     error: bytes
 

@@ -5,7 +5,7 @@ from random import Random
 import msgpack
 import pytest
 
-from prr.wire import inquiries, messages
+from prr.wire import call_messages, inquiries, messages
 from prr.wire.call_messages import CallNumber, Failed
 from prr.wire.forms import TABLE
 from prr.wire.frames import (
@@ -204,7 +204,9 @@ def test_a_trailer_is_the_first_message_all_of_whose_keys_are_there(frame, keys,
 def test_the_table_above_has_every_message_and_each_stands_behind_some_frame():
     named = {message for form in TABLE for message in messages_of(form.frame)}
     assert named == {type(said) for _, _, said in SAID}
-    places = [*vars(messages).values(), *vars(inquiries).values(), Query, WholeQuery, WholePage]
+    modules = (messages, inquiries, call_messages)
+    places = [one for module in modules for one in vars(module).values()]
+    places += [Query, WholeQuery, WholePage]
     declared = {one for one in places if isinstance(one, type)}
     assert named == {one for one in declared if issubclass(one, Message)} - {Message}
 

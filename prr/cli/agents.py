@@ -56,7 +56,8 @@ def run_program(config: RunConfig) -> int:
     at = listening_towards(binders)[0], config.port
     _check_is_free(config, at)
     program = Program(ProgramPolicy(config.restart, config.kill_after))
-    core, node = _agent(config, at, binders, program, config.command, config.grace)
+    check = _check(config, at)
+    core, node = _agent(config, at, binders, check, program, config.command, config.grace)
     node.run()
     return core.status
 
@@ -81,7 +82,7 @@ def run_announce(read: Callable[[], list[AnnounceConfig]]) -> int:
     """
     wanted = _once_each(read())
     log_to_stderr()
-    announcer = Announcer(_announcing)
+    announcer = Announcer(announcing)
 
     def reread() -> None:
         try:
@@ -107,8 +108,9 @@ def _once_each(configs: list[AnnounceConfig]) -> list[AnnounceConfig]:
     return configs
 
 
-def _announcing(config: AnnounceConfig) -> AgentNode:
-    """The agent for one program. Raises BadInput where binders would not believe it."""
+def announcing(config: AnnounceConfig, own: Check | None = None) -> AgentNode:
+    """The agent for one program; `own`: a check that stands for the one of the settings. Raises
+    BadInput where binders would not believe it."""
     at = config.at
     binders = resolve_any(config.binders, gevent.socket, families_of(at))
     if not is_loopback(at[0]) and at[0] not in own_ips():
@@ -121,26 +123,26 @@ def _announcing(config: AnnounceConfig) -> AgentNode:
             f"{at[0]} is a loopback address, which means another host to each who reads it; "
             f"use {describe_address((listening_towards(binders)[0], at[1]))}"
         )
-    return _agent(config, at, binders)[1]
+    return _agent(config, at, binders, own or _check(config, at))[1]
 
 
 def _agent(
     config: CheckConfig,
     at: Address,
     binders: tuple[Address, ...],
+    check: Check | None,
     program: Program | None = None,
     command: Sequence[str] = (),
     grace: float = 0.0,
 ) -> tuple[Agent, AgentNode]:
     name = f"{describe_service(config.type)} at {describe_address(at)}"
     seen_at = {binder: seen_from(at, binder) for binder in binders}
-    check = _check(config, at)
     rng = random.Random()
     start = draw_start(rng)
     core = Agent(
         name,
         lambda: Server(config.type, seen_at, rng, start, particulars_of(config), is_agent=True),
-        Health(name, _policy(config)),
+        Health(name, _policy(config) if check else None),
         program,
         grace,
     )
@@ -158,9 +160,7 @@ def _agent(
     return core, node
 
 
-def _policy(config: CheckConfig) -> CheckPolicy | None:
-    if config.check.kind is CheckKind.NONE:
-        return None
+def _policy(config: CheckConfig) -> CheckPolicy:
     return CheckPolicy(config.check_interval, config.check_failures, config.check_successes)
 
 

@@ -41,8 +41,9 @@ class Beside:
     def __init__(self) -> None:
         self._has_greenlets = False
         self._process = 0
-        self._thread = 0
+        self._thread: threading.Thread | None = None
         self._leave: Callable[[], object] | None = None
+        self._lock = threading.Lock()  # held while another thread calls it
         self._opened: Future[None] = Future()
         self._begun: Future[Stop | None] = Future()
         self._over: Future[Stop] = Future()
@@ -59,7 +60,8 @@ class Beside:
         if self._has_greenlets:
             gevent.spawn(self._run, open_)
         else:
-            threading.Thread(target=self._run, args=(open_,), daemon=True).start()
+            self._thread = threading.Thread(target=self._run, args=(open_,), daemon=True)
+            self._thread.start()
         self._wait(self._opened)
 
     def run(self, open_: Callable[[], Node[Any]]) -> Stop:
@@ -87,10 +89,12 @@ class Beside:
 
         Raises CannotServe if it does not end within STOP_LIMIT.
         """
-        if not self._ask_to_leave() or threading.get_ident() == self._thread:
+        if not self._ask_to_leave() or threading.current_thread() is self._thread:
             return
         try:
             self._wait(self._over, STOP_LIMIT)
+            if self._thread is not None:  # its event loop must not outlive the program
+                self._thread.join(STOP_LIMIT)
         except TimeoutError as error:
             why = f"it did not stop within {STOP_LIMIT:g} s; does a handler block its thread?"
             raise CannotServe(why) from error
@@ -102,15 +106,15 @@ class Beside:
 
     def _ask_to_leave(self) -> bool:
         """False if there is nothing to wait for."""
-        leave, self._leave = self._leave, None
-        if leave is None or os.getpid() != self._process:
+        if os.getpid() != self._process:
             return False
-        leave()
-        return True
+        with self._lock:
+            leave, self._leave = self._leave, None
+            if leave is not None:
+                leave()
+        return leave is not None
 
     def _run(self, open_: Callable[[], Node[Any]]) -> None:
-        if not self._has_greenlets:
-            self._thread = threading.get_ident()
         try:
             node = open_()
             self._serve(node, node.serve_beside)
@@ -135,8 +139,9 @@ class Beside:
         try:
             stop = serve()
         finally:
-            self._leave = None
-            wake.close()
+            with self._lock:
+                self._leave = None
+                wake.close()
             atexit.unregister(self.stop)
         self._over.set_result(stop)
         if not self._begun.done():

@@ -3,10 +3,11 @@
 Addresses are as configured: the host may be a name that still has to be resolved.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
+
+from prr.record import record
 
 HostPort: TypeAlias = tuple[str, int]
 
@@ -23,7 +24,7 @@ class WireForm(StrEnum):
     LAB2016 = "lab2016"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """What bounds a binder's memory and its work. The defaults are meant to be kept."""
 
@@ -50,7 +51,7 @@ class Limits:
     """Verifications at once: each holds a socket, and a process has 1,024 unless told otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BinderConfig:
     """A binder's settings; `lease` is in seconds, `state` a directory (None: nothing is kept)."""
 
@@ -61,7 +62,7 @@ class BinderConfig:
     state: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServerConfig:
     """A server's settings; `type` is its service; `listen` None: where its binders can reach it."""
 
@@ -83,7 +84,7 @@ class CheckKind(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CheckSpec:
     """A check as it is set; `text` is what one has written."""
 
@@ -94,7 +95,7 @@ class CheckSpec:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class CheckConfig:
     """What an agent does for any program; times in seconds."""
 
@@ -110,14 +111,14 @@ class CheckConfig:
     check_successes: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class AnnounceConfig(CheckConfig):
     """The settings of an agent for a program that somebody else runs, `at` an address."""
 
     at: HostPort
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class RunConfig(CheckConfig):
     """The settings of an agent that runs its program, which listens on `port`."""
 
@@ -128,7 +129,7 @@ class RunConfig(CheckConfig):
     kill_after: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClientConfig:
     """A client's settings; `interval` and `retry_unknown` are seconds, `type` is the service."""
 

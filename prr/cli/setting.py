@@ -1,11 +1,12 @@
 """What one setting is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from prr.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Setting:
     """One setting: `key` in the file and in the configuration, PRR_KEY in the environment.
 

@@ -1,15 +1,15 @@
 """What `Client.instances` returns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from prr.core.whole_client import Whole
+from prr.record import record
 from prr.wire.instance import address_of
 from prr.wire.particulars import decode_particulars
 from prr.wire.wide import Said, WideUpdate
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServiceInstance:
     """One instance of a service: its (ip, port), and what its server says of itself."""
 

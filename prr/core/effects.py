@@ -1,10 +1,10 @@
 """What a core asks its shell to do. Data only, in the order it is to be done."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from prr.record import record
 from prr.wire.frames import Alive, Frame, Verify
 from prr.wire.instance import (
     Address,
@@ -79,7 +79,7 @@ SILENT_EVENTS = frozenset(
 disputed the end is said."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Send:
     """Send a frame from the node's own socket."""
 
@@ -87,7 +87,7 @@ class Send:
     target: Address
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """Answer a lookup from the node's own socket with the instance `found`, or NOBODY: that the
     service has none. The codec knows in which of the two forms; `asked` is what the trailer of
@@ -107,7 +107,7 @@ class Update(NamedTuple):
     particulars: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Persist:
     """Keep what has changed, soon: for each instance the last update about it, None if it is
     forgotten. `counter` is no earlier than any that this binder has used."""
@@ -116,7 +116,7 @@ class Persist:
     counter: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Confirm:
     """Send a frame once all that was said about `instance` so far is on disk; else never."""
 
@@ -125,7 +125,7 @@ class Confirm:
     target: Address
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfirmAll:
     """Send each of some instances the same frame, once all that was said about it so far is on
     disk; else never."""
@@ -139,7 +139,7 @@ ANY_START = LEFT
 whoever is there now has drawn another number."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Probe:
     """Ask an instance whether it lives (VERIFIE_N_EXISTE_PAS), from a fresh connected socket.
 
@@ -183,7 +183,7 @@ class Probe:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProbeAll:
     """Ask newcomers, together from one fresh socket and each with its nonce, whether they are
     there. The shell listens for `wait` seconds, and tells the core who has answered with the nonce
@@ -209,7 +209,7 @@ class Outcome(StrEnum):
     UNSENT = "unsent"  # it never left this host: that says nothing about the instance
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """Something happened to `of`: an instance, something with that name, or, if it is empty, the
     node itself; and `why`. Logs and counters are made of these; it is formatted lazily."""
@@ -239,7 +239,7 @@ def stray(frame: Frame, source: Address) -> Report:
     return Report(Event.OUT_OF_PLACE, type(frame).__name__, describe_address(source))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tell:
     """A program on this host asks for what the shell knows as well: send it as text, in parts."""
 
@@ -250,7 +250,7 @@ class Tell:
     instance: Instance | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stop:
     """The role is over: gracefully (`in_order`), or because it cannot go on."""
 
@@ -258,7 +258,7 @@ class Stop:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handle:
     """Have the program behind the service answer a request, and tell the core what it says.
     `number`: that of the call, if it has one."""

@@ -3,12 +3,11 @@
 Apart from what a binder holds: a program that imports the client loads nothing of a binder.
 """
 
-from dataclasses import dataclass
-
+from prr.record import record
 from prr.wire.instance import Address
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClientInspection:
     """What a client holds at one moment: for whoever checks it from outside, to be read only."""
 
@@ -19,7 +18,7 @@ class ClientInspection:
     """Those that it is calling."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServerInspection:
     """What a server holds at one moment: for whoever checks it from outside, to be read only."""
 

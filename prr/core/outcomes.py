@@ -1,19 +1,20 @@
 """What a client's exchange ends with."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
+from prr.record import record
 from prr.wire.instance import Address
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FoundService:
     """The lookup's answer: the service listens at `address`."""
 
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answered:
     """The service at `address` answered the call with `message`, `seconds` after it was asked."""
 
@@ -22,7 +23,7 @@ class Answered:
     seconds: float = field(default=0.0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failure:
     """The service at `address` answered that it failed at this request, and why."""
 
@@ -30,14 +31,14 @@ class Failure:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnknownService:
     """The binder knows no instance of that service."""
 
     binder: Address
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoBinder:
     """No binder answered within `limit` seconds."""
 
@@ -47,7 +48,7 @@ class NoBinder:
     """Those that did answer, but are too old for what was asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoService:
     """The service at `address` refused or did not answer, and `binder` was told."""
 

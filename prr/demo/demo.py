@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import gevent
@@ -23,6 +22,7 @@ from prr.demo.ports import free_port
 from prr.demo.processes import Process, run_command
 from prr.demo.timeline import Timeline
 from prr.demo.traffic import ASKERS, CALLERS, Tally, Traffic
+from prr.record import record
 from prr.text import parse_host_port
 
 BINDERS = 3
@@ -63,7 +63,7 @@ class _Interrupted(Exception):
         self.exit_code = 128 + number  # as a shell reports it
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Line:
     """What a node logged, without its time and level; None when it has ended."""
 
@@ -72,7 +72,7 @@ class _Line:
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Failure:
     """A call that failed."""
 

@@ -1,9 +1,9 @@
 """The kinds of field a frame is made of: how each is read, written and named in the document."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from prr.record import record
 from prr.wire.errors import MalformedFrame
 from prr.wire.instance import (
     ADDRESS_BYTES,
@@ -24,7 +24,7 @@ MESSAGE_BYTES_MAX = 255  # its length is one unsigned byte
 LIST_INSTANCES_MAX = 100  # a legacy (2016) program has 702 bytes and a signed count for it
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """One field: the frame's attribute, its layout in words, and its codec.
 

@@ -10,10 +10,10 @@ legacy programs put the type into REPONSE_DEMANDE_DE_SERVICE). Behind a frame st
 a trailer; behind the form that is `padded` may stand anything, and what is no trailer is ignored.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from prr.record import record
 from prr.wire.fields import ADDRESS, INSTANCE, INSTANCES, MESSAGE, TYPE, Field
 from prr.wire.frames import (
     Added,
@@ -55,7 +55,7 @@ class Route(NamedTuple):
     claim: Claim
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Form:
     """One row of the table.
 

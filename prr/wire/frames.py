@@ -3,11 +3,12 @@
 How they look on the wire, and who may send them to whom, is declared by the table in `forms`.
 """
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from enum import StrEnum
 from types import NoneType
 from typing import TypeAlias, get_args, get_type_hints
 
+from prr.record import record
 from prr.wire.call_messages import CallNumber, Failed
 from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import NAMED, Address, Instance, Service
@@ -47,7 +48,7 @@ class Role(StrEnum):
     BINDER = "binder"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class _Framed:
     """What every frame may have: the message in the trailer behind it. Each class names those that
     may be there, and in this order they are looked for."""
@@ -55,14 +56,14 @@ class _Framed:
     trailer: Message | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class _Alone(_Framed):
     """A frame behind which nothing of use stands."""
 
     trailer: Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request(_Framed):
     """A request to a service; `message` of at most 255 bytes."""
 
@@ -71,7 +72,7 @@ class Request(_Framed):
     trailer: CallNumber | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Response(_Framed):
     """The service's answer to a Request."""
 
@@ -80,7 +81,7 @@ class Response(_Framed):
     trailer: Failed | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lookup(_Framed):
     """Who provides this type of service?"""
 
@@ -97,7 +98,7 @@ class Lookup(_Framed):
         return self.type
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found(_Framed):
     """The answer to a Lookup: ask there."""
 
@@ -106,14 +107,14 @@ class Found(_Framed):
     trailer: WholePage | Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FoundInstance(_Alone):
     """The answer to a Lookup as legacy (2016) binders send it, with the type."""
 
     instance: Instance
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Complaint(_Framed):
     """I could not reach this instance."""
 
@@ -122,7 +123,7 @@ class Complaint(_Framed):
     trailer: OpinionRequest | Reason | Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unknown(_Framed):
     """The answer to a Lookup: I know none of that type."""
 
@@ -130,7 +131,7 @@ class Unknown(_Framed):
     trailer: Opinion | Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subscribe(_Framed):
     """I provide this type; my address is the datagram's source."""
 
@@ -139,7 +140,7 @@ class Subscribe(_Framed):
     trailer: Started | Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subscribed(_Framed):
     """The answer to a Subscribe."""
 
@@ -147,7 +148,7 @@ class Subscribed(_Framed):
     trailer: Renew | Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListRequest(_Framed):
     """Send me your list."""
 
@@ -155,7 +156,7 @@ class ListRequest(_Framed):
     trailer: GroupRequest | PageRequest | DigestRequest | TextQuery | ListQuery | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServiceList(_Framed):
     """The answer to a ListRequest."""
 
@@ -164,7 +165,7 @@ class ServiceList(_Framed):
     trailer: Page | DigestReply | UnaskedPage | Hello | TextPart | ListPage | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Added(_Framed):
     """This instance subscribed."""
 
@@ -173,7 +174,7 @@ class Added(_Framed):
     trailer: Suspicion | Versioned | Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Removed(_Framed):
     """This instance is gone."""
 
@@ -182,7 +183,7 @@ class Removed(_Framed):
     trailer: Versioned | Reason | Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verify(_Framed):
     """Are you there?"""
 
@@ -190,7 +191,7 @@ class Verify(_Framed):
     trailer: Challenge | Hello | Plain | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Alive(_Framed):
     """The answer to a Verify."""
 

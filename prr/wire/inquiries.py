@@ -1,11 +1,10 @@
 """What programs on a binder's own host ask it, and what it answers: messages as in `messages`."""
 
-from dataclasses import dataclass
-
+from prr.record import record
 from prr.wire.message import Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ListQuery(Message):
     """Send me your list, from behind the instance in `cursor` on."""
 
@@ -14,7 +13,7 @@ class ListQuery(Message):
     nonce: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ListPage(Message):
     """The answer to a ListQuery; with a cursor there is more."""
 
@@ -24,7 +23,7 @@ class ListPage(Message):
     states: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TextQuery(Message):
     """Answer a Question, from byte `offset` on."""
 
@@ -35,7 +34,7 @@ class TextQuery(Message):
     instance: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TextPart(Message):
     """The answer to a TextQuery: a part of the text, which is `offset` bytes long."""
 

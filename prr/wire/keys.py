@@ -4,9 +4,9 @@ A number once given keeps its meaning. What keys say together is told by `messag
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from prr.record import record
 from prr.wire.instance import (
     INSTANCE_BYTES,
     IPV6_ADDRESS_BYTES,
@@ -31,7 +31,7 @@ from prr.wire.version import IDENTITY_MAX, REMOVAL_BYTES, START_MAX, VERSION_BYT
 from prr.wire.wide import ROWS_BYTES_MAX, fills_rows
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Key:
     """One row of the table: the number on the wire, the field, its form, its meaning."""
 

@@ -1,13 +1,14 @@
 """What a message in a trailer is made of, and how one is found among those that may be there."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from typing import Any, Self
 
+from prr.record import record
 from prr.wire.keys import KEYS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Message:
     """What any message may say besides: which binder of ours has sent it."""
 

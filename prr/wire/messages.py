@@ -9,9 +9,9 @@ A field has the name, the values and the meaning of its key: see KEYS. None is n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
+from prr.record import record
 from prr.wire.instance import Service
 from prr.wire.message import Message
 from prr.wire.version import VERSION_BYTES, Version, decode_version
@@ -20,12 +20,12 @@ CHALLENGE_PADDING, ANNOUNCEMENT_PADDING = 3, 11
 """Bytes: for the start number in the answer; for the nonce and the padding of the question."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Plain(Message):
     """Nothing: that there is a trailer shows that its sender is one of ours."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Hello(Message):
     """A binder of ours says which one it is. Behind a list: it is the answer to a question without
     a trailer, and there may be more to ask for."""
@@ -36,7 +36,7 @@ class Hello(Message):
 # From servers, and to them.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Started(Message):
     """Behind a subscription: the server is one of ours, and this is its start number. It renews
     within `renewal` seconds, 5 if it does not say."""
@@ -46,14 +46,14 @@ class Started(Message):
     particulars: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Renew(Message):
     """Behind a confirmation: renew within `renewal` seconds, instead of 5."""
 
     renewal: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Search(Message):
     """Behind a sign of life that nobody has asked for: are you a binder of ours? Then take this
     for a subscription to the first of `types`."""
@@ -63,7 +63,7 @@ class Search(Message):
     particulars: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Announcement(Message):
     """Behind a sign of life that nobody has asked for: I provide the service with this name, and
     subscribe. The padding makes it as long as the question that may follow."""
@@ -97,7 +97,7 @@ class Announcement(Message):
         return len(self.padding) >= ANNOUNCEMENT_PADDING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class AgentAnnouncement(Message):
     """Behind a sign of life that nobody has asked for: I speak for this instance, which listens on
     my host; subscribe it, and ask me whether it is there. The padding as in Announcement."""
@@ -114,7 +114,7 @@ class AgentAnnouncement(Message):
         return len(self.padding) >= ANNOUNCEMENT_PADDING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Reason(Message):
     """Behind "it is gone" from who provides it, or speaks for it, and behind a client's complaint:
     what has gone wrong."""
@@ -133,7 +133,7 @@ NONCES = 1 << 16
 a fresh socket, which is closed after eight datagrams that are no answer: nobody guesses that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Challenge(Message):
     """Behind "are you there?": say who you are, and this nonce. With a name: if that is yours."""
 
@@ -155,7 +155,7 @@ class Challenge(Message):
         return self.padding is not None and len(self.padding) >= CHALLENGE_PADDING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Presence(Message):
     """The answer to a Challenge: who is there."""
 
@@ -164,7 +164,7 @@ class Presence(Message):
     start: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class NamedPresence(Message):
     """The same of a server whose service has a name."""
 
@@ -176,21 +176,21 @@ class NamedPresence(Message):
 # Between binders.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class OpinionRequest(Message):
     """Behind a complaint: could you reach it?"""
 
     nonce: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Opinion(Message):
     """The answer to an OpinionRequest; the frame in front says which."""
 
     nonce: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Versioned(Message):
     """Behind "it is there" and "it is gone": with which version, and why it is gone, if it was
     silent."""
@@ -209,7 +209,7 @@ class Versioned(Message):
         return decode_version(self.versions[:VERSION_BYTES])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Suspicion(Versioned):
     """Behind "it is there": with which version, but I have asked it in vain so far; do not hand it
     out first."""
@@ -221,7 +221,7 @@ class Suspicion(Versioned):
         return Versioned.fits(values) and "doubt" in values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class DigestRequest(Message):
     """Do you know the same?"""
 
@@ -230,7 +230,7 @@ class DigestRequest(Message):
     nonce: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class DigestReply(Message):
     """The answer to a DigestRequest: the digest of what I know, and where it differs the digests of
     the groups: of all, if the question had `full`."""
@@ -242,7 +242,7 @@ class DigestReply(Message):
     nonce: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class GroupRequest(Message):
     """Send me what lies in the buckets of `group` that differ from these."""
 
@@ -252,7 +252,7 @@ class GroupRequest(Message):
     nonce: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class PageRequest(Message):
     """Send me the next page of these buckets of `group`."""
 
@@ -263,7 +263,7 @@ class PageRequest(Message):
     nonce: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Page(Message):
     """The answer to a GroupRequest or a PageRequest: the versions of the instances in front, and
     what is gone; with a cursor there is more."""
@@ -278,7 +278,7 @@ class Page(Message):
     nonce: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class UnaskedPage(Message):
     """Behind a list that nobody has asked for: the versions of the instances in front."""
 

@@ -6,10 +6,11 @@ none. A field with another number is kept as it is, and says nothing here.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from itertools import pairwise
 
+from prr.record import record
 from prr.wire.instance import (
     ADDRESS_BYTES,
     Address,
@@ -40,7 +41,7 @@ RECENT = 256
 """Particulars that are remembered decoded: the servers of a service mostly have the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Particulars:
     """What one instance has: `weight` is from 1 to WEIGHT_MAX, `zone` a label or "", the keys of
     `tags` are all different, and `ask_at` is where somebody else answers for it whether it is

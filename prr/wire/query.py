@@ -1,9 +1,10 @@
 """What stands behind a lookup that says more than a number: see `messages`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
+from prr.record import record
 from prr.wire.instance import Service
 from prr.wire.message import Message
 
@@ -15,7 +16,7 @@ _BYTES_FRONT = 3
 """Of a key, and of the type and the length of its bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Query(Message):
     """Behind a lookup: the service has this name, and type 255 stands in front; the answer may be
     at an IPv6 address; an instance of this zone first. A trailer answers it: empty, but padded to

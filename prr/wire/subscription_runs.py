@@ -8,9 +8,9 @@ shorter, or says anything else, is left to the codec; the tests compare the two.
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from prr.record import record
 from prr.wire.instance import ADDRESS_BYTES, Instance, from_columns
 from prr.wire.trailer import RENEWAL_SECONDS_MAX
 from prr.wire.version import NO_START
@@ -62,7 +62,7 @@ _FORMS = (
 them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SubscriptionRun:
     """Who subscribes, with which start number (NO_START for all of them: without a trailer), and
     within how many seconds each renews (0: it does not say)."""

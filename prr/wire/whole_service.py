@@ -4,9 +4,9 @@ A page is never longer than the padding of its question, so that nobody can have
 stranger more than he sends himself (as QUIC has it: RFC 9000, 8.1).
 """
 
-from dataclasses import dataclass
 from typing import Self
 
+from prr.record import record
 from prr.wire.instance import WIDE_BYTES_MAX, Service
 from prr.wire.message import Message
 from prr.wire.particulars import PARTICULARS_BYTES_MAX
@@ -20,7 +20,7 @@ PADDING_BYTES_MIN = _FRONT_BYTES + ROW_BYTES_MIN + WIDE_BYTES_MAX + PARTICULARS_
 """Of a question: any row has room in the answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class WholeQuery(Message):
     """Behind a lookup: all instances of the service, from behind the one in `cursor` on, or from
     `offset` on, in a page no longer than `padding`."""
@@ -45,7 +45,7 @@ class WholeQuery(Message):
         return size - _FRONT_BYTES if size >= PADDING_BYTES_MIN else 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class WholePage(Message):
     """The answer to a WholeQuery: instances that are there, or were asked in vain lately, without
     their versions; with a cursor or an offset there is more."""

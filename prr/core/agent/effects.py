@@ -1,23 +1,23 @@
 """What an agent asks its shell to do, besides what a server does."""
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from prr.core.effects import ServerEffect
+from prr.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Check:
     """See whether the program works, and tell: `checked(passed, words, now)`. None is asked for
     before the last one is told."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Launch:
     """Start the program, and tell when it has ended: `exited(status, now)`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class End:
     """Have the program end: ask it to (SIGTERM), or, `at_once`, make it (SIGKILL)."""
 

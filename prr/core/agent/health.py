@@ -5,10 +5,9 @@ time it fails in the middle of calls. So each time it stays out of turn for long
 been up for a minute.
 """
 
-from dataclasses import dataclass
-
 from prr.core.agent.backoff import Backoff
 from prr.core.effects import Event, Report
+from prr.record import record
 
 FRESH = 0.5
 """Seconds for which a check's result is the answer to "are you there?". After that a question
@@ -24,7 +23,7 @@ START_QUIET = 3.0
 """Seconds after a start during which a failing check is nothing to tell: programs take so long."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CheckPolicy:
     """How often to check, and what counts: as in the settings."""
 

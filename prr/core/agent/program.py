@@ -1,13 +1,12 @@
 """The program that an agent runs: when it is started, started again, and ended."""
 
-from dataclasses import dataclass
-
 from prr.core.agent.backoff import Backoff
 from prr.core.agent.effects import End, Launch
 from prr.core.deadlines import earliest
+from prr.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProgramPolicy:
     """As in the settings; times in seconds."""
 

@@ -1,10 +1,10 @@
 """What a directory says of itself: what became of an update, and all that it holds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from prr.core.effects import Update
+from prr.record import record
 from prr.wire.instance import Instance
 
 
@@ -17,7 +17,7 @@ class Added(Enum):
     EXCLUDED = auto()  # a loopback address: see `reach`
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DirectorySnapshot:
     """What a directory holds at one moment, for whoever checks it from outside."""
 

@@ -7,7 +7,6 @@ about by itself: to be asked too little is no error here, and to be taken for al
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import compress, groupby
 from operator import itemgetter
 
@@ -18,11 +17,12 @@ from prr.core.liveness.states import Action, Case, Guard, Row, State, Trigger
 from prr.core.pacing import lease_for
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.record import record
 from prr.wire.instance import Instance
 from prr.wire.version import NO_START, encode_version_end
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subscribers:
     """Instances that subscribe at a moment, each with the start number it says; or none of them
     says one."""

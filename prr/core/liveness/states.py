@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from prr.core.effects import Effect, Probe
+from prr.record import record
 from prr.wire.instance import Address, Instance
 from prr.wire.version import NO_START, Version
 
@@ -149,7 +150,7 @@ class Action(StrEnum):
     SAY_ADOPTED = "report that it is adopted"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """What a verification has found, before anything follows from it: its end, or REFUSED_ONCE."""
 

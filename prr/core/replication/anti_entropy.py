@@ -23,6 +23,7 @@ from prr.core.directory.directory import Directory
 from prr.core.effects import Send
 from prr.core.replication.answering import Asked
 from prr.core.replication.pages import goes_on
+from prr.record import record
 from prr.wire.frames import ListRequest
 from prr.wire.instance import Address
 from prr.wire.messages import DigestReply, DigestRequest, GroupRequest, Page, PageRequest
@@ -42,8 +43,7 @@ once that is known."""
 CONTACT_PAUSE = 0.1
 CONTACT_PAUSE_EACH = 0.01
 """Seconds before a first question is asked again, at most: a peer that is back is heard that soon.
-With many that are silent it is so many times the second: 100 questions a second in all, 20 us each.
-"""
+With many that are silent it is so many times the second: 100 questions of 20 us a second in all."""
 
 HEARING = 3.0
 """Seconds after which others are heard although a round is still going on: its peer may be slow, or
@@ -88,7 +88,7 @@ class _Round:
     pause: float = PAUSE_FIRST
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Heard:
     """What a peer's answer led to: further questions, and how the round ended, if it is over."""
 
@@ -97,7 +97,7 @@ class Heard:
     round_trip: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class End:
     """How a round ended."""
 

@@ -6,10 +6,9 @@ its silence means nothing. Before it calls anybody lost, a binder asks whether i
 was stopped (the local health of Lifeguard: Dadgar et al., 2017).
 """
 
-from dataclasses import dataclass
-
 from prr.core.effects import Effect, Event, Report
 from prr.core.replication.peers import GONE_AFTER, Peer, Peers, State
+from prr.record import record
 from prr.wire.instance import Address, describe_address
 
 GRAIN = 0.01
@@ -21,7 +20,7 @@ meanwhile lies in its queue, and has to be read first. No longer, since that tak
 peer that is heard seldom may have spoken in just that moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Isolation:
     """Not one of `of` peers is heard: for `seconds`, or (None) since this binder was started."""
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from prr.record import record
+
 BURST = 20
 """Lines of one kind at once: as many as one incident brings, a host that dies with its servers.
 With some forty kinds of lines a second has 800 of them at the very worst."""
@@ -33,7 +35,7 @@ class _Kind(Generic[L]):
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Held(Generic[L]):
     """What stands for `count` lines of one kind that came within `seconds`: the last of them."""
 

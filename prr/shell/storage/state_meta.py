@@ -1,10 +1,11 @@
 """What a state file says of itself, and what may be wrong with one."""
 
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from zlib import crc32
+
+from prr.record import record
 
 FILE_BYTES = 8
 """Random bytes by which a file is told from all others. Behind them stands its place."""
@@ -28,7 +29,7 @@ class Failing(Exception):
     """The disk does not do what it should. The text says how."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Meta:
     """What a file says of itself. `whole`: it holds all that the binder had to keep. `place`: the
     host and directory that it was written in; b"" if it is older than that."""

@@ -22,7 +22,7 @@ from prr.wire.instance import (
 )
 from prr.wire.message import message_in
 from prr.wire.messages import Versioned
-from prr.wire.particulars import WEIGHT_MAX, Particulars, encode_particulars
+from prr.wire.particulars import DRAIN_SECONDS_MAX, WEIGHT_MAX, Particulars, encode_particulars
 from prr.wire.trailer import ERROR_BYTES_MAX, GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 from prr.wire.wide import Said, WideUpdate, encode_wide
@@ -191,6 +191,8 @@ RANDOM_KEYS = {
     "zone": lambda rng: random_name(rng).encode(),
     "particulars": lambda rng: encode_particulars(random_particulars(rng)),
     "error": lambda rng: rng.randbytes(rng.randrange(ERROR_BYTES_MAX + 1)),
+    "seconds": lambda rng: rng.randrange(DRAIN_SECONDS_MAX + 1),
+    "last": lambda rng: 1,
 }
 
 

@@ -26,6 +26,7 @@ from prr.wire.frames import (
     Complaint,
     FoundInstance,
     Frame,
+    ListRequest,
     Lookup,
     Removed,
     Role,
@@ -33,7 +34,9 @@ from prr.wire.frames import (
     Subscribe,
     Unknown,
 )
+from prr.wire.inquiries import DrainQuery
 from prr.wire.instance import address_of, service_of
+from prr.wire.trailer import Question
 from prr.wire.version import encode_removals, encode_version, encode_versions
 from tests.cores import at, behind, decode, encode, forms_for, random_frame, random_version, sent
 
@@ -95,6 +98,14 @@ def between_binders(rng: Random) -> list[bytes]:
         digests = {"digest": rng.randbytes(8), "digests": rng.randbytes(512)}
         frames.append(behind(ServiceList(()), **own, **digests))
     return [encode(frame) for frame in frames]
+
+
+def an_operators(rng: Random) -> Frame:
+    """Drain an instance that is likely to be known, or do so no longer."""
+    seconds, last = rng.choice((0, 1, 60)), rng.choice((None, 1))
+    asked = {"question": Question.DRAIN, "seconds": seconds, "last": last, "text": b"why"}
+    trailer = DrainQuery(cursor=pick(POOL, rng), nonce=rng.getrandbits(63), **asked)
+    return ListRequest(trailer=trailer)
 
 
 def mutate(data: bytes, rng: Random) -> bytes:
@@ -189,6 +200,8 @@ class BinderUnderFire(Target):
             asked = question.frame.trailer.values()
             repeated = {key: asked[key] for key in ("nonce", "group") if key in asked}
             frame = behind(frame, **(said | repeated))
+        if self.rng.getrandbits(6) == 0:  # an operator, on the binder's own host
+            frame, source = an_operators(self.rng), STRANGERS[-1]
         effects = self._core.handle(frame, source, self.now)
         self.act(effects)
         if source not in PEERS:

@@ -39,7 +39,7 @@ def test_status_tells_of_types_and_peers_and_whether_they_agree(cluster):
     assert told["instances"] == 2
     assert told["synced"]
     assert told["types"] == [
-        {"service": "2", "type": 2, "up": 2, "suspect": 0, "being_verified": 0}
+        {"service": "2", "type": 2, "up": 2, "drained": 0, "suspect": 0, "being_verified": 0}
     ]
     (peer,) = told["peers"]
     assert (peer["address"], peer["kind"]) == (second.name, "ours")
@@ -47,7 +47,7 @@ def test_status_tells_of_types_and_peers_and_whether_they_agree(cluster):
     assert 0 < peer["round_trip_ms"] < 1000
     assert told["counters"]["subscribed"] == 1
     text = run("status", "--binder", first.name).stdout
-    assert "TYPE  NAME  UP  SUSPECT  BEING VERIFIED" in text
+    assert "TYPE  NAME  UP  DRAINED  SUSPECT  BEING VERIFIED" in text
     assert text.startswith(f"OK\nbinder {first.name} (")
     assert f"{second.name}  ours  up " in text
 
@@ -58,7 +58,14 @@ def test_status_counts_who_is_being_verified(cluster, peers):
     client.send(b"\x04" + wire(2, silent.address), binder.address)
     assert silent.receive() == b"\x0b"
     (row,) = status(binder)["types"]
-    assert row == {"service": "2", "type": 2, "up": 0, "suspect": 1, "being_verified": 1}
+    assert row == {
+        "service": "2",
+        "type": 2,
+        "up": 0,
+        "drained": 0,
+        "suspect": 1,
+        "being_verified": 1,
+    }
 
 
 def test_a_status_of_more_than_one_datagram_comes_whole(cluster, peers):
@@ -175,6 +182,7 @@ def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, pe
     (row,) = json.loads(run("list", *all_of_them, "--output", "json", limits=SOON).stdout)
     known = {"service": "time", "type": 2, "name": "time", "address": server.name}
     said = {"weight": 1, "zone": None, "tags": {}}
+    said |= {"drained_until": None, "drained_why": None}
     assert row == known | said | {"state": "up", "not_at": [second.name]}
     looked_up = run("lookup", "2", "--binder", first.name, "--output", "json")
     assert json.loads(looked_up.stdout) == known

@@ -26,7 +26,7 @@ from prr.wire.frames import (
     Verify,
     messages_of,
 )
-from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
+from prr.wire.inquiries import DrainQuery, ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.keys import KEYS
 from prr.wire.messages import (
     AgentAnnouncement,
@@ -168,6 +168,8 @@ SAID = [
     (ListRequest(), {"group": 1, "buckets": 2}, PageRequest(group=1, buckets=2)),
     (ListRequest(), {"group": 1, "question": 1}, PageRequest(group=1)),
     (ListRequest(), {"digests": DIGESTS}, ListQuery()),
+    (ListRequest(), {"question": 3, "seconds": 5}, DrainQuery(question=3, seconds=5)),
+    (ListRequest(), {"seconds": 5, "last": 1}, ListQuery()),
     (ListRequest(), {"question": 2, "cursor": ONE}, TextQuery(question=2, cursor=ONE)),
     # A list: only a page has versions; without the binder's identity it is a program's answer.
     (ServiceList(()), {}, ListPage()),
@@ -220,7 +222,7 @@ def test_behind_every_frame_some_message_always_fits(form):
 @pytest.mark.parametrize("form", TABLE, ids=lambda form: form.frame.__name__)
 def test_each_message_comes_back_as_it_went_with_and_without_what_may_be_missing(form):
     rng, seen = Random(form.frame.__name__), set()
-    for _ in range(1500):
+    for _ in range(3000):
         names = rng.sample(list(RANDOM_KEYS), rng.choice((0, 1, 2, 3, 8)))
         keys = {name: RANDOM_KEYS[name](rng) for name in names}
         sent = behind(random_frame(rng, form, trailer=False), **keys)

@@ -48,7 +48,7 @@ def test_who_takes_no_ipv6_gets_none_and_the_next_has_its_turn():
 def test_a_name_lives_as_long_as_it_has_an_instance_of_any_family():
     rotation = rotation_of(NAMED_SIX)
     assert turns(rotation, 1, "billing") == [NOBODY]
-    assert rotation.count("billing") == (1, 0)
+    assert rotation.count("billing") == (1, 0, 0)
     assert rotation.services(9) == ["billing"]
     rotation.add(NAMED)
     assert turns(rotation, 2, "billing") == [NAMED, NAMED]

@@ -47,6 +47,10 @@ _EXIT_BY_ERROR = {
 }
 
 
+_WORSE = (Listed.UP, Listed.DRAINED, Listed.SUSPECT, Listed.DISPUTED).index
+"""Of two states the one that is worse has the greater number."""
+
+
 def run_client(config: ClientConfig, hedge: bool) -> int:
     """Look up and call, `count` times; stop at the first error, with its exit code."""
     log_to_stderr(timestamps=False)
@@ -102,7 +106,8 @@ def run_lookup_all(config: ClientConfig, output: str, form: str | None) -> int:
 
 
 def _found_row(service: Service, one: ServiceInstance) -> dict[str, Any]:
-    state = Listed.SUSPECT if one.is_suspect else Listed.UP
+    in_turn = Listed.DRAINED if one.is_drained else Listed.UP
+    state = Listed.SUSPECT if one.is_suspect else in_turn
     row = _row(make_instance(service, one.address), names_by_number())
     said = Particulars(one.weight, one.zone, one.tags)
     return row | particulars_row(said) | {"state": state.name.lower()}
@@ -126,11 +131,14 @@ def _listed(instance: Instance, known: dict[str, dict[Instance, Listing]]) -> di
     """A row of the list: the instance, how it is, and which of the binders that answered lack
     it. Where they differ it is as bad as one of them says, and has what the first one says."""
     said = [there[instance] for there in known.values() if instance in there]
-    worst = max((one.state for one in said if one.state is not None), default=None)
+    worst = max((one.state for one in said if one.state is not None), key=_WORSE, default=None)
     state = None if worst is None else worst.name.lower()
     lacking = [binder for binder, there in known.items() if instance not in there]
     row = _row(instance, names_by_number()) | particulars_row(said[0].particulars)
-    return row | {"state": state, "not_at": lacking}
+    seconds, why = max((one.drain.seconds, one.drain.why) for one in said)
+    until = round(time.time() + seconds) if seconds else None
+    drained = {"drained_until": until, "drained_why": why or None}
+    return row | {"state": state} | drained | {"not_at": lacking}
 
 
 def _client(config: ClientConfig) -> Client:
@@ -176,16 +184,25 @@ def _row(instance: Instance, names: dict[int, str]) -> dict[str, Any]:
 def _as_table(rows: list[dict[str, Any]], has_several: bool) -> str:
     """With columns for what some instance has."""
     texts = [
-        row | {"tags": tags_text(row["tags"]), "not_at": ", ".join(row.get("not_at", []))}
+        row
+        | {"tags": tags_text(row["tags"]), "not_at": ", ".join(row.get("not_at", []))}
+        | {"until": _clock(row.get("drained_until"))}
         for row in rows
     ]
     columns = ["type", "name", "address", "state"]
+    if any(row.get("drained_until") for row in rows):
+        columns.append("until")
     if any(row["weight"] > 1 for row in rows):
         columns.append("weight")
     columns += [one for one in ("zone", "tags") if any(row[one] for row in texts)]
     columns += ["not_at"] if has_several else []
     header = [column.upper().replace("_", " ") for column in columns]
     return as_table(header, [[_cell(row[one]) for one in columns] for row in texts])
+
+
+def _clock(when: int | None) -> str:
+    """A moment as people here say it; it is no more than a day away."""
+    return "" if when is None else time.strftime("%H:%M:%S", time.localtime(when))
 
 
 def _cell(value: object) -> object:

@@ -151,10 +151,18 @@ def _why_text(name: str, binder: str, answer: Status) -> str:
     state = "listed" if answer["held"] else "not listed"
     if answer["suspect"]:
         state += ", suspect: out of turn"
-    state += _lease_text(answer) + _particulars_text(answer)
+    state += _drain_text(answer) + _lease_text(answer) + _particulars_text(answer)
     rows = [(_clock(row["at"]), row["event"], row["why"]) for row in answer["events"]]
     table = f"\n\n{as_table(('AT', 'EVENT', 'WHY'), rows)}" if rows else "; no event recorded"
     return f"{name}, on binder {binder}: {state}{table}"
+
+
+def _drain_text(answer: Status) -> str:
+    """For how long it is drained, and why; a binder of before does not know."""
+    if answer.get("drain_s") is None:
+        return ""
+    why = answer["drain_why"]
+    return f"; drained for another {answer['drain_s']:.0f} s" + (f": {why}" if why else "")
 
 
 def _lease_text(answer: Status) -> str:

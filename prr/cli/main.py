@@ -41,6 +41,8 @@ QUESTIONS = {
     "status": (BINDERS,),
     "health": (BINDERS,),
     "why": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
+    "drain": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
+    "undrain": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
 }
 """The verbs that ask something and exit, and the settings of each."""
 
@@ -119,6 +121,7 @@ def _announced(flags: dict[str, Any]) -> list[AnnounceConfig]:
 def _run_question(verb: str, flags: dict[str, Any]) -> int:
     """Ask something and exit."""
     from prr.cli.ask import run_client, run_list, run_lookup, run_lookup_all
+    from prr.cli.drain import check_drain, run_drain
     from prr.cli.exec import parse_codes, run_exec
     from prr.cli.formats import check_format
     from prr.cli.inspect import run_health, run_status, run_why
@@ -142,6 +145,11 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
         return run_status(config.binders, flags["output"])
     if verb == "health":
         return run_health(config.binders)
+    if verb == "undrain":
+        return run_drain(config, address, 0, "", False)
+    if verb == "drain":
+        seconds = check_drain(flags["time"], flags["why"])
+        return run_drain(config, address, seconds, flags["why"], flags["last"])
     assert verb == "why"
     return run_why(config, address, flags["output"])
 

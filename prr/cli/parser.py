@@ -44,6 +44,8 @@ EXAMPLES = {
     "status": "--binder 127.0.0.1:2222",
     "health": "--binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
     "why": "echo 10.0.0.7:4242",
+    "drain": "echo 10.0.0.7:4242 --for 30m --why upgrade",
+    "undrain": "echo 10.0.0.7:4242",
     "demo": "",
 }
 """The arguments of the example in each verb's help."""
@@ -115,6 +117,7 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     why.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
     why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
     _add_question(why)
+    _add_draining(verbs)
     _add_verb(verbs, "demo", "run a small cluster and watch it survive crashes")
     return parser
 
@@ -137,6 +140,22 @@ def _add_roles(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
         elif verb in ("binder", "server"):
             checking = "check the settings, and exit"
             added.add_argument("--check", action="store_true", help=checking)
+
+
+def _add_draining(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
+    """The verbs that take an instance out of turn, and put it back."""
+    drain = _add_verb(verbs, "drain", "take one instance out of turn for a time, at all binders")
+    undrain = _add_verb(verbs, "undrain", "put a drained instance back in turn")
+    for verb in (drain, undrain):
+        verb.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
+        verb.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
+        _add_setting(verb, BINDERS)
+    timing = "how long, such as 90s, 10m or 2h, at most a day; it ends by itself (default: 10m)"
+    drain.add_argument("--for", dest="time", metavar="TIME", default="10m", help=timing)
+    telling = "why, for whoever asks list or why: a line of at most 100 bytes"
+    drain.add_argument("--why", metavar="TEXT", default="", help=telling)
+    forcing = "even if it is the last of its service in turn, which has nothing else to hand out"
+    drain.add_argument("--last", action="store_true", help=forcing)
 
 
 def _add_verb(

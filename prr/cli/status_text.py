@@ -19,12 +19,13 @@ def in_full(said: Said[dict[str, Any]]) -> str:
             f"{_kept(status['state'])}",
             "",
             as_table(
-                ("TYPE", "NAME", "UP", "SUSPECT", "BEING VERIFIED"),
+                ("TYPE", "NAME", "UP", "DRAINED", "SUSPECT", "BEING VERIFIED"),
                 [
                     (
                         row["type"],
                         names.get(row["type"]) if row["type"] is not None else row["service"],
                         row["up"],
+                        row.get("drained"),
                         row["suspect"],
                         row["being_verified"],
                     )

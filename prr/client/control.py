@@ -9,13 +9,14 @@ from typing import NamedTuple
 from prr.addresses import family_of
 from prr.core.retry import Retry
 from prr.wire.codec import Codec
+from prr.wire.drain import Drain, decode_drain, drain_in
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import ListRequest, Role, ServiceList
-from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
+from prr.wire.inquiries import DrainQuery, ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import Address, Instance, is_wide
 from prr.wire.messages import Hello
 from prr.wire.particulars import Particulars, decode_particulars
-from prr.wire.trailer import PART_BITS, Listed, Question
+from prr.wire.trailer import PART_BITS, Drained, Listed, Question
 from prr.wire.wide import decode_wide
 
 PAGE_LIMIT = 2.0
@@ -34,11 +35,12 @@ def fetch_list(binder: Address) -> list[Instance] | None:
 
 
 class Listing(NamedTuple):
-    """What a binder's list says of an instance: how it is, None where it does not say, and its
-    particulars."""
+    """What a binder's list says of an instance: how it is, None where it does not say, its
+    particulars, and for how long it is drained."""
 
     state: Listed | None
     particulars: Particulars
+    drain: Drain
 
 
 def fetch_listings(binder: Address) -> dict[Instance, Listing] | None:
@@ -61,10 +63,36 @@ def fetch_listings(binder: Address) -> dict[Instance, Listing] | None:
             rows += [(update.instance, update.particulars) for update in others]
             states = chain(map(Listed, said.states or b""), repeat(None))
             for (instance, particulars), state in zip(rows, states):  # noqa: B905 as many
-                found[instance] = Listing(state, decode_particulars(particulars))
+                drain = decode_drain(drain_in(particulars))
+                found[instance] = Listing(state, decode_particulars(particulars), drain)
             brought_more = len(found) > known  # a page that brings nothing new must be the last
             cursor = said.cursor if brought_more else None
     return found
+
+
+def drain(
+    binder: Address, instance: Instance, seconds: int, why: str, last: bool
+) -> Drained | None:
+    """Have `binder` drain an instance for so many seconds, 0: no longer, because of `why`; the last
+    one in turn of its service only with `last`. What became of it; None when it does not answer."""
+    asking_for = DrainQuery(
+        nonce=secrets.randbits(63),
+        question=Question.DRAIN,
+        seconds=seconds,
+        text=why.encode(),
+        cursor=None if is_wide(instance) else instance,
+        instance=instance if is_wide(instance) else None,
+        last=1 if last else None,
+    )
+    with socket.socket(family_of(binder), socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(binder)
+        except OSError:
+            return None
+        answer = _fetch_page(asking, binder, asking_for)
+    if answer is None or not isinstance(answer.trailer, TextPart):
+        return None
+    return Drained(answer.trailer.text.decode())
 
 
 def fetch_text(
@@ -96,7 +124,7 @@ def fetch_text(
 
 
 def _fetch_page(
-    asking: socket.socket, binder: Address, wanted: ListQuery | TextQuery
+    asking: socket.socket, binder: Address, wanted: ListQuery | TextQuery | DrainQuery
 ) -> ServiceList | None:
     """The page that `wanted` asks for; its nonce tells it from a late copy of another."""
     question = _CODEC.encode(ListRequest(trailer=wanted))
@@ -114,7 +142,7 @@ def _fetch_page(
     return None
 
 
-def _is_wanted(page: ServiceList, wanted: ListQuery | TextQuery) -> bool:
+def _is_wanted(page: ServiceList, wanted: ListQuery | TextQuery | DrainQuery) -> bool:
     """It answers this question; a legacy (2016) binder answers the first only, with no trailer."""
     match page.trailer:
         case None:

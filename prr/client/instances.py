@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from prr.core.whole_client import Whole
 from prr.record import record
+from prr.wire.drain import is_drained
 from prr.wire.instance import address_of
 from prr.wire.particulars import decode_particulars
 from prr.wire.wide import Said, WideUpdate
@@ -26,6 +27,9 @@ class ServiceInstance:
     is_suspect: bool
     """It is in doubt: `lookup` names it only while its service has no other."""
 
+    is_drained: bool
+    """An operator has taken it out of turn: likewise."""
+
 
 def instances_of(whole: Whole) -> list[ServiceInstance]:
     """Those that were told, by address."""
@@ -36,4 +40,11 @@ def _instance_of(row: WideUpdate) -> ServiceInstance:
     said = decode_particulars(row.particulars)
     is_suspect = row.said is Said.DOUBTED
     tags = dict(said.tags)
-    return ServiceInstance(address_of(row.instance), said.weight, said.zone, tags, is_suspect)
+    return ServiceInstance(
+        address_of(row.instance),
+        said.weight,
+        said.zone,
+        tags,
+        is_suspect,
+        is_drained(row.particulars),
+    )

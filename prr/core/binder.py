@@ -20,6 +20,7 @@ from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import Subscribers
 from prr.core.lookups import Lookups
 from prr.core.printable import complaint_of
+from prr.core.replication.draining import Draining
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import PEERS_MAX, Peer, Peers
 from prr.core.replication.sync import Sync
@@ -61,11 +62,8 @@ dead that nobody calls sooner, and asks those that do not renew 1/LEASE times a 
 
 
 class Binder:
-    """One binder's decisions.
-
-    A call runs to its end without waiting for anything, and so cannot be interleaved with
-    another: there are no locks. Every rule may meet the same frame twice.
-    """
+    """One binder's decisions. A call runs to its end without waiting for anything, and so cannot be
+    interleaved with another: there are no locks. Every rule may meet the same frame twice."""
 
     def __init__(
         self,
@@ -96,7 +94,8 @@ class Binder:
         self._peers = Peers(peers)
         self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips)
         self._detector = Detector(self._versioned, self._peers, limits, lease, rng)
-        self._peer_updates = PeerUpdates(self._versioned, self._detector)
+        self._draining = Draining(self._versioned, keeps)
+        self._peer_updates = PeerUpdates(self._versioned, self._detector, self._draining)
         self._lookups = Lookups(self._versioned.directory)
         self._subscriptions = Subscriptions(self._versioned, self._detector, keeps)
         self._sync = Sync(self._versioned, self._peers, wire)
@@ -214,7 +213,7 @@ class Binder:
             case Complaint():
                 return self._complaint(frame, source, now)
             case ListRequest():
-                return answer_program(self.directory, frame, source)
+                return answer_program(self._versioned, self._draining, frame, source, now)
             case _:
                 raise AssertionError(f"no rule for {frame} of a client")
 
@@ -281,7 +280,7 @@ class Binder:
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
         effects = self._sync.tick(now) + self._answer_waiting() + self._detector.tick(now)
-        return effects + self._versioned.tick(now)
+        return effects + self._draining.tick(now) + self._versioned.tick(now)
 
     def _answer_waiting(self) -> list[Effect]:
         """Answer those who had to wait, once the peers have told what they know."""

@@ -39,6 +39,8 @@ class Event(StrEnum):
     REFUSED = "refused"
     EXCLUDED = "loopback address refused"
     KEPT = "kept"
+    DRAINED = "drained"
+    UNDRAINED = "no longer drained"
     ADOPTED = "adopted"
     BRAKE = "eviction limiter"
     LATE = "late"

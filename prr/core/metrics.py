@@ -50,6 +50,8 @@ class Metric(Enum):
     REFUSED = Event.REFUSED, "instances", "no room, or a loopback address: not taken in"
     EXCLUDED = Event.EXCLUDED, "updates", "from peers, about loopback addresses: ignored"
     KEPT = Event.KEPT, "instances", "silent, and kept all the same for now"
+    DRAINED = Event.DRAINED, "instances", "taken out of turn by an operator"
+    UNDRAINED = Event.UNDRAINED, "instances", "put back in turn after that"
     ADOPTED = Event.ADOPTED, "instances", "taken over from a lease owner that is silent"
     BRAKE = Event.BRAKE, "changes", "the eviction limiter tripped, or was released"
     LATE = Event.LATE, "times", "the event loop lagged; silence meanwhile does not count"

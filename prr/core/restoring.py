@@ -28,10 +28,17 @@ class Restoring:
         for instance, word, _, _ in known:
             # It was heard of while the store was read, though not always the newest.
             self._take_over(instance, word, now)
+        self._note_drains(present, now)
         self._detector.restored(restored, now)
         for instance, version, _, _ in gone:
             if not self._versioned.directory.restore_removal(instance, version, now):
                 self._versioned.take_over(instance, decode_version(version), False, now)
+
+    def _note_drains(self, present: list[Entry], now: float) -> None:
+        """What operators said of them counts on, or from now where its end is not known."""
+        for instance, word, _, _ in present:
+            if len(word) > VERSION_BYTES and self._versioned.directory.is_drained(instance):
+                self._versioned.drains.note(instance, self._versioned.drains.word(instance), now)
 
     def _without_excluded(self, present: list[Entry], now: float) -> list[Entry]:
         """Those that may be handed out; the others are deregistered."""

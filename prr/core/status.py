@@ -7,6 +7,7 @@ from prr.core.liveness.detector import Detector
 from prr.core.replication.peer_liveness import isolation
 from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.drain import decode_drain, drain_in
 from prr.wire.instance import Instance, describe_address, service_of
 from prr.wire.particulars import decode_particulars
 
@@ -26,7 +27,8 @@ def status_of(
         up, suspect = directory.count(service)
         is_named = isinstance(service, str)
         row = {"service": str(service), "type": None if is_named else service}
-        row |= {"up": up, "suspect": suspect, "being_verified": verified[service]}
+        row |= {"up": up, "drained": directory.count_drained(service), "suspect": suspect}
+        row |= {"being_verified": verified[service]}
         types.append(row)
     return {
         "identity": f"{versioned.identity:016x}",
@@ -50,7 +52,9 @@ def lease_of(
     version, leases = versioned.directory.version(instance), detector.doubts.leases
     ends_at = leases.due_at(instance) if leases.vouches_for(instance) else None
     owner = None if version is None else version.owner
-    said = decode_particulars(versioned.directory.particulars(instance))
+    particulars = versioned.directory.particulars(instance)
+    said = decode_particulars(particulars)
+    drain_s = versioned.drains.seconds_left(instance, now)
     named = [describe_address(peer.address) for peer in peers.all() if peer.identity == owner]
     return {
         "owner": None if owner is None else f"{owner:016x}",
@@ -60,6 +64,8 @@ def lease_of(
         "weight": said.weight,
         "zone": said.zone or None,
         "tags": dict(said.tags),
+        "drain_s": None if drain_s is None else round(drain_s, 3),
+        "drain_why": decode_drain(drain_in(particulars)).why or None,
     }
 
 

@@ -9,6 +9,7 @@ from prr.core.liveness.runs import COMES, Subscribers
 from prr.core.liveness.states import Case, Trigger
 from prr.core.pacing import RENEWAL
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.drain import own_particulars
 from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed
 from prr.wire.instance import Address, Instance, address_of, is_on_host, make_instance
 from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Reason, Renew, Started
@@ -81,6 +82,7 @@ class Subscriptions:
             return [Report(Event.OVER_QUOTA, instance, OVER_QUOTA)]
         trailer = self._confirmation() if is_ours else None
         agent = None if source == address_of(instance) else source
+        own = own_particulars(said.particulars or b"") if said else b""
         case = Case(
             Trigger.SUBSCRIBED,
             instance,
@@ -89,7 +91,7 @@ class Subscriptions:
             reply=self._promise(Subscribed(trailer=trailer), instance, source),
             renewal=said.renewal or 0 if said else 0,
             # Where it is asked is where it speaks from, whatever it says: nobody else is asked.
-            particulars=with_agent(said.particulars or b"", agent) if said else b"",
+            particulars=with_agent(own, agent) if said else b"",
         )
         return self._detector.said(case)
 

@@ -1,7 +1,17 @@
 """All instances of one service, a page for each question, to whoever asks."""
 
+from dataclasses import replace
+
 from prr.core.directory.directory import Directory
 from prr.core.effects import Effect, Send, stray
+from prr.wire.drain import (
+    decode_drain,
+    drain_in,
+    encode_drain,
+    is_drained,
+    own_particulars,
+    with_drain,
+)
 from prr.wire.frames import Found, Lookup
 from prr.wire.instance import Address, Instance, service_of
 from prr.wire.version import Version
@@ -28,7 +38,7 @@ def answer_whole(
     rows: list[WideUpdate] = []
     room = asked.room
     for instance in instances:
-        particulars = directory.particulars(instance)
+        particulars = _told(directory.particulars(instance))
         room -= row_bytes(instance, particulars)
         if room < 0:
             cursor, after = rows[-1].instance, None
@@ -37,3 +47,11 @@ def answer_whole(
         rows.append(WideUpdate(instance, NO_VERSION, said, particulars))
     page = WholePage(nonce=asked.nonce, others=encode_wide(rows), cursor=cursor, offset=after)
     return [Send(Found(NOWHERE, trailer=page), source)]
+
+
+def _told(particulars: bytes) -> bytes:
+    """What a client may know: that an instance is drained, not what an operator says of it."""
+    if not is_drained(particulars):
+        return own_particulars(particulars)
+    word = replace(decode_drain(drain_in(particulars)), why="")
+    return with_drain(particulars, encode_drain(word))

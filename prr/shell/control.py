@@ -60,6 +60,8 @@ class ControlAnswers:
                 return json.dumps(self.status()).encode()
             case Question.WHY:
                 return json.dumps(self._why(tell.instance)).encode()
+            case Question.DRAIN:
+                raise AssertionError("the core answers that itself")
 
     def _why(self, instance: Instance | None) -> dict[str, Any]:
         if instance is None:

@@ -10,7 +10,7 @@ from typing import TypeAlias, get_args, get_type_hints
 
 from prr.record import record
 from prr.wire.call_messages import CallNumber, Failed
-from prr.wire.inquiries import ListPage, ListQuery, TextPart, TextQuery
+from prr.wire.inquiries import DrainQuery, ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import NAMED, Address, Instance, Service
 from prr.wire.message import Message
 from prr.wire.messages import (
@@ -153,7 +153,9 @@ class ListRequest(_Framed):
     """Send me your list."""
 
     _: KW_ONLY
-    trailer: GroupRequest | PageRequest | DigestRequest | TextQuery | ListQuery | None = None
+    trailer: (
+        GroupRequest | PageRequest | DigestRequest | DrainQuery | TextQuery | ListQuery | None
+    ) = None
 
 
 @record

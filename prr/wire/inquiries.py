@@ -35,8 +35,23 @@ class TextQuery(Message):
 
 
 @record(kw_only=True)
+class DrainQuery(Message):
+    """Take an instance out of turn for so many `seconds`, and keep `text`, why; with 0 put it back.
+    The last one in turn of its service only with `last`."""
+
+    question: int
+    seconds: int
+    nonce: int | None = None
+    text: bytes = b""
+    cursor: bytes | None = None
+    instance: bytes | None = None
+    last: int | None = None
+
+
+@record(kw_only=True)
 class TextPart(Message):
-    """The answer to a TextQuery: a part of the text, which is `offset` bytes long."""
+    """The answer to a TextQuery: a part of the text, which is `offset` bytes long; or to a
+    DrainQuery: what became of it, in a word."""
 
     text: bytes
     offset: int = 0

@@ -15,7 +15,7 @@ from prr.wire.instance import (
     is_ipv6_key,
     is_name,
 )
-from prr.wire.particulars import PARTICULARS_BYTES_MAX, is_particulars
+from prr.wire.particulars import DRAIN_SECONDS_MAX, PARTICULARS_BYTES_MAX, is_particulars
 from prr.wire.trailer import (
     DIGEST_BYTES,
     ERROR_BYTES_MAX,
@@ -136,10 +136,10 @@ KEYS = (
     Key(
         11,
         "question",
-        "integer, 1 or 2",
-        _is_number(Question.STATUS, Question.WHY),
+        "integer, 1 to 3",
+        _is_number(Question.STATUS, Question.DRAIN),
         "from a program on the binder's own host: 1 how are you? 2 what happened to the instance "
-        "in `cursor`?",
+        "in `cursor`? 3 take that one out of turn for `seconds`",
     ),
     Key(
         12,
@@ -153,7 +153,8 @@ KEYS = (
         "text",
         f"bytes, at most {TEXT_BYTES_MAX}",
         lambda value: type(value) is bytes and len(value) <= TEXT_BYTES_MAX,
-        "a part of the answer to `question`: JSON; the lowest 16 bits of its nonce number the part",
+        "a part of the answer to `question`: JSON; the lowest 16 bits of its nonce number the part;"
+        " in question 3: why, and in its answer: done, not held, last, or too many",
     ),
     Key(
         14,
@@ -179,10 +180,10 @@ KEYS = (
     Key(
         17,
         "states",
-        "bytes, each 0 to 2",
+        "bytes, each 0 to 3",
         lambda value: type(value) is bytes and not value.strip(bytes(Listed)),
         "in a list for a program on the binder's own host: how each instance in front is, and then "
-        "each of `others`: 0 up, 1 suspect, 2 disputed",
+        "each of `others`: 0 up, 1 suspect, 2 disputed, 3 drained",
     ),
     Key(
         18,
@@ -251,7 +252,7 @@ KEYS = (
         "much",
         lambda value: type(value) is bytes and is_particulars(value),
         "of the instance: 1 its weight, a byte; 2 its zone, a label; 3 its tags, each `key=value`, "
-        "a line feed between two; 4 where it is asked, ip and port",
+        "a line feed between two; 4 where it is asked, ip and port; 5 what operators say of it",
     ),
     Key(
         27,
@@ -259,5 +260,19 @@ KEYS = (
         f"bytes, at most {ERROR_BYTES_MAX}",
         lambda value: type(value) is bytes and len(value) <= ERROR_BYTES_MAX,
         "what went wrong with the request: text in UTF-8, for people",
+    ),
+    Key(
+        28,
+        "seconds",
+        f"integer, 0 to {DRAIN_SECONDS_MAX}",
+        _is_number(0, DRAIN_SECONDS_MAX),
+        "how long the instance is out of turn; 0: no longer",
+    ),
+    Key(
+        29,
+        "last",
+        "integer, 1",
+        _is_number(1, 1),
+        "even if it is the last one of its service that is in turn",
     ),
 )

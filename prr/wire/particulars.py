@@ -2,7 +2,8 @@
 
 They travel as bytes, which have one form: fields in the order of their numbers, each a number, a
 length of two bytes and so many bytes. What is as usual is left out, so that most instances have
-none. A field with another number is kept as it is, and says nothing here.
+none. A field with another number is kept as it is, and says nothing here. One is not the server's:
+see `drain`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,12 +31,25 @@ TAGS_BYTES_MAX = 256
 """Of all tags of an instance, each with its "=": a few facts, not a document."""
 
 _WEIGHT, _ZONE, _TAGS, _ASK_AT = 1, 2, 3, 4
+DRAIN = 5
+"""The number of the field that operators write: see `drain`."""
+
+DRAIN_SECONDS_MAX = 86400
+"""A day: who needs longer takes the instance down."""
+
+DRAIN_WHY_BYTES_MAX = 100
+"""Of why an instance is drained: a line."""
+
+_DRAIN_NUMBERS_BYTES = 8
 _HEAD_BYTES = 3
 _BETWEEN = b"\n"
 """Between two tags: a control character, which none of them has."""
 
-PARTICULARS_BYTES_MAX = 512
-"""All fields at their longest have 487 bytes."""
+OWN_BYTES_MAX = 512
+"""Of what a server says of itself: all those fields at their longest have 487 bytes."""
+
+PARTICULARS_BYTES_MAX = OWN_BYTES_MAX + 128
+"""With what operators say, which has 111 bytes at the longest."""
 
 RECENT = 256
 """Particulars that are remembered decoded: the servers of a service mostly have the same."""
@@ -63,7 +77,7 @@ def encode_particulars(particulars: Particulars) -> bytes:
         _TAGS: tags,
         _ASK_AT: b"" if at is None else encode_address(at),
     }
-    said = b"".join(_encode_field(number, value) for number, value in values.items() if value)
+    said = b"".join(encode_field(number, value) for number, value in values.items() if value)
     assert is_particulars(said)
     return said
 
@@ -71,7 +85,7 @@ def encode_particulars(particulars: Particulars) -> bytes:
 @lru_cache(maxsize=RECENT)
 def decode_particulars(data: bytes) -> Particulars:
     """What bytes say for which `is_particulars` holds."""
-    said = {number: value for number, value, _ in _fields(data)}
+    said = {number: value for number, value, _ in fields_of(data)}
     at = said.get(_ASK_AT)
     return Particulars(
         weight=said.get(_WEIGHT, b"\1")[0],
@@ -88,7 +102,7 @@ def is_particulars(data: bytes) -> bool:
         return False
     if not data:
         return True
-    numbers, values, ends = zip(*_fields(data), strict=True)
+    numbers, values, ends = zip(*fields_of(data), strict=True)
     is_in_order = all(one < other for one, other in pairwise(numbers))
     return is_in_order and ends[-1] == len(data) and all(map(_is_valid, numbers, values))
 
@@ -112,15 +126,19 @@ def with_agent(particulars: bytes, agent: Address | None) -> bytes:
 
 def is_tag(text: str) -> bool:
     """`text` is KEY=VALUE, and has no control character."""
-    is_clean = all(mark >= " " and not "\x7f" <= mark <= "\x9f" for mark in text)
-    return is_clean and text.find("=") > 0
+    return _is_clean(text) and text.find("=") > 0
 
 
-def _encode_field(number: int, value: bytes) -> bytes:
+def _is_clean(text: str) -> bool:
+    return all(mark >= " " and not "\x7f" <= mark <= "\x9f" for mark in text)
+
+
+def encode_field(number: int, value: bytes) -> bytes:
+    """A field as it stands among the others."""
     return bytes((number,)) + len(value).to_bytes(2, "little") + value
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+def fields_of(data: bytes) -> Iterator[tuple[int, bytes, int]]:
     """The fields, one after the other: number, value, and where it ends, which is beyond the end of
     `data` if some of the last one is missing."""
     at = 0
@@ -140,7 +158,24 @@ def _is_valid(number: int, value: bytes) -> bool:
             return _are_tags(value)
         case 4:
             return len(value) == ADDRESS_BYTES or is_ipv6_key(value)
+        case 5:
+            return _is_drain(value)
     return bool(value)
+
+
+def _is_drain(value: bytes) -> bool:
+    numbers, why = value[:_DRAIN_NUMBERS_BYTES], value[_DRAIN_NUMBERS_BYTES:]
+    seconds = int.from_bytes(numbers[4:], "big")
+    has_room = len(numbers) == _DRAIN_NUMBERS_BYTES and len(why) <= DRAIN_WHY_BYTES_MAX
+    return has_room and seconds <= DRAIN_SECONDS_MAX and (is_line(why) if seconds else not why)
+
+
+def is_line(data: bytes) -> bool:
+    """`data` is text in UTF-8 without control characters."""
+    try:
+        return _is_clean(data.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _are_tags(value: bytes) -> bool:

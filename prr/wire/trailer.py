@@ -7,7 +7,7 @@ looks here.
 Here are its limits and enumerations; `keys` is the table of its keys.
 """
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 MARK = 0xC1
 
@@ -33,6 +33,16 @@ class Question(IntEnum):
 
     STATUS = 1
     WHY = 2  # about the instance that stands in `cursor`
+    DRAIN = 3  # take that one out of turn, or put it back
+
+
+class Drained(StrEnum):
+    """What became of a DRAIN."""
+
+    DONE = "done"
+    NOT_HELD = "not held"
+    LAST = "last"  # it is the last one in turn of its service, and the question does not say `last`
+    TOO_MANY = "too many"  # are drained already
 
 
 class Listed(IntEnum):
@@ -41,6 +51,7 @@ class Listed(IntEnum):
     UP = 0
     SUSPECT = 1  # in doubt: handed out only while its service has no other
     DISPUTED = 2  # likewise, and another binder says that it is gone
+    DRAINED = 3  # by an operator: handed out before suspects, while its service has no other
 
 
 PADDING_BYTES_MAX = 1200

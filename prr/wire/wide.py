@@ -35,7 +35,7 @@ SPEC_ROW_BYTES = INSTANCE_BYTES + VERSION_BYTES
 
 ROWS_BYTES_MAX = 46 * SPEC_ROW_BYTES
 """Of all rows in a trailer: what 46 instances of the spec take in front, with their versions. The
-longest row, with 512 bytes of particulars, has a third of the room."""
+longest row, with 640 bytes of particulars, has two thirds of the room."""
 
 _LENGTH_BYTES = 2
 

@@ -16,6 +16,7 @@ from prr.core.directory.results import Added, DirectorySnapshot
 from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.directory.table_walks import TableWalks
 from prr.core.directory.tables import Tables
+from prr.wire.drain import drain_in, is_drained
 from prr.wire.instance import Instance, Service, service_of
 from prr.wire.particulars import decode_particulars
 from prr.wire.questions import Asked
@@ -68,7 +69,8 @@ class Directory(TableWalks):
         return self._rotation.slots
 
     def instances_of(self, service: Service) -> list[Instance]:
-        """All instances of a service, the one whose turn is next first, suspects last."""
+        """All instances of a service, the one whose turn is next first, drained ones and suspects
+        last."""
         return self._rotation.instances_of(service)
 
     def page_of(
@@ -82,7 +84,7 @@ class Directory(TableWalks):
         """
         offset = max(offset, offset_of(cursor) if cursor else 0)
         after = None
-        if sum(self.count(service)) <= LOOKS:
+        if sum(self._rotation.count(service)) <= LOOKS:
             ones = [one for one in self.instances_of(service) if offset_of(one) >= offset]
         else:
             seen, after = self._tables.from_offset(offset, LOOKS)
@@ -101,11 +103,24 @@ class Directory(TableWalks):
 
     def count(self, service: Service) -> tuple[int, int]:
         """How many instances of a service are in turn, and how many are suspect."""
-        return self._rotation.count(service)
+        in_turn, _, suspect = self._rotation.count(service)
+        return in_turn, suspect
+
+    def count_drained(self, service: Service) -> int:
+        """How many instances of a service are drained, and not suspect."""
+        return self._rotation.count(service)[1]
 
     def is_suspect(self, instance: Instance) -> bool:
         """It is out of turn: handed out only while its service has no other."""
         return self._rotation.is_suspect(instance)
+
+    def is_drained(self, instance: Instance) -> bool:
+        """An operator has taken it out of turn: likewise, and before suspects."""
+        return self._rotation.is_drained(instance)
+
+    def is_last_in_turn(self, instance: Instance) -> bool:
+        """It is held, and without it somebody who asks for its service has none in turn."""
+        return instance in self._tables and self._rotation.is_last_in_turn(instance)
 
     def is_unheard(self, instance: Instance) -> bool:
         """It was restored, and neither heard nor suspected since."""
@@ -139,13 +154,15 @@ class Directory(TableWalks):
 
     def is_newer(self, instance: Instance, version: Version, particulars: bytes) -> bool:
         """That `instance` is there so is newer than the latest update about it. Of two that differ
-        in the particulars alone, since a binder that knows none has passed one on, that with the
-        greater ones is: who has less learns more."""
+        in the particulars alone, since a binder that knows none has passed one on, or an operator
+        has said something, that with the later word or the greater ones is: who has less learns
+        more."""
         latest = self.latest(instance)
         if latest is None or is_newer(version, latest):
             return True
         is_same = version == self.version(instance) == latest
-        return is_same and particulars > self.particulars(instance)
+        held = self.particulars(instance)
+        return is_same and (drain_in(particulars), particulars) > (drain_in(held), held)
 
     def is_disputed(self, instance: Instance) -> bool:
         """It is held, though a newer update says that it is gone."""
@@ -192,6 +209,13 @@ class Directory(TableWalks):
         if particulars != was:
             self._rotation.change(instance, *_turns_of(particulars))
         return Added.KNOWN
+
+    def describe(self, instance: Instance, particulars: bytes) -> None:
+        """`instance`, which is held, has these particulars, at the version that it is held at."""
+        version = self.version(instance)
+        assert version is not None
+        self._tables.of(instance).put(instance, version, particulars)
+        self._rotation.change(instance, *_turns_of(particulars))
 
     def add_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
         """The same for many of the spec for which there is room, none of them twice or disputed."""
@@ -258,7 +282,7 @@ class Directory(TableWalks):
 
     def inspect(self) -> DirectorySnapshot:
         """A copy of what is held. O(its size)."""
-        return DirectorySnapshot(dict(self._tables.updates()), self._rotation.suspects())
+        return DirectorySnapshot(dict(self._tables.updates()), *self._rotation.out_of_turn())
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """For each container with a limit how many entries it has, and how many it may have."""
@@ -266,7 +290,7 @@ class Directory(TableWalks):
         return self._tables.sizes() | self._rotation.sizes() | disputed
 
 
-def _turns_of(particulars: bytes) -> tuple[int, str]:
-    """The weight and the zone in particulars."""
+def _turns_of(particulars: bytes) -> tuple[int, str, bool]:
+    """The weight and the zone in particulars, and whether they say drained."""
     said = decode_particulars(particulars)
-    return said.weight, said.zone
+    return said.weight, said.zone, is_drained(particulars)

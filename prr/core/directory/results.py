@@ -25,4 +25,7 @@ class DirectorySnapshot:
     """The last update about each instance: those held, and the removals remembered."""
 
     suspects: frozenset[Instance]
-    """Those out of turn."""
+    """Those in doubt, out of turn."""
+
+    drained: frozenset[Instance] = frozenset()
+    """Those that an operator has taken out of turn, in doubt or not."""

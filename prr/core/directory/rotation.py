@@ -31,24 +31,29 @@ Turns: TypeAlias = Ring | WeightedRing
 
 class Rotation:
     """The instances of each view in turn; those that were not heard since they were restored come
-    after those that were, and suspects last. As large as the table beside it."""
+    after those that were, then the drained ones, and suspects last. As large as the table beside
+    it."""
 
     def __init__(self) -> None:
         self._slots = Slots()
         self._ahead: list[Iterator[Instance]] = []
         self._in_turn: dict[int, Turns] = {}
         self._unheard_turns: dict[int, Turns] = {}
+        self._drained_turns: dict[int, Turns] = {}
         self._suspect_turns: dict[int, Turns] = {}
         self._unheard: set[Instance] = set()
+        self._drained: set[Instance] = set()
         self._suspects: set[Instance] = set()
         self._said: dict[Instance, tuple[int, str]] = {}  # weight and zone, of who has any
         self._routes = Routes(self._slot)
         self._make_room()
 
-    def add(self, instance: Instance, weight: int = 1, zone: str = "") -> None:
+    def add(
+        self, instance: Instance, weight: int = 1, zone: str = "", drained: bool = False
+    ) -> None:
         """Put in an instance that is not in, at the end of its turns: it has `weight` (1 to 16) of
-        them in a round, and is in `zone`, or in none."""
-        self._describe(instance, weight, zone)
+        them in a round, is in `zone`, or in none, and may be `drained`."""
+        self._describe(instance, weight, zone, drained)
         self._enter(instance, self._open(instance))
 
     def add_all(self, instances: Collection[Instance]) -> None:
@@ -60,18 +65,18 @@ class Rotation:
         self._add_to(self._unheard_turns, instances)
         self._unheard.update(instances)
 
-    def change(self, instance: Instance, weight: int, zone: str) -> None:
-        """An instance that is in says something else of itself; its state stays what it was."""
+    def change(self, instance: Instance, weight: int, zone: str, drained: bool = False) -> None:
+        """Something else is said of an instance that is in; for the rest its state stays."""
         left = self._leave(instance)
-        self._describe(instance, weight, zone)
+        self._describe(instance, weight, zone, drained)
         self._enter(instance, self._open(instance))
         self._slots.free(instance, left, self._is_empty)
 
     def remove(self, instance: Instance) -> None:
         """Take out an instance that is in."""
         left = self._leave(instance)
-        self._suspects.discard(instance)
-        self._unheard.discard(instance)
+        for state in (self._suspects, self._drained, self._unheard):
+            state.discard(instance)
         self._said.pop(instance, None)
         self._slots.free(instance, left, self._is_empty)
 
@@ -87,9 +92,20 @@ class Rotation:
         """It is out of turn."""
         return instance in self._suspects
 
+    def is_drained(self, instance: Instance) -> bool:
+        """It is out of turn, and before suspects."""
+        return instance in self._drained
+
     def is_unheard(self, instance: Instance) -> bool:
         """It was restored, and neither heard nor suspected since."""
         return instance in self._unheard
+
+    def is_last_in_turn(self, instance: Instance) -> bool:
+        """Without this one, which is in, somebody who asks for its service has none in turn."""
+        slots = self._slots.of(instance, "")
+        itself, in_turn = self._rings(instance), self._states()[:2]
+        of_view = [[(one is itself) < len(one.get(slot, ())) for one in in_turn] for slot in slots]
+        return not all(map(any, of_view))
 
     def are_in_turn(self, instances: Collection[Instance]) -> bool:
         """All of them, which are in, were heard, and none is suspect."""
@@ -116,8 +132,8 @@ class Rotation:
 
         With `denies` it is NOBODY for a service that has none; without, the list ends there.
 
-        Suspects have their turn only while a service has nothing else: one that may be alive is
-        worth more to a client than a "no" that may be wrong.
+        Those drained or suspect have their turn only while a service has nothing else: one that may
+        be alive is worth more to a client than a "no" that may be wrong.
         """
         found: list[Instance] = []
         while rest := slots[len(found) :]:
@@ -140,25 +156,25 @@ class Rotation:
         """How many services have an instance."""
         return len(self._numbers()) + len(list(self._slots.names()))
 
-    def count(self, service: Service) -> tuple[int, int]:
-        """How many of a service are in turn, heard or not, and how many suspect."""
+    def count(self, service: Service) -> tuple[int, int, int]:
+        """How many of a service are in turn, heard or not, drained, and suspect."""
         slot = self._slots.whole(service)
-        heard, unheard, suspect = (len(rings.get(slot, ())) for rings in self._states())
-        return heard + unheard, suspect
+        heard, unheard, drained, suspect = (len(rings.get(slot, ())) for rings in self._states())
+        return heard + unheard, drained, suspect
 
     def instances_of(self, service: Service) -> list[Instance]:
-        """All of a service in the order of their turns: heard, then unheard ones, then suspects."""
+        """All of a service in the order of their turns: in turn, drained, suspect."""
         slot = self._slots.whole(service)
         self._take_back(slot)
         return [instance for rings in self._states() for instance in rings.get(slot, ())]
 
-    def suspects(self) -> frozenset[Instance]:
-        """Those out of turn."""
-        return frozenset(self._suspects)
+    def out_of_turn(self) -> tuple[frozenset[Instance], frozenset[Instance]]:
+        """The suspects, and those drained, suspect or not."""
+        return frozenset(self._suspects), frozenset(self._drained)
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Places and their limit in each ring, and names."""
-        names = ("turns", "unheard", "suspects")
+        names = ("turns", "unheard", "drained", "suspects")
         sizes = {
             f"{name} of {self._slots.describe(slot)}": ring.size
             for name, rings in zip(names, self._states(), strict=True)
@@ -180,7 +196,7 @@ class Rotation:
 
     def _states(self) -> tuple[dict[int, Turns], ...]:
         """Those that have their turns first come first."""
-        return self._in_turn, self._unheard_turns, self._suspect_turns
+        return self._in_turn, self._unheard_turns, self._drained_turns, self._suspect_turns
 
     def _turning(self, slot: int) -> Turns | None:
         """The ring that gives the turns of a view; None if it has no instance."""
@@ -267,7 +283,8 @@ class Rotation:
         ring = rings[slot] = Ring()
         return ring
 
-    def _describe(self, instance: Instance, weight: int, zone: str) -> None:
+    def _describe(self, instance: Instance, weight: int, zone: str, drained: bool) -> None:
+        (self._drained.add if drained else self._drained.discard)(instance)
         said = weight, zone if self._slots.has_zone(instance, zone) else ""
         if said != ORDINARY:
             self._said[instance] = said
@@ -278,4 +295,6 @@ class Rotation:
         """The rings an instance's state puts it in."""
         if instance in self._suspects:
             return self._suspect_turns
+        if instance in self._drained:
+            return self._drained_turns
         return self._unheard_turns if instance in self._unheard else self._in_turn

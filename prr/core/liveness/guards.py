@@ -6,6 +6,7 @@ from prr.core.liveness.lease_owners import LeaseOwners
 from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.drain import own_particulars
 from prr.wire.version import NO_START
 
 
@@ -36,7 +37,8 @@ class Guards:
     def says_same(self, case: Case) -> bool:
         """It says what is known already, at the binder that owns its lease."""
         is_same = self.same_start(case) and not self.owned_elsewhere(case)
-        return is_same and self._directory.particulars(case.instance) == case.particulars
+        held = self._directory.particulars(case.instance)
+        return is_same and own_particulars(held) == case.particulars
 
     def same_start(self, case: Case) -> bool:
         """It is the process that is held."""

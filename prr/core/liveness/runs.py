@@ -119,7 +119,10 @@ class Runs:
         ones = run.instances[:count]
         has_room = not ones or self._directory.has_room(ones[0], count=count)
         is_open = has_room and not any(
-            one in self._versioned.returning or self._versioned.reach.excludes(one) for one in ones
+            one in self._versioned.returning
+            or one in self._versioned.drains
+            or self._versioned.reach.excludes(one)
+            for one in ones
         )
         return count if is_open and self._doubts.leases.has_none_of(ones) else 0
 

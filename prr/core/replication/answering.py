@@ -10,7 +10,7 @@ from prr.core.directory.digests import differing
 from prr.core.directory.directory import Directory
 from prr.core.replication.pages import PAGE_WORDS, fitting, is_other, updates_in_others
 from prr.wire.frames import ServiceList
-from prr.wire.inquiries import ListQuery, TextQuery
+from prr.wire.inquiries import DrainQuery, ListQuery, TextQuery
 from prr.wire.messages import (
     DigestReply,
     DigestRequest,
@@ -31,7 +31,7 @@ class Answering:
         self._identity = identity
         self._directory = directory
 
-    def answer(self, question: Asked | ListQuery | TextQuery) -> ServiceList:
+    def answer(self, question: Asked | ListQuery | TextQuery | DrainQuery) -> ServiceList:
         """The answer to a peer's question."""
         match question:
             case GroupRequest(group=group, digests=digests, wide=wide, nonce=nonce):
@@ -43,7 +43,7 @@ class Answering:
                 return self._reply(digest, False, question.nonce)
             case DigestRequest(full=full):
                 return self._reply(full, True, question.nonce)
-            case ListQuery() | TextQuery():  # what a peer has no need to ask
+            case ListQuery() | TextQuery() | DrainQuery():  # what a peer has no need to ask
                 return self._reply(None, False, question.nonce)
             case _:
                 assert_never(question)

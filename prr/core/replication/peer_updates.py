@@ -11,6 +11,7 @@ from prr.core.effects import Effect, Event, Report, Send
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.just_learned import JustLearned
 from prr.core.liveness.states import Case, Trigger
+from prr.core.replication.draining import Draining
 from prr.core.replication.news import News
 from prr.core.replication.peers import Peer
 from prr.core.replication.versioned_directory import VersionedDirectory
@@ -33,8 +34,11 @@ from prr.wire.wide import Said, decode_wide
 class PeerUpdates:
     """The updates of one binder's peers."""
 
-    def __init__(self, versioned: VersionedDirectory, detector: Detector) -> None:
+    def __init__(
+        self, versioned: VersionedDirectory, detector: Detector, draining: Draining
+    ) -> None:
         self._versioned = versioned
+        self._draining = draining
         self._directory = versioned.directory
         self._detector = detector
         self._just_learned = JustLearned()
@@ -113,7 +117,7 @@ class PeerUpdates:
         if version != self._directory.version(instance):
             return []
         if is_doubt:
-            why = f"peer {describe_address(peer.address)} has asked it in vain"
+            why = f"{_peer(peer)} has asked it in vain"
             return self._detector.peer_suspects(instance, why, now)
         return self._detector.peer_clears(instance, now)
 
@@ -152,8 +156,11 @@ class PeerUpdates:
             return News.OLD, []  # whoever knows wide instances knows versions
         if version is None:
             return self._take_over_bare(instance, is_there, peer, now)
+        drained: list[Effect] = []
+        if particulars and is_there:
+            drained = self._draining.hear(instance, particulars, _peer(peer), now)
         if not self._versioned.is_news(instance, version, is_there, particulars):
-            return News.OLD, []  # most words of a page: this binder knows as much, or better
+            return News.OLD, drained  # of most: this binder knows as much, or better
         trigger = Trigger.PEER_SAYS_UP if is_there else Trigger.PEER_SAYS_GONE
         case = Case(
             trigger,
@@ -166,7 +173,7 @@ class PeerUpdates:
         news, effects = self._detector.peer_says(case)
         if news in (News.ADDED, News.CHANGED):
             self._just_learned.add(instance, now)
-        return news, effects
+        return news, drained + effects
 
     def _take_over_bare(
         self, instance: Instance, is_there: bool, peer: Peer, now: float
@@ -234,9 +241,13 @@ def _word_of(frame: Added | Removed) -> _Word:
 
 
 def _refused(what: Instance | str, peer: Peer) -> Report:
-    why = f"no room for what peers say, here peer {describe_address(peer.address)}"
+    why = f"no room for what peers say, here {_peer(peer)}"
     return Report(Event.REFUSED, what, why)
 
 
 def _says(peer: Peer) -> str:
-    return f"peer {describe_address(peer.address)} says so"
+    return f"{_peer(peer)} says so"
+
+
+def _peer(peer: Peer) -> str:
+    return f"peer {describe_address(peer.address)}"

@@ -13,10 +13,12 @@ after all. These are gathered for a moment, and go out in pages like those of an
 from collections.abc import Sequence
 
 from prr.config import Limits
+from prr.core.deadlines import earliest
 from prr.core.directory.directory import Directory
 from prr.core.directory.reach import Reach
 from prr.core.directory.results import Added as Adding
 from prr.core.effects import Effect, Send
+from prr.core.replication.drains import Drains
 from prr.core.replication.news import News
 from prr.core.replication.pages import others_page, unasked_pages
 from prr.core.replication.peers import Kind, Peer, Peers
@@ -49,6 +51,7 @@ class VersionedDirectory:
     ) -> None:
         self.identity = identity
         self.directory = Directory(limits)
+        self.drains = Drains(self.directory)
         self.reach = Reach(own_ips, peers)
         self.returning = Returning()
         self._peers = peers
@@ -69,11 +72,10 @@ class VersionedDirectory:
         particulars: bytes | None = None,
     ) -> Adding:
         """Decide that an instance is there, and that this binder owns its lease; None: with the
-        particulars that it has."""
+        particulars that it has. It is drained if it was."""
         if self.reach.excludes(instance):
             return Adding.EXCLUDED
-        if particulars is None:
-            particulars = self.directory.particulars(instance)
+        particulars = self.drains.beside(instance, particulars)
         version = self.next_version(instance, start)
         return self.directory.add(instance, version, learned, particulars)
 
@@ -147,8 +149,8 @@ class VersionedDirectory:
         return []
 
     def deadline(self) -> float | None:
-        """When `tick` has something to tell; None if nothing is pending."""
-        return self._gathers_until if self._untold else None
+        """When `tick` has something to tell, or a drain ends; None if nothing is pending."""
+        return earliest(self._gathers_until if self._untold else None, self.drains.deadline())
 
     def tick(self, now: float) -> list[Effect]:
         """Tell what was gathered, unless it is gone again. Safe to call too often."""
@@ -237,11 +239,14 @@ class VersionedDirectory:
             self.returning.settle(instance)
             known = self.directory.remove(instance, version, now)
             return News.REMOVED if known else News.OLD
-        adding = self.directory.add(instance, version, True, particulars)
+        merged = self.drains.heard(instance, particulars, now)
+        adding = self.directory.add(instance, version, True, merged)
         if adding is Adding.FULL:
             return News.REFUSED
         self._has_seen(version)
         self.returning.settle(instance)
+        if merged != particulars:  # a later word on it is known here
+            self._untold.setdefault(instance, False)
         return News.ADDED if adding is Adding.NEW else News.CHANGED
 
     def dispute(self, instance: Instance, version: Version) -> None:

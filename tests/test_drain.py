@@ -336,6 +336,23 @@ def test_it_is_confirmed_once_it_is_on_disk_and_restored_with_its_word():
     assert not other.directory.is_drained(ONE)
 
 
+def test_what_was_kept_of_one_that_renews_before_it_is_read_counts_all_the_same():
+    binder = alone(ONE, TWO, keeps=True)
+    _, effects = drain(binder, ONE, 600, 0.0)
+    (update,) = [one.updates for one in effects if isinstance(one, Persist)]
+    word = encode_version(update[ONE].version) + update[ONE].particulars
+    other = Binder(frozenset(), (), 2, Random(1), keeps=True)
+    for instance in (ONE, TWO):  # what has waited in the queue while it was down
+        other.handle(Subscribe(7, trailer=Started(start=5)), address_of(instance), 100.0)
+    effects = other.learn([entry_of(ONE, word)], [], 100.1)
+    assert other.directory.is_drained(ONE)
+    assert any(ONE in one.updates for one in effects if isinstance(one, Persist))
+    other.start(100.2)
+    assert found(other) == {TWO}
+    live(other, 701.0)
+    assert not other.directory.is_drained(ONE)
+
+
 # At several.
 
 

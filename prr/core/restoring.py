@@ -6,6 +6,7 @@ A batch costs what its size costs and no more, however many came before it.
 from prr.core.directory.digests import Entry
 from prr.core.liveness.detector import Detector
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.wire.drain import drain_in, with_drain
 from prr.wire.instance import Instance
 from prr.wire.version import VERSION_BYTES, decode_version
 
@@ -28,11 +29,19 @@ class Restoring:
         for instance, word, _, _ in known:
             # It was heard of while the store was read, though not always the newest.
             self._take_over(instance, word, now)
+            self._drain(instance, drain_in(word[VERSION_BYTES:]), now)
         self._note_drains(present, now)
         self._detector.restored(restored, now)
         for instance, version, _, _ in gone:
             if not self._versioned.directory.restore_removal(instance, version, now):
                 self._versioned.take_over(instance, decode_version(version), False, now)
+
+    def _drain(self, instance: Instance, said: bytes, now: float) -> None:
+        """What an operator said of one that has been heard since counts all the same."""
+        drains, directory = self._versioned.drains, self._versioned.directory
+        if instance in directory and said > drains.word(instance):
+            drains.note(instance, said, now)
+            directory.describe(instance, with_drain(directory.particulars(instance), said))
 
     def _note_drains(self, present: list[Entry], now: float) -> None:
         """What operators said of them counts on, or from now where its end is not known."""

@@ -8,6 +8,7 @@ from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import COMES, Subscribers
 from prr.core.liveness.states import Case, Trigger
 from prr.core.pacing import RENEWAL
+from prr.core.printable import in_one_line
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.drain import own_particulars
 from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed
@@ -133,7 +134,8 @@ class Subscriptions:
         if source != asked_at(instance, particulars):
             is_held = instance in self._directory
             return [stray(frame, source)] if is_held else [promise]
-        why = frame.trailer.in_words if isinstance(frame.trailer, Reason) else "self-reported"
+        said = frame.trailer
+        why = in_one_line(said.error) if isinstance(said, Reason) else "self-reported"
         case = Case(Trigger.WITHDREW, instance, now, why, particulars=particulars)
         return [*self._detector.said(case), promise]
 

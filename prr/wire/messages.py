@@ -121,12 +121,6 @@ class Reason(Message):
 
     error: bytes
 
-    @property
-    def in_words(self) -> str:
-        """As one line, harmless to a terminal."""
-        said = self.error.decode(errors="replace")
-        return "".join(mark if mark.isprintable() else " " for mark in said)
-
 
 NONCES = 1 << 16
 """Of a question to an instance, which has 8 bytes at most: a stranger gets no more. It leaves from

@@ -6,7 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from prr.cli.settings import SETTINGS, gather, gather_each
+from prr.cli.settings import gather, gather_each
+from prr.cli.settings_table import SETTINGS
 from prr.config import AnnounceConfig, BinderConfig, ClientConfig, RunConfig, ServerConfig
 from tests.nodes import ROOT
 

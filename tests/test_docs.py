@@ -14,7 +14,7 @@ import pytest
 
 from prr.cli import exits
 from prr.cli.parser import parser_of
-from prr.cli.settings import SETTINGS
+from prr.cli.settings_table import SETTINGS
 from prr.core.liveness.lifecycle import TABLE as LIFECYCLE
 from prr.core.liveness.states import State, Trigger
 from prr.core.metrics import Metric

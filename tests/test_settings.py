@@ -9,7 +9,8 @@ import pytest
 from prr import services
 from prr.cli import exits, parser
 from prr.cli.main import main
-from prr.cli.settings import SETTINGS, gather
+from prr.cli.settings import gather
+from prr.cli.settings_table import SETTINGS
 from prr.config import BadInput, WireForm
 
 BAD_FLAGS = """

@@ -9,7 +9,8 @@ from prr.cli.exits import USAGE
 from prr.cli.output import OutputLost, give_up_output, in_one_line, open_standard_streams
 from prr.cli.parser import parser_of
 from prr.cli.setting import Setting
-from prr.cli.settings import (
+from prr.cli.settings import gather, gather_each
+from prr.cli.settings_table import (
     ADDRESS_ARGUMENT,
     AT,
     BINDERS,
@@ -19,8 +20,6 @@ from prr.cli.settings import (
     TYPE,
     TYPE_ARGUMENT,
     WANTED_ZONE,
-    gather,
-    gather_each,
 )
 from prr.config import (
     AnnounceConfig,

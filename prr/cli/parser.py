@@ -6,13 +6,13 @@ from typing import Any, NoReturn
 from prr import __version__
 from prr.cli.output import say
 from prr.cli.setting import Setting
-from prr.cli.settings import (
+from prr.cli.settings import default_text
+from prr.cli.settings_table import (
     ADDRESS_ARGUMENT,
     BINDERS,
     SETTINGS,
     TYPE_ARGUMENT,
     WANTED_ZONE,
-    default_text,
 )
 from prr.config import (
     AnnounceConfig,

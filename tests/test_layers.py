@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 ROOMS = {
     "prr.record": set(),
-    "prr.wire": {"prr.wire"},
+    "prr.wire": {"prr.wire", "prr.trust"},
+    "prr.trust": {"prr.wire.instance", "prr.trust"},
     "prr.config": set(),
     "prr.text": {"prr.wire", "prr.config"},
     "prr.particulars": {"prr.wire", "prr.config"},
@@ -45,7 +46,7 @@ BASE = "prr.record"
 ROLES = {"prr.core.binder", "prr.core.server", "prr.core.client", "prr.core.agent.agent"}
 BUILT_UPON = {"prr.core.agent.agent": {"prr.core.server"}}
 """Roles that another one is made of: an agent has a server subscribe for it."""
-PURE_ROOMS = ("prr.wire", "prr.core")
+PURE_ROOMS = ("prr.wire", "prr.trust", "prr.core")
 IMPURE = {
     *("asyncio", "datetime", "gevent", "importlib", "logging", "os", "random", "secrets"),
     *("select", "signal", "socket", "subprocess", "sys", "threading", "time"),

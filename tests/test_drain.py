@@ -6,7 +6,7 @@ import pytest
 
 from prr.core.binder import Binder
 from prr.core.directory.digests import entry_of
-from prr.core.effects import Confirm, Event, Outcome, Persist, ProbeAll, Report, Send
+from prr.core.effects import Confirm, Event, KeepDrains, Outcome, Persist, ProbeAll, Report, Send
 from prr.core.replication import drains
 from prr.wire.drain import (
     Drain,
@@ -351,6 +351,59 @@ def test_what_was_kept_of_one_that_renews_before_it_is_read_counts_all_the_same(
     assert found(other) == {TWO}
     live(other, 701.0)
     assert not other.directory.is_drained(ONE)
+
+
+def kept_in(effects):
+    return [list(one.rows) for one in effects if isinstance(one, KeepDrains)]
+
+
+def test_what_is_to_be_kept_is_what_there_is_when_it_is_written():
+    """However many changes one frame brings: else each would cost as much as all there are."""
+    binder = alone(ONE, TWO, THREE, keeps=True)
+    effects = drain(binder, ONE, 600, 0.0)[1]
+    drain(binder, TWO, 600, 0.0)
+    (rows,) = kept_in(effects)
+    assert [row[0] for row in rows] == [ONE, TWO]
+    assert kept_in(subscribe(binder, THREE, 1.0)) == []
+
+
+def test_the_time_that_a_binder_was_down_counts():
+    binder = alone(ONE, TWO, keeps=True)
+    (kept,) = kept_in(drain(binder, ONE, 600, 0.0)[1])
+    ((instance, word, ends_at),) = kept
+    assert (instance, decode_drain(word), ends_at) == (ONE, Drain(1, 600, "new disk"), 600.0)
+    row = encode_version(Version(9, 2, 5)) + binder.directory.particulars(ONE)
+    for left in (100.0, 0.0):
+        other = Binder(frozenset(), (), 2, Random(1), keeps=True)
+        plain = encode_version(Version(9, 2, 5))
+        other.learn([entry_of(ONE, row), entry_of(TWO, plain)], [], 5.0)
+        effects = other.start(5.0, [(ONE, word, left), (THREE, word, left)])
+        assert other.directory.is_drained(ONE) is (left > 0)
+        assert (Event.UNDRAINED in events(effects)) is (left == 0)
+        assert [len(rows) for rows in kept_in(effects)] == [2 if left else 0]
+        assert left == 0 or other.lease(ONE, 5.0)["drain_s"] == left
+
+
+def test_one_that_was_gone_and_comes_back_before_the_file_is_read_is_still_drained():
+    word = encode_drain(Drain(1, 600, "new disk"))
+    binder = Binder(frozenset(), (), 2, Random(1), keeps=True)
+    for instance in (ONE, TWO):
+        subscribe(binder, instance, 0.0)
+    effects = binder.start(0.1, [(ONE, word, 100.0)])
+    assert found(binder) == {TWO}
+    assert any(ONE in one.updates for one in effects if isinstance(one, Persist))
+    live(binder, 100.2)
+    assert found(binder) == {ONE, TWO}
+
+
+def test_what_was_kept_of_a_drain_does_not_undo_what_peers_have_said_since():
+    binder = alone(ONE, TWO, keeps=True)
+    drain(binder, ONE, 600, 0.0)
+    word = drain_in(binder.directory.particulars(ONE))
+    drain(binder, ONE, 0, 1.0)
+    binder.start(2.0, [(ONE, word, 500.0)])
+    assert not binder.directory.is_drained(ONE)
+    assert binder.lease(ONE, 2.0)["drain_s"] is None
 
 
 # At several.

@@ -25,6 +25,7 @@ from prr.shell.binder_node import BinderNode
 from prr.shell.garbage_collection import collect_seldom
 from prr.shell.log.handler import log_to_stderr
 from prr.shell.server_node import ServerNode
+from prr.shell.storage.drains_file import DrainsFile
 from prr.shell.storage.store import NoStore, Store
 from prr.shell.systemd.protocol import handed_over
 from prr.shell.udp.datagrams import Datagrams
@@ -76,7 +77,8 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     if handed:
         first_line += _ignored(config.listen, own, BinderConfig().listen)
     codec = Codec(Role.BINDER, FOUND_FORMS[config.wire])
-    node = BinderNode(core, codec, lanes, first_line, store, _names())
+    drains = None if config.state is None else DrainsFile(config.state)
+    node = BinderNode(core, codec, lanes, first_line, store, _names(), drains)
     follower = PeersFollower(peers, core, node)
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
     node.on_hangup(rereading(read, config, ["peers"], follower.change_to))

@@ -14,7 +14,7 @@ from prr.core.control import answer_program
 from prr.core.deadlines import earliest
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
-from prr.core.effects import Effect, Event, Outcome, Probe, Report, Stop, stray
+from prr.core.effects import DrainRow, Effect, Event, Outcome, Probe, Report, Stop, stray
 from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import Subscribers
@@ -142,16 +142,17 @@ class Binder:
 
     @step
     def learn(self, present: list[Entry], gone: list[Entry], now: float) -> list[Effect]:
-        """Take over what a store has kept: instances that were there, and removals, of each
-        instance one at most. Before `start`, and while it serves."""
+        """Take over what a store kept, each instance once. Before `start`, and while it serves."""
         self._restoring.learn(present, gone, now)
         return []
 
     @step
-    def start(self, now: float) -> list[Effect]:
-        """Begin: ask every peer for its list, and answer who asked before, if there is none."""
+    def start(self, now: float, drains: Sequence[DrainRow] = ()) -> list[Effect]:
+        """Begin: ask every peer for its list, and answer who asked before, if there is none. The
+        `drains` that were kept go on."""
         self._is_started = True
-        return self._sync.start(now, self._expects_peers) + self._answer_waiting()
+        effects = self._draining.resume(drains, now)
+        return effects + self._sync.start(now, self._expects_peers) + self._answer_waiting()
 
     @step
     def add_peer(self, peer: Address, now: float) -> list[Effect]:

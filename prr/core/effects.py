@@ -1,6 +1,6 @@
 """What a core asks its shell to do. Data only, in the order it is to be done."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -116,6 +116,19 @@ class Persist:
 
     updates: dict[Instance, Update | None]
     counter: int
+
+
+DrainRow: TypeAlias = tuple[Instance, bytes, float]
+"""An instance that is drained, the word on it (see `wire.drain`), and when that ends: a moment of
+the core's clock in what it says, the seconds that are left in what it is told."""
+
+
+@record
+class KeepDrains:
+    """Keep until when instances are drained, soon, instead of what was kept of that. What is lost
+    counts anew. `rows` are read when they are written: what they are then."""
+
+    rows: Iterable[DrainRow]
 
 
 @record
@@ -279,5 +292,8 @@ ServerEffect: TypeAlias = ClientEffect | Stop
 ServiceEffect: TypeAlias = ServerEffect | Handle
 """What is asked for where a program answers the requests."""
 
-Effect: TypeAlias = ServerEffect | Answer | Persist | Confirm | ConfirmAll | Probe | ProbeAll | Tell
+Kept: TypeAlias = Persist | KeepDrains | Confirm | ConfirmAll
+"""What it asks for of its disk."""
+
+Effect: TypeAlias = ServerEffect | Answer | Kept | Probe | ProbeAll | Tell
 """What a binder's core asks for."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
-from prr.core.effects import Effect, Persist
+from prr.core.effects import Effect, KeepDrains, Persist
 from prr.core.replication.versioned_directory import VersionedDirectory
 
 
@@ -33,4 +33,6 @@ def persisted(core: Stepping, effects: list[Effect]) -> list[Effect]:
     """The effects of a step, and first what keeps its changes."""
     versioned = core._versioned
     changes = versioned.directory.take_changes()
+    if versioned.drains.take_change():
+        effects = [KeepDrains(versioned.drains), *effects]
     return [Persist(changes, versioned.counter), *effects] if changes else effects

@@ -20,6 +20,7 @@ from prr.core.effects import (
     Confirm,
     ConfirmAll,
     Effect,
+    KeepDrains,
     Outcome,
     Persist,
     Probe,
@@ -35,6 +36,7 @@ from prr.shell.event_history import EventHistory
 from prr.shell.group_prober import GroupProber
 from prr.shell.node import Node
 from prr.shell.prober import Prober
+from prr.shell.storage.drains_file import DrainsFile
 from prr.shell.storage.store import Store
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.reader import Reader
@@ -56,11 +58,14 @@ class BinderNode(Node[Effect]):
         first_line: str,
         store: Store,
         names: Mapping[int, str] | None = None,
+        drains: DrainsFile | None = None,
     ) -> None:
-        """As of every node; `store` keeps what this binder knows, and gives it back first."""
+        """As of every node; `store` keeps what this binder knows, and gives it back first, and
+        `drains` until when what is drained; None: nothing is kept."""
         super().__init__(core, codec, lanes, first_line, names)
         self._binder = core
         self._store = store
+        self._drains = drains
         self._prober = Prober(self._probed, codec)
         self._group_prober = GroupProber(self._answered_all, codec)
         self._history = EventHistory()
@@ -80,7 +85,8 @@ class BinderNode(Node[Effect]):
     def _load(self) -> None:
         """Learn what was kept, while others are served; then start."""
         self._store.load(self._binder.directory, self._learn)
-        self.step(self._binder.start)
+        drains = [] if self._drains is None else self._drains.read()
+        self.step(partial(self._binder.start, drains=drains))
 
     def _learn(self, present: list[Entry], gone: list[Entry]) -> None:
         self.step(self._binder.learn, present, gone)
@@ -91,8 +97,8 @@ class BinderNode(Node[Effect]):
                 self._send(effect.frame, effect.target)
             case Answer():
                 self._outbox.send(self._codec.found(effect.found, effect.asked), effect.target)
-            case Persist():
-                self._store.persist(effect)
+            case Persist() | KeepDrains():
+                self._keep(effect)
             case Confirm() | ConfirmAll():
                 self._confirm(effect)
             case Probe():
@@ -109,6 +115,12 @@ class BinderNode(Node[Effect]):
                 self._stopped.set(effect)
             case _:
                 assert_never(effect)
+
+    def _keep(self, effect: Persist | KeepDrains) -> None:
+        if isinstance(effect, Persist):
+            self._store.persist(effect)
+        elif self._drains is not None:
+            self._drains.keep(effect.rows)
 
     def _confirm(self, effect: Confirm | ConfirmAll) -> None:
         if isinstance(effect, Confirm):
@@ -179,4 +191,6 @@ class BinderNode(Node[Effect]):
         super()._close()
         self._prober.close()
         self._group_prober.close()
+        if self._drains is not None:
+            self._drains.close()
         self._store.close()

@@ -7,7 +7,7 @@ from random import Random
 
 from prr.core.binder import Binder
 from prr.core.directory.digests import Entry, entry_of
-from prr.core.effects import Persist, Update
+from prr.core.effects import DrainRow, Persist, Update
 from prr.wire.instance import Instance, describe
 from prr.wire.version import encode_version, next_run
 from tests.sim import adapter
@@ -31,6 +31,7 @@ class Disk:
         self._pending: dict[Instance, Update | None] = {}
         self._seen = 0
         self._writes = self._steps = 0
+        self.drains: list[DrainRow] = []  # with the simulated world's time of their ends
         self._looks: tuple[bytes, int] | None = None
         self._waiting: dict[Instance, Callable[[], None]] = {}
 

@@ -53,7 +53,11 @@ class Process:
     def start(self) -> None:
         """Begin."""
         self.world.note(self.name, "starts")
-        self.act(self.decide(self.core.start, self.now))
+        self.act(self.begin())
+
+    def begin(self) -> list[Effect]:
+        """What its core does at the start."""
+        return self.decide(self.core.start, self.now)
 
     def stop(self) -> None:
         """SIGTERM: leave in good order."""

@@ -19,7 +19,9 @@ from prr.core.effects import (
     Answer,
     Confirm,
     ConfirmAll,
+    DrainRow,
     Effect,
+    KeepDrains,
     Outcome,
     Persist,
     Probe,
@@ -79,13 +81,19 @@ class BinderProcess(Process):
         self.codec = adapter.codec(cluster.options.lab2016)
         self.ledger = Ledger(self)
         self.group_probes = 0
+        self._drains: list[DrainRow] = []
         self._socket = _BurstSocket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
 
     def start(self) -> None:
         if self.disk is not None:
+            self._drains = self.disk.drains  # what is learned below counts anew until `begin`
             self.disk.load(self._learn)
         super().start()
+
+    def begin(self) -> list[Effect]:
+        left = [(one, word, max(ends - self.world.now, 0.0)) for one, word, ends in self._drains]
+        return self.decide(self.core.start, self.now, left)
 
     def _learn(self, present: list[Entry], gone: list[Entry]) -> None:
         self.act(self.decide(self.core.learn, present, gone, self.now))
@@ -166,10 +174,8 @@ class BinderProcess(Process):
                     self._send(frame, target)
                 case Answer(found=found, target=target, asked=asked):
                     self._send(read(self.codec.found(found, asked), Role.CLIENT), target)
-                case Persist():
-                    self.disk.persist(effect)
-                    takes = self.disk.rng.uniform(*COMMIT_TAKES)
-                    self.at(self.world.now + takes, self._commit)
+                case Persist() | KeepDrains():
+                    self._keep(effect)
                 case Confirm() | ConfirmAll():
                     self._confirm(effect)
                 case Probe() | ProbeAll():
@@ -184,6 +190,17 @@ class BinderProcess(Process):
                     raise Violation(f"{self.name}: nobody knows the effect {effect!r}")
         self._see_to_rules()
         self.set_alarm()
+
+    def _keep(self, effect: Persist | KeepDrains) -> None:
+        if self.disk is None:
+            return
+        if isinstance(effect, KeepDrains):
+            moment = self.clock.moment
+            self.disk.drains = [(one, word, moment(end)) for one, word, end in effect.rows]
+        else:
+            self.disk.persist(effect)
+            takes = self.disk.rng.uniform(*COMMIT_TAKES)
+            self.at(self.world.now + takes, self._commit)
 
     def _see_to_rules(self) -> None:
         self.ledger.bounded()

@@ -1,8 +1,9 @@
 """Takes instances out of turn for a time, because an operator says so, and puts them back."""
 
+from collections.abc import Sequence
 from math import ceil
 
-from prr.core.effects import Confirm, Effect, Event, Report, Send, stray
+from prr.core.effects import Confirm, DrainRow, Effect, Event, Report, Send, stray
 from prr.core.replication.drains import DRAINS_MAX
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.drain import Drain, decode_drain, drain_in, encode_drain, with_drain
@@ -50,6 +51,17 @@ class Draining:
         was = self._directory.is_drained(instance)
         self._put(instance, word, now)
         return _report(instance, was, decode_drain(word), f"says {who}")
+
+    def resume(self, kept: Sequence[DrainRow], now: float) -> list[Effect]:
+        """These were drained, and are for so many seconds yet, unless a later word is known."""
+        effects: list[Effect] = []
+        for instance, word, left in kept:
+            known = self._drains.word(instance)
+            if word > known and instance in self._directory:  # it came back before this was read
+                effects += self._say(instance, decode_drain(word), now)
+            if word >= known:
+                self._drains.note(instance, word, now, left)
+        return effects + self.tick(now)
 
     def tick(self, now: float) -> list[Effect]:
         """Put back those whose time is over, and tell the others. Safe to call too often."""

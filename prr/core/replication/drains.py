@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from prr.core.deadlines import Deadlines
 from prr.core.directory.directory import Directory
+from prr.core.effects import DrainRow
 from prr.wire.drain import decode_drain, drain_in, with_drain
 from prr.wire.instance import Instance
 
@@ -24,8 +25,7 @@ class Drains:
         self._directory = directory
         self._words: dict[Instance, bytes] = {}
         self._ends = Deadlines[Instance]()
-        self.has_changed = False
-        """There is something else to keep than when this was set to False."""
+        self._has_changed = False
 
     def __len__(self) -> int:
         return len(self._words)
@@ -43,8 +43,12 @@ class Drains:
         """Of what says when they end: see `Deadlines.size`."""
         return self._ends.size
 
-    def rows(self) -> Iterator[tuple[Instance, bytes, float]]:
-        """The drained instances, each with the word on it and when it ends."""
+    def take_change(self) -> bool:
+        """Something has changed since this was asked last."""
+        has_changed, self._has_changed = self._has_changed, False
+        return has_changed
+
+    def __iter__(self) -> Iterator[DrainRow]:
         for instance, word in self._words.items():
             ends_at = self._ends.due_at(instance)
             assert ends_at is not None
@@ -76,8 +80,9 @@ class Drains:
         return with_drain(said, last)
 
     def note(self, instance: Instance, word: bytes, now: float, left: float | None = None) -> None:
-        """`word` is the last one on an instance, and ends in `left` seconds; None: as it says."""
-        if word == self._words.get(instance, b""):
+        """`word` is the last one on an instance, and ends in `left` seconds; None: as it says, or,
+        of one that is known, as it did."""
+        if left is None and word == self._words.get(instance, b""):
             return
         seconds = decode_drain(word).seconds
         if not seconds:
@@ -85,13 +90,13 @@ class Drains:
         elif instance in self._words or len(self) < self.size[1]:
             self._words[instance] = word
             self._ends.set(instance, now + (seconds if left is None else min(left, seconds)))
-            self.has_changed = True
+            self._has_changed = True
 
     def forget(self, instance: Instance) -> None:
         """It is not drained any more."""
         if self._words.pop(instance, None) is not None:
             self._ends.cancel(instance)
-            self.has_changed = True
+            self._has_changed = True
 
     def deadline(self) -> float | None:
         """When the first one ends; None if there is none."""
@@ -102,5 +107,5 @@ class Drains:
         instance = self._ends.pop_due(now)
         if instance is not None:
             del self._words[instance]
-            self.has_changed = True
+            self._has_changed = True
         return instance

@@ -13,8 +13,9 @@ from prr.addresses import (
     resolve,
     resolve_listen,
 )
-from prr.cli.reload import NamedPeers, binders_of
+from prr.cli.reload import NamedPeers
 from prr.config import BadInput, ServerConfig
+from prr.shell.reachable import binders_of
 
 OWN = ("10.0.0.1", 2222)
 EVERYWHERE = ("0.0.0.0", 2222)

@@ -10,6 +10,12 @@ pytestmark = pytest.mark.elsewhere
 
 ROOT = Path(__file__).parents[1]
 
+IN_A_PROGRAM = {
+    *("prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.particulars"),
+    *("prr.shell", "prr.client"),
+}
+"""What a node in a program's own process is made of."""
+
 ROOMS = {
     "prr.record": set(),
     "prr.wire": {"prr.wire", "prr.trust"},
@@ -24,10 +30,13 @@ ROOMS = {
         *("prr.wire", "prr.config", "prr.text", "prr.services", "prr.addresses", "prr.core"),
         *("prr.particulars", "prr.client"),
     },
-    "prr.shell": {"prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.shell"},
+    "prr.shell": {
+        *("prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.particulars"),
+        "prr.shell",
+    },
     "prr.client.beside": {"prr.client", "prr.core", "prr.shell"},
-    "prr.client.service": {"prr"},  # a node, in a program's own process
-    "prr.client.announcement": {"prr"},
+    "prr.client.service": IN_A_PROGRAM,
+    "prr.client.announcement": IN_A_PROGRAM,
     "prr.aio": {
         *("prr.wire", "prr.config", "prr.addresses", "prr.core", "prr.aio"),
         *("prr.client.arguments", "prr.client.errors", "prr.client.failures"),

@@ -11,21 +11,12 @@ from typing import TypeVar
 import gevent
 import gevent.socket
 
-from prr.addresses import (
-    families_of,
-    family_of,
-    hosts_towards,
-    is_any,
-    is_ip,
-    own_ips,
-    resolve,
-    resolve_any,
-    seen_from,
-)
-from prr.config import ANY_IPV6, BadInput, BinderConfig, HostPort, ServerConfig
+from prr.addresses import families_of, family_of, is_any, is_ip, own_ips, resolve
+from prr.config import BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.replication.peers import PEERS_MAX
 from prr.shell.binder_node import BinderNode
+from prr.shell.reachable import check_family, where_reached
 from prr.wire.instance import Address, describe_address, is_loopback
 
 RESOLVE_PAUSE = 5.0
@@ -99,7 +90,7 @@ class NamedPeers:
         here = next((peer for peer in peers if is_loopback(peer[0])), None)
         away = next((peer for peer in peers if not is_loopback(peer[0])), None)
         for peer in peers:
-            _check_family("peer", peer, self._own, self._is_handed)
+            check_family("peer", peer, self._own, self._is_handed)
         if here and away:
             raise BadInput(
                 f"peers {describe_address(here)} and {describe_address(away)} cannot be in one "
@@ -107,10 +98,9 @@ class NamedPeers:
                 f"them can reach for the first"
             )
         if away and is_loopback(self._own[0]) and away[0] not in own_ips():
-            instead = _instead(self._own[1], away, self._is_handed)
             raise BadInput(
                 f"peer {describe_address(away)} cannot be reached from {self._own[0]}, which is a "
-                f"loopback address; use {instead}"
+                f"loopback address; use {where_reached(self._own[1], away, self._is_handed)}"
             )
 
     def _is_own(self, address: Address) -> bool:
@@ -157,50 +147,6 @@ class PeersFollower:
             if address not in self._core.peers:
                 self._node.step(self._core.add_peer, address)
                 _log.info("peer added %s: it is in the settings", describe_address(address))
-
-
-def binders_of(
-    config: ServerConfig, own: Address, is_handed: bool = False
-) -> dict[Address, Address]:
-    """The binders that a server's settings name, and where each of them sees this server, which
-    listens on `own`; `is_handed`: systemd has opened that.
-
-    Raises BadInput if not one of the names can be resolved, or if one of them is not on loopback
-    while the server is: it would give others an address at which only this host finds the server;
-    or if one is of a family in which the server does not listen.
-    """
-    for named in config.binders:
-        if is_ip(named[0]):
-            _check_family("binder", named, own, is_handed)
-    binders = resolve_any(config.binders, gevent.socket, families_of(own))
-    for binder in binders:
-        if is_loopback(own[0]) and not is_loopback(binder[0]):
-            port = own[1] if is_handed or config.listen is None else config.listen[1]
-            raise BadInput(
-                f"{own[0]} is a loopback address, and binder {describe_address(binder)} would "
-                f"name it to clients on other hosts; use {_instead(port, binder, is_handed)}"
-            )
-    return {binder: seen_from(own, binder) for binder in binders}
-
-
-def _check_family(what: str, other: Address, own: Address, is_handed: bool) -> None:
-    """Raises BadInput if a node that listens on `own` can send nothing to `other`."""
-    if family_of(other) in families_of(own):
-        return
-    both = describe_address((ANY_IPV6, own[1]))
-    instead = "sockets of both families in its socket unit" if is_handed else f"--listen {both}"
-    raise BadInput(
-        f"{what} {describe_address(other)} cannot be reached from {describe_address(own)}: one is "
-        f"an address of IPv6, the other is not; use {instead}"
-    )
-
-
-def _instead(port: int, other: Address, is_handed: bool) -> str:
-    """What to use so that a node listens on `port` where `other` can reach it."""
-    hosts = hosts_towards(other)
-    if is_handed:
-        return f"ListenDatagram={hosts[0]}:{port} in its socket unit"
-    return " or ".join(f"--listen {host}:{port}" for host in hosts)
 
 
 def rereading(

@@ -11,9 +11,9 @@ from pathlib import Path
 import gevent
 import gevent.socket
 
-from prr.addresses import is_any, listening_towards, own_ips, resolve_any, resolve_listen
+from prr.addresses import is_any, own_ips, resolve_listen
 from prr.cli.exits import NO_BINDER, YES
-from prr.cli.reload import NamedPeers, PeersFollower, binders_of, rereading
+from prr.cli.reload import NamedPeers, PeersFollower, rereading
 from prr.config import ANY_IPV6, BadInput, BinderConfig, HostPort, ServerConfig
 from prr.core.binder import Binder
 from prr.core.lookups import FOUND_FORMS
@@ -24,6 +24,7 @@ from prr.services import names_by_number
 from prr.shell.binder_node import BinderNode
 from prr.shell.garbage_collection import collect_seldom
 from prr.shell.log.handler import log_to_stderr
+from prr.shell.reachable import binders_of, where_to_listen
 from prr.shell.server_node import ServerNode
 from prr.shell.storage.drains_file import DrainsFile
 from prr.shell.storage.store import NoStore, Store
@@ -179,13 +180,6 @@ def _hint(own: Address) -> str:
         hint += "; a binder with peers on other hosts refuses servers on loopback: use its address "
         hint += "in their network"
     return hint
-
-
-def where_to_listen(config: ServerConfig) -> Address:
-    """Where a server listens: as configured, or where its binders can reach it."""
-    if config.listen is None:
-        return listening_towards(resolve_any(config.binders, gevent.socket))
-    return resolve_listen(config.listen, gevent.socket)
 
 
 def _names() -> dict[int, str]:

@@ -10,7 +10,6 @@ import gevent.socket
 from gevent.hub import get_hub
 
 from prr.addresses import listening_towards, resolve_any
-from prr.cli.agents import announcing
 from prr.client.arguments import (
     checked_binders,
     checked_host,
@@ -25,6 +24,7 @@ from prr.client.exchange import sockets_here
 from prr.config import AnnounceConfig, BadInput, CheckKind, CheckSpec
 from prr.shell.agent.agent_node import AgentNode
 from prr.shell.agent.checks import CheckFailed
+from prr.shell.agent.opening import announcing
 from prr.wire.instance import Service as Named
 
 

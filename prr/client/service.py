@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from prr.cli.reload import binders_of
-from prr.cli.roles import where_to_listen
 from prr.client.arguments import checked_binders, checked_particulars, checked_service
 from prr.client.beside import Beside
 from prr.client.errors import CannotServe, NoBinderAnswered
@@ -14,6 +12,7 @@ from prr.config import BadInput, ServerConfig
 from prr.core.effects import Stop
 from prr.core.server import Server
 from prr.particulars import particulars_of
+from prr.shell.reachable import binders_of, where_to_listen
 from prr.shell.service_node import Handler, ServiceNode
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import open_sockets

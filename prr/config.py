@@ -24,6 +24,14 @@ class WireForm(StrEnum):
     LAB2016 = "lab2016"
 
 
+class Require(StrEnum):
+    """What a word is worth to a binder whose sender does not prove who it is."""
+
+    OFF = "off"  # what it says
+    LOG = "log"  # likewise, but that is counted and told
+    ON = "on"  # nothing
+
+
 @record
 class Limits:
     """What bounds a binder's memory and its work. The defaults are meant to be kept."""
@@ -49,6 +57,10 @@ class Limits:
 
     verifications: int = 512
     """Verifications at once: each holds a socket, and a process has 1,024 unless told otherwise."""
+
+
+LIMITS = Limits()
+"""The defaults."""
 
 
 @record

@@ -23,6 +23,7 @@ from prr.wire.instance import (
 from prr.wire.message import message_in
 from prr.wire.messages import Versioned
 from prr.wire.particulars import DRAIN_SECONDS_MAX, WEIGHT_MAX, Particulars, encode_particulars
+from prr.wire.seal import blank
 from prr.wire.trailer import ERROR_BYTES_MAX, GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 from prr.wire.wide import Said, WideUpdate, encode_wide
@@ -151,6 +152,11 @@ def random_frame(rng: Random, form: Form, trailer: bool = True) -> Frame:
     return frame if keys is None else behind(frame, **keys)
 
 
+def random_seal(rng: Random) -> bytes:
+    """The value of a seal, whoever it is of; behind all else it is in its place."""
+    return blank(rng.randbytes(rng.randrange(20)), rng.getrandbits(64), rng.choice((1, 2)))
+
+
 RANDOM_KEYS = {
     "cursor": lambda rng: rng.choice((b"", random_instance(rng))),
     "nonce": lambda rng: rng.choice((0, rng.getrandbits(64))),
@@ -193,6 +199,8 @@ RANDOM_KEYS = {
     "error": lambda rng: rng.randbytes(rng.randrange(ERROR_BYTES_MAX + 1)),
     "seconds": lambda rng: rng.randrange(DRAIN_SECONDS_MAX + 1),
     "last": lambda rng: 1,
+    "seal": random_seal,
+    "ticket": lambda rng: rng.getrandbits(64),
 }
 
 

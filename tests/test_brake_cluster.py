@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from prr.core.binder import LEASE
 from prr.core.effects import Event, Report
 from prr.core.liveness.eviction_limiter import SHARE_CONFIRMED, WINDOW, EvictionLimiter
+from prr.core.pacing import LEASE
 from tests.cores import at
 from tests.sim import adapter
 from tests.sim.cluster import Cluster

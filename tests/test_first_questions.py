@@ -5,12 +5,13 @@ from random import Random
 import gevent
 import pytest
 
-from prr.core.binder import LEASE, Binder
+from prr.core.binder import Binder
 from prr.core.effects import Event, ProbeAll, Report
 from prr.core.liveness.first_questions import FEW
 from prr.core.liveness.newcomers import PAUSES, QUESTIONS
 from prr.core.liveness.phases import WAITS
 from prr.core.liveness.proving import TOGETHER
+from prr.core.pacing import LEASE
 from prr.shell import group_prober
 from prr.shell.group_prober import GroupProber
 from prr.wire.first_questions import NONCES, first_question, is_answer, is_usual_answer

@@ -180,6 +180,7 @@ class BinderUnderFire(Target):
         Event.BRAKE,  # there is always another binder to ask
         Event.OVER_QUOTA,  # it takes more of them
         Event.EXCLUDED,  # all of these are on one host
+        *(Event.UNPROVED, Event.NOT_BELIEVED, Event.REPLAYED),  # it has no keys
     }
 
     def renew(self) -> None:

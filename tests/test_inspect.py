@@ -12,9 +12,9 @@ import pytest
 
 from prr.cli import inspect
 from prr.client import control as listing
-from prr.core.binder import LEASE
 from prr.core.effects import Event
 from prr.core.metrics import METRIC_OF, Metric, by_key
+from prr.core.pacing import LEASE
 from tests.nodes import ROOT, eventually, run, wire
 
 SOON = {f"{listing.__name__}.PAGE_LIMIT": 0.3, f"{inspect.__name__}.AGAIN": 0.1}

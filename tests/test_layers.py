@@ -24,7 +24,7 @@ ROOMS = {
     "prr.text": {"prr.wire", "prr.config"},
     "prr.particulars": {"prr.wire", "prr.config"},
     "prr.services": {"prr.config"},
-    "prr.core": {"prr.wire", "prr.config", "prr.core"},
+    "prr.core": {"prr.wire", "prr.trust", "prr.config", "prr.core"},
     "prr.addresses": {"prr.wire", "prr.config"},
     "prr.client": {
         *("prr.wire", "prr.config", "prr.text", "prr.services", "prr.addresses", "prr.core"),
@@ -52,8 +52,14 @@ ROOMS = {
 
 BASE = "prr.record"
 
-ROLES = {"prr.core.binder", "prr.core.server", "prr.core.client", "prr.core.agent.agent"}
-BUILT_UPON = {"prr.core.agent.agent": {"prr.core.server"}}
+ROLES = {
+    *("prr.core.binder", "prr.core.server", "prr.core.client", "prr.core.agent.agent"),
+    "prr.core.keyed_server",
+}
+BUILT_UPON = {
+    "prr.core.agent.agent": {"prr.core.server"},
+    "prr.core.keyed_server": {"prr.core.server"},
+}
 """Roles that another one is made of: an agent has a server subscribe for it."""
 PURE_ROOMS = ("prr.wire", "prr.trust", "prr.core")
 IMPURE = {

@@ -5,7 +5,6 @@ from random import Random
 import pytest
 
 from prr.config import Limits
-from prr.core.binder import LEASE
 from prr.core.effects import Probe, Send
 from prr.core.liveness.actions import Actions
 from prr.core.liveness.doubts import Doubts
@@ -15,6 +14,7 @@ from prr.core.liveness.lease_owners import LeaseOwners
 from prr.core.liveness.lifecycle import TABLE, Lifecycle, rows_of
 from prr.core.liveness.newcomers import LATE_QUESTIONS, QUESTIONS
 from prr.core.liveness.states import Action, Case, Guard, State, Trigger
+from prr.core.pacing import LEASE
 from prr.core.replication.peers import Kind, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Subscribed, Verify

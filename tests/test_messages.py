@@ -5,7 +5,7 @@ from random import Random
 import msgpack
 import pytest
 
-from prr.wire import call_messages, inquiries, messages
+from prr.wire import call_messages, inquiries, messages, proofs
 from prr.wire.call_messages import CallNumber, Failed
 from prr.wire.forms import TABLE
 from prr.wire.frames import (
@@ -53,6 +53,7 @@ from prr.wire.messages import (
     Versioned,
 )
 from prr.wire.particulars import Particulars, encode_particulars
+from prr.wire.proofs import Again, Confirmed, Proof
 from prr.wire.query import Query
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_version, encode_versions
@@ -130,6 +131,11 @@ SAID = [
         {"instance": ONE, "start": 9, "padding": b""},
         AgentAnnouncement(instance=ONE, start=9, padding=b""),
     ),
+    (Alive(), {"instance": ONE, "start": 9}, Proof(instance=ONE, start=9)),
+    (Subscribed(), {"ticket": 5}, Confirmed(ticket=5)),
+    (Verify(), {"ticket": 5}, Again(ticket=5)),
+    (Verify(), {"nonce": 0, "ticket": 5}, Challenge(nonce=0)),
+    (ServiceList(()), {"ticket": 5}, Again(ticket=5)),
     (Removed(ONE), {"error": b"it hangs"}, Reason(error=b"it hangs")),
     (Alive(), {"start": 9, "binder": 4}, Hello(binder=4)),
     (Complaint(ONE), {"nonce": 5}, OpinionRequest(nonce=5)),
@@ -206,7 +212,7 @@ def test_a_trailer_is_the_first_message_all_of_whose_keys_are_there(frame, keys,
 def test_the_table_above_has_every_message_and_each_stands_behind_some_frame():
     named = {message for form in TABLE for message in messages_of(form.frame)}
     assert named == {type(said) for _, _, said in SAID}
-    modules = (messages, inquiries, call_messages)
+    modules = (messages, inquiries, call_messages, proofs)
     places = [one for module in modules for one in vars(module).values()]
     places += [Query, WholeQuery, WholePage]
     declared = {one for one in places if isinstance(one, type)}

@@ -4,7 +4,8 @@ from random import Random
 
 import pytest
 
-from prr.core.effects import ANY_START, Outcome, Probe
+from prr.core.answers import ANY_START
+from prr.core.effects import Outcome, Probe
 from prr.core.liveness.due import Due
 from prr.core.liveness.phases import WAITS, WAITS_FOR_OPINIONS
 from prr.core.liveness.probes import TICK_MAX, Verifications

@@ -316,7 +316,7 @@ def newcomers_are_asked_like_others(patch):
 
 def every_binder_asks_whom_it_is_told_of(patch):
     """A complaint about an instance that was learned just now is not passed on to its owner."""
-    patch.setattr(PeerUpdates, "pass_on", lambda self, instance, why, now: [])
+    patch.setattr(PeerUpdates, "_pass_on", lambda self, instance, why, now: [])
 
 
 def suspicions_never_end(patch):

@@ -7,13 +7,14 @@ from random import Random
 import pytest
 
 from prr.core import deadlines
-from prr.core.binder import LEASE, Binder
+from prr.core.binder import Binder
 from prr.core.directory.digests import entry_of
 from prr.core.directory.table import Table
 from prr.core.effects import Confirm, ConfirmAll, Persist, Report, Send
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.newcomers import PAUSES
 from prr.core.liveness.quotas import CREDIT
+from prr.core.pacing import LEASE
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.mmsg import Burst, OneByOne

@@ -195,7 +195,8 @@ def test_a_key_takes_what_it_says_and_nothing_else(key):
         data = b"\x07" + bytes((MARK,)) + msgpack.packb({key.number: value})
         if key.is_valid(value):
             assert decode_trailer(data[1:]) == {key.field: value}
-            assert isinstance(decode(data, Role.BINDER), ListRequest)
+            if key.field != "seal":  # whose bytes have to be one: see test_seals
+                assert isinstance(decode(data, Role.BINDER), ListRequest)
         else:
             with pytest.raises(MalformedFrame, match=key.field):
                 decode(data, Role.BINDER)

@@ -16,6 +16,7 @@ from prr.wire.inquiries import DrainQuery, ListPage, ListQuery, TextPart, TextQu
 from prr.wire.instance import Address, Instance, is_wide
 from prr.wire.messages import Hello
 from prr.wire.particulars import Particulars, decode_particulars
+from prr.wire.proofs import Again
 from prr.wire.trailer import PART_BITS, Drained, Listed, Question
 from prr.wire.wide import decode_wide
 
@@ -147,7 +148,7 @@ def _is_wanted(page: ServiceList, wanted: ListQuery | TextQuery | DrainQuery) ->
     match page.trailer:
         case None:
             return isinstance(wanted, ListQuery) and wanted.cursor == b""
-        case Hello():
+        case Hello() | Again():
             return False
         case said:
             return said.nonce == wanted.nonce

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from typing import Any
 
-from prr.config import Limits, WireForm
-from prr.core.claims import sender_of
-from prr.core.control import answer_program
+from prr.config import LIMITS, Limits, WireForm
+from prr.core.control import Programs
 from prr.core.deadlines import earliest
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
-from prr.core.effects import DrainRow, Effect, Event, Outcome, Probe, Report, Stop, stray
+from prr.core.effects import DrainRow, Effect, Outcome, Probe, Stop, stray
+from prr.core.gate import Gate, answered
 from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import Subscribers
 from prr.core.lookups import Lookups
-from prr.core.printable import complaint_of
+from prr.core.pacing import LEASE
 from prr.core.replication.draining import Draining
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import PEERS_MAX, Peer, Peers
@@ -29,6 +29,8 @@ from prr.core.restoring import Restoring
 from prr.core.status import lease_of, status_of, summary_of
 from prr.core.step import persisted, step
 from prr.core.subscriptions import Subscriptions
+from prr.core.tickets import Tickets
+from prr.core.trust import NO_KEYS, Trust
 from prr.wire.frames import (
     Added,
     Alive,
@@ -42,7 +44,7 @@ from prr.wire.frames import (
     Subscribe,
     Unknown,
 )
-from prr.wire.instance import Address, Instance, describe_address
+from prr.wire.instance import Address, Instance
 from prr.wire.messages import (
     AgentAnnouncement,
     Announcement,
@@ -51,19 +53,14 @@ from prr.wire.messages import (
     OpinionRequest,
     Presence,
     Search,
-    Started,
 )
 from prr.wire.questions import Asked
 from prr.wire.subscription_runs import SubscriptionRun
 
-LEASE = 15.0
-"""Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
-dead that nobody calls sooner, and asks those that do not renew 1/LEASE times a second each."""
-
 
 class Binder:
-    """One binder's decisions. A call runs to its end without waiting for anything, and so cannot be
-    interleaved with another: there are no locks. Every rule may meet the same frame twice."""
+    """One binder's decisions. A call never waits, so there are no locks. Every rule may meet the
+    same frame twice."""
 
     def __init__(
         self,
@@ -72,32 +69,34 @@ class Binder:
         identity: int,
         rng: Random,
         wire: WireForm = WireForm.SPEC,
-        limits: Limits | None = None,
+        limits: Limits = LIMITS,
         lease: float = LEASE,
         expects_peers: bool = False,
         keeps: bool = False,
         counter: int = 0,
+        trust: Trust = NO_KEYS,
     ) -> None:
         """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
-        local. With `expects_peers` more of them may be added soon.
-
-        `identity` tells this binder from all others (64 bits); `lease` is in seconds. With `keeps`
-        it has a store: it says what to persist, confirms what is persisted, and denies nothing
-        before it is started, since it learns first what was kept. `counter` is no earlier than any
-        that an earlier process with this identity has used, and of a run of its own.
+        local. With `expects_peers` more of them may be added soon. `identity` tells this binder
+        from all others (64 bits); `lease` is in seconds. With `keeps` it has a store: it says what
+        to persist, confirms what is persisted, and denies nothing before it is started, since it
+        learns first what was kept. `counter` is no earlier than any that an earlier process with
+        this identity has used, and of a run of its own. `trust`: what others have to prove; with a
+        keyring nobody may foresee what `rng` draws.
         """
         assert len(peers) <= PEERS_MAX
-        limits = limits or Limits()
-        self._own_ips = own_ips
-        self._expects_peers = expects_peers
-        self._is_started = not keeps
+        self._expects_peers, self._is_started = expects_peers, not keeps
         self._peers = Peers(peers)
         self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips)
-        self._detector = Detector(self._versioned, self._peers, limits, lease, rng)
+        self._detector = Detector(self._versioned, self._peers, limits, lease, rng, trust)
         self._draining = Draining(self._versioned, keeps)
         self._peer_updates = PeerUpdates(self._versioned, self._detector, self._draining)
-        self._lookups = Lookups(self._versioned.directory)
-        self._subscriptions = Subscriptions(self._versioned, self._detector, keeps)
+        self._lookups = Lookups(self.directory)
+        self._gate = Gate(trust, self._peers, own_ips, identity, rng)
+        tickets = Tickets(rng) if trust.is_keyed else None
+        self._subscriptions = Subscriptions(self._versioned, self._detector, keeps, tickets, trust)
+        self._programs = Programs(self._versioned, self._draining, tickets, trust)
+        self.trust = trust
         self._sync = Sync(self._versioned, self._peers, wire)
         self._restoring = Restoring(self._versioned, self._detector)
         self._versioned.resume(counter)
@@ -166,6 +165,7 @@ class Binder:
     def remove_peer(self, peer: Address) -> None:
         """One peer less: a stranger from now on, whose words stay. No error if it was none."""
         self._sync.remove_peer(peer)
+        self._gate.forget(peer)
 
     @step
     def stop(self, now: float) -> list[Effect]:
@@ -175,18 +175,22 @@ class Binder:
     def look_up(self, types: bytes) -> list[Instance]:
         """For each of `types` the instance whose turn it is, NOBODY for a type that has none.
 
-        The short way for a burst: what `handle` would answer, without the frames. They end at the
-        first lookup that has to wait, since the type is not known yet: that one is for `handle`.
+        The short way for a burst: what `handle` would answer, without the frames, up to the first
+        lookup that has to wait.
         """
-        return self._lookups.find(types, self.is_ready)
+        return self._lookups.find(types, self.is_ready) if self.trust.takes_lookups else []
 
-    def look_up_asked(self, asked: Sequence[Asked]) -> list[Instance]:
-        """The same for lookups that say more than a number."""
-        return self._lookups.find_asked(asked, self.is_ready)
+    def look_up_asked(self, asked: Sequence[Asked], is_proved: bool = False) -> list[Instance]:
+        """The same for lookups that say more than a number, or have proved seals (`is_proved`)."""
+        if is_proved or self.trust.takes_lookups:
+            return self._lookups.find_asked(asked, self.is_ready)
+        return []
 
     def subscribe_run(self, run: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
         """The short way for a burst: what `handle` would do about the first of a run, as many as
         are certainly alike. How many, and what follows; 0: the first is for `handle`."""
+        if not self.trust.takes_words:
+            return 0, []
         ones = Subscribers(run.instances, run.starts, run.renewals, now, run.is_bare)
         count, effects = self._subscriptions.subscribe_run(ones)
         return count, persisted(self, effects)
@@ -194,44 +198,44 @@ class Binder:
     @step
     def handle(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         """Decide about a frame that `source` sent."""
-        peer = self._peers.get(source)
-        heard = [] if peer is None else self._sync.heard(peer, frame, now)
-        match sender_of(frame, source, peer is not None, self._own_ips):
+        entry = self._gate.enter(frame, source)
+        effects, peer = entry.effects, entry.peer
+        if peer is not None:
+            effects = self._sync.heard(peer, frame, now) + effects
+        match entry.role:
             case Role.CLIENT:
-                return heard + self._handle_client(frame, source, now)
+                effects += answered(self._handle_client(frame, source, now), source, frame.seal)
             case Role.SERVER:
-                return heard + self._handle_server(frame, source, now)
+                effects += answered(self._handle_server(frame, source, now), source, frame.seal)
             case Role.BINDER:
                 assert peer is not None
-                return heard + self._handle_peer(frame, peer, now)
-            case None:
-                return [*heard, stray(frame, source)]
+                effects += self._handle_peer(frame, peer, now)
+        return effects
 
     def _handle_client(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         match frame:
             case Lookup():
                 return self._lookups.answer(frame, source, self.is_ready)
             case Complaint():
-                return self._complaint(frame, source, now)
+                return self._peer_updates.complaint(frame, source, now)
             case ListRequest():
-                return answer_program(self._versioned, self._draining, frame, source, now)
+                return self._programs.answer(frame, source, now)
             case _:
                 raise AssertionError(f"no rule for {frame} of a client")
 
     def _handle_server(self, frame: Frame, source: Address, now: float) -> list[Effect]:
         match frame:
-            case Subscribe() if source[1] != 0:  # else nobody can be reached there
+            case Subscribe() | Alive() if source[1] == 0:  # nobody can be reached there
+                return [stray(frame, source)]
+            case Subscribe():
                 return self._subscriptions.subscribe(frame, source, now)
-            case Alive(trailer=Search(types=types, start=start, particulars=particulars)):
-                # A server asks whether this binder is ours: a legacy one drops the frame.
-                said = Started(start=start, particulars=particulars)
-                asking = Subscribe(types[0], trailer=said)
-                return self._handle_server(asking, source, now)
-            case Alive(trailer=Announcement() as said) if source[1] != 0:
+            case Alive(trailer=Search() as said):
+                return self._subscriptions.searched(said, source, now)
+            case Alive(trailer=Announcement() as said):
                 return self._subscriptions.announced(said, source, now)
-            case Alive(trailer=AgentAnnouncement() as said) if source[1] != 0:
-                return self._subscriptions.announced_by_agent(said, source, now)
-            case Subscribe() | Alive():
+            case Alive(trailer=AgentAnnouncement() as said):
+                return self._subscriptions.announced_by_agent(said, source, now, frame.seal)
+            case Alive():
                 return [stray(frame, source)]
             case Removed(instance=instance):
                 if not self.is_ready and instance not in self.directory:
@@ -286,13 +290,6 @@ class Binder:
     def _answer_waiting(self) -> list[Effect]:
         """Answer those who had to wait, once the peers have told what they know."""
         return self._lookups.answer_waiting() if self.is_ready else []
-
-    def _complaint(self, frame: Complaint, source: Address, now: float) -> list[Effect]:
-        if (instance := frame.instance) not in self.directory:
-            return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
-        why = complaint_of(frame, source)
-        passed = [] if source in self._peers else self._peer_updates.pass_on(instance, why, now)
-        return passed or self._detector.accuse(instance, why, now, source)
 
     def _merge(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
         news, refused, effects = self._peer_updates.merge(frame, peer, now)

@@ -12,12 +12,21 @@ _ROUTES = {
 }
 
 
-def sender_of(frame: Frame, source: Address, is_peer: bool, own_ips: frozenset[str]) -> Role | None:
+def sender_of(
+    frame: Frame,
+    source: Address,
+    is_peer: bool,
+    own_ips: frozenset[str],
+    is_operator: bool = False,
+) -> Role | None:
     """The role of who sent `frame` from `source`, by the first route whose claim it meets; None if
-    it meets none, or comes from an address that nobody can be given. `own_ips` are the binder's."""
+    it meets none, or comes from an address that nobody can be given. `own_ips` are the binder's;
+    `is_operator`: an operator has sealed it."""
     if not is_usable(source[0]):
         return None
     for route in _ROUTES[type(frame)]:
+        if route.claim is Claim.LOCAL and is_operator:
+            return route.sender
         if _meets(route.claim, frame, source, is_peer, own_ips):
             return route.sender
     return None

@@ -6,7 +6,7 @@ another instance meanwhile, and takes the answer that comes first (Dean and Barr
 Scale", 2013).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.asking import BINDER_LIMIT, REFUSED_LIMIT
@@ -44,6 +44,7 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
+from prr.wire.seal import Seal
 
 IPV6_LIMIT = 0.5
 """Seconds in which a binder that has no instance for us at an IPv4 address must say whether it has
@@ -83,6 +84,7 @@ class Client:
         takes_ipv6: bool = False,
         limit: float | None = None,
         zone: str = "",
+        is_keyed: bool = False,
     ) -> None:
         """`message` of at most 255 bytes, or None for a lookup only. With `takes_ipv6` an instance
         at an IPv6 address will do.
@@ -90,19 +92,20 @@ class Client:
         After `patience` seconds without an answer the binder is told; with `hedge` another instance
         is asked then, or as soon as one refuses. `limit`: seconds for all of it, instead of
         BINDER_LIMIT for the lookup and SERVICE_LIMIT for the services. Those in `zone` come first.
+        `is_keyed`: what binders are told is sealed, and so are the answers that count.
         """
         assert binders
         self._service = service
-        self._wanted = Wanted(service, takes_ipv6, zone)
+        self._wanted = Wanted(service, takes_ipv6, zone, is_keyed)
+        self._seal = Seal(rng.getrandbits(64)) if is_keyed else None
         self._nameless: set[Address] = set()  # binders that know no names
         self._message = message
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
         self._patience = patience
         self._hedge = hedge
         self._limit = limit
-        self._number = None
-        if message is not None and isinstance(service, str):
-            self._number = CallNumber(nonce=rng.getrandbits(64))
+        has_number = message is not None and isinstance(service, str)
+        self._number = CallNumber(nonce=rng.getrandbits(64)) if has_number else None
         self._began_at = 0.0
         self._ends_at: float | None = None  # when the services have had their time
         self._lookup: Retry | None = None
@@ -130,6 +133,8 @@ class Client:
                     return self._end(_answer(frame, call, now))
             return []
         if self._lookup is None or source not in self._binders:
+            return []
+        if self._seal is not None and frame.seal != self._seal:
             return []
         if isinstance(self._service, str) and frame.trailer is None:
             return self._knows_no_names(source, now)
@@ -161,7 +166,7 @@ class Client:
     def _ask_another(self, binder: Address, now: float) -> list[ClientEffect]:
         """A binder does not answer, or its answer is of no use."""
         if self._lookup and (other := self._lookup.refused(binder, now)) is not None:
-            return [Send(self._wanted.question(other), other)]
+            return [self._ask(other)]
         return []
 
     def deadline(self) -> float | None:
@@ -198,7 +203,10 @@ class Client:
             nameless = tuple(sorted(self._nameless))
             return self._end_if_alone(NoBinder(tuple(self._binders), round(limit, 1), nameless))
         target = self._lookup.due(now)
-        return [Send(self._wanted.question(target), target)] if target else []
+        return [self._ask(target)] if target else []
+
+    def _ask(self, binder: Address) -> Send:
+        return Send(replace(self._wanted.question(binder), seal=self._seal), binder)
 
     def _found(self, address: Address, binder: Address, now: float) -> list[ClientEffect]:
         if self._message is None:
@@ -253,7 +261,8 @@ class Client:
         return Send(Request(self._message, trailer=self._number), call.address)
 
     def _complaint(self, call: _Call) -> Send:
-        return Send(Complaint(make_instance(self._service, call.address)), call.binder)
+        about = make_instance(self._service, call.address)
+        return Send(Complaint(about, seal=self._seal), call.binder)
 
     def _end(self, outcome: Outcome) -> list[ClientEffect]:
         self.outcome = outcome

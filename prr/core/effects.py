@@ -4,21 +4,19 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from prr.core.answers import answers, proves
 from prr.record import record
-from prr.wire.frames import Alive, Frame, Verify
+from prr.wire.frames import Frame, Verify
 from prr.wire.instance import (
     Address,
     Instance,
-    Service,
     describe,
     describe_address,
-    has_name,
-    service_of,
 )
-from prr.wire.messages import Challenge, NamedPresence, Presence
 from prr.wire.questions import Asked
+from prr.wire.seal import Seal
 from prr.wire.trailer import Question
-from prr.wire.version import LEFT, NO_START, Version
+from prr.wire.version import Version
 
 
 class Event(StrEnum):
@@ -57,6 +55,9 @@ class Event(StrEnum):
     OUT_OF_PLACE = "out of place"
     NOT_HELD = "complaint about what is not held"
     OVER_QUOTA = "subscription over a quota"
+    UNPROVED = "believed without proof"
+    NOT_BELIEVED = "not believed"
+    REPLAYED = "said before"
     CHECK_PASSED = "check passed"
     CHECK_FAILED = "check failed"
     FLAPPING = "flapping"
@@ -72,6 +73,7 @@ SILENT_EVENTS = frozenset(
         Event.PASSED_ON,
         Event.SUSPECTED,
         Event.OVER_QUOTA,
+        Event.REPLAYED,
         Event.ASKED,
         Event.EXCLUDED,
         Event.DISPUTED,
@@ -93,11 +95,12 @@ class Send:
 class Answer:
     """Answer a lookup from the node's own socket with the instance `found`, or NOBODY: that the
     service has none. The codec knows in which of the two forms; `asked` is what the trailer of
-    the lookup was read for, if it was."""
+    the lookup was read for, if it was, and `seal` what the answer is sealed with."""
 
     found: Instance
     target: Address
     asked: Asked | None = None
+    seal: Seal | None = None
 
 
 class Update(NamedTuple):
@@ -149,11 +152,6 @@ class ConfirmAll:
     frame: Frame
 
 
-ANY_START = LEFT
-"""The `start` of a question that any server of ours may answer: what it asks about had left, so
-whoever is there now has drawn another number."""
-
-
 @record
 class Probe:
     """Ask an instance whether it lives (VERIFIE_N_EXISTE_PAS), from a fresh connected socket.
@@ -166,7 +164,7 @@ class Probe:
     `at` is where it is asked, its own address or its agent's. `start` is the start number of the
     server asked, where known; ANY_START: any will do; NO_START: a bare answer will do as well, from
     a legacy (2016) program. `is_urgent`: binders disagree about the instance until it answers;
-    others may have to wait for their turn.
+    others may have to wait for their turn. `wants_proof`: only a sealed answer counts.
     """
 
     instance: Instance
@@ -176,26 +174,13 @@ class Probe:
     start: int
     at: Address
     is_urgent: bool = False
+    wants_proof: bool = False
 
     def is_answer(self, frame: Frame) -> bool:
-        """The frame answers this question.
-
-        A server of ours repeats the question's nonce and says its types and its start; a legacy
-        one answers with the bare frame.
-        """
-        if not isinstance(frame, Alive):
-            return False
-        asked, said = self.frame.trailer, frame.trailer
-        if not isinstance(asked, Challenge):
-            return True
-        if said is None:
-            return self.start == NO_START and not has_name(self.instance)
-        return (
-            isinstance(said, Presence | NamedPresence)
-            and said.nonce == asked.nonce
-            and _provides(said, service_of(self.instance))
-            and self.start in (NO_START, ANY_START, said.start)
-        )
+        """The frame answers this question; see `answers`."""
+        if self.wants_proof:
+            return proves(self.frame, frame, self.instance, self.start, self.at)
+        return answers(self.frame, frame, self.instance, self.start)
 
 
 @record
@@ -207,13 +192,6 @@ class ProbeAll:
     instances: Sequence[Instance]
     nonces: Sequence[int]
     wait: float
-
-
-def _provides(said: Presence | NamedPresence, service: Service) -> bool:
-    """Whoever says this provides the service."""
-    if isinstance(service, int):
-        return isinstance(said, Presence) and service in said.types
-    return isinstance(said, NamedPresence) and said.name == service.encode()
 
 
 class Outcome(StrEnum):
@@ -263,6 +241,7 @@ class Tell:
     nonce: int
     offset: int
     instance: Instance | None
+    seal: Seal | None = None
 
 
 @record

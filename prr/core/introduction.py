@@ -1,5 +1,7 @@
 """What one server says of itself, to binders that it subscribes with and to whoever asks."""
 
+from collections.abc import Collection
+
 from prr.core.pacing import RENEWAL
 from prr.wire.frames import Alive, Frame, Subscribe, Verify
 from prr.wire.instance import Instance, Service
@@ -13,19 +15,28 @@ from prr.wire.messages import (
     Search,
     Started,
 )
+from prr.wire.proofs import Proof
+from prr.wire.seal import Seal
 
 
 class Introduction:
     """Of a server of `service` that drew `start`. What it says is of the same process."""
 
     def __init__(
-        self, service: Service, start: int, particulars: bytes, is_agent: bool = False
+        self,
+        service: Service,
+        start: int,
+        particulars: bytes,
+        is_agent: bool = False,
+        is_keyed: bool = False,
     ) -> None:
-        """`particulars` are encoded. `is_agent`: it speaks for an instance at another port."""
+        """`particulars` are encoded. `is_agent`: it speaks for an instance at another port.
+        `is_keyed`: it seals what it says, and so says which instance it speaks for."""
         self._service = service
         self._start = start
         self._particulars = particulars or None
-        self._is_agent = is_agent
+        self._is_agent = is_agent or is_keyed
+        self._is_keyed = is_keyed
 
     def change(self, particulars: bytes) -> None:
         """Say this from now on, encoded."""
@@ -40,6 +51,8 @@ class Introduction:
     def needs(self) -> str:
         """What a binder has to know to take its subscription, which an older one does not; "" if
         any will do."""
+        if self._is_keyed:
+            return "keys"
         if self._is_agent:
             return "agents"
         return "names" if isinstance(self._service, str) else ""
@@ -75,10 +88,16 @@ class Introduction:
         types = bytes((self._service,))
         return Alive(trailer=Search(types=types, start=start, particulars=particulars))
 
-    def answer(self, question: Verify) -> Frame | None:
+    def answer(self, question: Verify, own: Collection[Instance] = ()) -> Frame | None:
         """What is answered to "are you there?"; None: nothing. Who asks for a service with a name
-        and does not say it may mean who was there before; nothing longer is answered."""
+        and does not say it may mean who was there before; nothing longer is answered. A proof
+        is given to who asks for one of an instance that is its `own`."""
         asked = question.trailer
+        if own and isinstance(asked, Challenge) and asked.wants_proof:
+            if asked.instance is None or asked.instance not in own:
+                return None
+            proof = Proof(instance=asked.instance, start=self._start)
+            return Alive(trailer=proof, seal=Seal(asked.nonce))
         if isinstance(self._service, int):
             if not isinstance(asked, Challenge):
                 return Alive()

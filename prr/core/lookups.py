@@ -11,6 +11,7 @@ from prr.wire.frames import Found, FoundInstance, Lookup
 from prr.wire.instance import Address, Instance
 from prr.wire.query import Query
 from prr.wire.questions import Asked, asked_by
+from prr.wire.seal import Seal
 from prr.wire.whole_service import WholeQuery
 
 FOUND_FORMS: dict[WireForm, FoundForm] = {
@@ -31,7 +32,7 @@ class Lookups:
         self._directory = directory
         self._lookup_run = directory.lookup_run
         self._slots = directory.slots
-        self._waiting: list[tuple[Asked, bool, Address]] = []
+        self._waiting: list[tuple[Asked, bool, Address, Seal | None]] = []
 
     def find(self, types: bytes, denies: bool) -> list[Instance]:
         """The answers to a run of lookups, up to the first one that has to wait; NOBODY where
@@ -51,15 +52,16 @@ class Lookups:
         has_room = said is not None and said.has_room
         if said is not None and not has_room and isinstance(lookup.service, str):
             return [stray(lookup, source)]
-        return self._answer_one(asked_by(lookup), has_room, source, denies)
+        return self._answer_one(asked_by(lookup), has_room, source, lookup.seal, denies)
 
     def _answer_one(
-        self, asked: Asked, is_read: bool, source: Address, denies: bool
+        self, asked: Asked, is_read: bool, source: Address, seal: Seal | None, denies: bool
     ) -> list[Effect]:
         if found := self._lookup_run(self._slots((asked,)), denies):
-            return [Answer(found[0], source, asked if is_read else None)]
+            answer = seal.answer() if seal is not None and seal.fault is None else None
+            return [Answer(found[0], source, asked if is_read else None, answer)]
         if len(self._waiting) < WAITING_MAX:
-            self._waiting.append((asked, is_read, source))
+            self._waiting.append((asked, is_read, source, seal))
         return []
 
     def answer_waiting(self) -> list[Effect]:

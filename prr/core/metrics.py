@@ -68,6 +68,9 @@ class Metric(Enum):
     OUT_OF_PLACE = Event.OUT_OF_PLACE, "frames", "from somebody who may not send them"
     NOT_HELD = Event.NOT_HELD, "complaints", "about an instance that is not held"
     OVER_QUOTA = Event.OVER_QUOTA, "subscriptions", "beyond what an address or a host may have"
+    UNPROVED = Event.UNPROVED, "frames", "whose senders proved nothing: --require log"
+    NOT_BELIEVED = Event.NOT_BELIEVED, "frames", "whose senders did not prove who they are"
+    REPLAYED = Event.REPLAYED, "frames", "with a ticket or a number that has been used"
     CHECK_PASSED = Event.CHECK_PASSED, "times", "an agent's program works, and is made known"
     CHECK_FAILED = (
         Event.CHECK_FAILED,

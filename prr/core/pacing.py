@@ -8,6 +8,10 @@ clusters, and programs that know nothing of this, are as they were.
 
 from prr.wire.trailer import RENEWAL_SECONDS_MAX
 
+LEASE = 15.0
+"""Seconds after which an instance that was not heard is asked whether it lives. Shorter finds the
+dead that nobody calls sooner, and asks those that do not renew 1/LEASE times a second each."""
+
 RENEWAL = 5
 """Seconds between two renewals of a server that was not told otherwise."""
 

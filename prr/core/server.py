@@ -1,6 +1,6 @@
 """The server: subscribes, provides the echo service, says that it is alive, and deregisters."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum, auto
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
@@ -20,6 +20,7 @@ from prr.wire.instance import (
     make_instance,
 )
 from prr.wire.messages import Reason, Renew
+from prr.wire.proofs import Confirmed
 from prr.wire.trailer import ERROR_BYTES_MAX
 from prr.wire.version import START_MAX
 
@@ -198,6 +199,10 @@ class Server:
         """This server as a binder sees it."""
         return make_instance(self._service, self._seen_at[binder])
 
+    def _provable(self) -> Collection[Instance]:
+        """What it can prove to be."""
+        return ()
+
     def _ask_next_binder(self, now: float) -> list[ServerEffect]:
         if not self._left_to_ask:
             return self._give_up(now)
@@ -238,7 +243,7 @@ class Server:
     def _verified(self, frame: Verify, source: Address) -> list[ServerEffect]:
         if self._state in (_State.LEAVING, _State.OVER):
             return []  # it is about to be true that it is not there
-        answer = self._introduction.answer(frame)
+        answer = self._introduction.answer(frame, self._provable())
         return [] if answer is None else [Send(answer, source)]
 
     def _confirmed(self, frame: Subscribed, source: Address, now: float) -> list[ServerEffect]:
@@ -260,7 +265,8 @@ class Server:
                 return [Report(Event.CONFIRMED, describe(self._instance(source)), why)]
             case _State.SERVING if is_ours and (self._asking or self._is_searching):
                 told = frame.trailer
-                self._renewal = told.renewal if isinstance(told, Renew) else RENEWAL
+                renewal = told.renewal if isinstance(told, Renew | Confirmed) else None
+                self._renewal = renewal or RENEWAL
                 pause = self._pause(min(self._said, self._renewal))
                 self._renews_with(source, is_ours, now + pause)
             case _State.SERVING if self._asking and source == self._ours:

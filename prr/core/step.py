@@ -1,10 +1,12 @@
-"""A step of a binder's core: whatever it changes is persisted, before all else that follows."""
+"""A step of a binder's core: whatever it changes is persisted, before all else that follows, and
+what goes to other binders is sealed."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from prr.core.effects import Effect, KeepDrains, Persist
+from prr.core.gate import Gate
 from prr.core.replication.versioned_directory import VersionedDirectory
 
 
@@ -12,6 +14,7 @@ class Stepping(Protocol):
     """What a step is made in."""
 
     _versioned: VersionedDirectory
+    _gate: Gate
 
 
 _Self = TypeVar("_Self", bound=Stepping)
@@ -31,7 +34,7 @@ def step(decide: _Decide[_Self, _P]) -> _Decide[_Self, _P]:
 
 def persisted(core: Stepping, effects: list[Effect]) -> list[Effect]:
     """The effects of a step, and first what keeps its changes."""
-    versioned = core._versioned
+    versioned, effects = core._versioned, core._gate.seal(effects)
     changes = versioned.directory.take_changes()
     if versioned.drains.take_change():
         effects = [KeepDrains(versioned.drains), *effects]

@@ -1,21 +1,28 @@
 """What servers say of themselves: subscriptions, renewals and leaves, and what is answered."""
 
+from dataclasses import replace
 from itertools import compress
 from operator import not_
 
+from prr.config import Require
 from prr.core.effects import Confirm, ConfirmAll, Effect, Event, Report, Send, stray
+from prr.core.gate import not_believed
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import COMES, Subscribers
 from prr.core.liveness.states import Case, Trigger
 from prr.core.pacing import RENEWAL
 from prr.core.printable import in_one_line
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.core.tickets import Tickets
+from prr.core.trust import NO_KEYS, Trust, is_valid, speaks_for
 from prr.wire.drain import own_particulars
-from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed
+from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed, Verify
 from prr.wire.instance import Address, Instance, address_of, is_on_host, make_instance
-from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Reason, Renew, Started
+from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Reason, Renew, Search, Started
 from prr.wire.particulars import asked_at, with_agent
-from prr.wire.version import NO_START
+from prr.wire.proofs import Again, Confirmed
+from prr.wire.seal import Seal
+from prr.wire.version import NO_START, encode_version
 
 EXCLUDED = (
     "a loopback address means nothing to other hosts, which may ask this binder; "
@@ -34,8 +41,17 @@ OVER_QUOTA = "too many from its host, or in all, have not answered yet"
 class Subscriptions:
     """The rules of one binder for the servers that speak to it."""
 
-    def __init__(self, versioned: VersionedDirectory, detector: Detector, keeps: bool) -> None:
+    def __init__(
+        self,
+        versioned: VersionedDirectory,
+        detector: Detector,
+        keeps: bool,
+        tickets: Tickets | None = None,
+        trust: Trust = NO_KEYS,
+    ) -> None:
         """`keeps`: an answer goes out once what it says is on disk."""
+        self._tickets = tickets
+        self._trust = trust
         self._versioned = versioned
         self._directory = versioned.directory
         self._detector = detector
@@ -47,6 +63,11 @@ class Subscriptions:
         instance = make_instance(frame.type, source)
         return self._subscribe(instance, said, frame.trailer is not None, source, now)
 
+    def searched(self, said: Search, source: Address, now: float) -> list[Effect]:
+        """A server asks whether this binder is ours: a legacy one drops the frame."""
+        told = Started(start=said.start, particulars=said.particulars)
+        return self.subscribe(Subscribe(said.types[0], trailer=told), source, now)
+
     def announced(self, said: Announcement, source: Address, now: float) -> list[Effect]:
         """A server says that it is there, whose service has a name. Nothing is ever longer that it
         is sent for this."""
@@ -55,14 +76,63 @@ class Subscriptions:
         return self._subscribe(make_instance(said.name.decode(), source), said, True, source, now)
 
     def announced_by_agent(
-        self, said: AgentAnnouncement, source: Address, now: float
+        self, said: AgentAnnouncement, source: Address, now: float, seal: Seal | None = None
     ) -> list[Effect]:
         """An agent says that an instance is there, for which it answers. It is believed about its
-        own host alone."""
+        own host alone, unless its `seal` shows more."""
         instance = Instance(said.instance)
+        if self._tickets is not None and is_valid(seal):
+            return self._sealed(instance, said, source, seal, now)
         if not said.has_room or not is_on_host(instance, source):
             return [stray(Alive(trailer=said), source)]
         return self._subscribe(instance, said, True, source, now)
+
+    def _sealed(
+        self, instance: Instance, said: AgentAnnouncement, source: Address, seal: Seal, now: float
+    ) -> list[Effect]:
+        """The same under a server's seal. With a ticket it is no copy, and so the server has
+        answered; nothing else has to show that it is there."""
+        if not speaks_for(seal, instance, source):
+            return [not_believed(Alive(seal=seal), source, instance)]
+        if not self._has_ticket(instance, source, seal, now):
+            return [self._again(instance, source, seal, now)]
+        effects = self._subscribe(instance, said, True, source, now, is_proved=True)
+        return [self._with_ticket(effect, instance, source, now) for effect in effects]
+
+    def _has_ticket(self, instance: Instance, source: Address, seal: Seal, now: float) -> bool:
+        assert self._tickets is not None
+        state = self._state(instance)
+        if self._tickets.age(seal.number, source, instance, state, now) is None:
+            return False
+        return self._tickets.use(seal.number, instance, now)
+
+    def _again(self, instance: Instance, source: Address, seal: Seal, now: float) -> Effect:
+        return Send(Verify(trailer=Again(ticket=self._ticket(instance, source, now))), source)
+
+    def _ticket(self, instance: Instance, source: Address, now: float) -> int:
+        assert self._tickets is not None
+        return self._tickets.issue(source, instance, self._state(instance), now)
+
+    def _state(self, instance: Instance) -> bytes:
+        """What a ticket depends on: whether it is there, and since when it is so."""
+        version = self._directory.version(instance)
+        if version is not None:
+            return b"+" + encode_version(version)
+        removal = self._directory.removal(instance)
+        return b"" if removal is None else b"-" + encode_version(removal)
+
+    def _with_ticket(
+        self, effect: Effect, instance: Instance, source: Address, now: float
+    ) -> Effect:
+        """A confirmation has the next ticket with it, which depends on how things stand by now."""
+        if not isinstance(effect, Send | Confirm) or not isinstance(effect.frame, Subscribed):
+            return effect
+        renewal = self._detector.renewal
+        said = Confirmed(
+            ticket=self._ticket(instance, source, now),
+            renewal=None if renewal == RENEWAL else renewal,
+        )
+        return replace(effect, frame=Subscribed(trailer=said))
 
     def _subscribe(
         self,
@@ -71,6 +141,7 @@ class Subscriptions:
         is_ours: bool,
         source: Address,
         now: float,
+        is_proved: bool = False,
     ) -> list[Effect]:
         if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
@@ -79,10 +150,11 @@ class Subscriptions:
             why = f"its address has {TYPES_MAX} services already"
             return [Report(Event.OVER_QUOTA, instance, why)]
         is_at_home = version is not None and version.owner == self._versioned.identity
-        if not self._detector.admits(instance, is_at_home, now):
+        if not is_proved and not self._detector.admits(instance, is_at_home, now):
             return [Report(Event.OVER_QUOTA, instance, OVER_QUOTA)]
         trailer = self._confirmation() if is_ours else None
         agent = None if source == address_of(instance) else source
+        is_elsewhere = is_proved and source[0] != address_of(instance)[0]
         own = own_particulars(said.particulars or b"") if said else b""
         case = Case(
             Trigger.SUBSCRIBED,
@@ -92,7 +164,7 @@ class Subscriptions:
             reply=self._promise(Subscribed(trailer=trailer), instance, source),
             renewal=said.renewal or 0 if said else 0,
             # Where it is asked is where it speaks from, whatever it says: nobody else is asked.
-            particulars=with_agent(own, agent) if said else b"",
+            particulars=with_agent(own, agent, is_elsewhere) if said else b"",
         )
         return self._detector.said(case)
 
@@ -126,11 +198,22 @@ class Subscriptions:
 
         If it is not held here, nothing is remembered and nobody is told: whoever never was would
         push the real removals out of memory. Who holds it asks it when its lease runs out.
+
+        Under a valid seal it needs a ticket; without one, where others have to prove who they
+        are, it is no more than a complaint.
         """
         instance = frame.instance
         particulars = self._directory.particulars(instance)
         # The answer goes out in any case: the first one may have been lost.
         promise = self._promise(Removed(instance), instance, source)
+        seal = frame.seal
+        if self._tickets is not None and is_valid(seal):
+            if not speaks_for(seal, instance, source):
+                return [not_believed(frame, source, instance)]
+            if instance in self._directory and not self._has_ticket(instance, source, seal, now):
+                return [self._again(instance, source, seal, now)]
+        elif self._trust.require is Require.ON:
+            return self._detector.accuse(instance, "self-reported", now, source)
         if source != asked_at(instance, particulars):
             is_held = instance in self._directory
             return [stray(frame, source)] if is_held else [promise]

@@ -9,12 +9,19 @@ from prr.wire.frames import Lookup
 from prr.wire.instance import NAMED, Address, Service, is_ipv6_address
 from prr.wire.query import Query
 
+SEALED_PADDING = 5
+"""Bytes: a sealed answer has an address, and its question may have only a short credential."""
+
 
 class Wanted:
     """An instance of a service, at an IPv6 address too if the client `takes_ipv6`, in `zone` first
     if that is said."""
 
-    def __init__(self, service: Service, takes_ipv6: bool, zone: str = "") -> None:
+    def __init__(
+        self, service: Service, takes_ipv6: bool, zone: str = "", is_keyed: bool = False
+    ) -> None:
+        """`is_keyed`: the question is sealed, and so is its answer."""
+        self._is_keyed = is_keyed
         self._service = service
         self._zone = zone
         self._takes_ipv6 = takes_ipv6
@@ -27,7 +34,10 @@ class Wanted:
             return Lookup(NAMED, trailer=Query.about(self._service, self._takes_ipv6, self._zone))
         says_more = self._zone or is_ipv6_address(binder) or binder == self.denied_by
         takes_ipv6 = self._takes_ipv6 and bool(says_more)
-        return Lookup(self._service, trailer=Query.about(self._service, takes_ipv6, self._zone))
+        said = Query.about(self._service, takes_ipv6, self._zone)
+        if said is None and self._is_keyed:
+            said = Query(padding=bytes(SEALED_PADDING))
+        return Lookup(self._service, trailer=said)
 
     def is_asked_again(self, binder: Address) -> bool:
         """A binder has no instance, and has not been asked yet for one at an IPv6 address: it is,

@@ -12,6 +12,7 @@ from prr.core.outcomes import NoBinder
 from prr.core.retry import Retry
 from prr.wire.frames import Found, FoundInstance, Frame, Lookup, Unknown
 from prr.wire.instance import NAMED, Address, Instance, Service, service_of
+from prr.wire.seal import Seal
 from prr.wire.whole_service import WholePage, WholeQuery
 from prr.wire.wide import WideUpdate, decode_wide
 
@@ -26,13 +27,20 @@ Whole: TypeAlias = dict[Instance, WideUpdate]
 class WholeClient:
     """One such question's decisions; it is over when `outcome` is set. A call never waits."""
 
-    def __init__(self, service: Service, binders: tuple[Address, ...], rng: Random) -> None:
-        """`binders`: at least one."""
+    def __init__(
+        self,
+        service: Service,
+        binders: tuple[Address, ...],
+        rng: Random,
+        is_keyed: bool = False,
+    ) -> None:
+        """`binders`: at least one. `is_keyed`: the questions are sealed, and so are the answers."""
         assert binders
         self._service = service
         self._binders = rng.sample(binders, len(binders))  # all of them, in a random order
         self._rng = rng
         self._older: set[Address] = set()  # binders that cannot tell
+        self._seal = Seal(rng.getrandbits(64)) if is_keyed else None
         self._found: Whole = {}
         self._places: set[tuple[bytes, int]] = set()
         self._page = self._ask_for(b"", 0)
@@ -49,6 +57,8 @@ class WholeClient:
         if self.outcome is not None:
             return []
         if not isinstance(frame, Found | FoundInstance | Unknown) or source not in self._binders:
+            return []
+        if self._seal is not None and frame.seal != self._seal:
             return []
         said = frame.trailer
         if not isinstance(said, WholePage):  # it has answered a lookup: that is all it knows
@@ -100,7 +110,7 @@ class WholeClient:
 
     def _question(self, target: Address) -> Send:
         type_ = self._service if isinstance(self._service, int) else NAMED
-        return Send(Lookup(type_, trailer=self._page), target)
+        return Send(Lookup(type_, trailer=self._page, seal=self._seal), target)
 
     def _ask_for(self, cursor: bytes, offset: int) -> WholeQuery:
         return WholeQuery.about(self._service, self._rng.getrandbits(64), cursor, offset)

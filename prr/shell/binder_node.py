@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, assert_never
 
@@ -96,7 +97,8 @@ class BinderNode(Node[Effect]):
             case Send():
                 self._send(effect.frame, effect.target)
             case Answer():
-                self._outbox.send(self._codec.found(effect.found, effect.asked), effect.target)
+                answer = self._codec.found(effect.found, effect.asked, effect.seal)
+                self._outbox.send(answer, effect.target)
             case Persist() | KeepDrains():
                 self._keep(effect)
             case Confirm() | ConfirmAll():
@@ -110,7 +112,7 @@ class BinderNode(Node[Effect]):
                 self._report(effect)
             case Tell():
                 told = self._control.answer(effect)
-                self._send(told.frame, told.target)
+                self._send(replace(told.frame, seal=effect.seal), told.target)
             case Stop():
                 self._stopped.set(effect)
             case _:
@@ -143,8 +145,17 @@ class BinderNode(Node[Effect]):
             and (found := self._binder.look_up_asked(asked))
         ):
             self._answer(reader, self._codec.found_read_run(found, asked))
-        elif types or not self._subscribe(reader):
+        elif types or not (self._answer_sealed(reader) or self._subscribe(reader)):
             super()._serve_next(reader)
+
+    def _answer_sealed(self, reader: Reader) -> bool:
+        """Answer the next lookups under a seal; False if there is none."""
+        sealed = self._codec.sealed_asked(reader.datagrams.burst, reader.at)
+        if not sealed or not self._binder.is_ready:
+            return False
+        found = self._binder.look_up_asked([one.asked for one in sealed], is_proved=True)
+        self._answer(reader, self._codec.found_sealed_run(found, sealed))
+        return True
 
     def _subscribe(self, reader: Reader) -> bool:
         """Serve the next subscriptions, as many as are alike; False if that is none."""

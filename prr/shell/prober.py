@@ -20,6 +20,9 @@ from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.instance import Instance
 
+PROOFS_MAX = 256
+"""The same where an answer has to be sealed: who hears the question can send so much before it."""
+
 JUNK_MAX = 8
 """Datagrams that are no answer after which nobody listens any more: one who floods its socket
 must not keep the processor from everybody else."""
@@ -44,8 +47,8 @@ SWEEP_MAX = 4
 
 _READ = 1  # libev's mask
 
-_Key: TypeAlias = tuple[Instance, int]
-"""One verification: the instance and the serial."""
+_Key: TypeAlias = tuple[Instance, int, bool]
+"""One verification: the instance and the serial, and whether that question has been refused."""
 
 
 class _Line:
@@ -55,7 +58,8 @@ class _Line:
         """Raises OSError where the question cannot be asked at all."""
         self.probe = probe
         self._codec = codec
-        self.junk = 0
+        self.junk_left = PROOFS_MAX if probe.wants_proof else JUNK_MAX
+        self.is_refused = False
         self.asking = socket.socket(family_of(probe.at), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
             self.asking.connect(probe.at)
@@ -76,8 +80,13 @@ class _Line:
                 return Outcome.ALIVE
         except MalformedFrame:
             pass
-        self.junk += 1
+        self.junk_left -= 1
         return None
+
+    @property
+    def key(self) -> _Key:
+        """Where it stands among the lines."""
+        return self.probe.instance, self.probe.serial, self.is_refused
 
     def close(self) -> None:
         self._readable.stop()
@@ -166,9 +175,13 @@ class Prober:
             self._ends.set(key, time.monotonic() + probe.wait + LINGER)
             line.asking.send(self._codec.encode(probe.frame))
         except ConnectionRefusedError:
-            self._end(probe, Outcome.REFUSED)
+            self._unasked(key, probe, Outcome.REFUSED)
         except OSError:
-            self._end(probe, Outcome.UNSENT)
+            self._unasked(key, probe, Outcome.UNSENT)
+
+    def _unasked(self, key: _Key, probe: Probe, outcome: Outcome) -> None:
+        self._drop(key, is_closed=True)
+        self._tell(probe, outcome)
 
     def close(self) -> None:
         """Listen to nobody any more."""
@@ -185,17 +198,34 @@ class Prober:
             return
         except OSError:  # the network says what silence says
             outcome = None
-        if outcome is not None or line.junk == JUNK_MAX:
-            self._end(line.probe, outcome)
+        if outcome is Outcome.REFUSED and line.probe.wants_proof:
+            self._mistrust(line)
+        elif outcome is not None or not line.junk_left:
+            self._end(line, outcome)
 
-    def _end(self, probe: Probe, outcome: Outcome | None) -> None:
-        key = _key(probe)
+    def _mistrust(self, line: _Line) -> None:
+        """A refusal may be forged by who hears the question, and an answer cannot: it is waited for
+        all the same, while the next question leaves from another socket."""
+        if line.is_refused:
+            return
+        self._drop(line.key)
+        line.is_refused = True
+        self._drop(line.key, is_closed=True)
+        self._lines[line.key] = line
+        self._ends.set(line.key, time.monotonic() + line.probe.wait + LINGER)
+        self._tell(line.probe, Outcome.REFUSED)
+
+    def _end(self, line: _Line, outcome: Outcome | None) -> None:
+        self._drop(line.key, is_closed=True)
+        if outcome is not None:
+            self._tell(line.probe, outcome)
+
+    def _drop(self, key: _Key, is_closed: bool = False) -> None:
         line = self._lines.pop(key, None)
         if line is not None:
             self._ends.cancel(key)
-            line.close()
-        if outcome is not None:
-            self._tell(probe, outcome)
+            if is_closed:
+                line.close()
 
     def _sweep(self) -> None:
         """Close what is over; were we late, the answer may lie there all the same."""
@@ -206,10 +236,10 @@ class Prober:
                 break
             line = self._lines[key]
             self._hear(line)
-            self._end(line.probe, None)
+            self._end(line, None)
         if not self._lines:
             self._sweeps.stop()
 
 
 def _key(probe: Probe) -> _Key:
-    return probe.instance, probe.serial
+    return probe.instance, probe.serial, False

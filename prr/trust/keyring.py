@@ -11,8 +11,10 @@ from hmac import compare_digest
 from prr.record import record
 
 SECRET_BYTES = 32
-SECRETS_MAX = 4
-"""In a keyring: the newest signs, the others are still believed."""
+SECRETS_MAX = 2
+"""In a keyring: the newest signs, the one before is still believed. Binders tag what they tell each
+other with both, so that each may read a new keyring in its own time; with a third there would be
+two that have none in common."""
 
 SECRET_ID_BYTES = 4
 """Of the number that tells secrets apart; it is no secret."""

@@ -5,7 +5,9 @@ It reads the table in `forms`, and has no knowledge of its own of any frame.
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from prr.trust.keyring import Held, Keyring
 from prr.wire.errors import MalformedFrame, OutOfPlace
 from prr.wire.first_questions import is_answer, is_usual_answer
 from prr.wire.forms import FORM_OF, TABLE, Form
@@ -17,10 +19,21 @@ from prr.wire.found import (
     found_read_run,
     types_asked,
 )
-from prr.wire.frames import Added, Complaint, Found, Frame, Removed, Role, messages_of
+from prr.wire.frames import (
+    Added,
+    Complaint,
+    Found,
+    Frame,
+    ListRequest,
+    Removed,
+    Role,
+    Unknown,
+    messages_of,
+)
 from prr.wire.instance import (
     NOWHERE,
     Instance,
+    address_of,
     decode_address,
     encode_address,
     is_ipv6_address,
@@ -28,7 +41,11 @@ from prr.wire.instance import (
     is_wide_instance,
 )
 from prr.wire.message import message_in
+from prr.wire.messages import Plain
 from prr.wire.questions import Asked, Questions, Rows
+from prr.wire.seal import SEAL_BYTES_MAX, Seal, check_place
+from prr.wire.sealed_questions import SealedAsked, SealedQuestions, found_sealed_run
+from prr.wire.sealing import BinderSealer, HolderSealer, Sealer
 from prr.wire.subscription_runs import Columns, SubscriptionRun, subscription_run
 from prr.wire.trailer_codec import decode_trailer, encode_trailer
 
@@ -46,9 +63,17 @@ _MESSAGES = {form.frame: messages_of(form.frame) for form in TABLE}
 class Codec:
     """Writes what a program of one role sends, and reads what reaches it."""
 
-    def __init__(self, role: Role, found: FoundForm = Found) -> None:
-        """`found` is the frame with which a binder answers a lookup."""
+    def __init__(
+        self, role: Role, found: FoundForm = Found, keys: Keyring | Held | None = None
+    ) -> None:
+        """`found` is the frame with which a binder answers a lookup. `keys`: a binder's keyring, or
+        the credential that another role holds; without them seals are skipped, and none is made.
+        """
         self.role = role
+        self._sealer: Sealer | None = None
+        self._sealed_questions: SealedQuestions | None = None
+        if keys is not None:
+            self.change_keys(keys)
         self.types_asked: Callable[[Pairs, int], bytes] = types_asked
         """`types_asked(burst, at)`: the types that the lookups without a trailer ask for which
         stand in a row from number `at` of a burst on; empty if there is none."""
@@ -66,6 +91,11 @@ class Codec:
         )
         """`found_read_run(instances, asked)`: the answers to the first of these."""
 
+        self.found_sealed_run: Callable[[Sequence[Instance], Sequence[SealedAsked]], AnswerRun] = (
+            found_sealed_run
+        )
+        """`found_sealed_run(instances, asked)`: likewise, sealed."""
+
         self.subscription_run: Callable[[Columns, int], SubscriptionRun] = subscription_run
         """`subscription_run(burst, at)`: the subscriptions of one form that stand in a row from
         number `at` of a burst on; empty if there is none."""
@@ -79,15 +109,41 @@ class Codec:
         except MalformedFrame:
             return False
 
-    def found(self, instance: Instance, asked: Asked | None = None) -> bytes:
+    def found(
+        self, instance: Instance, asked: Asked | None = None, seal: Seal | None = None
+    ) -> bytes:
         """The answer to one lookup; `instance` as in `found_run`, and what was `asked` if the
-        trailer of the lookup was read."""
+        trailer of the lookup was read. With `seal` it is sealed."""
+        if seal is not None:
+            answer: Frame = Unknown(trailer=Plain(), seal=seal)
+            if instance:
+                answer = Found(address_of(instance), trailer=Plain(), seal=seal)
+            return self.encode(answer)
         if asked is None:
             return self.found_run((instance,)).data
         return self.found_read_run((instance,), (asked,)).data
 
+    @property
+    def has_keys(self) -> bool:
+        """It seals, and opens."""
+        return self._sealer is not None
+
+    def change_keys(self, keys: Keyring | Held) -> None:
+        """Seal and open with these from now on."""
+        if isinstance(keys, Held):
+            self._sealer = HolderSealer(keys)
+        else:
+            self._sealer = sealer = BinderSealer(keys)
+            self._sealed_questions = SealedQuestions(self.decode, sealer)
+
+    def sealed_asked(self, burst: Rows, at: int) -> list[SealedAsked]:
+        """What the lookups under a seal ask for which stand in a row from number `at` of a burst
+        on; empty if there is none."""
+        return [] if self._sealed_questions is None else self._sealed_questions.asked(burst, at)
+
     def encode(self, frame: Frame) -> bytes:
-        """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes."""
+        """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes, and its
+        seal, if it has one, besides."""
         form = FORM_OF[type(frame)]
         parts = [field.write(getattr(frame, field.attribute)) for field in form.fields]
         data = bytes((form.code,)) + b"".join(parts)
@@ -96,13 +152,19 @@ class Codec:
             said["instance"] = frame.instance
         if isinstance(frame, Found) and is_ipv6_address(frame.address):
             said["address"] = encode_address(frame.address)
+        if frame.seal is not None and self._sealer is not None:
+            said["seal"] = self._sealer.blank(frame.seal)
+            data = self._sealer.sign(data + encode_trailer(said), frame.seal)
+            assert len(data) <= DATAGRAM_BYTES_MAX + SEAL_BYTES_MAX
+            return data
         if said or frame.trailer is not None:
             data += encode_trailer(said)
         assert len(data) <= DATAGRAM_BYTES_MAX
         return data
 
     def decode(self, data: bytes) -> Frame:
-        """The frame in a datagram that has arrived.
+        """The frame in a datagram that has arrived, with its seal if it has one and keys are there
+        to open it: whether it holds is for the receiver to see.
 
         Raises MalformedFrame when the bytes are no frame, OutOfPlace (a MalformedFrame) when they
         are one that this role never receives.
@@ -114,15 +176,16 @@ class Codec:
             if data[0] in _CODES:
                 raise OutOfPlace(f"code {data[0]} is never sent to a {self.role}")
             raise MalformedFrame(f"no frame has the code {data[0]}")
+        seal = None if self._sealer is None else self._sealer.open(data)
         for form in forms[:-1]:
             try:
-                return _decode_form(data, form)
+                return _decode_form(data, form, seal)
             except MalformedFrame:
                 continue  # the code has another form, of another length
-        return _decode_form(data, forms[-1])
+        return _decode_form(data, forms[-1], seal)
 
 
-def _decode_form(data: bytes, form: Form) -> Frame:
+def _decode_form(data: bytes, form: Form, seal: Seal | None) -> Frame:
     values = []
     at = 1
     for field in form.fields:
@@ -136,12 +199,21 @@ def _decode_form(data: bytes, form: Form) -> Frame:
         if form.padded:
             return form.frame(*values)
         raise
+    if said.pop("seal", None) is not None:
+        check_place(data)
+    return _framed(form, values, said, seal)
+
+
+def _framed(form: Form, values: list[Any], said: dict[str, Any], seal: Seal | None) -> Frame:
+    """The frame of these fields, behind which stands a trailer that says so much."""
     if values == [NOWHERE] and (wide := said.pop("instance", None)):
         if not is_wide_instance(wide):
             raise MalformedFrame("an instance of the spec in a trailer; it belongs in front")
         values = [Instance(wide)]
         if not said:
-            return form.frame(*values)
+            return form.frame(*values, seal=seal)
     if form.frame is Found and (address := said.pop("address", None)):
         values = [decode_address(address)]
-    return form.frame(*values, trailer=message_in(said, _MESSAGES[form.frame]))
+    if seal is not None and not said and form.frame is ListRequest:
+        return ListRequest(seal=seal)
+    return form.frame(*values, trailer=message_in(said, _MESSAGES[form.frame]), seal=seal)

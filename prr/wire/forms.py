@@ -43,7 +43,7 @@ class Claim(StrEnum):
     PEER = "a peer"
     PEER_WITH_NONCE = "a peer, with a nonce"
     NAMED = "from the host in it"
-    LOCAL = "from the same host"
+    LOCAL = "from the same host, or an operator"
     ASKED = "asked"
 
 

@@ -36,7 +36,9 @@ from prr.wire.messages import (
     UnaskedPage,
     Versioned,
 )
+from prr.wire.proofs import Again, Confirmed, Proof
 from prr.wire.query import Query
+from prr.wire.seal import Seal
 from prr.wire.whole_service import WholePage, WholeQuery
 
 
@@ -50,10 +52,11 @@ class Role(StrEnum):
 
 @record(kw_only=True)
 class _Framed:
-    """What every frame may have: the message in the trailer behind it. Each class names those that
-    may be there, and in this order they are looked for."""
+    """What every frame may have: the message in the trailer behind it, and what it is sealed with.
+    Each class names the messages that may be there, and in this order they are looked for."""
 
     trailer: Message | None = None
+    seal: Seal | None = None
 
 
 @record(kw_only=True)
@@ -145,7 +148,7 @@ class Subscribed(_Framed):
     """The answer to a Subscribe."""
 
     _: KW_ONLY
-    trailer: Renew | Hello | Plain | None = None
+    trailer: Confirmed | Renew | Hello | Plain | None = None
 
 
 @record
@@ -164,7 +167,7 @@ class ServiceList(_Framed):
 
     instances: tuple[Instance, ...]
     _: KW_ONLY
-    trailer: Page | DigestReply | UnaskedPage | Hello | TextPart | ListPage | None = None
+    trailer: Page | DigestReply | UnaskedPage | Again | Hello | TextPart | ListPage | None = None
 
 
 @record
@@ -190,7 +193,7 @@ class Verify(_Framed):
     """Are you there?"""
 
     _: KW_ONLY
-    trailer: Challenge | Hello | Plain | None = None
+    trailer: Challenge | Again | Hello | Plain | None = None
 
 
 @record
@@ -205,6 +208,7 @@ class Alive(_Framed):
         | Search
         | Announcement
         | AgentAnnouncement
+        | Proof
         | Hello
         | Plain
         | None

@@ -11,6 +11,7 @@ class ListQuery(Message):
     cursor: bytes = b""
     wide: int | None = None
     nonce: int | None = None
+    padding: bytes | None = None
 
 
 @record(kw_only=True)
@@ -32,6 +33,7 @@ class TextQuery(Message):
     offset: int = 0
     cursor: bytes | None = None
     instance: bytes | None = None
+    padding: bytes | None = None
 
 
 @record(kw_only=True)
@@ -46,6 +48,7 @@ class DrainQuery(Message):
     cursor: bytes | None = None
     instance: bytes | None = None
     last: int | None = None
+    padding: bytes | None = None
 
 
 @record(kw_only=True)

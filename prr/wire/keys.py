@@ -16,6 +16,7 @@ from prr.wire.instance import (
     is_name,
 )
 from prr.wire.particulars import DRAIN_SECONDS_MAX, PARTICULARS_BYTES_MAX, is_particulars
+from prr.wire.seal import SEAL_BYTES_MAX, SEAL_KEY, is_seal
 from prr.wire.trailer import (
     DIGEST_BYTES,
     ERROR_BYTES_MAX,
@@ -252,7 +253,8 @@ KEYS = (
         "much",
         lambda value: type(value) is bytes and is_particulars(value),
         "of the instance: 1 its weight, a byte; 2 its zone, a label; 3 its tags, each `key=value`, "
-        "a line feed between two; 4 where it is asked, ip and port; 5 what operators say of it",
+        "a line feed between two; 4 where it is asked, ip and port; 5 what operators say of it; 6 "
+        "as 4, but on another host: a binder says so",
     ),
     Key(
         27,
@@ -274,5 +276,21 @@ KEYS = (
         "integer, 1",
         _is_number(1, 1),
         "even if it is the last one of its service that is in turn",
+    ),
+    Key(
+        SEAL_KEY,
+        "seal",
+        f"bytes, 30 to {SEAL_BYTES_MAX}, and the end of the datagram",
+        lambda value: type(value) is bytes and is_seal(value),
+        "who says all this, and proof of it: a credential and its length, a number of 8 bytes, how "
+        "many tags there are, and each behind the id of its secret (4 bytes)",
+    ),
+    Key(
+        31,
+        "ticket",
+        "integer, 64 bits",
+        _is_number(0, 2**64 - 1),
+        "the number that the seal of the next word is to have; behind 11 and 8: say that again, "
+        "with it",
     ),
 )

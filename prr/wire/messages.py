@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from prr.record import record
-from prr.wire.instance import Service
+from prr.wire.instance import Instance, Service
 from prr.wire.message import Message
+from prr.wire.proofs import PROOF_PADDING
 from prr.wire.version import VERSION_BYTES, Version, decode_version
 
 CHALLENGE_PADDING, ANNOUNCEMENT_PADDING = 3, 11
@@ -129,10 +130,12 @@ a fresh socket, which is closed after eight datagrams that are no answer: nobody
 
 @record(kw_only=True)
 class Challenge(Message):
-    """Behind "are you there?": say who you are, and this nonce. With a name: if that is yours."""
+    """Behind "are you there?": say who you are, and this nonce. With a name: if that is yours. With
+    an instance: prove that it is there."""
 
     nonce: int
     name: bytes | None = None
+    instance: bytes | None = None
     padding: bytes | None = None
 
     @classmethod
@@ -142,6 +145,17 @@ class Challenge(Message):
         if isinstance(service, int):
             return cls(nonce=nonce)
         return cls(nonce=nonce, name=service.encode(), padding=bytes(CHALLENGE_PADDING))
+
+    @classmethod
+    def for_proof(cls, instance: Instance, nonce: int) -> Self:
+        """The question that only a proof answers; its nonce has all its bytes."""
+        return cls(nonce=nonce, instance=instance, padding=bytes(PROOF_PADDING))
+
+    @property
+    def wants_proof(self) -> bool:
+        """A proof answers it, which is not longer than the question."""
+        has_room = self.padding is not None and len(self.padding) >= PROOF_PADDING
+        return has_room and self.instance is not None
 
     @property
     def has_room(self) -> bool:

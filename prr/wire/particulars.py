@@ -31,6 +31,10 @@ TAGS_BYTES_MAX = 256
 """Of all tags of an instance, each with its "=": a few facts, not a document."""
 
 _WEIGHT, _ZONE, _TAGS, _ASK_AT = 1, 2, 3, 4
+_ASK_ELSEWHERE = 6
+"""The number of the field that says the same of an agent on another host. A binder writes it, once
+the agent has shown a credential for that."""
+
 DRAIN = 5
 """The number of the field that operators write: see `drain`."""
 
@@ -65,6 +69,8 @@ class Particulars:
     zone: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     ask_at: Address | None = None
+    is_asked_elsewhere: bool = False
+    """Who answers for it is on another host, and may be."""
 
 
 def encode_particulars(particulars: Particulars) -> bytes:
@@ -75,8 +81,10 @@ def encode_particulars(particulars: Particulars) -> bytes:
         _WEIGHT: bytes((particulars.weight,)) if particulars.weight != 1 else b"",
         _ZONE: particulars.zone.encode(),
         _TAGS: tags,
-        _ASK_AT: b"" if at is None else encode_address(at),
     }
+    if at is not None:
+        where = _ASK_ELSEWHERE if particulars.is_asked_elsewhere else _ASK_AT
+        values[where] = encode_address(at)
     said = b"".join(encode_field(number, value) for number, value in values.items() if value)
     assert is_particulars(said)
     return said
@@ -86,12 +94,13 @@ def encode_particulars(particulars: Particulars) -> bytes:
 def decode_particulars(data: bytes) -> Particulars:
     """What bytes say for which `is_particulars` holds."""
     said = {number: value for number, value, _ in fields_of(data)}
-    at = said.get(_ASK_AT)
+    at = said.get(_ASK_ELSEWHERE, said.get(_ASK_AT))
     return Particulars(
         weight=said.get(_WEIGHT, b"\1")[0],
         zone=said.get(_ZONE, b"").decode(),
         tags=_tags(said.get(_TAGS, b"")),
         ask_at=None if at is None else decode_address(at),
+        is_asked_elsewhere=_ASK_ELSEWHERE in said,
     )
 
 
@@ -109,19 +118,25 @@ def is_particulars(data: bytes) -> bool:
 
 def asked_at(instance: Instance, particulars: bytes) -> Address:
     """Where to ask whether an instance is there: its own address, or another one on the same host,
-    where an agent answers for it. One on another host is not believed."""
+    where an agent answers for it. One on another host is believed if a binder has written that."""
     own = address_of(instance)
-    agent = decode_particulars(particulars).ask_at if particulars else None
-    return own if agent is None or agent[0] != own[0] else agent
-
-
-def with_agent(particulars: bytes, agent: Address | None) -> bytes:
-    """The same particulars, but this agent's address in place of what they say; None: no agent.
-    Where that changes them, fields that say nothing here are left out: they might have no room."""
+    if not particulars:
+        return own
     said = decode_particulars(particulars)
-    if said.ask_at == agent:
+    agent = said.ask_at
+    is_believed = agent is not None and (said.is_asked_elsewhere or agent[0] == own[0])
+    return agent if agent is not None and is_believed else own
+
+
+def with_agent(particulars: bytes, agent: Address | None, elsewhere: bool = False) -> bytes:
+    """The same particulars, but this agent's address in place of what they say; None: no agent.
+    `elsewhere`: it may be on another host than the instance. Where that changes them, fields that
+    say nothing here are left out: they might have no room."""
+    said = decode_particulars(particulars)
+    elsewhere = elsewhere and agent is not None
+    if said.ask_at == agent and said.is_asked_elsewhere is elsewhere:
         return particulars
-    return encode_particulars(replace(said, ask_at=agent))
+    return encode_particulars(replace(said, ask_at=agent, is_asked_elsewhere=elsewhere))
 
 
 def is_tag(text: str) -> bool:
@@ -156,7 +171,7 @@ def _is_valid(number: int, value: bytes) -> bool:
             return is_name(value)
         case 3:
             return _are_tags(value)
-        case 4:
+        case 4 | 6:
             return len(value) == ADDRESS_BYTES or is_ipv6_key(value)
         case 5:
             return _is_drain(value)

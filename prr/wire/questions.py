@@ -14,14 +14,16 @@ from prr.wire.forms import FORM_OF
 from prr.wire.frames import Frame, Lookup
 from prr.wire.instance import Service
 from prr.wire.query import FOUND_BYTES, Query
+from prr.wire.seal import read_seal
 
 _LOOKUP_CODE = bytes((FORM_OF[Lookup].code,))
 
-QUESTION_BYTES_MAX = 160
-"""The longest name and the longest zone have 138. What is longer is read each time."""
+QUESTION_BYTES_MAX = 224
+"""The longest name and the longest zone have 138, and a client's seal 67 at most. What is longer is
+read each time."""
 
 REMEMBERED = 1 << 14
-"""Questions in each of two generations: some 12 MB at the most, if somebody invents them."""
+"""Questions in each of two generations: some 14 MB at the most, if somebody invents them."""
 
 
 class Asked(NamedTuple):
@@ -90,6 +92,8 @@ class _Known(dict[bytes, Asked]):
         return asked
 
     def _parse(self, row: bytes) -> Asked | None:
+        if read_seal(row) is not None:
+            return None  # which is another one each time
         try:
             frame = self._decode(row)
         except MalformedFrame:

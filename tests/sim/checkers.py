@@ -10,11 +10,11 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prr.core.binder import LEASE
 from prr.core.effects import ConfirmAll, Effect, Event, Probe, Report
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.runs import Runs, Subscribers
 from prr.core.liveness.states import Case, Row
+from prr.core.pacing import LEASE
 from prr.wire.frames import (
     Alive,
     Found,

@@ -11,11 +11,11 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from prr.core.answers import ANY_START
 from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.directory.digests import Entry
 from prr.core.effects import (
-    ANY_START,
     Answer,
     Confirm,
     ConfirmAll,

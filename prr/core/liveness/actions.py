@@ -4,7 +4,8 @@ from collections.abc import Callable
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from typing import TypeAlias
 
-from prr.core.effects import ANY_START, Effect, Event, Report, Send
+from prr.core.answers import ANY_START
+from prr.core.effects import Effect, Event, Report, Send
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.peer_actions import PeerActions

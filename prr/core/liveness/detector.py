@@ -23,13 +23,14 @@ from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.probes import REFUSALS, TICK_MAX
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
-from prr.core.liveness.rows import HELD
+from prr.core.liveness.rows import HELD, news_of
 from prr.core.liveness.runs import Runs
-from prr.core.liveness.states import Action, Case, Guard, Row, Trigger, Verdict
+from prr.core.liveness.states import Case, Trigger, Verdict
 from prr.core.pacing import renewal_for
 from prr.core.replication.news import News
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.core.trust import NO_KEYS, Trust
 from prr.wire.instance import Address, Instance, address_of, describe_service, service_of
 
 DOUBTED_MAX = 2
@@ -41,11 +42,17 @@ class Detector:
     """Leases and doubts of one binder."""
 
     def __init__(
-        self, versioned: VersionedDirectory, peers: Peers, limits: Limits, lease: float, rng: Random
+        self,
+        versioned: VersionedDirectory,
+        peers: Peers,
+        limits: Limits,
+        lease: float,
+        rng: Random,
+        trust: Trust = NO_KEYS,
     ) -> None:
         self._versioned = versioned
         self._directory = versioned.directory
-        self._doubts = Doubts(versioned, peers, limits, rng)
+        self._doubts = Doubts(versioned, peers, limits, rng, trust)
         self._leases, self._rechecks = self._doubts.leases, self._doubts.rechecks
         self._verifications, self._opinions = self._doubts.verifications, self._doubts.opinions
         self._newcomers = self._doubts.newcomers
@@ -154,7 +161,7 @@ class Detector:
         before = self._lifecycle.state_of(case.instance)
         row = self._lifecycle.row_in(before, case)
         effects = self._lifecycle.run(row, case)
-        news = _news_of(row, before in HELD, (row.after or before) in HELD)
+        news = news_of(row, before in HELD, (row.after or before) in HELD)
         if news is News.REMOVED:
             effects += self.said_to_be_gone(case.instance, case.now)
         return news, effects
@@ -285,14 +292,3 @@ class Detector:
         if instance in self._newcomers:
             return []
         return [] if self._opinions.is_asked(instance) else self._opinions.choose(instance, now)
-
-
-def _news_of(row: Row, was_held: bool, is_held: bool) -> News:
-    """What became of a peer's word, for which the row has held."""
-    if was_held is not is_held:
-        return News.ADDED if is_held else News.REMOVED
-    if row.guard is Guard.NO_ROOM_TO_LEARN:
-        return News.REFUSED
-    if Action.DISPUTE in row.actions:
-        return News.DISPUTED
-    return News.CHANGED if is_held and Action.TAKE_OVER in row.actions else News.OLD

@@ -16,6 +16,7 @@ from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.suspicions import Suspicions
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.core.trust import NO_KEYS, Trust
 from prr.wire.instance import Address, Instance, address_of, has_name
 from prr.wire.particulars import asked_at
 from prr.wire.version import NO_START
@@ -87,13 +88,18 @@ class Doubts:
     """
 
     def __init__(
-        self, versioned: VersionedDirectory, peers: Peers, limits: Limits, rng: Random
+        self,
+        versioned: VersionedDirectory,
+        peers: Peers,
+        limits: Limits,
+        rng: Random,
+        trust: Trust = NO_KEYS,
     ) -> None:
         self.leases = Leases()
         self.rechecks: Deadlines[Instance] = Deadlines()
         self.urgent: dict[Instance, None] = {}
         self.opinions = SecondOpinions(versioned.identity, peers, rng)
-        self.verifications = Verifications(limits.verifications, self.opinions, rng)
+        self.verifications = Verifications(limits.verifications, self.opinions, rng, trust)
         self.newcomers = Newcomers(limits.newcomers, rng)
         self.suspicions = Suspicions()
         self._places = limits.verifications

@@ -7,7 +7,6 @@ third question. Bookkeeping only: what follows from a verdict is the binder's.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.deadlines import Deadlines
@@ -24,6 +23,8 @@ from prr.core.liveness.phases import (
 from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.shares import Shares
 from prr.core.liveness.states import Trigger, Verdict
+from prr.core.liveness.verification import Verification
+from prr.core.trust import NO_KEYS, Trust
 from prr.wire.frames import Verify
 from prr.wire.instance import Address, Instance, service_of
 from prr.wire.messages import Challenge
@@ -49,34 +50,23 @@ LAGGING = LATE / 4
 """Seconds of lateness from which a tick works through four times as many: before it is LATE."""
 
 
-@dataclass(slots=True)
-class _Row:
-    serial: int
-    nonce: int
-    start: int
-    with_nonce: bool
-    is_urgent: bool
-    began_at: float
-    accuser: Address | None
-    questions: int
-    particulars: bytes
-    phase: Phase = Phase.NOTHING_ASKED
-    wait: float = WAITS[0]  # seconds, of its last question
-    refused: int = 0
-    refused_at: float | None = None
-    unsent: int = 0
-    is_over: bool = False  # settled by other means; kept while its question may still be open
-
-
 class Verifications:
     """The verifications under way, one for each instance at most."""
 
-    def __init__(self, rows_max: int, opinions: SecondOpinions, rng: Random) -> None:
-        """`opinions`: what other binders say about the instances being verified."""
+    def __init__(
+        self,
+        rows_max: int,
+        opinions: SecondOpinions,
+        rng: Random,
+        trust: Trust = NO_KEYS,
+    ) -> None:
+        """`opinions`: what other binders say about the instances being verified. `trust`: which
+        answers need a proof."""
+        self._trust = trust
         self._rows_max = rows_max
         self._opinions = opinions
         self._rng = rng
-        self._rows: dict[Instance, _Row] = {}
+        self._rows: dict[Instance, Verification] = {}
         self._shares = Shares(rows_max)
         self._deadlines: Deadlines[Instance] = Deadlines()
         self._serial = 0
@@ -155,7 +145,7 @@ class Verifications:
         assert not self.full
         self._serial += 1
         nonce = self._rng.getrandbits(64)
-        row = _Row(
+        row = Verification(
             self._serial, nonce, start, with_nonce, is_urgent, now, accuser, questions, particulars
         )
         self._rows[instance] = row
@@ -245,7 +235,7 @@ class Verifications:
         """When `tick` has something to do; None if nothing is pending."""
         return self._deadlines.first()
 
-    def _after(self, instance: Instance, row: _Row) -> Phase | None:
+    def _after(self, instance: Instance, row: Verification) -> Phase | None:
         """The phase after one that ended in silence; None if that is enough."""
         if row.phase < min(OWN_END, row.questions + row.refused):
             return row.phase.next
@@ -271,9 +261,16 @@ class Verifications:
         row.phase = phase
         row.wait = WAIT[phase] if row.questions > 1 else WAITS[-1]
         self._deadlines.set(instance, now + row.wait)
-        trailer = Challenge.about(service_of(instance), row.nonce) if row.with_nonce else None
-        asked, at = Verify(trailer=trailer), asked_at(instance, row.particulars)
-        return Probe(instance, row.serial, row.wait, asked, row.start, at, row.is_urgent)
+        at = asked_at(instance, row.particulars)
+        wants_proof = self._trust.demands_proof(instance)
+        asked = Verify()
+        if wants_proof:
+            asked = Verify(trailer=Challenge.for_proof(instance, row.nonce))
+        elif row.with_nonce:
+            asked = Verify(trailer=Challenge.about(service_of(instance), row.nonce))
+        return Probe(
+            instance, row.serial, row.wait, asked, row.start, at, row.is_urgent, wants_proof
+        )
 
     def _silent(self, instance: Instance) -> Verdict:
         row = self._rows[instance]
@@ -292,7 +289,7 @@ class Verifications:
         self._deadlines.cancel(instance)
         return Verdict(instance, finding, row.start, why, row.particulars)
 
-    def _drop(self, instance: Instance) -> _Row:
+    def _drop(self, instance: Instance) -> Verification:
         row = self._rows.pop(instance)
         self._opinions.settle(instance)
         self._shares.give_back(instance, row.accuser)

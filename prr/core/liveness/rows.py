@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from prr.core.liveness.states import Action, Guard, Row, State, Trigger
+from prr.core.replication.news import News
 
 
 def row(
@@ -24,3 +25,14 @@ HELD = (*LISTED, S.DISPUTED)
 GONE = (S.ABSENT, S.LEFT, S.EVICTED)
 SILENCE = (T.SILENT, T.SILENT_ALONE, T.MUTE)
 NO_ANSWER = (T.REFUSED, *SILENCE, T.UNSENT)
+
+
+def news_of(row: Row, was_held: bool, is_held: bool) -> News:
+    """What became of a peer's word, for which the row has held."""
+    if was_held is not is_held:
+        return News.ADDED if is_held else News.REMOVED
+    if row.guard is Guard.NO_ROOM_TO_LEARN:
+        return News.REFUSED
+    if Action.DISPUTE in row.actions:
+        return News.DISPUTED
+    return News.CHANGED if is_held and Action.TAKE_OVER in row.actions else News.OLD

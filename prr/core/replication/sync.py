@@ -31,6 +31,7 @@ from prr.wire.messages import (
     Page,
     UnaskedPage,
 )
+from prr.wire.proofs import Again
 
 SYNC_WAIT = 1.0
 """Seconds after which a binder that heard no peer answers "no such service" all the same."""
@@ -153,6 +154,8 @@ class Sync:
         match frame.trailer:
             case None | ListPage() | TextPart():
                 return self._answered_bare(peer, now)
+            case Again():
+                return []  # of use to programs alone
             case Hello():
                 if self._sync_until is not None:
                     self._sync_until = now + SYNC_TALK

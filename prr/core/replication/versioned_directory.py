@@ -54,7 +54,7 @@ class VersionedDirectory:
         self.drains = Drains(self.directory)
         self.reach = Reach(own_ips, peers)
         self.returning = Returning()
-        self._peers = peers
+        self.peers = peers
         self._counter = self._run = 0
         # Whether it is news. As large as the verifications that end within GATHER.
         self._untold: dict[Instance, bool] = {}
@@ -137,7 +137,7 @@ class VersionedDirectory:
             particulars=particulars or None,
         )
         frame = Added(instance, trailer=suspicion)
-        return [Send(frame, peer.address) for peer in self._peers.ours()]
+        return [Send(frame, peer.address) for peer in self.peers.ours()]
 
     def tell_in_pages(self, instance: Instance, now: float, is_news: bool = True) -> list[Effect]:
         """The same as `tell_added` for one of many: the first is told at once, and those that
@@ -164,13 +164,13 @@ class VersionedDirectory:
 
     def _tell_all(self, words: dict[Instance, bool]) -> list[Effect]:
         """Tell the others that many are there: whether each `is_news`."""
-        if not len(self._peers):
+        if not len(self.peers):
             return []
-        bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
+        bare = [peer.address for peer in self.peers.all() if peer.kind is not Kind.OURS]
         effects: list[Effect] = []
         rows = [self._row(instance) for instance in words]
         for wide in (False, True):
-            told = [peer.address for peer in self._peers.ours() if peer.is_wide is wide]
+            told = [peer.address for peer in self.peers.ours() if peer.is_wide is wide]
             for page in unasked_pages(self.identity, rows, wide) if told else ():
                 effects += [Send(page, address) for address in told]
         for instance, is_news in words.items():
@@ -182,12 +182,12 @@ class VersionedDirectory:
         """Tell those who read no versions that an instance is gone, if they say it is there."""
         if not self.returning.settle(instance):
             return []
-        bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
+        bare = [peer.address for peer in self.peers.all() if peer.kind is not Kind.OURS]
         return [Send(Removed(instance), address) for address in bare]
 
     def peer_that_is(self, owner: int, now: float) -> Peer | None:
         """The peer of ours that is this lease owner, if it has been heard lately."""
-        heard = self._peers.heard_lately(now)
+        heard = self.peers.heard_lately(now)
         return next((peer for peer in heard if peer.identity == owner), None)
 
     def is_back_unproven(self, instance: Instance) -> bool:
@@ -279,7 +279,7 @@ class VersionedDirectory:
     def _tell_others(self, row: WideUpdate) -> list[Effect]:
         """Tell those that know wide instances."""
         page = others_page(self.identity, [row])
-        return [Send(page, peer.address) for peer in self._peers.ours() if peer.is_wide]
+        return [Send(page, peer.address) for peer in self.peers.ours() if peer.is_wide]
 
     def _row(self, instance: Instance) -> WideUpdate:
         """What is held about an instance that is there."""
@@ -294,5 +294,5 @@ class VersionedDirectory:
     def _tell(self, told: Added | Removed, bare: Added | Removed | None) -> list[Effect]:
         """Tell the peers: those that have shown that they read trailers, and the others if there is
         something for them."""
-        peers = [(peer, told if peer.kind is Kind.OURS else bare) for peer in self._peers.all()]
+        peers = [(peer, told if peer.kind is Kind.OURS else bare) for peer in self.peers.all()]
         return [Send(frame, peer.address) for peer, frame in peers if frame is not None]

@@ -18,7 +18,7 @@ WARNINGS = frozenset(
     {
         *(Event.EVICTED, Event.REFUSED, Event.UNVERIFIED, Event.BRAKE, Event.LATE),
         *(Event.PEER_SILENT, Event.PEER_LOST, Event.ISOLATED, Event.NO_CONFIRMATION),
-        *(Event.TWIN, Event.CHECK_FAILED, Event.FLAPPING),
+        *(Event.TWIN, Event.CHECK_FAILED, Event.FLAPPING, Event.UNPROVED, Event.NOT_BELIEVED),
     }
 )
 """What an operator may have to act on: WARNING; all else is INFO."""

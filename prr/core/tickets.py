@@ -1,0 +1,86 @@
+"""Tickets: proof that who says something says it now, and says it to this binder.
+
+A ticket is given to whoever has none, and comes back in the seal of what it says next. It holds for
+the address it was given to, for one thing that is said of, for how that stands, and for a time; it
+is made of a secret of this process, so that nothing is kept for those who never come back. So what
+somebody else has recorded is worth nothing: from another address, to another binder, after the
+instance has changed its state, or later. Accepted once, a ticket and all that were given before it
+are used up.
+"""
+
+from hashlib import blake2s
+from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
+
+from prr.wire.instance import Address, encode_address
+
+TICK = 0.1
+"""Seconds between two tickets that differ."""
+
+AGE_MAX = 400.0
+"""Seconds for which any of them holds at most: a lease of those that renew as seldom as can be."""
+
+_TICKS = 1 << 16
+_TICK_BITS = 48
+_GUESS_BYTES = 6
+"""48 bits of it nobody can know: a million guesses a second find one in nine years."""
+
+assert AGE_MAX / TICK < _TICKS
+
+
+class Tickets:
+    """Those of one binder's process."""
+
+    def __init__(self, rng: Random) -> None:
+        """What `rng` draws for this process nobody else can foresee."""
+        secret = rng.randbytes(32)
+        self._hasher = blake2s(key=secret, digest_size=_GUESS_BYTES, person=b"tickets!")
+        self._used: dict[bytes, int] = {}
+        self._used_before: dict[bytes, int] = {}
+        self._swap_at = 0.0
+
+    @property
+    def size(self) -> int:
+        """Of how many things tickets are remembered to have been used: of those that are said
+        within twice AGE_MAX."""
+        return len(self._used) + len(self._used_before)
+
+    def issue(self, source: Address, about: bytes, state: bytes, now: float) -> int:
+        """A ticket for `source` to say something of `about`, which stands as `state` says. It is
+        later than the last one that was used, if need be by a tick."""
+        tick = max(int(now / TICK), self._last(about) + 1)
+        return (tick % _TICKS) << _TICK_BITS | self._proof(source, about, state, tick)
+
+    def age(
+        self, ticket: int, source: Address, about: bytes, state: bytes, now: float
+    ) -> float | None:
+        """Seconds since it was issued for this; None if it was not, or within AGE_MAX."""
+        tick = int(now / TICK) + 1
+        ago = (tick - (ticket >> _TICK_BITS)) % _TICKS
+        if ago * TICK > AGE_MAX or self._proof(source, about, state, tick - ago) != (
+            ticket & (1 << _TICK_BITS) - 1
+        ):
+            return None
+        return max(0, ago - 1) * TICK
+
+    def use(self, ticket: int, about: bytes, now: float) -> bool:
+        """Use up a ticket that holds for `about`; False if it, or a later one, has been used."""
+        if now >= self._swap_at:
+            self._used_before, self._used = self._used, {}
+            self._swap_at = now + AGE_MAX
+        tick = int(now / TICK) + 1
+        issued = tick - (tick - (ticket >> _TICK_BITS)) % _TICKS
+        if issued <= self._last(about):
+            return False
+        self._used[about] = issued
+        return True
+
+    def _last(self, about: bytes) -> int:
+        """The tick of the last ticket that was used for it, or of none."""
+        return max(self._used.get(about, -1), self._used_before.get(about, -1))
+
+    def _proof(self, source: Address, about: bytes, state: bytes, tick: int) -> int:
+        hasher = self._hasher.copy()
+        where = encode_address(source)
+        hasher.update(bytes((len(where), len(about))) + where + about + state)
+        hasher.update(tick.to_bytes(8, "big", signed=True))
+        return int.from_bytes(hasher.digest(), "big")

@@ -11,18 +11,24 @@ import pytest
 from prr.config import BadInput
 from prr.shell.udp import steering as opening
 from prr.shell.udp.steering import open_lanes, open_socket, sort_into
-from prr.wire.frames import Alive, Complaint, Lookup, Removed
-from prr.wire.messages import Announcement, OpinionRequest
+from prr.trust.credential import Holder
+from prr.wire.codec import Codec
+from prr.wire.frames import Alive, Complaint, Lookup, Removed, Role
+from prr.wire.messages import Announcement, OpinionRequest, Reason
 from prr.wire.query import Query
 from prr.wire.questions import QUESTION_BYTES_MAX
+from prr.wire.seal import Seal
 from prr.wire.whole_service import WholeQuery
 from tests.cores import at, encode
 from tests.families import LOOPBACKS, udp
+from tests.keyed import held_by
 from tests.nodes import Node, run, wire
 
 NODES, LOOKUPS, LAST, FIRST = range(4)
 
 NAMED = at("billing", "10.0.0.1", 1)
+
+ASKING = Codec(Role.CLIENT, keys=held_by(Holder.CLIENT, "app"))
 
 ROWS = [
     (b"\x02\x01", LOOKUPS),
@@ -34,6 +40,11 @@ ROWS = [
     (encode(Complaint(NAMED)), LAST),
     (encode(Complaint(NAMED, trailer=OpinionRequest(nonce=5, binder=1))), NODES),
     (b"\x04" + wire(255, ("10.0.0.1", 1)) + b"\xc1\x81\x01\x05", NODES),
+    (encode(Complaint(at(1, "10.0.0.1", 1), trailer=Reason(error=b"no"))), LAST),
+    (encode(Complaint(NAMED, trailer=Reason(error=b"no"))), LAST),
+    (ASKING.encode(Complaint(at(1, "10.0.0.1", 1), seal=Seal(5))), LAST),
+    (ASKING.encode(Complaint(NAMED, seal=Seal(5))), LAST),
+    (ASKING.encode(Lookup(7, trailer=Query.about("billing", True, "eu"), seal=Seal(5))), LOOKUPS),
     (encode(Lookup(255, trailer=Query.about("billing"))), LOOKUPS),
     (encode(Lookup(7, trailer=WholeQuery.about(7, 5))), LAST),
     (b"\x02" + bytes(QUESTION_BYTES_MAX - 1), LOOKUPS),

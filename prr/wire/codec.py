@@ -136,6 +136,11 @@ class Codec:
             self._sealer = sealer = BinderSealer(keys)
             self._sealed_questions = SealedQuestions(self.decode, sealer)
 
+    @property
+    def sealed_remembered(self) -> tuple[int, int]:
+        """How many questions under a seal are remembered, and how many may be."""
+        return self._sealed_questions.size if self._sealed_questions is not None else (0, 0)
+
     def sealed_asked(self, burst: Rows, at: int) -> list[SealedAsked]:
         """What the lookups under a seal ask for which stand in a row from number `at` of a burst
         on; empty if there is none."""

@@ -22,8 +22,10 @@ from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.names import address_from
 from prr.wire.codec import Codec
 from prr.wire.frames import Complaint, Role
-from prr.wire.instance import NAMED, Address, describe_address, make_instance
+from prr.wire.instance import Address, describe_address, make_instance
+from prr.wire.keys import KEYS
 from prr.wire.questions import QUESTION_BYTES_MAX
+from prr.wire.seal import SEAL_KEY
 from prr.wire.trailer import MARK
 
 RECEIVE_BUFFER = 8 << 20
@@ -72,31 +74,36 @@ _WHY = {
     errno.EACCES: "ports below 1024 are for root; use one from 1024 up",
 }
 
-_LOAD_BYTE, _LOAD_TWO, _LOAD_LENGTH, _RETURN = 0x30, 0x28, 0x80, 0x06
+_LOAD_BYTE, _LOAD_LENGTH, _RETURN = 0x30, 0x80, 0x06
 _EQUAL, _GREATER, _AT_LEAST = 0x15, 0x25, 0x35
 
 _COMPLAINT_BYTES = len(Codec(Role.CLIENT).encode(Complaint(make_instance(0, ("0.0.0.0", 0)))))
-_WIDE_COMPLAINT = Codec(Role.CLIENT).encode(Complaint(make_instance("a", ("0.0.0.0", 0))))
-_MAP_AT = _COMPLAINT_BYTES + 1  # behind the trailer's mark: how many keys, and the first of them
+_FIRST_KEY = _COMPLAINT_BYTES + 2  # behind the trailer's mark, and how many keys there are
+_INSTANCE, _ERROR = (
+    key.number for field in ("instance", "error") for key in KEYS if key.field == field
+)
 
 # Each row: what to do, how many rows to skip if true and if false, with which number. It returns
 # the number of a lane. docs/protocol.md has the codes. 4 in 8 bytes is a client's complaint; more
-# are a client's about a name, if nothing else is in the trailer, or a binder's question, whose
-# answer is 4 in fewer bytes or 12, with a trailer. 5 without a trailer is a first subscription.
-# 2 in many bytes asks for all of a service, which costs as much as a hundred lookups.
+# are a client's as well, about a name, with what went wrong, or sealed, if the trailer begins so;
+# or a binder's question, whose answer is 4 in fewer bytes or 12, with a trailer. 5 without one is
+# a first subscription. 2 in many bytes asks for all of a service, which costs as much as a hundred
+# lookups.
 _PROGRAM = (
     (_LOAD_BYTE, 0, 0, 0),
-    (_EQUAL, 14, 0, 2),  # a lookup
+    (_EQUAL, 16, 0, 2),  # a lookup
     (_EQUAL, 3, 0, 4),
-    (_EQUAL, 8, 0, 5),
-    (_AT_LEAST, 0, 15, 5),  # below: no frame for a binder
-    (_GREATER, 14, 12, 12),  # beyond: no frame at all
+    (_EQUAL, 10, 0, 5),
+    (_AT_LEAST, 0, 17, 5),  # below: no frame for a binder
+    (_GREATER, 16, 14, 12),  # beyond: no frame at all
     (_LOAD_LENGTH, 0, 0, 0),
-    (_EQUAL, 12, 0, _COMPLAINT_BYTES),  # without a trailer
-    (_LOAD_BYTE, 0, 0, 1),
-    (_EQUAL, 0, 8, NAMED),
-    (_LOAD_TWO, 0, 0, _MAP_AT),
-    (_EQUAL, 8, 6, int.from_bytes(_WIDE_COMPLAINT[_MAP_AT : _MAP_AT + 2], "big")),
+    (_EQUAL, 14, 0, _COMPLAINT_BYTES),  # without a trailer
+    (_LOAD_BYTE, 0, 0, _COMPLAINT_BYTES),
+    (_EQUAL, 0, 10, MARK),
+    (_LOAD_BYTE, 0, 0, _FIRST_KEY),
+    (_EQUAL, 10, 0, _INSTANCE),
+    (_EQUAL, 9, 0, _ERROR),
+    (_EQUAL, 8, 6, SEAL_KEY),
     (_LOAD_LENGTH, 0, 0, 0),
     (_GREATER, 0, 7, 2),
     (_LOAD_BYTE, 0, 0, 2),

@@ -270,6 +270,22 @@ def test_whatever_its_server_says_a_drained_one_stays_drained():
     assert found(binder) == {ONE, TWO}
 
 
+def test_one_that_is_gone_is_put_back_for_when_it_returns():
+    binder = alone(ONE, TWO)
+    drain(binder, ONE, 600, 0.0)
+    binder.handle(Removed(ONE), address_of(ONE), 1.0)
+    assert drain(binder, ONE, 300, 2.0)[0] is Drained.NOT_HELD
+    answer, effects = drain(binder, ONE, 0, 2.0)
+    assert (answer, events(effects)) == (Drained.GONE, [Event.UNDRAINED])
+    assert drain(binder, ONE, 0, 2.5)[0] is Drained.GONE  # its answer was lost
+    subscribe(binder, ONE, 3.0, start=10)
+    live(binder, 4.0)
+    assert found(binder) == {ONE, TWO}
+    assert drain(binder, THREE, 0, 4.0)[0] is Drained.NOT_HELD
+    assert drain(binder, ONE, 600, 5.0)[0] is Drained.DONE
+    assert found(binder) == {TWO}
+
+
 def test_no_server_drains_itself():
     said = with_drain(encode_particulars(Particulars(zone="eu")), encode_drain(Drain(9, 600)))
     binder = alone(TWO)
@@ -384,6 +400,18 @@ def test_the_time_that_a_binder_was_down_counts():
         assert left == 0 or other.lease(ONE, 5.0)["drain_s"] == left
 
 
+def test_one_that_was_put_back_is_so_after_a_restart_too():
+    binder = alone(ONE, TWO, keeps=True)
+    drain(binder, ONE, 600, 0.0)
+    binder.handle(Removed(ONE), address_of(ONE), 1.0)
+    ((_, word, ends_at),) = kept_in(drain(binder, ONE, 0, 100.0)[1])[0]
+    assert (decode_drain(word), ends_at) == (Drain(2), 600.0)
+    other = Binder(frozenset(), (), 2, Random(1), keeps=True)
+    other.start(0.0, [(ONE, word, 500.0)])
+    assert drain(other, ONE, 0, 1.0)[0] is Drained.GONE
+    assert kept_in(live(other, 500.0)) == [[]]
+
+
 def test_one_that_was_gone_and_comes_back_before_the_file_is_read_is_still_drained():
     word = encode_drain(Drain(1, 600, "new disk"))
     binder = Binder(frozenset(), (), 2, Random(1), keeps=True)
@@ -495,6 +523,54 @@ def test_who_was_away_learns_that_it_is_over():
     assert agree(net)
 
 
+def leave(net, instance):
+    net.alive.discard(instance)
+    net.say(A, Removed(instance), address_of(instance))
+    net.run(net.now + 0.5)
+
+
+def held_at(net, instance):
+    return {own for own, core in net.binders.items() if instance in core.directory}
+
+
+def come_back(net, instance, binder):
+    net.alive.add(instance)
+    net.say(binder, Subscribe(7, trailer=Started(start=12)), address_of(instance))
+    net.run(net.now + 2.0)
+    assert held_at(net, instance) == {A, B, C}
+
+
+@pytest.mark.parametrize("binder", [A, B])
+def test_one_that_was_put_back_while_it_was_gone_is_so_wherever_it_returns(binder):
+    net = cluster(ONE, TWO)
+    net.say(B, question(ONE, 600), OPERATOR)
+    net.run(net.now + 0.1)
+    leave(net, ONE)
+    net.run(net.now + 3.0)
+    assert held_at(net, ONE) == set()
+    net.say(C, question(ONE, 0), OPERATOR)
+    net.run(net.now + 0.1)
+    come_back(net, ONE, binder)
+    assert drained_at(net, ONE) == set()
+    assert agree(net)
+
+
+def test_one_that_was_put_back_and_left_is_not_drained_again_by_who_was_away():
+    net = cluster(ONE, TWO)
+    net.say(B, question(ONE, 600), OPERATOR)
+    net.run(net.now + 0.1)
+    net.cut = {C}
+    net.say(A, question(ONE, 0), OPERATOR)
+    net.run(net.now + 0.1)
+    leave(net, ONE)
+    net.cut = set()
+    net.run(net.now + 30.0)
+    assert held_at(net, ONE) == set()
+    come_back(net, ONE, C)
+    assert drained_at(net, ONE) == set()
+    assert agree(net)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_is_said_where_all_binders_agree_in_the_end(seed):
     rng = Random(seed)
@@ -529,4 +605,10 @@ def test_what_is_gone_is_remembered_no_longer_than_there_is_room(monkeypatch):
     for number in range(9):
         gone = at(7, "10.0.3.1", number + 1)
         book.note(gone, encode_drain(Drain(1, 600)), 0.0)
-    assert book.size == (4, 4)
+    assert book.sizes["drains"] == (4, 4)
+    for number in range(9):
+        book.note(at(7, "10.0.3.1", number + 1), encode_drain(Drain(2)), 1.0)
+    assert (len(book), book.sizes["drains put back"]) == (0, (1, 1))
+    assert book.pop_over(599.9) is None
+    assert book.pop_over(600.0) == at(7, "10.0.3.1", 4)
+    assert not list(book)

@@ -40,8 +40,8 @@ def run_drain(config: ClientConfig, address: HostPort, seconds: int, why: str, l
         (said,) = ask_each((binder,), lambda to: drain(to, instance, seconds, why, last))
         if said.answer is not None:
             became[said.binder] = said.answer
-        if said.answer is Drained.DONE:
-            say(_done(name, seconds))
+        if said.answer in (Drained.DONE, Drained.GONE):
+            say(_done(name, seconds, said.answer))
             return YES
         if said.answer not in (None, Drained.NOT_HELD):
             break
@@ -55,7 +55,9 @@ def run_drain(config: ClientConfig, address: HostPort, seconds: int, why: str, l
     return NO
 
 
-def _done(name: str, seconds: int) -> str:
+def _done(name: str, seconds: int, answer: Drained) -> str:
+    if answer is Drained.GONE:
+        return f"{name} is gone at the moment; it is not drained when it is back"
     if not seconds:
         return f"{name} is not drained"
     return f"{name} is drained for {seconds} s: out of turn, for all binders"

@@ -65,8 +65,7 @@ class BinderInspection:
         """For each container with a limit how many entries it has, and how many it may have."""
         return {
             "peers": (len(self._peers), PEERS_MAX),
-            "drains": self._versioned.drains.size,
-            "drains due": self._versioned.drains.due_size,
+            **self._versioned.drains.sizes,
             **self._versioned.directory.sizes(),
             **self._doubts.sizes(),
             **self._first_questions.sizes(),

@@ -41,6 +41,7 @@ class Drained(StrEnum):
 
     DONE = "done"
     NOT_HELD = "not held"
+    GONE = "gone"  # likewise, but it was drained when it went, and is so no longer when it is back
     LAST = "last"  # it is the last one in turn of its service, and the question does not say `last`
     TOO_MANY = "too many"  # are drained already
 

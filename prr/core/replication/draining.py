@@ -67,7 +67,7 @@ class Draining:
         """Put back those whose time is over, and tell the others. Safe to call too often."""
         effects: list[Effect] = []
         while (instance := self._drains.pop_over(now)) is not None:
-            if instance in self._directory:
+            if self._directory.is_drained(instance):
                 over = self._last(instance).followed_by(0, "")
                 effects += self._say(instance, over, now)
                 effects.append(Report(Event.UNDRAINED, instance, "its time is over"))
@@ -77,7 +77,7 @@ class Draining:
         self, instance: Instance, asked: DrainQuery, source: Address, now: float
     ) -> tuple[Drained, list[Effect]]:
         if instance not in self._directory:
-            return Drained.NOT_HELD, []
+            return self._decide_of_gone(instance, asked, source, now)
         was = self._directory.is_drained(instance)
         why = asked.text.decode()
         if self._is_copy(instance, asked.seconds, why, now) or not (was or asked.seconds):
@@ -90,6 +90,18 @@ class Draining:
         word = self._last(instance).followed_by(asked.seconds, why if asked.seconds else "")
         told = self._say(instance, word, now)
         return Drained.DONE, told + _report(instance, was, word, f"by {source[0]}")
+
+    def _decide_of_gone(
+        self, instance: Instance, asked: DrainQuery, source: Address, now: float
+    ) -> tuple[Drained, list[Effect]]:
+        """It is not held, but may be known as drained for when it is back."""
+        if asked.seconds or instance not in self._drains:
+            return Drained.NOT_HELD, []
+        was = self._drains.seconds_left(instance, now) is not None
+        word = self._last(instance).followed_by(0, "")
+        if was:
+            self._drains.note(instance, encode_drain(word), now)
+        return Drained.GONE, _report(instance, was, word, f"by {source[0]}")
 
     def _is_copy(self, instance: Instance, seconds: int, why: str, now: float) -> bool:
         last, left = self._last(instance), self._drains.seconds_left(instance, now)

@@ -118,7 +118,7 @@ def test_a_trace_changes_nothing():
 def test_seeds_differ_and_have_every_fault_and_none():
     options = [options_for(seed) for seed in range(500)]
     assert len({replace(o, seed=0) for o in options}) == len(options)
-    for name in ("cuts", "clogs", "pauses", "leaves", "tight", "drift", "strangers"):
+    for name in ("cuts", "clogs", "pauses", "leaves", "tight", "drift", "strangers", "drains"):
         values = [getattr(o, name) for o in options]
         assert any(values), name
         assert not all(values), name

@@ -36,6 +36,11 @@ class BinderInspection:
         return self._versioned.counter
 
     @property
+    def drains(self) -> Mapping[Instance, bytes]:
+        """The last words of operators that it remembers, whether it holds the instances or not."""
+        return {instance: word for instance, word, _ in self._versioned.drains}
+
+    @property
     def returning(self) -> frozenset[Instance]:
         """Those that a legacy program says are there, though they are gone here."""
         return frozenset(self._versioned.returning)

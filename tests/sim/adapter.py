@@ -9,7 +9,9 @@ from prr.core.binder import Binder
 from prr.core.effects import Update
 from prr.core.lookups import FOUND_FORMS
 from prr.core.server import Server
+from prr.wire import drain
 from prr.wire.codec import Codec
+from prr.wire.drain import drain_in
 from prr.wire.frames import Role
 from prr.wire.instance import Address, Instance, Service
 from prr.wire.particulars import Particulars, encode_particulars
@@ -74,6 +76,19 @@ def holds(binder: Binder, instance: Instance) -> bool:
 def is_out_of_turn(binder: Binder, instance: Instance) -> bool:
     """A binder hands an instance that it holds out only while its type has no other."""
     return binder.directory.is_suspect(instance)
+
+
+def drain_word(binder: Binder, instance: Instance) -> bytes:
+    """The last word of an operator on an instance that a binder knows, encoded; b"" if none. Of one
+    that it holds it is among the particulars, else it comes to nothing."""
+    if instance in binder.directory:
+        return drain_in(binder.directory.particulars(instance))
+    return binder.inspect().drains.get(instance, b"")
+
+
+def is_drained(binder: Binder, instance: Instance) -> bool:
+    """What a binder holds of an instance says drained."""
+    return drain.is_drained(binder.directory.particulars(instance))
 
 
 def is_proved(binder: Binder, instance: Instance) -> bool:

@@ -42,6 +42,7 @@ from prr.wire.messages import Announcement, Opinion
 from prr.wire.query import Query
 from prr.wire.questions import Asked, asked_by
 from tests.sim import adapter
+from tests.sim.drains import DrainLedger, Said
 from tests.sim.trace import one_line
 from tests.sim.turns import passed_over
 from tests.sim.world import Violation
@@ -157,6 +158,7 @@ class Truth:
     forged: Counter[Address] = field(default_factory=Counter)
     """Datagrams that victims may get for what was said in their name, less those they got."""
     left_at: dict[Instance, float] = field(default_factory=dict)  # acknowledged, not come back
+    drains: dict[Instance, Said] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -191,6 +193,7 @@ class Ledger:
         self._left: dict[Instance, ServerProcess | None] = {}
         self._questions: dict[str, list[Question]] = {}
         self._steps = 0
+        self.drains = DrainLedger(binder)
         self._peer_heard: dict[str, float] = {}  # by address
         self._peers_of_ours: set[str] = set()
         self._peers_lost: set[str] = set()
@@ -333,6 +336,7 @@ class Ledger:
         if self._steps % LOOK_EVERY == 0:
             self._check_silence_is_told()
         self._steps += 1
+        self.drains.stepped()
         cluster = self._binder.cluster
         if cluster.options.all_in_reach and not cluster.network.was_ever_cut:
             self._check_in_turn()

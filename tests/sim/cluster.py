@@ -29,7 +29,7 @@ from prr.wire.instance import (
 from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.questions import Asked
 from tests.sim import adapter
-from tests.sim.checkers import Truth
+from tests.sim.checkers import SETTLED, SETTLED_LAB2016, Truth
 from tests.sim.disk import Disk
 from tests.sim.faults import Options
 from tests.sim.hostile import Hostile
@@ -273,6 +273,19 @@ class Cluster:
         ways = [(other, end) for other in others for end in (binder, server)]
         return not any(self._were_parted(one, two, since) for one, two in ways)
 
+    def could_tell(self, teller: BinderProcess, told: BinderProcess, since: float) -> bool:
+        """What one binder has said since then has reached another, which knew it as a peer."""
+        paths = self.options.conditions
+        is_lossy = paths.loss or paths.corrupted or paths.truncated or self.options.clogs
+        if is_lossy or paths.delay_mean > 0.01:
+            return False
+        settled = SETTLED_LAB2016 if self.options.lab2016 else SETTLED
+        have_run = (
+            one.running and not one.paused and one.changed_at < since - settled
+            for one in (teller, told)
+        )
+        return all(have_run) and not self._were_parted(teller, told, since - settled)
+
     # The end of the faults, and what has to be so after it.
 
     def heal(self) -> None:
@@ -339,6 +352,8 @@ class Cluster:
 
     def _difference(self, binder: BinderProcess, alive: set[Instance]) -> str | None:
         held = adapter.instances(binder.core)
+        for instance in (one for one in held if adapter.is_drained(binder.core, one)):
+            return f"{binder.name} still has {describe(instance)} drained"
         if wrong := misunderstood(binder.core, self.live_servers()):
             return f"{binder.name} {wrong}"
         for instance in sorted(alive.difference(held)):

@@ -32,6 +32,7 @@ class Disk:
         self._seen = 0
         self._writes = self._steps = 0
         self.drains: list[DrainRow] = []  # with the simulated world's time of their ends
+        self.words_heard: dict[Instance, tuple[bytes, float]] = {}  # of drains, for the checker
         self._looks: tuple[bytes, int] | None = None
         self._waiting: dict[Instance, Callable[[], None]] = {}
 

@@ -102,6 +102,7 @@ class Options:
     ipv6_peers: bool = False  # binders know each other by their IPv6 addresses
     particular: float = 0.0  # share of the servers that say a weight and a zone, of clients a zone
     restated: float = 0.0  # what such a server says anew while it runs
+    drains: float = 0.0  # what operators say, that an instance is drained or no longer
 
     @property
     def has_lab_servers(self) -> bool:
@@ -188,6 +189,7 @@ def options_for(seed: int) -> Options:
         ipv6_peers=ipv6.random() < 0.3,
         particular=Random(f"{seed}/particular").choice((0.0, 0.0, 0.5, 1.0)),
         restated=Random(f"{seed}/restated").choice((0.0, 0.1, 1.0)),
+        drains=Random(f"{seed}/drains").choice((0.0, 0.0, 0.3, 2.0)),
     )
 
 

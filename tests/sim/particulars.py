@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from prr.core.binder import Binder
+from prr.wire.drain import own_particulars
 from prr.wire.instance import describe
 from prr.wire.particulars import Particulars
 
@@ -27,6 +28,6 @@ def random_particulars(rng: Random) -> Particulars:
 def misunderstood(core: Binder, servers: Iterable[ServerProcess]) -> str | None:
     """Of one of these, which a binder holds, it thinks otherwise than that says."""
     for one in (server for server in servers if server.instance in core.directory):
-        if core.directory.particulars(one.instance) != one.particulars:
+        if own_particulars(core.directory.particulars(one.instance)) != one.particulars:
             return f"has other particulars of {describe(one.instance)} than that says"
     return None

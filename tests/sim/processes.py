@@ -93,7 +93,9 @@ class BinderProcess(Process):
 
     def begin(self) -> list[Effect]:
         left = [(one, word, max(ends - self.world.now, 0.0)) for one, word, ends in self._drains]
-        return self.decide(self.core.start, self.now, left)
+        effects = self.decide(self.core.start, self.now, left)
+        self.ledger.drains.begin()
+        return effects
 
     def _learn(self, present: list[Entry], gone: list[Entry]) -> None:
         self.act(self.decide(self.core.learn, present, gone, self.now))
@@ -218,7 +220,8 @@ class BinderProcess(Process):
     def _confirm(self, effect: Confirm | ConfirmAll) -> None:
         one = isinstance(effect, Confirm)
         for instance in (effect.instance,) if one else effect.instances:
-            answer = partial(self._send, effect.frame, address_of(instance))
+            target = effect.target if one else address_of(instance)
+            answer = partial(self._send, effect.frame, target)
             if self.disk is None:
                 answer()
             else:

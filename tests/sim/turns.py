@@ -18,16 +18,18 @@ def turns_of(core: Binder, asked: Asked) -> dict[Instance, int]:
         for one in adapter.instances(core)
         if service_of(one) == asked.service and (asked.wide or not is_ipv6(one))
     }
-    in_turn = {one for one in ones if not adapter.is_out_of_turn(core, one)}
+    trusted = {one for one in ones if not adapter.is_out_of_turn(core, one)}
+    in_turn = {one for one in trusted if not adapter.is_drained(core, one)}
     in_turn = {one for one in in_turn if asked.zone and ones[one].zone == asked.zone} or in_turn
     heard = {one for one in in_turn if not core.directory.is_unheard(one)}
-    return {one: ones[one].weight for one in heard or in_turn or ones}
+    return {one: ones[one].weight for one in heard or in_turn or trusted or ones}
 
 
 def passed_over(core: Binder, asked: Asked, found: Instance) -> str | None:
     """What is wrong with naming `found`, which is held: others come before it."""
     directory = core.directory
-    if not directory.is_suspect(found) and not directory.is_unheard(found) and not asked.zone:
+    is_behind = directory.is_suspect(found) or directory.is_unheard(found)
+    if not is_behind and not adapter.is_drained(core, found) and not asked.zone:
         return None  # mostly so, and nobody comes before it
     turns = turns_of(core, asked)
     if found in turns:

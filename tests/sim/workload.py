@@ -29,6 +29,7 @@ from prr.wire.query import Query
 from prr.wire.version import encode_version
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
+from tests.sim.drains import Operators
 from tests.sim.network import Cut
 from tests.sim.particulars import ZONES, random_particulars
 from tests.sim.process import Process
@@ -65,6 +66,7 @@ class Workload:
         self._rng = Random(f"{cluster.options.seed}/workload")
         self._ipv6 = Random(f"{cluster.options.seed}/ipv6/workload")
         self._zones = Random(f"{cluster.options.seed}/zones")
+        self._operators = Operators(cluster)
         self._over = False
 
     def start(self) -> None:
@@ -95,10 +97,12 @@ class Workload:
             self._world.after(STAGGER, self._lag)
         if options.restated and options.particular:
             self._world.after(STAGGER, self._restate)
+        self._operators.start()
 
     def end(self) -> None:
         """Nobody comes or goes any more; clients call on, unless the run is to be quiet."""
         self._over = True
+        self._operators.end()
 
     def _repeat(self, rate: float, action: Callable[[], object]) -> None:
         if self._over and (self._options.quiet or action != self._call):

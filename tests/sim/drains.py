@@ -1,0 +1,171 @@
+"""Operators who take servers out of turn for a time, and what then may not happen anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from prr.wire.codec import Codec
+from prr.wire.drain import decode_drain
+from prr.wire.frames import ListRequest, Role
+from prr.wire.inquiries import DrainQuery
+from prr.wire.instance import Instance, describe, is_wide
+from prr.wire.trailer import Question
+from tests.sim import adapter
+from tests.sim.world import Violation
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster
+    from tests.sim.processes import BinderProcess
+
+SECONDS = (0, 0, 1, 2, 4, 8)
+"""For how long an instance may be drained; 0: it is put back."""
+
+SPREADS = 1.0
+"""Seconds after which every binder that can be told is to know of it."""
+
+LATE = 0.1
+"""Seconds by which a drain may end late, at a binder that runs."""
+
+_BINDER = Codec(Role.BINDER)
+
+
+class Said(NamedTuple):
+    """The last word of an operator on an instance."""
+
+    word: bytes
+    moment: float
+    binder: BinderProcess
+
+
+class Operators:
+    """Say at some binder that some instance is drained, or no longer. Apart from all else that is
+    chosen by chance, so that the rest of a run is what it would be without."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._rng = Random(f"{cluster.options.seed}/operators")
+        self._said = 0
+        self._over = False
+
+    def start(self) -> None:
+        """Begin, if there are any."""
+        if self._cluster.options.drains:
+            self._wait()
+
+    def end(self) -> None:
+        """Nobody says anything any more."""
+        self._over = True
+
+    def _wait(self) -> None:
+        pause = self._rng.expovariate(self._cluster.options.drains)
+        self._cluster.world.after(pause, self._act)
+
+    def _act(self) -> None:
+        if self._over:
+            return
+        running = [binder for binder in self._cluster.live_binders() if not binder.paused]
+        known = sorted(self._cluster.truth.up)  # some of them are gone
+        if running and known:
+            self._say(self._rng.choice(running), self._rng.choice(known))
+        self._wait()
+
+    def _say(self, binder: BinderProcess, instance: Instance) -> None:
+        rng, seconds = self._rng, self._rng.choice(SECONDS)
+        self._said += 1
+        asked = DrainQuery(
+            question=Question.DRAIN,
+            nonce=self._said,
+            seconds=seconds,
+            text=f"{self._said}".encode(),  # no two say the same
+            last=1 if rng.random() < 0.5 else None,
+            cursor=None if is_wide(instance) else instance,
+            instance=instance if is_wide(instance) else None,
+        )
+        data = _BINDER.encode(ListRequest(trailer=asked))
+        before = adapter.drain_word(binder.core, instance)
+        binder.receive(data, (binder.host.ip, rng.randint(1024, 9999)))
+        word = adapter.drain_word(binder.core, instance)
+        last = self._cluster.truth.drains.get(instance)
+        if word != before and (last is None or word > last.word):
+            said = Said(word, self._cluster.world.now, binder)
+            self._cluster.truth.drains[instance] = said
+            binder.ledger.drains.stepped()
+
+
+class DrainLedger:
+    """What one binder process makes of what operators say, and the rules it must keep."""
+
+    def __init__(self, binder: BinderProcess) -> None:
+        self._binder = binder
+        self._words: dict[Instance, tuple[bytes, float]] = {}  # that drain, and since when
+        if binder.disk is not None:
+            self._words = binder.disk.words_heard
+        self._held_since: dict[Instance, float] = {}
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """It has read what it had kept."""
+        self._has_begun = True
+
+    def stepped(self) -> None:
+        """A step is over."""
+        if self._binder.paused or not self._has_begun or self._is_unsure:
+            return
+        for instance, said in self._said.items():
+            word = adapter.drain_word(self._binder.core, instance)
+            self._check_time(instance, word)
+            if not adapter.holds(self._binder.core, instance):
+                self._held_since.pop(instance, None)
+                continue
+            held_since = self._held_since.setdefault(instance, self._binder.world.now)
+            if word < said.word:
+                self._check_told(instance, said, held_since)
+
+    def _check_told(self, instance: Instance, said: Said, held_since: float) -> None:
+        """It does not know what was said. Who does hands out others: see `turns`."""
+        now, seconds = self._binder.world.now, decode_drain(said.word).seconds
+        is_over = seconds and now > said.moment + seconds * (1 - self._drift)
+        if is_over or now < max(said.moment, held_since) + SPREADS:
+            return
+        is_known = adapter.drain_word(said.binder.core, instance) >= said.word
+        if is_known and self._binder.cluster.could_tell(said.binder, self._binder, said.moment):
+            what = f"{describe(instance)} was {'drained' if seconds else 'put back'}"
+            raise Violation(
+                f"{self._binder.name}: has not heard in {now - said.moment:.1f} s that {what}"
+            )
+
+    def _check_time(self, instance: Instance, word: bytes) -> None:
+        """It knows of a drain until its end, and no longer."""
+        now, name = self._binder.world.now, describe(instance)
+        was, since = self._words.get(instance, (b"", now))
+        seconds = decode_drain(was).seconds
+        if word < was and now < since + seconds * (1 - self._drift):
+            raise Violation(f"{self._binder.name}: forgets that {name} is drained")
+        if not decode_drain(word).seconds:
+            self._words.pop(instance, None)
+        elif word != was:
+            self._words[instance] = word, now
+        elif now > since + seconds / (1 - self._drift) + LATE and self._has_run(LATE):
+            what = f"{name} drained for {now - since:.1f} s of {seconds}"
+            raise Violation(f"{self._binder.name}: has {what}")
+
+    def _has_run(self, seconds: float) -> bool:
+        """It was not stopped lately."""
+        return self._binder.world.now - self._binder.changed_at > seconds
+
+    @property
+    def _said(self) -> Mapping[Instance, Said]:
+        return self._binder.cluster.truth.drains
+
+    @property
+    def _drift(self) -> float:
+        return self._binder.cluster.options.drift
+
+    @property
+    def _is_unsure(self) -> bool:
+        """Damaged bytes have passed for sound ones, or a peer is hostile: anybody may be drained,
+        or put back."""
+        cluster = self._binder.cluster
+        return cluster.network.forged > 0 or cluster.options.hostile > 0

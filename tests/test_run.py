@@ -66,6 +66,17 @@ def agents(cluster):
         node.close()
 
 
+def test_a_program_ends_with_its_agent_so_that_its_successor_has_its_port(agents):
+    node, address = agents.web()
+    program = child_of(node)
+    node.kill()
+    eventually(lambda: not os.path.exists(f"/proc/{program}/exe"))  # a zombie has none
+    port = address.rpartition(":")[2]
+    again = agents.start("run", "--type", "web", "--port", port, command=(*HTTP, port))
+    again.wait_for("INFO confirmed")
+    assert run("lookup", "web", "--binder", agents.binder.name).stdout == f"{address}\n"
+
+
 def test_an_unchanged_program_is_found_killed_gone_and_back(agents):
     node, address = agents.web("--restart")
     assert run("lookup", "web", "--binder", agents.binder.name).stdout == f"{address}\n"

@@ -1,21 +1,23 @@
 """Nodes as real processes: started, listened to, killed, and none of them left behind."""
 
-import ctypes
 import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import gevent
 from gevent.subprocess import DEVNULL, PIPE, Popen, check_output
 
+from prr.shell.parent_death import end_with_parent
+
 _NODE = Path(__file__).parents[2] / "node.py"
 PROGRAM = [str(_NODE)] if _NODE.exists() else ["-P", "-m", "prr"]
 """What a node's Python runs: the file in a clone of the repository, else the installed package."""
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+die_with_parent = partial(end_with_parent, signal.SIGKILL)
+"""For the child: have it killed when the parent is gone, however it went."""
 
 
 class Process:
@@ -87,9 +89,3 @@ def run_command(arguments: list[str]) -> str:
 def plain_environment() -> dict[str, str]:
     """The environment without the caller's PRR_ settings: a node has its arguments only."""
     return {name: text for name, text in os.environ.items() if not name.startswith("PRR_")}
-
-
-def die_with_parent() -> None:
-    """In the child: have the kernel send SIGKILL when the parent is gone, however it went."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

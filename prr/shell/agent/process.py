@@ -4,9 +4,12 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import gevent
 from gevent import subprocess
+
+from prr.shell.parent_death import end_with_parent
 
 NOT_STARTED = 127
 """The status of what could not be started, as a shell has it."""
@@ -19,7 +22,9 @@ class Process:
     """Starts a program, passes it signals, and tells when it ends.
 
     It has the agent's standard streams, and is the first of a process group of its own: what a
-    terminal sends the agent, such as SIGINT, reaches it only from there.
+    terminal sends the agent, such as SIGINT, reaches it only from there. An agent that is killed
+    can send it nothing more: the kernel does, SIGTERM, so that it ends as it would otherwise. Were
+    it to go on, no binder would know of it, and its port would be taken for its successor.
     """
 
     def __init__(self, command: Sequence[str], tell: Callable[[int], None]) -> None:
@@ -31,8 +36,11 @@ class Process:
     def start(self) -> None:
         """Start it. There must be none."""
         environment = {key: value for key, value in os.environ.items() if key not in OURS}
+        ends = partial(end_with_parent, signal.SIGTERM)
         try:
-            self._process = subprocess.Popen(self._command, env=environment, process_group=0)
+            self._process = subprocess.Popen(
+                self._command, env=environment, process_group=0, preexec_fn=ends
+            )
         except OSError:
             gevent.spawn(self._tell, NOT_STARTED)
             return

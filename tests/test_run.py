@@ -77,6 +77,15 @@ def test_a_program_ends_with_its_agent_so_that_its_successor_has_its_port(agents
     assert run("lookup", "web", "--binder", agents.binder.name).stdout == f"{address}\n"
 
 
+def test_what_a_program_leaves_in_its_process_group_ends_with_it(agents, tmp_path):
+    """Its successor would find its port taken."""
+    left = tmp_path / "left"
+    leaves = f"sleep 30 & echo $! >{left}; exit 3"
+    node = agents.start("run", "--type", "web", "--port", "1", command=("sh", "-c", leaves))
+    assert node.process.wait(10) == 3
+    eventually(lambda: not os.path.exists(f"/proc/{int(left.read_text())}/exe"))
+
+
 def test_an_unchanged_program_is_found_killed_gone_and_back(agents):
     node, address = agents.web("--restart")
     assert run("lookup", "web", "--binder", agents.binder.name).stdout == f"{address}\n"

@@ -54,9 +54,17 @@ class Process:
     def kill(self) -> None:
         """Kill it, and all of its process group."""
         if self._process is not None and self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            _kill_group(self._process)
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> None:
+        """What is left of its process group would have its port, as nginx's workers do when their
+        master is killed. No other has its number while there are any, nor, soon, if there are
+        none: the kernel gives away the others first."""
         status = process.wait()
+        _kill_group(process)
         self._tell(status if status >= 0 else 128 - status)
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -251,8 +251,14 @@ class Ledger:
                 elif adapter.owns(self._binder.core, instance):  # else it was released meanwhile
                     self._heard[instance] = self._binder.now
         elif isinstance(frame, Removed) and target == address_of(frame.instance):
-            self._heard.pop(frame.instance, None)
-            self._left[frame.instance] = self._truth.up.get(frame.instance)
+            self._acknowledges_leave(frame.instance)
+
+    def _acknowledges_leave(self, instance: Instance) -> None:
+        """It is gone from here, unless it has returned while that was written to disk, for which it
+        may take several attempts."""
+        self._heard.pop(instance, None)
+        if self._binder.disk is None or not adapter.holds(self._binder.core, instance):
+            self._left[instance] = self._truth.up.get(instance)
 
     def asked(self, probe: Probe) -> Question:
         """A question is about to be sent."""

@@ -159,7 +159,14 @@ def still_given(under_load, directory, verb, fault):
 
 
 @pytest.mark.parametrize(
-    ("faults", "count"), [(FAULTS, 1), pytest.param(ALL_FAULTS, 50, marks=pytest.mark.slow)]
+    ("faults", "count"),
+    [
+        (FAULTS, 1),
+        *(
+            pytest.param([one], 50, marks=pytest.mark.slow, id=f"{one[0]} {one[1].__name__}")
+            for one in ALL_FAULTS
+        ),
+    ],
 )
 def test_what_fails_is_returned_no_longer_than_a_check_takes(
     under_load, tmp_path, capsys, faults, count

@@ -120,3 +120,20 @@ def test_a_binder_that_was_killed_goes_on_where_it_ended(cluster, tmp_path):
     eventually(lambda: states().get(short.name) == "up")
     why = run("why", "2", short.name, "--binder", binder.name).stdout
     assert "no longer drained  its time is over" in why
+
+
+def test_one_that_is_gone_is_put_back_and_that_is_said(cluster):
+    binder = cluster.binder()
+    server, _ = cluster.server(2, binder), cluster.server(2, binder)
+    assert run("drain", "2", server.name, "--binder", binder.name).returncode == 0
+    server.terminate()
+    done = run("undrain", "2", server.name, "--binder", binder.name)
+    assert done.stdout.endswith(" is gone at the moment; it is not drained when it is back\n")
+    assert done.returncode == 0
+    cluster.start("server", "--type", "2", "--binder", binder.name, "--listen", server.name)
+    eventually(
+        lambda: re.search(rf"{server.name} +up", run("list", "--binder", binder.name).stdout)
+    )
+    again = run("undrain", "2", "127.0.0.1:1", "--binder", binder.name)
+    assert "it is not held there" in again.stderr
+    assert again.returncode == 1

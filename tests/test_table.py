@@ -100,7 +100,7 @@ def test_digests_are_equal_exactly_when_contents_are_whatever_happened_in_betwee
     there = [(one, Update(version, True)) for one, version in model.items()]
     removals = [(one, Update(version, False)) for one, version in gone.items()]
     assert sorted(whole(real)) == sorted([*there, *removals])
-    assert sorted(real.owners()) == sorted({version.owner for version in model.values()})
+    assert sorted(real.holdings.owners()) == sorted({version.owner for version in model.values()})
     for owners in ({0}, {1, 2}, set(), {9}):
         owned_by = {one for one, version in model.items() if version.owner in owners}
         assert sorted(walk(real, owners, rng)) == sorted(owned_by)
@@ -119,7 +119,7 @@ def test_an_empty_table_has_the_digest_of_nothing_and_is_empty_again_when_all_ha
     real = Table(Limits())
     assert real.digest() == bytes(DIGEST_BYTES)
     fill(real, [(one, Version(1, 1, 1)) for one in POOL], [(one, Version(2, 1, 1)) for one in POOL])
-    assert (real.digest(), len(real), real.owners()) == (bytes(DIGEST_BYTES), 0, [])
+    assert (real.digest(), len(real), real.holdings.owners()) == (bytes(DIGEST_BYTES), 0, [])
     assert real.digests(None) == bytes(GROUPS * DIGEST_BYTES)
 
 

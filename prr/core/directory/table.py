@@ -11,7 +11,6 @@ garbage collection would walk through each of them, a third of a second for a mi
 version stand the particulars of those that have any.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -26,27 +25,34 @@ from prr.core.directory.digests import (
     combined,
     hash_of,
 )
+from prr.core.directory.holdings import Holdings
 from prr.core.directory.removals import UNUSED, Removals, used
 from prr.core.directory.walking import Place, walk, walk_owned
 from prr.core.effects import Update
 from prr.wire.instance import Instance, address_key
 from prr.wire.trailer import GROUPS
-from prr.wire.version import OWNER, VERSION_BYTES, Version, decode_version, encode_version, owner_in
+from prr.wire.version import OWNER, VERSION_BYTES, Version, decode_version, encode_version
 
 
 class Table:
     """Instances and removals by bucket. Knows no turn, no peer and no rule."""
 
-    def __init__(self, limits: Limits, address_index: Index | None = None) -> None:
-        """`address_index` will hold the same instances; None: they are all of the spec's length."""
+    def __init__(
+        self,
+        limits: Limits,
+        address_index: Index | None = None,
+        holdings: Holdings | None = None,
+    ) -> None:
+        """`address_index` will hold the same instances; None: they are all of the spec's length.
+        `holdings` will count them, and perhaps others; None: them alone."""
         self._limits = limits
         self._present = [UNUSED] * BUCKETS
+        self.holdings = holdings or Holdings()
         self._address_index = address_index or AddressIndex(BUCKETS)
         self._removals = Removals(limits)
         self._digests = Digests()
         self._particulars = Digests()  # of those that have any
         self._count = 0
-        self._lease_owners: Counter[int] = Counter()
         self._changed: dict[Instance, None] | None = None  # in this order, so that runs repeat
 
     def __len__(self) -> int:
@@ -89,14 +95,6 @@ class Table:
             return {}
         changed, self._changed = self._changed, {}
         return {instance: self._update(instance) for instance in changed}
-
-    def owners(self) -> list[int]:
-        """The binders that are lease owner of at least one instance."""
-        return list(self._lease_owners)
-
-    def has_other_owner(self, owner: int) -> bool:
-        """A binder other than `owner` is lease owner of an instance."""
-        return len(self._lease_owners) > (owner in self._lease_owners)
 
     def put(self, instance: Instance, version: Version, particulars: bytes = b"") -> None:
         """`instance` is present, at `version`."""
@@ -155,7 +153,7 @@ class Table:
         A million at once: it does for many what `put` does for one.
         """
         known: list[Entry] = []
-        owners: Counter[int] = Counter()
+        filled: list[Entry] = []
         present, removed = self._present, self._removals.rows
         toggle, add = self._digests.toggle, self._address_index.add
         for entry in entries:
@@ -169,9 +167,9 @@ class Table:
             toggle(number, bucket)
             if len(data) > VERSION_BYTES:
                 self._particulars.toggle(hash_of(instance, data), bucket)
-            owners[owner_in(data)] += 1
-        self._count += owners.total()
-        self._lease_owners += owners
+            filled.append(entry)
+        self.holdings.add_all([row[0] for row in filled], [row[1] for row in filled])
+        self._count += len(filled)
         return known
 
     def fill_in_removal(self, instance: Instance, version: bytes, now: float) -> bool:
@@ -250,7 +248,7 @@ class Table:
         self._removals.forget(instance, bucket)
         used(self._present, bucket)[instance] = data
         self._toggle(instance, data, bucket)
-        self._lease_owners[owner_in(data)] += 1
+        self.holdings.add(instance, data)
         self._count += 1
 
     def _drop(self, instance: Instance, bucket: int) -> bool:
@@ -260,10 +258,7 @@ class Table:
             return False
         self._toggle(instance, data, bucket)
         self._count -= 1
-        owner = owner_in(data)
-        self._lease_owners[owner] -= 1
-        if not self._lease_owners[owner]:
-            del self._lease_owners[owner]
+        self.holdings.remove(instance, data)
         return True
 
     def _toggle(self, instance: Instance, data: bytes, bucket: int) -> None:

@@ -52,11 +52,11 @@ class TableWalks:
 
     def owners(self) -> list[int]:
         """The binders that are lease owner of at least one instance."""
-        return self._tables.owners()
+        return self._tables.holdings.owners()
 
     def has_other_owner(self, owner: int) -> bool:
         """A binder other than `owner` is lease owner of an instance."""
-        return self._tables.has_other_owner(owner)
+        return self._tables.holdings.has_other_owner(owner)
 
     def owned_by(
         self, owners: set[bytes], place: Place, size: int, looks: int
@@ -64,3 +64,12 @@ class TableWalks:
         """At most `size` instances whose lease owner is one of `owners` (encoded), from `place` on,
         and where to go on; see `Table.owned_by`."""
         return self._tables.owned_by(owners, place, size, looks)
+
+    def count_of_host(self, instance: Instance) -> int:
+        """How many instances are held that are on the host of `instance`; of IPv6 on its network
+        of 64 bits."""
+        return self._tables.holdings.of_host(instance)
+
+    def count_of_credential(self, credential: bytes) -> int:
+        """How many instances are held that have subscribed with a credential."""
+        return self._tables.holdings.of_credential(credential)

@@ -14,6 +14,7 @@ from prr.config import Limits
 from prr.core.directory import walking
 from prr.core.directory.address_index import WideIndex
 from prr.core.directory.digests import BUCKETS, Entry, combined
+from prr.core.directory.holdings import Holdings
 from prr.core.directory.table import Table
 from prr.core.effects import Update
 from prr.wire.instance import Instance, is_wide
@@ -29,8 +30,9 @@ class Tables:
     """Both tables as one: see `Table` for what is not explained here. Knows no turn and no rule."""
 
     def __init__(self, limits: Limits) -> None:
-        self._spec = Table(limits)
-        self._wide = Table(limits, WideIndex())
+        self.holdings = Holdings()
+        self._spec = Table(limits, holdings=self.holdings)
+        self._wide = Table(limits, WideIndex(), self.holdings)
 
     def __len__(self) -> int:
         return len(self._spec) + len(self._wide)
@@ -54,14 +56,6 @@ class Tables:
         """The last update about each instance that has changed since they were taken last."""
         changes = self._spec.take_changes()
         return changes | wide if (wide := self._wide.take_changes()) else changes
-
-    def owners(self) -> list[int]:
-        """The binders that are lease owner of at least one instance."""
-        return list(dict.fromkeys([*self._spec.owners(), *self._wide.owners()]))
-
-    def has_other_owner(self, owner: int) -> bool:
-        """A binder other than `owner` is lease owner of an instance."""
-        return self._spec.has_other_owner(owner) or self._wide.has_other_owner(owner)
 
     def fill_in(self, entries: list[Entry]) -> list[Entry]:
         """Put in instances of which nothing is known; the others are given back."""

@@ -55,6 +55,28 @@ class Limits:
     """Instances that have subscribed and not answered yet: twenty thousand a second from forged
     sources are too many, a thousand hosts that start at once are not."""
 
+    newcomers_per_second: float = 256.0
+    """Instances that may subscribe each second and never answer, once there have been `newcomers`
+    of them: as many as can be asked twice, for half a second each, in half of the
+    `verifications`."""
+
+    instances_per_host: int = 1 << 14
+    """Instances of one IPv4 address, or of one IPv6 network of 64 bits, which may be a whole floor
+    of hosts: 64 sources would have to fill the directory. It is for the binder with which they
+    subscribe; what peers say is not refused for it, since binders have to agree."""
+
+    instances_per_credential: int = 1 << 14
+    """Instances that have subscribed with one credential, likewise: if it is stolen, it does not
+    fill the directory. A whole service may share one."""
+
+    complaints_per_host: int = 1024
+    """Complaints of one source at once: a host of many clients from which a thousand instances are
+    gone at the same moment."""
+
+    complaints_per_second: float = 64.0
+    """Complaints that a source gets back each second: 64 sockets and questions, about 2% of a
+    core."""
+
     verifications: int = 512
     """Verifications at once: each holds a socket, and a process has 1,024 unless told otherwise."""
 

@@ -9,6 +9,7 @@ from random import Random
 
 from prr.core.binder import Binder
 from prr.core.effects import Answer, Effect, Event, Outcome, Probe, ProbeAll, Report, Send
+from prr.core.liveness.just_asked import JUST_ASKED
 from prr.wire.codec import Codec
 from prr.wire.forms import TABLE, Form
 from prr.wire.frames import Added, Complaint, FoundInstance, Frame, Removed, Role, messages_of
@@ -96,8 +97,10 @@ def run(core, until: float) -> list[tuple[float, Effect]]:
 
 
 def has_answered(binder: Binder, instance: Instance, now: float) -> None:
-    """A newcomer is asked, since a client complains, and answers: it is no newcomer any more."""
-    for probe in probes(binder.handle(Complaint(instance), ("10.0.9.9", 9), now)):
+    """A newcomer was asked, since a client complained, and answers: it is no newcomer any more, and
+    the next complaint about it is heard."""
+    asked = binder.handle(Complaint(instance), ("10.0.9.9", 9), now - JUST_ASKED)
+    for probe in probes(asked):
         binder.probed(probe, Outcome.ALIVE, now)
     assert instance not in binder.inspect().newcomers
 

@@ -10,6 +10,7 @@ from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.deadlines import Deadlines
 from prr.core.effects import SILENT_EVENTS, Effect, Event, Outcome, Stop
+from prr.core.liveness.just_asked import JUST_ASKED
 from prr.core.lookups import WAITING_MAX
 from prr.core.replication.peers import Kind
 from prr.wire.fields import LIST_INSTANCES_MAX
@@ -339,7 +340,7 @@ def test_an_instance_that_answers_or_cannot_be_asked_is_back_in_turn(outcomes, e
     assert (sent(effects), events(effects)) == ([], [event])
     assert given_out(binder) == set(SERVICES)
     assert doubts(binder) == []
-    accuse(binder, now=0.2)  # the next complaint is heard again
+    accuse(binder, now=JUST_ASKED)  # the next complaint is heard again
 
 
 def test_two_refusals_evict_it_and_every_peer_is_told():

@@ -45,7 +45,16 @@ pytestmark = pytest.mark.elsewhere
 DATAGRAMS = 1_000_000
 GROWTH_MAX = 20_000_000  # bytes by which the second half may swell the process
 INSTANCES_MAX, REMOVALS_MAX, VERIFICATIONS_MAX = 50, 20, 8  # few: every table is full, mostly
-LIMITS = Limits(INSTANCES_MAX, removals=REMOVALS_MAX, verifications=VERIFICATIONS_MAX)
+LIMITS = Limits(
+    INSTANCES_MAX,
+    removals=REMOVALS_MAX,
+    newcomers=30,
+    newcomers_per_second=1.0,
+    instances_per_host=2,
+    complaints_per_host=10,
+    complaints_per_second=1.0,
+    verifications=VERIFICATIONS_MAX,
+)
 
 POOL = [at(number % 3, f"10.0.1.{number % 20}", 4000 + number % 2) for number in range(60)]
 OWN = POOL[0]
@@ -179,6 +188,7 @@ class BinderUnderFire(Target):
         Event.PEER_SILENT,  # these peers are all but silent
         Event.BRAKE,  # there is always another binder to ask
         Event.OVER_QUOTA,  # it takes more of them
+        Event.CREDENTIAL_FULL,  # nobody has any
         Event.EXCLUDED,  # all of these are on one host
         *(Event.UNPROVED, Event.NOT_BELIEVED, Event.REPLAYED),  # it has no keys
     }

@@ -7,9 +7,11 @@ import pytest
 from prr.config import Limits
 from prr.core.effects import Probe, Send
 from prr.core.liveness.actions import Actions
+from prr.core.liveness.admission import Admission
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.guards import Guards
+from prr.core.liveness.just_asked import JUST_ASKED
 from prr.core.liveness.lease_owners import LeaseOwners
 from prr.core.liveness.lifecycle import TABLE, Lifecycle, rows_of
 from prr.core.liveness.newcomers import LATE_QUESTIONS, QUESTIONS
@@ -70,7 +72,10 @@ class Stage:
         self.doubts = Doubts(self.versioned, self.peers, limits, Random(1))
         self.owners = LeaseOwners(self.versioned, self.peers, LEASE)
         self.evictions = Evictions(self.directory, self.peers)
-        guards = Guards(self.versioned, self.peers, self.doubts, self.owners, self.evictions)
+        guards = Guards(
+            *(self.versioned, self.peers, self.doubts, self.owners, self.evictions),
+            Admission(self.versioned, self.doubts, limits),
+        )
         self.recording = Recording(
             Actions(self.versioned, self.doubts, self.evictions, LEASE, lambda *_: [], Random(1))
         )
@@ -107,6 +112,9 @@ class Stage:
 
     def _being_asked(self):
         self.doubts.verify(ONE, NOW)
+
+    def _just_asked(self):
+        self.doubts.just_asked.add(ONE, NOW - JUST_ASKED / 2)
 
     def _waits(self):
         self.doubts.rechecks.set(ONE, NOW + 1)

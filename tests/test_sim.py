@@ -311,12 +311,12 @@ def lengths_are_not_checked(patch):
 
 def newcomers_are_asked_like_others(patch):
     """Whoever subscribes is taken for one that has answered."""
-    patch.setattr(Newcomers, "admit", lambda self, instance, is_there, now: True)
+    patch.setattr(Newcomers, "admit", lambda self, instance, is_there, now: None)
 
 
 def every_binder_asks_whom_it_is_told_of(patch):
     """A complaint about an instance that was learned just now is not passed on to its owner."""
-    patch.setattr(PeerUpdates, "_pass_on", lambda self, instance, why, now: [])
+    patch.setattr(PeerUpdates, "pass_on", lambda self, instance, why, now: [])
 
 
 def suspicions_never_end(patch):

@@ -9,11 +9,11 @@ import pytest
 from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome, Probe, ProbeAll, Send
+from prr.core.liveness.admission import TYPES_MAX
 from prr.core.liveness.detector import DOUBTED_MAX
 from prr.core.liveness.just_learned import JUST_LEARNED, JUST_LEARNED_MAX, JustLearned
-from prr.core.liveness.quotas import CREDIT, REPAYMENT
+from prr.core.liveness.newcomers import CREDIT, REPAYMENT
 from prr.core.server import Server
-from prr.core.subscriptions import TYPES_MAX
 from prr.wire.forms import TABLE
 from prr.wire.frames import Complaint, Role, Subscribe, Subscribed, Verify
 from prr.wire.instance import address_of, service_of

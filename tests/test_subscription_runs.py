@@ -12,8 +12,7 @@ from prr.core.directory.digests import entry_of
 from prr.core.directory.table import Table
 from prr.core.effects import Confirm, ConfirmAll, Persist, Report, Send
 from prr.core.liveness.doubts import Doubts
-from prr.core.liveness.newcomers import PAUSES
-from prr.core.liveness.quotas import CREDIT
+from prr.core.liveness.newcomers import CREDIT, PAUSES
 from prr.core.pacing import LEASE
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX

@@ -9,6 +9,7 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 from typing import Any
 
 from prr.config import LIMITS, Limits, WireForm
+from prr.core.complaints import Complaints
 from prr.core.control import Programs
 from prr.core.deadlines import earliest
 from prr.core.directory.digests import Entry
@@ -91,6 +92,9 @@ class Binder:
         self._detector = Detector(self._versioned, self._peers, limits, lease, rng, trust)
         self._draining = Draining(self._versioned, keeps)
         self._peer_updates = PeerUpdates(self._versioned, self._detector, self._draining)
+        self._complaints = Complaints(
+            self.directory, self._peers, self._detector, self._peer_updates, limits, rng
+        )
         self._lookups = Lookups(self.directory)
         self._gate = Gate(trust, self._peers, own_ips, identity, rng)
         tickets = Tickets(rng) if trust.is_keyed else None
@@ -217,7 +221,7 @@ class Binder:
             case Lookup():
                 return self._lookups.answer(frame, source, self.is_ready)
             case Complaint():
-                return self._peer_updates.complaint(frame, source, now)
+                return self._complaints.complaint(frame, source, now)
             case ListRequest():
                 return self._programs.answer(frame, source, now)
             case _:

@@ -58,6 +58,11 @@ class Event(StrEnum):
     UNPROVED = "believed without proof"
     NOT_BELIEVED = "not believed"
     REPLAYED = "said before"
+    FLOODED = "subscription over the quota of all"
+    HOST_FULL = "instance over its host's quota"
+    CREDENTIAL_FULL = "instance over its credential's quota"
+    OVER_COMPLAINTS = "complaint over its source's quota"
+    PUT_OFF = "complaint put off"
     CHECK_PASSED = "check passed"
     CHECK_FAILED = "check failed"
     FLAPPING = "flapping"
@@ -74,6 +79,11 @@ SILENT_EVENTS = frozenset(
         Event.SUSPECTED,
         Event.OVER_QUOTA,
         Event.REPLAYED,
+        Event.FLOODED,
+        Event.HOST_FULL,
+        Event.CREDENTIAL_FULL,
+        Event.OVER_COMPLAINTS,
+        Event.PUT_OFF,
         Event.ASKED,
         Event.EXCLUDED,
         Event.DISPUTED,

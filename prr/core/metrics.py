@@ -67,10 +67,31 @@ class Metric(Enum):
     FOUND = Event.FOUND, "instances", "named to this client"
     OUT_OF_PLACE = Event.OUT_OF_PLACE, "frames", "from somebody who may not send them"
     NOT_HELD = Event.NOT_HELD, "complaints", "about an instance that is not held"
-    OVER_QUOTA = Event.OVER_QUOTA, "subscriptions", "beyond what an address or a host may have"
     UNPROVED = Event.UNPROVED, "frames", "whose senders proved nothing: --require log"
     NOT_BELIEVED = Event.NOT_BELIEVED, "frames", "whose senders did not prove who they are"
     REPLAYED = Event.REPLAYED, "frames", "with a ticket or a number that has been used"
+    OVER_QUOTA = (
+        Event.OVER_QUOTA,
+        "subscriptions",
+        "too many at an address, or of a host that have not answered: not confirmed",
+    )
+    FLOODED = (
+        Event.FLOODED,
+        "subscriptions",
+        "too many of all hosts have not answered: not confirmed",
+    )
+    HOST_FULL = Event.HOST_FULL, "instances", "their host has as many as it may: not confirmed"
+    CREDENTIAL_FULL = (
+        Event.CREDENTIAL_FULL,
+        "instances",
+        "as many as may have subscribed with their credential: not confirmed",
+    )
+    OVER_COMPLAINTS = Event.OVER_COMPLAINTS, "complaints", "too many from one host: ignored"
+    PUT_OFF = (
+        Event.PUT_OFF,
+        "complaints",
+        "about one that was just asked: it is asked again a moment later",
+    )
     CHECK_PASSED = Event.CHECK_PASSED, "times", "an agent's program works, and is made known"
     CHECK_FAILED = (
         Event.CHECK_FAILED,

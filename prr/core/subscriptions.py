@@ -1,8 +1,6 @@
 """What servers say of themselves: subscriptions, renewals and leaves, and what is answered."""
 
 from dataclasses import replace
-from itertools import compress
-from operator import not_
 
 from prr.config import Require
 from prr.core.effects import Confirm, ConfirmAll, Effect, Event, Report, Send, stray
@@ -29,13 +27,6 @@ EXCLUDED = (
     "have the server listen on this host's address, and give it this binder's by --binder"
 )
 """Why a server on loopback is refused, and what to do about it."""
-
-TYPES_MAX = 32
-"""Services that one address may give: a process of the spec gives one, a busy one a handful; and a
-stranger who names one after the other gets no further."""
-
-
-OVER_QUOTA = "too many from its host, or in all, have not answered yet"
 
 
 class Subscriptions:
@@ -145,17 +136,15 @@ class Subscriptions:
     ) -> list[Effect]:
         if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
-        version = self._directory.version(instance)
-        if version is None and len(self._directory.at_address(instance)) >= TYPES_MAX:
-            why = f"its address has {TYPES_MAX} services already"
-            return [Report(Event.OVER_QUOTA, instance, why)]
-        is_at_home = version is not None and version.owner == self._versioned.identity
-        if not is_proved and not self._detector.admits(instance, is_at_home, now):
-            return [Report(Event.OVER_QUOTA, instance, OVER_QUOTA)]
-        trailer = self._confirmation() if is_ours else None
         agent = None if source == address_of(instance) else source
         is_elsewhere = is_proved and source[0] != address_of(instance)[0]
         own = own_particulars(said.particulars or b"") if said else b""
+        # Where it is asked is where it speaks from, whatever it says: nobody else is asked.
+        particulars = with_agent(own, agent, is_elsewhere) if said else b""
+        refusal = self._detector.admission.refusal(instance, particulars, now, is_proved)
+        if refusal is not None:
+            return [refusal]
+        trailer = self._confirmation() if is_ours else None
         case = Case(
             Trigger.SUBSCRIBED,
             instance,
@@ -163,8 +152,7 @@ class Subscriptions:
             start=said.start if said else NO_START,
             reply=self._promise(Subscribed(trailer=trailer), instance, source),
             renewal=said.renewal or 0 if said else 0,
-            # Where it is asked is where it speaks from, whatever it says: nobody else is asked.
-            particulars=with_agent(own, agent, is_elsewhere) if said else b"",
+            particulars=particulars,
         )
         return self._detector.said(case)
 
@@ -182,13 +170,10 @@ class Subscriptions:
         if not count:
             return 0, []
         run = run.first(count)
-        admitted = [self._detector.admits(one, row is not COMES, run.now) for one in run.instances]
-        refused = [
-            Report(Event.OVER_QUOTA, one, OVER_QUOTA)
-            for one in compress(run.instances, map(not_, admitted))
-        ]
+        refusals = self._detector.admission.refusals(run.instances, row is COMES, run.now)
+        refused = [refusal for refusal in refusals if refusal is not None]
         if refused:
-            run = run.only(admitted)
+            run = run.only([refusal is None for refusal in refusals])
         trailer = None if run.are_bare else self._confirmation()
         reply = ConfirmAll(run.instances, Subscribed(trailer=trailer))
         return count, [*refused, *runs.run(row, run, reply)]

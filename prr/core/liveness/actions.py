@@ -124,6 +124,16 @@ class Actions(PeerActions):
             self._doubts.rechecks.set(case.instance, case.now)
         return []
 
+    def note_question(self, case: Case) -> list[Effect]:
+        self._doubts.just_asked.add(case.instance, case.now)
+        return []
+
+    def ask_after_moment(self, case: Case) -> list[Effect]:
+        if case.instance not in self._doubts.rechecks:
+            until = self._doubts.just_asked.until(case.instance)
+            self._doubts.rechecks.set(case.instance, until)
+        return []
+
     def ask_soon(self, case: Case) -> list[Effect]:
         self._doubts.rechecks.set(case.instance, case.now + RECHECK)
         return []
@@ -259,6 +269,9 @@ class Actions(PeerActions):
     def say_unverified(self, case: Case) -> list[Effect]:
         why = f"{case.why}; too many verifications under way, this one waits"
         return [Report(Event.UNVERIFIED, case.instance, why)]
+
+    def say_put_off(self, case: Case) -> list[Effect]:
+        return [Report(Event.PUT_OFF, case.instance, case.why)]
 
     def say_kept(self, case: Case) -> list[Effect]:
         return [Report(Event.KEPT, case.instance, case.why)]

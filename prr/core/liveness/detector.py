@@ -13,6 +13,7 @@ from prr.config import Limits
 from prr.core.deadlines import Deadlines, earliest
 from prr.core.effects import Effect, Event, Outcome, Probe, Report
 from prr.core.liveness.actions import Actions
+from prr.core.liveness.admission import Admission
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.due import Due
 from prr.core.liveness.evictions import Evictions
@@ -58,12 +59,18 @@ class Detector:
         self._newcomers = self._doubts.newcomers
         self._lease_owners = LeaseOwners(versioned, peers, lease)
         self._evictions = Evictions(self._directory, peers)
+        self.admission = Admission(versioned, self._doubts, limits)
+        """Of those that subscribe."""
+
         self._lifecycle = Lifecycle(
             self._directory,
-            Guards(versioned, peers, self._doubts, self._lease_owners, self._evictions),
+            Guards(
+                *(versioned, peers, self._doubts),
+                *(self._lease_owners, self._evictions, self.admission),
+            ),
             Actions(versioned, self._doubts, self._evictions, lease, self.doubt_others_at, rng),
         )
-        self.runs = Runs(versioned, self._doubts, peers, self._lifecycle, lease)
+        self.runs = Runs(versioned, self._doubts, self.admission, peers, self._lifecycle, lease)
         """Of subscriptions that are alike."""
 
         self.first_questions = FirstQuestions(
@@ -78,14 +85,6 @@ class Detector:
     def doubts(self) -> Doubts:
         """What is in doubt; to be read only."""
         return self._doubts
-
-    def admits(self, instance: Instance, is_at_home: bool, now: float) -> bool:
-        """An instance that subscribes may do so. One that has answered, and is owned or was heard
-        here, may always."""
-        is_known = is_at_home or self._leases.vouches_for(instance)
-        if is_known and instance not in self._newcomers:
-            return True
-        return self._newcomers.admit(instance, instance in self._directory, now)
 
     def peer_evicted(self, now: float) -> None:
         """A peer has evicted an instance for its silence."""

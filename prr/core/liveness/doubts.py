@@ -9,6 +9,7 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 from prr.config import Limits
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Report
+from prr.core.liveness.just_asked import JustAsked
 from prr.core.liveness.newcomers import Newcomers
 from prr.core.liveness.phases import OWN_END, WAITS
 from prr.core.liveness.probes import TICK_MAX, Verifications
@@ -100,7 +101,8 @@ class Doubts:
         self.urgent: dict[Instance, None] = {}
         self.opinions = SecondOpinions(versioned.identity, peers, rng)
         self.verifications = Verifications(limits.verifications, self.opinions, rng, trust)
-        self.newcomers = Newcomers(limits.newcomers, rng)
+        self.newcomers = Newcomers(limits, rng)
+        self.just_asked = JustAsked()
         self.suspicions = Suspicions()
         self._places = limits.verifications
         self._held_max = limits.instances
@@ -114,6 +116,7 @@ class Doubts:
             **self.verifications.sizes(),
             **self.newcomers.sizes(),
             **self.suspicions.sizes(),
+            "just asked": self.just_asked.size,
             "leases": (len(self.leases), self._known_max),
             "leases due": self.leases.size,
             "rechecks": (len(self.rechecks), self._known_max + self._held_max),

@@ -1,5 +1,6 @@
 """What the rows of the lifecycle table may require. Reading changes nothing."""
 
+from prr.core.liveness.admission import Admission
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.lease_owners import LeaseOwners
@@ -7,6 +8,7 @@ from prr.core.liveness.states import Case, Trigger
 from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.drain import own_particulars
+from prr.wire.particulars import credential_of
 from prr.wire.version import NO_START
 
 
@@ -20,6 +22,7 @@ class Guards:
         doubts: Doubts,
         owners: LeaseOwners,
         evictions: Evictions,
+        admission: Admission,
     ) -> None:
         self._versioned = versioned
         self._directory = versioned.directory
@@ -27,6 +30,7 @@ class Guards:
         self._doubts = doubts
         self._owners = owners
         self._evictions = evictions
+        self._admission = admission
 
     # About what it says.
 
@@ -97,6 +101,10 @@ class Guards:
     def being_asked(self, case: Case) -> bool:
         """A verification of it is under way, or its last question is still open."""
         return case.instance in self._doubts.verifications
+
+    def just_asked(self, case: Case) -> bool:
+        """It was asked a moment ago, since somebody complained."""
+        return self._doubts.just_asked.has(case.instance, case.now)
 
     def waits(self, case: Case) -> bool:
         """Or it is to be asked at a time that is set."""
@@ -176,8 +184,10 @@ class Guards:
         return version is not None and self._owners.is_orphaning(version.owner, case.now)
 
     def no_room(self, case: Case) -> bool:
-        """It may not be held here."""
-        return not self._versioned.can_hold(case.instance)
+        """It may not be held here, whether it subscribes or answers though it is gone."""
+        credential = credential_of(case.particulars)
+        is_over = self._admission.over(case.instance, credential) is not None
+        return is_over or not self._versioned.can_hold(case.instance)
 
     def limited(self, case: Case) -> bool:
         """Too many have been evicted for their silence."""

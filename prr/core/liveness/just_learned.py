@@ -5,7 +5,7 @@ address (see `newcomers`). Were each binder that is told of it to ask as well, w
 each of them would multiply that by their number.
 """
 
-from prr.wire.instance import Instance
+from prr.core.liveness.recent import Recent
 
 JUST_LEARNED = 10.0
 """Seconds: an owner asks one that never answers for 5 s and gives it up; and as long again."""
@@ -14,23 +14,8 @@ JUST_LEARNED_MAX = 4096
 """Instances, half a MB. Beyond it the oldest is forgotten, and may be asked here as well."""
 
 
-class JustLearned:
-    """When each was learned last, the oldest first."""
+class JustLearned(Recent):
+    """When each was learned last."""
 
     def __init__(self) -> None:
-        self._learned_at: dict[Instance, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._learned_at)
-
-    def add(self, instance: Instance, now: float) -> None:
-        """A peer has said that it is there, which was news."""
-        self._learned_at.pop(instance, None)
-        if len(self._learned_at) >= JUST_LEARNED_MAX:
-            del self._learned_at[next(iter(self._learned_at))]
-        self._learned_at[instance] = now
-
-    def has(self, instance: Instance, now: float) -> bool:
-        """It was learned less than JUST_LEARNED seconds ago."""
-        learned_at = self._learned_at.get(instance)
-        return learned_at is not None and now - learned_at < JUST_LEARNED
+        super().__init__(JUST_LEARNED, JUST_LEARNED_MAX)

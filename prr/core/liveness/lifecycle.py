@@ -89,12 +89,14 @@ TABLE: tuple[Row, ...] = (
 
     # Why it is asked.
     row(HELD, [T.ACCUSED], G.BEING_ASKED, None, "one verification at a time"),
+    row(HELD, [T.ACCUSED], G.JUST_ASKED, None, "whoever complains, it is asked so often at most",
+        A.ASK_AFTER_MOMENT, A.SAY_PUT_OFF),
     row(HELD, [T.ACCUSED], G.NO_PLACE, None, "a complaint is not forgotten",
         A.ASK_WHEN_ROOM, A.SAY_UNVERIFIED),
     row(LISTED, [T.ACCUSED], None, S.SUSPECT, "others are handed out meanwhile",
-        A.SUSPECT, A.SAY_COMPLAINT, A.ASK),
+        A.SUSPECT, A.SAY_COMPLAINT, A.NOTE_QUESTION, A.ASK),
     row([S.DISPUTED], [T.ACCUSED], None, None, "it is out of turn already",
-        A.SAY_COMPLAINT, A.ASK),
+        A.SAY_COMPLAINT, A.NOTE_QUESTION, A.ASK),
     row(HELD, [T.LEASE_ENDED], G.HANDED_OVER, None, "its owner asks it", A.END_LEASE),
     row(HELD, [T.LEASE_ENDED], None, None, "it was silent for a lease", A.PUT_OFF_LEASE, A.ASK),
     row(GONE, [T.LEASE_ENDED], None, None, "nobody vouches any more for what is gone",
@@ -104,7 +106,7 @@ TABLE: tuple[Row, ...] = (
     row(HELD, [T.RESTORED], None, None, "it may be long gone", A.ASK),
     row([S.ABSENT, S.LEFT], [T.RECHECK_DUE], G.GONE_FOR_GOOD, None,
         "it subscribes again by itself"),
-    row(State, [T.RECHECK_DUE], None, None, "nothing was settled", A.ASK),
+    row(State, [T.RECHECK_DUE], None, None, "nothing was settled", A.NOTE_QUESTION, A.ASK),
 
     # A question is not answered.
     row(LISTED, [T.UNANSWERED], G.NO_QUESTIONS_LEFT, S.SUSPECT,

@@ -8,9 +8,23 @@ cut off just then. An answer, which nobody can forge who does not see the questi
 from collections.abc import Iterator
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
+from prr.config import Limits
 from prr.core.deadlines import Deadlines
-from prr.core.liveness.quotas import CONFIRMATION, Quotas
+from prr.core.effects import Event
+from prr.core.liveness.quotas import Quotas
 from prr.wire.instance import Instance, host_key
+
+CREDIT = 1536.0
+"""New instances of one source that may wait for their first answer: a host that starts a thousand
+services within a second, and some. Each may bring its address five datagrams."""
+
+REPAYMENT = 10.0
+"""Credit that a source gets back each second although nothing answered: what an address that never
+says a word gets in the long run is five times as many datagrams a second, all binders together
+ask it."""
+
+CONFIRMATION = 0.2
+"""What one more confirmation to an address that has not answered costs: one datagram of five."""
 
 QUESTIONS = 3
 """Questions to one that is there: if none of them is answered, it goes."""
@@ -30,12 +44,13 @@ LATE_PAUSE = 30.0
 class Newcomers:
     """Counts what each has been asked, and says when it is to be asked next."""
 
-    def __init__(self, size: int, rng: Random) -> None:
-        """At most `size` at a time."""
-        self._size = size
+    def __init__(self, limits: Limits, rng: Random) -> None:
+        """At most `limits.newcomers` at a time."""
+        self._size = limits.newcomers
         self._asked: dict[Instance, int] = {}
         self._due: Deadlines[Instance] = Deadlines()
-        self._quotas = Quotas(rng.randbytes(16))
+        self._quotas = Quotas(rng.randbytes(16), CREDIT, REPAYMENT)
+        self._in_all = Quotas(b"", limits.newcomers, limits.newcomers_per_second, accounts=1)
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -50,22 +65,24 @@ class Newcomers:
         """Entries and limit of each container."""
         return {"newcomers": (len(self), self._size), "newcomers due": self._due.size}
 
-    def admit(self, instance: Instance, is_there: bool, now: float) -> bool:
-        """It subscribes, for the first time or again; False if it is to be ignored, since too many
-        from its host have not answered, or too many at all.
+    def admit(self, instance: Instance, is_there: bool, now: float) -> Event | None:
+        """It subscribes, for the first time or again; None if it may, or which quota does not let
+        it: too many of its host, or of all, have not answered.
 
         Only one that is gone, and has been asked all it is asked, begins anew.
         """
-        asked = self._asked.get(instance)
-        goes_on = asked is not None and (is_there or asked < QUESTIONS)
-        if asked is None and len(self._asked) >= self._size:
-            return False
-        if not self._quotas.take(host_key(instance), CONFIRMATION if goes_on else 1.0, now):
-            return False
-        if not goes_on:
-            self._asked[instance] = 0
-            self._due.set(instance, now + PAUSES[0])
-        return True
+        asked, host = self._asked.get(instance), host_key(instance)
+        if asked is not None and (is_there or asked < QUESTIONS):
+            return None if self._quotas.take(host, CONFIRMATION, now) else Event.OVER_QUOTA
+        if not self._quotas.take(host, 1.0, now):
+            return Event.OVER_QUOTA
+        is_full = asked is None and len(self._asked) >= self._size
+        if is_full or not self._in_all.take(host, 1.0, now):
+            self._quotas.give_back(host, 1.0, now)
+            return Event.FLOODED
+        self._asked[instance] = 0
+        self._due.set(instance, now + PAUSES[0])
+        return None
 
     def is_unasked(self, instance: Instance) -> bool:
         """It is a newcomer that has not been asked yet."""
@@ -96,7 +113,8 @@ class Newcomers:
     def answered(self, instance: Instance, now: float) -> None:
         """It is there. No error if it is no newcomer."""
         if instance in self._asked:
-            self._quotas.give_back(host_key(instance), 1.0, now)
+            for quotas in (self._quotas, self._in_all):
+                quotas.give_back(host_key(instance), 1.0, now)
             self.forget(instance)
 
     def forget(self, instance: Instance) -> None:

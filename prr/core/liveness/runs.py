@@ -11,6 +11,7 @@ from itertools import compress, groupby
 from operator import itemgetter
 
 from prr.core.effects import ConfirmAll, Effect, Event, Report
+from prr.core.liveness.admission import Admission
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.lifecycle import Lifecycle, rows_of
 from prr.core.liveness.states import Action, Case, Guard, Row, State, Trigger
@@ -69,6 +70,7 @@ class Runs:
         self,
         versioned: VersionedDirectory,
         doubts: Doubts,
+        admission: Admission,
         peers: Peers,
         lifecycle: Lifecycle,
         lease: float,
@@ -77,6 +79,7 @@ class Runs:
         self._versioned = versioned
         self._directory = versioned.directory
         self._doubts = doubts
+        self._admission = admission
         self._peers = peers
         self.lifecycle = lifecycle
         self._lease = lease
@@ -118,6 +121,7 @@ class Runs:
         count = self._directory.unknown_and_alone(run.instances)
         ones = run.instances[:count]
         has_room = not ones or self._directory.has_room(ones[0], count=count)
+        has_room = has_room and self._admission.have_room(ones)
         is_open = has_room and not any(
             one in self._versioned.returning
             or one in self._versioned.drains

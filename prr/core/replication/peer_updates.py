@@ -11,14 +11,13 @@ from prr.core.effects import Effect, Event, Report, Send
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.just_learned import JustLearned
 from prr.core.liveness.states import Case, Trigger
-from prr.core.printable import complaint_of
 from prr.core.replication.draining import Draining
 from prr.core.replication.news import News
 from prr.core.replication.peers import Peer
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.frames import Added, Complaint, Removed, ServiceList
 from prr.wire.inquiries import ListPage, TextPart
-from prr.wire.instance import Address, Instance, describe_address, is_wide
+from prr.wire.instance import Instance, describe_address, is_wide
 from prr.wire.messages import (
     DigestReply,
     Hello,
@@ -45,15 +44,7 @@ class PeerUpdates:
         self._detector = detector
         self._just_learned = JustLearned()
 
-    def complaint(self, frame: Complaint, source: Address, now: float) -> list[Effect]:
-        """Somebody could not reach an instance: it is asked, here or by its lease owner."""
-        if (instance := frame.instance) not in self._directory:
-            return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
-        why = complaint_of(frame, source)
-        passed = [] if source in self._versioned.peers else self._pass_on(instance, why, now)
-        return passed or self._detector.accuse(instance, why, now, source)
-
-    def _pass_on(self, instance: Instance, why: str, now: float) -> list[Effect]:
+    def pass_on(self, instance: Instance, why: str, now: float) -> list[Effect]:
         """Pass a complaint on to the lease owner of an instance that was learned just now, which
         alone asks it; [] if it is not that new, or its owner is not heard. One that a peer has
         passed on goes no further, or it might go round in a circle."""

@@ -48,11 +48,11 @@ INSTANCES_MAX, REMOVALS_MAX, VERIFICATIONS_MAX = 50, 20, 8  # few: every table i
 LIMITS = Limits(
     INSTANCES_MAX,
     removals=REMOVALS_MAX,
-    newcomers=30,
-    newcomers_per_second=1.0,
+    newcomers=10,
+    newcomers_per_second=0.1,
     instances_per_host=2,
-    complaints_per_host=10,
-    complaints_per_second=1.0,
+    complaints_per_host=2,
+    complaints_per_second=0.1,
     verifications=VERIFICATIONS_MAX,
 )
 

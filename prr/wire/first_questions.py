@@ -8,6 +8,7 @@ is left to the codec.
 from prr.wire.frames import Alive, Frame
 from prr.wire.instance import Instance
 from prr.wire.messages import Presence
+from prr.wire.version import LEFT
 
 NONCES = range(1 << 8, 1 << 16)
 """Those that take two bytes. Nobody can try many of them: see `shell.group_prober`."""
@@ -15,6 +16,9 @@ NONCES = range(1 << 8, 1 << 16)
 _QUESTION = b"\x0b\xc1\x81\x01\xcd"
 _ANSWER = (b"\x0c\xc1\x83\x01\xcd", b"\x09\xc4\x01", b"\x0a\xce")
 _ANSWER_BYTES = 17
+_START_BYTES = 4
+_NO_STARTS = LEFT.to_bytes(_START_BYTES, "big")
+"""No server draws this number, or a smaller one."""
 
 
 def first_question(nonce: int) -> bytes:
@@ -26,7 +30,8 @@ def is_usual_answer(data: bytes, nonce: int, instance: Instance) -> bool:
     """It is the answer to that question of a server that has the type of `instance` alone."""
     before, between, behind = _ANSWER
     begins = before + nonce.to_bytes(2, "big") + between + instance[:1] + behind
-    return len(data) == _ANSWER_BYTES and data.startswith(begins)
+    has_start = data[-_START_BYTES:] > _NO_STARTS  # as the codec wants it
+    return len(data) == _ANSWER_BYTES and data.startswith(begins) and has_start
 
 
 def is_answer(frame: Frame, nonce: int, instance: Instance) -> bool:

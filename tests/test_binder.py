@@ -9,9 +9,10 @@ import pytest
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.deadlines import Deadlines
-from prr.core.effects import SILENT_EVENTS, Effect, Event, Outcome, Stop
+from prr.core.effects import Effect, Event, Outcome, Stop
 from prr.core.liveness.just_asked import JUST_ASKED
 from prr.core.lookups import WAITING_MAX
+from prr.core.metrics import SILENT_EVENTS
 from prr.core.replication.peers import Kind
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.forms import TABLE

@@ -71,28 +71,6 @@ class Event(StrEnum):
     CALL_DROPPED = "call dropped"
 
 
-SILENT_EVENTS = frozenset(
-    {
-        Event.OUT_OF_PLACE,
-        Event.NOT_HELD,
-        Event.PASSED_ON,
-        Event.SUSPECTED,
-        Event.OVER_QUOTA,
-        Event.REPLAYED,
-        Event.FLOODED,
-        Event.HOST_FULL,
-        Event.CREDENTIAL_FULL,
-        Event.OVER_COMPLAINTS,
-        Event.PUT_OFF,
-        Event.ASKED,
-        Event.EXCLUDED,
-        Event.DISPUTED,
-    }
-)
-"""Counted, never written to the log: a stranger must not be able to fill it, and of what is
-disputed the end is said."""
-
-
 @record
 class Send:
     """Send a frame from the node's own socket."""

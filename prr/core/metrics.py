@@ -114,6 +114,27 @@ class Metric(Enum):
 METRIC_OF = {event: Metric[event.name] for event in Event}
 """What a Report counts for. Every event has one."""
 
+SILENT_EVENTS = frozenset(
+    {
+        Event.OUT_OF_PLACE,
+        Event.NOT_HELD,
+        Event.PASSED_ON,
+        Event.SUSPECTED,
+        Event.OVER_QUOTA,
+        Event.REPLAYED,
+        Event.FLOODED,
+        Event.HOST_FULL,
+        Event.CREDENTIAL_FULL,
+        Event.OVER_COMPLAINTS,
+        Event.PUT_OFF,
+        Event.ASKED,
+        Event.EXCLUDED,
+        Event.DISPUTED,
+    }
+)
+"""Counted, never written to the log: a stranger must not be able to fill it, and of what is
+disputed the end is said."""
+
 
 def by_key(counts: Mapping[Metric, int]) -> dict[str, int]:
     """Counts as `status` and the log show them: in order, without what never happened."""

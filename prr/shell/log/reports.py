@@ -8,7 +8,8 @@ from typing import Any
 
 from gevent.hub import get_hub
 
-from prr.core.effects import SILENT_EVENTS, Event, Report
+from prr.core.effects import Event, Report
+from prr.core.metrics import SILENT_EVENTS
 from prr.shell.log.handler import log_counts, log_is_clogged
 from prr.shell.log.roll import Roll
 from prr.shell.log.throttle import PAUSE, Throttle

@@ -3,11 +3,12 @@
 import re
 import shlex
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from prr.config import ANY_IPV4, ANY_IPV6, CheckKind, CheckSpec, HostPort, WireForm
+from prr.trust.credential import Network
 from prr.wire.instance import NAME_BYTES_MAX, Service, canonical, is_name, is_usable
 
 PAUSE_MIN = 0.01
@@ -95,6 +96,17 @@ def parse_address(text: str) -> HostPort:
     if ":" not in host and not re.fullmatch(r"[0-9.]+", host):
         raise ValueError(f"{text!r} is a name; use the IP address, as `list` prints it")
     return host, port
+
+
+def parse_network(text: str) -> Network:
+    """A network, such as 10.0.0.0/24 or 2001:db8::/48, or a single address. Raises ValueError."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{text!r} is not a network; use one such as 10.0.0.0/24, whose bits behind those of "
+            f"the network are 0, or an address"
+        ) from error
 
 
 def parse_service(text: str, numbers: Mapping[str, int]) -> Service:

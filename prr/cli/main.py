@@ -78,6 +78,10 @@ def _run(program: str, arguments: Sequence[str] | None) -> int:
             from prr.demo.demo import run_demo
 
             return run_demo()
+        case "key":
+            from prr.cli.key import run_key
+
+            return run_key(parsed.action, vars(parsed))
         case verb:
             return _run_question(verb, vars(parsed))
 

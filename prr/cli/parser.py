@@ -46,9 +46,20 @@ EXAMPLES = {
     "why": "echo 10.0.0.7:4242",
     "drain": "echo 10.0.0.7:4242 --for 30m --why upgrade",
     "undrain": "echo 10.0.0.7:4242",
+    "key": "server --type billing --id web-7 cluster.key > web-7.key",
+    "key new": "> cluster.key",
+    "key rotate": "cluster.key",
+    "key prune": "cluster.key",
+    "key server": "--type billing --id web-7 cluster.key > web-7.key",
+    "key client": "--id app cluster.key > app.key",
+    "key operator": "--id me cluster.key > me.key",
+    "key show": "web-7.key",
     "demo": "",
 }
 """The arguments of the example in each verb's help."""
+
+_NO_SETTINGS = ("demo", "key")
+"""Verbs that read no file of settings, nor variables."""
 
 _CONFIGS = {
     "binder": BinderConfig,
@@ -63,7 +74,9 @@ class _Parser(argparse.ArgumentParser):
     """argparse with errors of one line."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}; see {self.prog} --help")
+        from prr.trust.key_file import without_keys
+
+        raise BadInput(f"{without_keys(message)}; see {self.prog} --help")
 
     def _print_message(self, message: str, file: object = None) -> None:
         """Help is data: it goes to stdout, and failing to write it is an error."""
@@ -93,22 +106,7 @@ def parser_of(program: str) -> argparse.ArgumentParser:
         dest="verb", required=True, metavar="VERB", parser_class=_VerbParser
     )
     _add_roles(verbs)
-    lookup = _add_verb(verbs, "lookup", "look up one instance: print ip:port")
-    lookup.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
-    forming = "what to print: {ip}, {port} and {} (both) filled in, or url:SCHEME"
-    _add_question(lookup).add_argument("--format", metavar="TEXT", help=forming)
-    _add_setting(lookup, WANTED_ZONE)
-    lookup.add_argument("--all", action="store_true", help="print all instances of the service")
-    executing = _add_verb(verbs, "exec", "look up one instance and run a command with its address")
-    _add_setting(executing, BINDERS)
-    _add_setting(executing, WANTED_ZONE)
-    complaining = (
-        "exit codes that mean that it does not work, with commas, or any: tell the binders"
-    )
-    executing.add_argument("--complain-on", metavar="CODES", help=complaining)
-    executing.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
-    commanding = "what to run, behind --: {} becomes ip:port, {ip} and {port} one of both"
-    executing.add_argument("command", nargs="+", metavar="COMMAND", help=commanding)
+    _add_lookups(verbs)
     _add_question(_add_verb(verbs, "list", "list the instances that binders know"))
     _add_question(_add_verb(verbs, "status", "show the health and the peers of binders"))
     health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
@@ -118,6 +116,7 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
     _add_question(why)
     _add_draining(verbs)
+    _add_keys(verbs)
     _add_verb(verbs, "demo", "run a small cluster and watch it survive crashes")
     return parser
 
@@ -142,6 +141,26 @@ def _add_roles(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
             added.add_argument("--check", action="store_true", help=checking)
 
 
+def _add_lookups(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
+    """The verbs that look up, for what does not itself."""
+    lookup = _add_verb(verbs, "lookup", "look up one instance: print ip:port")
+    lookup.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
+    forming = "what to print: {ip}, {port} and {} (both) filled in, or url:SCHEME"
+    _add_question(lookup).add_argument("--format", metavar="TEXT", help=forming)
+    _add_setting(lookup, WANTED_ZONE)
+    lookup.add_argument("--all", action="store_true", help="print all instances of the service")
+    executing = _add_verb(verbs, "exec", "look up one instance and run a command with its address")
+    _add_setting(executing, BINDERS)
+    _add_setting(executing, WANTED_ZONE)
+    complaining = (
+        "exit codes that mean that it does not work, with commas, or any: tell the binders"
+    )
+    executing.add_argument("--complain-on", metavar="CODES", help=complaining)
+    executing.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
+    commanding = "what to run, behind --: {} becomes ip:port, {ip} and {port} one of both"
+    executing.add_argument("command", nargs="+", metavar="COMMAND", help=commanding)
+
+
 def _add_draining(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
     """The verbs that take an instance out of turn, and put it back."""
     drain = _add_verb(verbs, "drain", "take one instance out of turn for a time, at all binders")
@@ -158,18 +177,46 @@ def _add_draining(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
     drain.add_argument("--last", action="store_true", help=forcing)
 
 
+def _add_keys(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
+    """The verb key, and what it does."""
+    key = _add_verb(verbs, "key", "make the keys of a cluster, and change them")
+    actions = key.add_subparsers(
+        dest="action", required=True, metavar="ACTION", parser_class=_VerbParser
+    )
+    printing = "; if stdout is a file, it becomes readable by its owner only"
+    _add_verb(actions, "key new", f"print a keyring with a new secret{printing}")
+    for action, help_text in (
+        ("rotate", "put a new secret in front, which signs; the others are still believed"),
+        ("prune", "leave only the newest secret"),
+        ("server", f"print a credential for servers of one service{printing}"),
+        ("client", f"print a credential that may look services up, and complain{printing}"),
+        ("operator", f"print a credential that may drain, and ask for the status{printing}"),
+        ("show", "say what a key file is, and nothing that is secret"),
+    ):
+        added = _add_verb(actions, f"key {action}", help_text)
+        if action == "server":
+            added.add_argument("--type", metavar="SERVICE", required=True, help=TYPE_ARGUMENT.help)
+            placing = "a network where its instances may be besides its own host; may be repeated"
+            added.add_argument("--host", metavar="CIDR", action="append", help=placing)
+        if action in ("server", "client", "operator"):
+            naming = "who it is, such as web-7: for the log, and to revoke it"
+            added.add_argument("--id", metavar="ID", required=True, help=naming)
+        what = "a key file" if action == "show" else "the cluster's keyring"
+        added.add_argument("file", metavar="FILE", help=what)
+
+
 def _add_verb(
     verbs: "argparse._SubParsersAction[_VerbParser]", verb: str, help_text: str
 ) -> argparse.ArgumentParser:
     added = verbs.add_parser(
-        verb,
+        verb.rpartition(" ")[2],
         help=help_text,
         description=help_text,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     added.epilog = f"example: {added.prog} {EXAMPLES[verb]}".rstrip() + f"\n\n{_EPILOG}"
-    if verb != "demo":
+    if verb.partition(" ")[0] not in _NO_SETTINGS:
         added.add_argument(
             "--config", metavar="FILE", help="TOML file with settings; see conf/prr.toml"
         )

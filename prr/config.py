@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from prr.record import record
+from prr.trust.credential import Network
+from prr.trust.keyring import Held, Keyring
 
 HostPort: TypeAlias = tuple[str, int]
 
@@ -87,18 +89,25 @@ LIMITS = Limits()
 
 @record
 class BinderConfig:
-    """A binder's settings; `lease` is in seconds, `state` a directory (None: nothing is kept)."""
+    """A binder's settings; `lease` is in seconds, `state` a directory (None: nothing is kept). What
+    `require` says holds of lookups only with `require_lookup`, and of nobody in the networks
+    `legacy`."""
 
     listen: HostPort = DEFAULT_BINDER
     peers: tuple[HostPort, ...] = ()
     wire: WireForm = WireForm.SPEC
     lease: float = 15.0
     state: Path | None = None
+    key: Keyring | None = None
+    require: Require = Require.OFF
+    require_lookup: bool = False
+    legacy: tuple[Network, ...] = ()
 
 
 @record
 class ServerConfig:
-    """A server's settings; `type` is its service; `listen` None: where its binders can reach it."""
+    """A server's settings; `type` is its service; `listen` None: where its binders can reach it;
+    `key` None: it proves nothing."""
 
     type: int | str
     listen: HostPort | None = None
@@ -106,6 +115,7 @@ class ServerConfig:
     weight: int = 1
     zone: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+    key: Held | None = None
 
 
 class CheckKind(StrEnum):
@@ -138,6 +148,7 @@ class CheckConfig:
     weight: int = 1
     zone: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+    key: Held | None = None
     check: CheckSpec = CheckSpec(CheckKind.TCP, "tcp")
     check_interval: float = 1.0
     check_timeout: float = 1.0
@@ -174,6 +185,7 @@ class ClientConfig:
     interval: float = 1.0
     retry_unknown: float | None = None
     zone: str = ""
+    key: Held | None = None
 
 
 class BadInput(Exception):

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from prr.config import ANY_IPV4, ANY_IPV6, CheckKind, CheckSpec, HostPort, WireForm
+from prr.config import ANY_IPV4, ANY_IPV6, CheckKind, CheckSpec, HostPort, Require, WireForm
 from prr.trust.credential import Network
 from prr.wire.instance import NAME_BYTES_MAX, Service, canonical, is_name, is_usable
 
@@ -205,6 +205,14 @@ def parse_wire(text: str) -> WireForm:
     except ValueError as error:
         forms = " or ".join(WireForm)
         raise ValueError(f"{text!r} is not a wire form; use {forms}") from error
+
+
+def parse_require(text: str) -> Require:
+    """Whom a binder believes. Raises ValueError."""
+    try:
+        return Require(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not one of off, log and on; use one of them") from error
 
 
 def parse_message(text: str) -> str:

@@ -9,6 +9,9 @@ import pytest
 from prr.cli.settings import gather, gather_each
 from prr.cli.settings_table import SETTINGS
 from prr.config import AnnounceConfig, BinderConfig, ClientConfig, RunConfig, ServerConfig
+from prr.key_files import CREDENTIALS
+from prr.trust.credential import Credential, Holder
+from tests.keys import APP, write_credential, write_keyring
 from tests.nodes import ROOT
 
 EXAMPLE = ROOT / "conf" / "prr.toml"
@@ -22,6 +25,7 @@ CONFIGS = {
 NO_DEFAULT = {
     ("binder", "peers"),
     ("binder", "state"),
+    *(("binder", key) for key in ("key", "require", "legacy")),
     ("server", "type"),
     ("server", "listen"),
     ("run", "command"),
@@ -29,7 +33,8 @@ NO_DEFAULT = {
     ("run", "port"),
     ("announce", "type"),
     ("announce", "at"),
-    *((role, key) for role in ("server", "run", "announce") for key in ("zone", "tags")),
+    *((role, key) for role in ("server", "run", "announce") for key in ("zone", "tags", "key")),
+    ("client", "key"),
     ("client", "type"),
     ("client", "retry_unknown"),
     ("client", "zone"),
@@ -37,8 +42,13 @@ NO_DEFAULT = {
 
 
 @pytest.fixture
-def uncommented(tmp_path):
-    """The example with all its keys in force."""
+def uncommented(tmp_path, monkeypatch):
+    """The example with all its keys in force, and the key files that it names."""
+    monkeypatch.setenv(CREDENTIALS, str(tmp_path))
+    write_keyring(tmp_path, "main.key")
+    for service in ("echo", "web", "db"):
+        write_credential(tmp_path, Credential(Holder.SERVER, service, service))
+    write_credential(tmp_path, APP)
     path = tmp_path / "prr.toml"
     path.write_text(re.sub(r"(?m)^# (\w+ = )", r"\1", EXAMPLE.read_text()))
     return path

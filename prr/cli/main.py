@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prr.cli.exits import USAGE
+from prr.cli.keys import check_binder_key, check_server_key
 from prr.cli.output import OutputLost, give_up_output, in_one_line, open_standard_streams
 from prr.cli.parser import parser_of
 from prr.cli.setting import Setting
@@ -14,7 +15,9 @@ from prr.cli.settings_table import (
     ADDRESS_ARGUMENT,
     AT,
     BINDERS,
+    CLIENT_KEY,
     COMMAND,
+    OPERATOR_KEY,
     PORT,
     SETTINGS,
     TYPE,
@@ -34,14 +37,14 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
 
 QUESTIONS = {
     "client": SETTINGS["client"],
-    "lookup": (TYPE_ARGUMENT, BINDERS, WANTED_ZONE),
-    "exec": (TYPE_ARGUMENT, BINDERS, WANTED_ZONE),
-    "list": (BINDERS,),
-    "status": (BINDERS,),
-    "health": (BINDERS,),
-    "why": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
-    "drain": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
-    "undrain": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS),
+    "lookup": (TYPE_ARGUMENT, BINDERS, CLIENT_KEY, WANTED_ZONE),
+    "exec": (TYPE_ARGUMENT, BINDERS, CLIENT_KEY, WANTED_ZONE),
+    "list": (BINDERS, CLIENT_KEY),
+    "status": (BINDERS, CLIENT_KEY),
+    "health": (BINDERS, CLIENT_KEY),
+    "why": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS, CLIENT_KEY),
+    "drain": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS, OPERATOR_KEY),
+    "undrain": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS, OPERATOR_KEY),
 }
 """The verbs that ask something and exit, and the settings of each."""
 
@@ -92,14 +95,21 @@ def _run_role(role: str, flags: dict[str, Any]) -> int:
 
     if role == "binder":
         binder = check_binder if flags["check"] else run_binder
-        return binder(lambda: BinderConfig(**gather(role, SETTINGS[role], flags)))
+        return binder(lambda: _binder_config(flags))
     server = check_server if flags["check"] else run_server
     return server(lambda: _server_config(flags))
+
+
+def _binder_config(flags: dict[str, Any]) -> BinderConfig:
+    values = gather("binder", SETTINGS["binder"], flags)
+    check_binder_key(values)
+    return BinderConfig(**values)
 
 
 def _server_config(flags: dict[str, Any]) -> ServerConfig:
     values = gather("server", SETTINGS["server"], flags)
     _need(values, TYPE)
+    check_server_key(values)
     return ServerConfig(**values)
 
 
@@ -111,6 +121,7 @@ def _run_agent(verb: str, flags: dict[str, Any]) -> int:
         return run_announce(lambda: _announced(flags))
     values = gather(verb, SETTINGS[verb], flags)
     _need(values, COMMAND, TYPE, PORT)
+    check_server_key(values)
     return run_program(RunConfig(**values))
 
 
@@ -118,6 +129,7 @@ def _announced(flags: dict[str, Any]) -> list[AnnounceConfig]:
     rows = gather_each("announce", SETTINGS["announce"], flags)
     for values in rows:
         _need(values, TYPE, AT)
+        check_server_key(values)
     return [AnnounceConfig(**values) for values in rows]
 
 

@@ -10,6 +10,8 @@ from prr.cli.settings import default_text
 from prr.cli.settings_table import (
     ADDRESS_ARGUMENT,
     BINDERS,
+    CLIENT_KEY,
+    OPERATOR_KEY,
     SETTINGS,
     TYPE_ARGUMENT,
     WANTED_ZONE,
@@ -111,6 +113,7 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     _add_question(_add_verb(verbs, "status", "show the health and the peers of binders"))
     health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
     _add_setting(health, BINDERS)
+    _add_setting(health, CLIENT_KEY)
     why = _add_verb(verbs, "why", "show what happened to one instance, and why")
     why.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
     why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
@@ -151,6 +154,7 @@ def _add_lookups(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
     lookup.add_argument("--all", action="store_true", help="print all instances of the service")
     executing = _add_verb(verbs, "exec", "look up one instance and run a command with its address")
     _add_setting(executing, BINDERS)
+    _add_setting(executing, CLIENT_KEY)
     _add_setting(executing, WANTED_ZONE)
     complaining = (
         "exit codes that mean that it does not work, with commas, or any: tell the binders"
@@ -169,6 +173,7 @@ def _add_draining(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
         verb.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
         verb.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
         _add_setting(verb, BINDERS)
+        _add_setting(verb, OPERATOR_KEY)
     timing = "how long, such as 90s, 10m or 2h, at most a day; it ends by itself (default: 10m)"
     drain.add_argument("--for", dest="time", metavar="TIME", default="10m", help=timing)
     telling = "why, for whoever asks list or why: a line of at most 100 bytes"
@@ -226,6 +231,7 @@ def _add_verb(
 def _add_question(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
     """The arguments of every verb that queries binders; the group of how to print the answer."""
     _add_setting(parser, BINDERS)
+    _add_setting(parser, CLIENT_KEY)
     printing = parser.add_mutually_exclusive_group()
     printing.add_argument(
         "--output",
@@ -252,6 +258,13 @@ def _add_setting(
         setting.flag,
         dest=setting.key,
         metavar=setting.metavar,
-        help=f"{setting.help} (default: {default})" if default else setting.help,
+        help=_with_default(setting.help, default),
         action="append" if setting.many else "store",
     )
+
+
+def _with_default(help_text: str, default: str) -> str:
+    """A setting's help with its default, unless that is said there."""
+    if not default or "(default: " in help_text:
+        return help_text
+    return f"{help_text} (default: {default})"

@@ -5,6 +5,7 @@ file are all read from.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from prr.cli.keys import parse_client_key, parse_keyring, parse_operator_key, parse_server_key
 from prr.cli.setting import Setting
 from prr.particulars import check_tags, parse_tag, parse_weight, parse_zone
 from prr.services import numbers_by_name
@@ -16,9 +17,11 @@ from prr.text import (
     parse_lease,
     parse_listen,
     parse_message,
+    parse_network,
     parse_pause,
     parse_peer,
     parse_port,
+    parse_require,
     parse_seconds,
     parse_service,
     parse_switch,
@@ -57,6 +60,41 @@ LEASE = Setting(
 )
 STATE = Setting(
     "state", "--state", parse_directory, "DIR", "state directory (default: memory only)"
+)
+KEYRING = Setting(
+    "key", "--key", parse_keyring, "FILE", "the cluster's keyring, as `key new` makes it"
+)
+REQUIRE = Setting(
+    "require",
+    "--require",
+    parse_require,
+    "off|log|on",
+    "whether who has no valid key is believed, told in the log, or ignored "
+    "(default: on with a key, else off)",
+)
+REQUIRE_LOOKUP = Setting(
+    "require_lookup",
+    "--require-lookup",
+    parse_switch,
+    "",
+    "lookups need a key too",
+    is_switch=True,
+)
+LEGACY = Setting(
+    "legacy",
+    "--legacy",
+    parse_network,
+    "CIDR",
+    "a network of programs that know no keys and are believed all the same; may be repeated",
+    many=True,
+)
+TRUST = (KEYRING, REQUIRE, REQUIRE_LOOKUP, LEGACY)
+SERVER_KEY = replace(KEYRING, parse=parse_server_key, help="its key, as `key server` makes it")
+CLIENT_KEY = replace(
+    KEYRING, parse=parse_client_key, help="its key, as `key client` or `key operator` makes it"
+)
+OPERATOR_KEY = replace(
+    KEYRING, parse=parse_operator_key, help="an operator's key, as `key operator` makes it"
 )
 TYPE = Setting(
     "type",
@@ -156,11 +194,14 @@ KILL_AFTER = Setting(
 )
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
-    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE),
-    "server": (TYPE, SERVER_LISTEN, BINDERS, *PARTICULARS),
-    "run": (COMMAND, TYPE, PORT, BINDERS, *PARTICULARS, *CHECKS, RESTART, GRACE, KILL_AFTER),
-    "announce": (TYPE, AT, BINDERS, *PARTICULARS, *CHECKS),
-    "client": (TYPE, BINDERS, WANTED_ZONE, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
+    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE, *TRUST),
+    "server": (TYPE, SERVER_LISTEN, BINDERS, SERVER_KEY, *PARTICULARS),
+    "run": (
+        *(COMMAND, TYPE, PORT, BINDERS, SERVER_KEY, *PARTICULARS, *CHECKS),
+        *(RESTART, GRACE, KILL_AFTER),
+    ),
+    "announce": (TYPE, AT, BINDERS, SERVER_KEY, *PARTICULARS, *CHECKS),
+    "client": (TYPE, BINDERS, CLIENT_KEY, WANTED_ZONE, MESSAGE, COUNT, INTERVAL, RETRY_UNKNOWN),
 }
 """The settings of each role, which are also the keys of its table in the TOML file."""
 

@@ -17,6 +17,7 @@ from prr import Client, NoSuchService
 from tests.inside import (
     ECHO,
     FOUND,
+    INSTANCES,
     LOOKUP,
     NAMES,
     asking,
@@ -193,6 +194,51 @@ def run() -> dict:
     }
 
 
+def keys() -> dict:
+    """A cluster with keys, whose files root alone may read; then one of them is missing."""
+    settle(3)
+    cluster = make_key("new")
+    for name in INSTANCES:
+        write_key(f"binder-{name}.key", cluster)
+    made = make_key("server", "--type", "echo", "--id", "one", "/etc/prr/binder-one.key")
+    write_key("server-one.key", made)
+    for name in INSTANCES:
+        path = Path(f"/etc/prr/{name}.toml")
+        text = path.read_text().replace("[binder]", f'[binder]\nkey = "binder-{name}.key"')
+        path.write_text(text.replace("[server]", f'[server]\nkey = "server-{name}.key"'))
+    units = [*(f"prr-binder@{name}" for name in INSTANCES), "prr-server@one"]
+    subprocess.run(["systemctl", "restart", *units], check=True)
+    settle(3)
+    found = {
+        "keyed": [Path(f"/run/{unit}.log").read_text().count("of secret") for unit in units],
+        "core": [core_limit(unit) for unit in units],
+    }
+    Path("/etc/prr/binder-one.key").unlink()
+    subprocess.run(["systemctl", "restart", "prr-binder@one"], check=False)
+    eventually(lambda: show("prr-binder@one", "ActiveState") == "failed")
+    log = Path("/run/prr-binder@one.log").read_text()
+    return found | {"missing": log.splitlines()[-1]}
+
+
+def make_key(*arguments: str) -> str:
+    """What `key` prints."""
+    command = [sys.executable, "/opt/prr/node.py", "key", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def write_key(name: str, text: str) -> None:
+    """A file in /etc/prr that root alone may read."""
+    path = Path("/etc/prr", name)
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def core_limit(unit: str) -> str:
+    """Bytes that a core dump of its process may have."""
+    lines = Path(f"/proc/{main_pid(unit)}/limits").read_text().splitlines()
+    return next(line.split()[4] for line in lines if line.startswith("Max core file size"))
+
+
 def is_known(client: Client, service: str) -> bool:
     """Some binder returns an instance of it."""
     try:
@@ -203,7 +249,8 @@ def is_known(client: Client, service: str) -> bool:
 
 
 SCENARIOS = {
-    one.__name__: one for one in (lookups, faults, rolling, reload, mistake, server, run, storm)
+    one.__name__: one
+    for one in (lookups, faults, rolling, reload, mistake, server, run, keys, storm)
 }
 
 if __name__ == "__main__":

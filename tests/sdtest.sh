@@ -41,6 +41,7 @@ prepare='
     umount --lazy /sys/fs/cgroup
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     mount -t tmpfs tmpfs /run
+    mount --make-shared /run  # as where a machine boots: credentials are mounted there from outside
     mkdir /run/systemd /run/etc
     cp --archive /etc/. /run/etc
     rm --recursive --force /run/etc/systemd/system

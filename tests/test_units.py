@@ -120,3 +120,11 @@ def test_a_reload_changes_the_peers_of_the_same_process_and_a_mistake_changes_no
 @needs_systemd
 def test_one_with_a_wrong_setting_gives_up_with_its_socket_until_it_is_corrected(tmp_path):
     assert run_scenario(tmp_path, "mistake") == {"stopped": True}
+
+
+@needs_systemd
+def test_keys_are_passed_to_the_units_and_a_missing_one_is_told(tmp_path):
+    found = run_scenario(tmp_path, "keys")
+    assert found["core"] == ["0"] * 4
+    assert found["keyed"] == [1] * 4
+    assert "binder-one.key: there is no key in it" in found["missing"]

@@ -93,7 +93,7 @@ def read_key_file(text: str) -> Keyring | Held:
     """What stands in a key file. Raises ValueError, which says what is wrong and what to do."""
     values = _toml(text)
     if not values:
-        raise ValueError("there is no key in it; make one with `key`")
+        raise ValueError("there is no key in it; make one with `key`, for a unit in /etc/prr")
     known = _KEYS_OF_KEYRING if "secrets" in values else _KEYS_OF_CREDENTIAL
     for name in values:
         if name not in known:  # `revokd` would have no effect

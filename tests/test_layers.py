@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 IN_A_PROGRAM = {
     *("prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.particulars"),
-    *("prr.shell", "prr.client"),
+    *("prr.shell", "prr.client", "prr.trust"),
 }
 """What a node in a program's own process is made of."""
 
@@ -29,11 +29,11 @@ ROOMS = {
     "prr.addresses": {"prr.wire", "prr.config"},
     "prr.client": {
         *("prr.wire", "prr.config", "prr.text", "prr.services", "prr.addresses", "prr.core"),
-        *("prr.particulars", "prr.client"),
+        *("prr.particulars", "prr.client", "prr.trust", "prr.key_files"),
     },
     "prr.shell": {
         *("prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.particulars"),
-        "prr.shell",
+        *("prr.shell", "prr.trust"),
     },
     "prr.client.beside": {"prr.client", "prr.core", "prr.shell"},
     "prr.client.service": IN_A_PROGRAM,
@@ -42,7 +42,7 @@ ROOMS = {
         *("prr.wire", "prr.config", "prr.addresses", "prr.core", "prr.aio"),
         *("prr.client.arguments", "prr.client.errors", "prr.client.failures"),
         *("prr.client.known_binders", "prr.client.instances", "prr.client.exchange_core"),
-        "prr.particulars",
+        *("prr.particulars", "prr.trust"),
     },
     "prr.demo": {"prr"},
     "prr.cli": {"prr"},

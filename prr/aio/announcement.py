@@ -11,11 +11,13 @@ from typing import Self, assert_never
 from prr.addresses import family_of, listening_towards, seen_from
 from prr.aio.resolving import found
 from prr.client.arguments import (
+    Key,
     checked_binders,
     checked_host,
     checked_particulars,
     checked_port,
     checked_seconds,
+    checked_server_key,
     checked_service,
 )
 from prr.client.errors import CannotServe
@@ -56,9 +58,11 @@ class announce:
         weight: int = 1,
         zone: str | None = None,
         tags: Mapping[str, str] | None = None,
+        key: Key | None = None,
     ) -> None:
         """As of `prr.announce`. Raises ValueError."""
         self._service = checked_service(service)
+        self._codec = Codec(Role.SERVER, keys=checked_server_key(key, self._service))
         self._port = checked_port(port)
         self._host = checked_host(host)
         self._check = check
@@ -83,7 +87,7 @@ class announce:
             lambda: Server(self._service, seen_at, rng, start, self._particulars, is_agent=True),
             Health(name, self._policy),
         )
-        self._agent = _Running(core, _bound((at[0], 0)), self._check, self._timeout)
+        self._agent = _Running(core, self._codec, _bound((at[0], 0)), self._check, self._timeout)
         self._agent.start()
         return self
 
@@ -114,6 +118,7 @@ class _Running:
     def __init__(
         self,
         core: Agent,
+        codec: Codec,
         bound: socket.socket,
         check: Callable[[], Awaitable[object]] | None,
         timeout: float,
@@ -123,7 +128,7 @@ class _Running:
         self._check = check
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._codec = Codec(Role.SERVER)
+        self._codec = codec
         self._timer: asyncio.TimerHandle | None = None
         self._checking: asyncio.Task[None] | None = None
         self._over: asyncio.Future[None] = self._loop.create_future()

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 
 from prr.aio.exchange import Exchange
 from prr.aio.resolving import found
-from prr.client.arguments import check_timeout, checked_binders, checked_message, checked_service
+from prr.client.arguments import (
+    Key,
+    check_timeout,
+    checked_binders,
+    checked_key,
+    checked_message,
+    checked_service,
+)
 from prr.client.failures import error_of, lists_nothing
 from prr.client.instances import ServiceInstance, instances_of
 from prr.client.known_binders import KnownBinders
@@ -15,6 +22,9 @@ from prr.core.client import Client as Core
 from prr.core.patience import Patience
 from prr.core.whole_client import Whole, WholeClient
 from prr.particulars import parse_zone
+from prr.trust.credential import Holder
+from prr.wire.codec import Codec
+from prr.wire.frames import Role
 from prr.wire.instance import Service
 
 
@@ -25,12 +35,18 @@ class AsyncClient:
     """
 
     def __init__(
-        self, binders: str | Iterable[str] = "127.0.0.1:2222", *, zone: str | None = None
+        self,
+        binders: str | Iterable[str] = "127.0.0.1:2222",
+        *,
+        zone: str | None = None,
+        key: Key | None = None,
     ) -> None:
         """`binders`: the binders to choose from, each "HOST:PORT". With a `zone` instances that are
-        there come first. Raises ValueError."""
+        there come first. `key`: the path of its key file. Raises ValueError."""
         self._binders = KnownBinders(checked_binders(binders))
         self._zone = "" if zone is None else parse_zone(zone)
+        held = checked_key(key, Holder.CLIENT, Holder.OPERATOR)
+        self._codec = Codec(Role.CLIENT, keys=held)
         self._rng = random.Random()
         self._patience = Patience()
 
@@ -49,7 +65,7 @@ class AsyncClient:
         binders, _ = await found(self._binders)
         core = WholeClient(service, binders, self._rng)
         loop = asyncio.get_running_loop()
-        exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(core, loop)
+        exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(core, loop, self._codec)
         match await exchange.run():
             case outcomes.NoBinder() as outcome:
                 raise lists_nothing(service, outcome)
@@ -83,5 +99,6 @@ class AsyncClient:
         core = Core(
             service, message, binders, self._rng, patience, hedge, takes_ipv6, limit, self._zone
         )
-        exchange: Exchange[outcomes.Outcome] = Exchange(core, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        exchange: Exchange[outcomes.Outcome] = Exchange(core, loop, self._codec)
         return await exchange.run()

@@ -14,7 +14,6 @@ from prr.client.exchange_core import Core, O_co
 from prr.core.effects import ClientEffect, Report, Send
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
-from prr.wire.frames import Role
 from prr.wire.instance import Address
 
 RECEIVE_BYTES = 2048
@@ -26,10 +25,10 @@ _log = logging.getLogger("prr")
 class Exchange(Generic[O_co]):
     """Runs one client's core to its outcome."""
 
-    def __init__(self, core: Core[O_co], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, core: Core[O_co], loop: asyncio.AbstractEventLoop, codec: Codec) -> None:
         self._core = core
         self._loop = loop
-        self._codec = Codec(Role.CLIENT)
+        self._codec = codec
         self._sockets: dict[Address, socket.socket] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[O_co] = loop.create_future()

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from prr.addresses import resolve_any
@@ -23,7 +24,7 @@ from prr.client.errors import (
     ServiceFailed,
 )
 from prr.client.instances import ServiceInstance
-from prr.config import ClientConfig, HostPort
+from prr.config import ClientConfig
 from prr.services import names_by_number
 from prr.shell.log.handler import log_to_stderr
 from prr.wire.instance import (
@@ -113,10 +114,10 @@ def _found_row(service: Service, one: ServiceInstance) -> dict[str, Any]:
     return row | particulars_row(said) | {"state": state.name.lower()}
 
 
-def run_list(binders: tuple[HostPort, ...], output: str) -> int:
-    """Print the instances that `binders` know, as a table or JSON, how they are, and who lacks
+def run_list(config: ClientConfig, output: str) -> int:
+    """Print the instances that binders know, as a table or JSON, how they are, and who lacks
     which."""
-    said = ask_each(binders, fetch_listings)
+    said = ask_each(config.binders, partial(fetch_listings, key=config.key))
     complain(said, "list", "A binder gives its list to its peers and its own host only")
     if all(row.answer is None for row in said):
         return NO_BINDER
@@ -144,7 +145,7 @@ def _listed(instance: Instance, known: dict[str, dict[Instance, Listing]]) -> di
 def _client(config: ClientConfig) -> Client:
     resolve_any(config.binders)  # names that have no address are wrong usage, not silent binders
     binders = [describe_address(binder) for binder in config.binders]
-    return Client(binders, zone=config.zone or None)
+    return Client(binders, zone=config.zone or None, key=config.key)
 
 
 def _call(client: Client, config: ClientConfig, hedge: bool) -> bytes:

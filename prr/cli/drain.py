@@ -37,7 +37,9 @@ def run_drain(config: ClientConfig, address: HostPort, seconds: int, why: str, l
     name = describe(instance)
     became: dict[str, Drained] = {}
     for binder in config.binders:  # one after the other: the first that holds it is enough
-        (said,) = ask_each((binder,), lambda to: drain(to, instance, seconds, why, last))
+        (said,) = ask_each(
+            (binder,), lambda to: drain(to, instance, seconds, why, last, config.key)
+        )
         if said.answer is not None:
             became[said.binder] = said.answer
         if said.answer in (Drained.DONE, Drained.GONE):

@@ -74,7 +74,7 @@ def _complain(config: ClientConfig, address: Address) -> None:
     """Tell each binder once: whichever has named it asks it, and one that has lost this hears it
     from the others."""
     frame = Complaint(make_instance(config.type, address))
-    data = Codec(Role.CLIENT).encode(frame)
+    data = Codec(Role.CLIENT, keys=config.key).encode(frame)
     for binder in resolve_any(config.binders):
         with suppress(OSError), socket.socket(family_of(binder), socket.SOCK_DGRAM) as telling:
             telling.sendto(data, binder)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from prr.cli.everyone import Said, ask_each, complain
@@ -14,6 +15,7 @@ from prr.cli.table import as_table
 from prr.client.control import fetch_text
 from prr.config import ClientConfig, HostPort
 from prr.services import names_by_number
+from prr.trust.keyring import Held
 from prr.wire.instance import (
     Address,
     Instance,
@@ -32,9 +34,9 @@ _HINT = "A binder answers this on its own host only"
 Status = dict[str, Any]
 
 
-def run_status(binders: tuple[HostPort, ...], output: str) -> int:
+def run_status(config: ClientConfig, output: str) -> int:
     """Print the status of binders: a single one in full, several in a row each."""
-    said = _statuses(binders)
+    said = _statuses(config)
     if not any(row.answer for row in said):
         complain(said, "answer", _HINT)
         return NO_BINDER
@@ -47,9 +49,9 @@ def run_status(binders: tuple[HostPort, ...], output: str) -> int:
     return DEGRADED if reasons else YES
 
 
-def run_health(binders: tuple[HostPort, ...]) -> int:
-    """Print in one line whether all of `binders` are well: 0 if so, 1 if not, 3 if none answers."""
-    said = ask_each(binders, _status)
+def run_health(config: ClientConfig) -> int:
+    """Print in one line whether all binders are well: 0 if so, 1 if not, 3 if none answers."""
+    said = ask_each(config.binders, partial(_status, key=config.key))
     names = ", ".join(row.binder for row in said)
     if not any(row.answer for row in said):
         say(f"NO ANSWER from {names}; is a binder running there? {_HINT}")
@@ -62,7 +64,9 @@ def run_health(binders: tuple[HostPort, ...]) -> int:
 def run_why(config: ClientConfig, address: HostPort, output: str) -> int:
     """Print the last events of one instance, each with its reason; 1 if no binder has any."""
     instance = make_instance(config.type, address)
-    said = ask_each(config.binders, lambda binder: _fetch(binder, Question.WHY, instance))
+    said = ask_each(
+        config.binders, lambda binder: _fetch(binder, Question.WHY, instance, config.key)
+    )
     answered = [row for row in said if row.answer is not None]
     complain(said, "answer", _HINT)
     if not answered:
@@ -80,20 +84,23 @@ def run_why(config: ClientConfig, address: HostPort, output: str) -> int:
     return YES if knowing else NO
 
 
-def _statuses(binders: tuple[HostPort, ...]) -> list[Said[Status]]:
-    said = ask_each(binders, _status)
+def _statuses(config: ClientConfig) -> list[Said[Status]]:
+    ask = partial(_status, key=config.key)
+    said = ask_each(config.binders, ask)
     if _odd_ones(said):
         time.sleep(AGAIN)
-        said = ask_each(binders, _status)
+        said = ask_each(config.binders, ask)
     return said
 
 
-def _status(binder: Address) -> Status | None:
-    return _fetch(binder, Question.STATUS)
+def _status(binder: Address, key: Held | None) -> Status | None:
+    return _fetch(binder, Question.STATUS, None, key)
 
 
-def _fetch(binder: Address, question: Question, instance: Instance | None = None) -> Status | None:
-    text = fetch_text(binder, question, instance)
+def _fetch(
+    binder: Address, question: Question, instance: Instance | None, key: Held | None
+) -> Status | None:
+    text = fetch_text(binder, question, instance, key)
     answer: Status | None = None if text is None else json.loads(text)
     return answer
 

@@ -155,11 +155,11 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
         looking_up = run_lookup_all if flags["all"] else run_lookup
         return looking_up(config, flags["output"], form)
     if verb == "list":
-        return run_list(config.binders, flags["output"])
+        return run_list(config, flags["output"])
     if verb == "status":
-        return run_status(config.binders, flags["output"])
+        return run_status(config, flags["output"])
     if verb == "health":
-        return run_health(config.binders)
+        return run_health(config)
     if verb == "undrain":
         return run_drain(config, address, 0, "", False)
     if verb == "drain":

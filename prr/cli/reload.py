@@ -17,6 +17,7 @@ from prr.core.binder import Binder
 from prr.core.replication.peers import PEERS_MAX
 from prr.shell.binder_node import BinderNode
 from prr.shell.reachable import check_family, where_reached
+from prr.trust.describing import key_line
 from prr.wire.instance import Address, describe_address, is_loopback
 
 RESOLVE_PAUSE = 5.0
@@ -110,8 +111,8 @@ class NamedPeers:
         return address == self._own or (listens_on_all and is_here and is_reached)
 
 
-class PeersFollower:
-    """Keeps a running binder's peers the ones that its settings name."""
+class SettingsFollower:
+    """Keeps a running binder's peers and keys the ones that its settings name."""
 
     def __init__(self, peers: NamedPeers, core: Binder, node: BinderNode) -> None:
         self._peers = peers
@@ -127,13 +128,15 @@ class PeersFollower:
             gevent.sleep(RESOLVE_PAUSE)
 
     def change_to(self, config: BinderConfig) -> None:
-        """Follow new settings: the peers named there, at the addresses they have now.
+        """Follow new settings: the peers named there, at the addresses they have now, and the keys.
 
         Raises BadInput, and goes on as before, if they are too many.
         """
         self._peers.change_to(config.peers)
         self._peers.resolve_again()
         self._follow()
+        if config.key is not None:
+            self._node.change_keys(config.key)
 
     def _follow(self) -> None:
         wanted = self._peers.addresses()
@@ -160,6 +163,8 @@ def rereading(
     def reread() -> None:
         try:
             config = read()
+            if (config.key is None) != (began_with.key is None):
+                raise BadInput("a key comes, or goes, only with a restart")
             change(config)
         except BadInput as error:
             _log.warning("settings not reloaded: %s", error)
@@ -169,5 +174,7 @@ def rereading(
         if differing:
             _log.warning("these settings need a restart to change: %s", ", ".join(differing))
         _log.info("settings reloaded: %s", ", ".join(changing))
+        if config.key is not None:
+            _log.info("%s", key_line(config.key))
 
     return reread

@@ -13,8 +13,8 @@ import gevent.socket
 
 from prr.addresses import is_any, own_ips, resolve_listen
 from prr.cli.exits import NO_BINDER, YES
-from prr.cli.reload import NamedPeers, PeersFollower, rereading
-from prr.config import ANY_IPV6, BadInput, BinderConfig, HostPort, ServerConfig
+from prr.cli.reload import NamedPeers, SettingsFollower, rereading
+from prr.config import ANY_IPV6, BadInput, BinderConfig, ServerConfig
 from prr.core.binder import Binder
 from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX
@@ -31,6 +31,7 @@ from prr.shell.storage.store import NoStore, Store
 from prr.shell.systemd.protocol import handed_over
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import LANES, open_lanes, open_sockets, take_lanes
+from prr.trust.describing import key_line
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import (
@@ -74,15 +75,13 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
         keeps=store.keeps,
         counter=store.counter,
     )
-    first_line = f"binder listening on {describe_address(own)}"
-    if handed:
-        first_line += _ignored(config.listen, own, BinderConfig().listen)
-    codec = Codec(Role.BINDER, FOUND_FORMS[config.wire])
+    first_line = _first_line("binder", config, own, bool(handed))
+    codec = Codec(Role.BINDER, FOUND_FORMS[config.wire], config.key)
     drains = None if config.state is None else DrainsFile(config.state)
     node = BinderNode(core, codec, lanes, first_line, store, _names(), drains)
-    follower = PeersFollower(peers, core, node)
+    follower = SettingsFollower(peers, core, node)
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
-    node.on_hangup(rereading(read, config, ["peers"], follower.change_to))
+    node.on_hangup(rereading(read, config, ["peers", "key"], follower.change_to))
     gevent.spawn(follower.keep_resolving)
     collect_seldom()
     node.run()
@@ -150,16 +149,18 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     binders = binders_of(config, own, bool(handed))
     particulars = particulars_of(config)
     core = Server(config.type, binders, random.Random(), particulars=particulars)
-    first_line = f"server of {describe_service(config.type)} listening on {describe_address(own)}"
-    if handed:
-        first_line += _ignored(config.listen, own, ServerConfig(config.type).listen)
-    node = ServerNode(core, Codec(Role.SERVER), lanes, first_line, _names())
+    what = f"server of {describe_service(config.type)}"
+    first_line = _first_line(what, config, own, bool(handed))
+    node = ServerNode(core, Codec(Role.SERVER, keys=config.key), lanes, first_line, _names())
 
     def change(config: ServerConfig) -> None:
         core.change_binders(binders_of(config, own, bool(handed)))
         core.change_particulars(particulars_of(config))
+        if config.key is not None:
+            node.change_keys(config.key)
 
-    node.on_hangup(rereading(read, config, ["binders", "weight", "zone", "tags"], change))
+    changing = ["binders", "weight", "zone", "tags", "key"]
+    node.on_hangup(rereading(read, config, changing, change))
     stop = node.run()
     if stop.in_order:
         return YES
@@ -191,8 +192,19 @@ def _names() -> dict[int, str]:
         return {}
 
 
-def _ignored(listen: HostPort | None, own: Address, default: HostPort | None) -> str:
-    """A second first line, if the settings name another address than systemd's socket has."""
-    if listen is None or listen in (own, default):
-        return ""
-    return f"\nlisten = {describe_address(listen)} ignored: systemd holds the socket"
+def _first_line(
+    what: str, config: BinderConfig | ServerConfig, own: Address, is_handed: bool
+) -> str:
+    """What a node is; on lines of their own that the settings name another address than systemd's
+    socket has, and which key it has."""
+    lines = [f"{what} listening on {describe_address(own)}"]
+    default = BinderConfig().listen if isinstance(config, BinderConfig) else None
+    if is_handed and config.listen is not None and config.listen not in (own, default):
+        lines.append(
+            f"listen = {describe_address(config.listen)} ignored: systemd holds the socket"
+        )
+    if config.key is not None:
+        lines.append(key_line(config.key))
+        if isinstance(config, BinderConfig):
+            lines.append(f"require = {config.require}")
+    return "\n".join(lines)

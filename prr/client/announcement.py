@@ -11,11 +11,13 @@ from gevent.hub import get_hub
 
 from prr.addresses import listening_towards, resolve_any
 from prr.client.arguments import (
+    Key,
     checked_binders,
     checked_host,
     checked_particulars,
     checked_port,
     checked_seconds,
+    checked_server_key,
     checked_service,
 )
 from prr.client.beside import Beside
@@ -54,20 +56,22 @@ class announce:
         weight: int = 1,
         zone: str | None = None,
         tags: Mapping[str, str] | None = None,
+        key: Key | None = None,
     ) -> None:
         """`service`: a number from 0 to 255, or a name; `host`: an address of this host, by
         default the one at which the binders can reach it.
 
         `check` is called every `interval` seconds, and may take `timeout` seconds. It fails if it
         returns False, or raises, and then the service is out of turn until it passes again;
-        without one the service is there as long as this program is. `weight`, `zone` and `tags`:
-        as of `Service`.
+        without one the service is there as long as this program is. `weight`, `zone`, `tags`
+        and `key`: as of `Service`.
 
         Raises ValueError.
         """
         self._check = check
         self._where = checked_host(host), checked_port(port)
         self._service = checked_service(service)
+        self._key = checked_server_key(key, self._service)
         self._binders = checked_binders(binders)
         self._interval = checked_seconds("interval", interval)
         self._timeout = checked_seconds("timeout", timeout)
@@ -102,6 +106,7 @@ class announce:
                 check=CheckSpec(CheckKind.NONE, "none"),
                 check_interval=self._interval,
                 check_timeout=self._timeout,
+                key=self._key,
                 **self._said,
             )
             return announcing(config, own)

@@ -5,7 +5,14 @@ import socket
 import sys
 from collections.abc import Iterable
 
-from prr.client.arguments import check_timeout, checked_binders, checked_message, checked_service
+from prr.client.arguments import (
+    Key,
+    check_timeout,
+    checked_binders,
+    checked_key,
+    checked_message,
+    checked_service,
+)
 from prr.client.errors import NoBinderAnswered
 from prr.client.exchange import Exchange, sockets_here, tell
 from prr.client.failures import error_of, lists_nothing
@@ -18,7 +25,9 @@ from prr.core.client import Client as Core
 from prr.core.patience import Patience
 from prr.core.whole_client import Whole, WholeClient
 from prr.particulars import parse_zone
-from prr.wire.frames import Complaint
+from prr.trust.credential import Holder
+from prr.wire.codec import Codec
+from prr.wire.frames import Complaint, Role
 from prr.wire.instance import Address, Service, make_instance
 from prr.wire.messages import Reason
 from prr.wire.trailer import ERROR_BYTES_MAX
@@ -39,16 +48,24 @@ class Client:
     """
 
     def __init__(
-        self, binders: str | Iterable[str] = "127.0.0.1:2222", *, zone: str | None = None
+        self,
+        binders: str | Iterable[str] = "127.0.0.1:2222",
+        *,
+        zone: str | None = None,
+        key: Key | None = None,
     ) -> None:
         """`binders`: the binders to choose from, each "HOST:PORT"; a single one may stand alone.
         With a `zone`, as in "eu", instances that are there are named as long as one of them is in
-        turn, else any other.
+        turn, else any other. `key`: the path of a client's or an operator's key file. It takes no
+        answer from a binder that does not know this key.
 
-        Raises ValueError when there is none, one is not a valid HOST:PORT, or `zone` not a label.
+        Raises ValueError when there is none, one is not a valid HOST:PORT, `zone` not a label, or
+        `key` not such a file.
         """
         self._binders = KnownBinders(checked_binders(binders))
         self._kept = KeptSockets()
+        held = checked_key(key, Holder.CLIENT, Holder.OPERATOR)
+        self._codec = Codec(Role.CLIENT, keys=held)
         self._zone = "" if zone is None else parse_zone(zone)
         self._rng = random.Random()
         self._patience = Patience()
@@ -82,7 +99,9 @@ class Client:
         service = checked_service(service)
         binders, _ = self._known()
         asking = WholeClient(service, binders, self._rng)
-        exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(asking, {}, self._kept)
+        exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(
+            asking, {}, self._kept, self._codec
+        )
         match exchange.run():
             case outcomes.NoBinder() as outcome:
                 raise lists_nothing(service, outcome)
@@ -133,7 +152,7 @@ class Client:
         instance = make_instance(checked_service(service), address)
         reason = Reason(error=why.encode()[:ERROR_BYTES_MAX]) if why else None
         binders, _ = self._known()
-        tell(Complaint(instance, trailer=reason), self._rng.choice(binders))
+        tell(Complaint(instance, trailer=reason), self._rng.choice(binders), self._codec)
 
     def _known(self) -> tuple[tuple[Address, ...], bool]:
         try:
@@ -156,7 +175,7 @@ class Client:
             service, message, binders, self._rng, patience, hedge, takes_ipv6, timeout, self._zone
         )
         uses = {binder: (binder, service) for binder in binders}
-        exchange: Exchange[outcomes.Outcome] = Exchange(asking, uses, self._kept)
+        exchange: Exchange[outcomes.Outcome] = Exchange(asking, uses, self._kept, self._codec)
         return exchange.run()
 
 

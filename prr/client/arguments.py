@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TypedDict
+from os import PathLike, fspath
+from typing import TypeAlias, TypedDict
 
 from prr.addresses import is_ip
 from prr.config import BadInput, HostPort
 from prr.particulars import check_tags, parse_tag, parse_weight, parse_zone
 from prr.services import numbers_by_name
 from prr.text import parse_host_port, parse_service
+from prr.trust.credential import Holder
+from prr.trust.keyring import Held
 from prr.wire.fields import MESSAGE_BYTES_MAX
 from prr.wire.instance import Service
 
@@ -31,6 +34,32 @@ def checked_binders(binders: str | Iterable[str]) -> tuple[HostPort, ...]:
     if not checked:
         raise ValueError('no binders; give at least one "HOST:PORT"')
     return checked
+
+
+Key: TypeAlias = str | PathLike[str] | Held
+"""A credential, or the path of its file."""
+
+
+def checked_key(key: Key | None, *holders: Holder) -> Held | None:
+    """A credential whose holder is one of `holders`; None if there is none. Raises ValueError."""
+    if key is None:
+        return None
+    from prr.key_files import check_holder, load_held, place_of  # only who has one needs it
+
+    if not isinstance(key, Held):
+        return load_held(place_of(fspath(key)), *holders)
+    check_holder(key, *holders)
+    return key
+
+
+def checked_server_key(key: Key | None, service: Service) -> Held | None:
+    """The same of a server of this service. Raises ValueError."""
+    held = checked_key(key, Holder.SERVER)
+    if held is not None:
+        from prr.key_files import check_provides
+
+        check_provides(held, service)
+    return held
 
 
 class Said(TypedDict):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from prr.addresses import family_of
 from prr.core.retry import Retry
+from prr.trust.keyring import Held
 from prr.wire.codec import Codec
 from prr.wire.drain import Drain, decode_drain, drain_in
 from prr.wire.errors import MalformedFrame
@@ -25,9 +26,6 @@ PAGE_LIMIT = 2.0
 
 RECEIVE_BYTES = 2048
 
-_CODEC = Codec(Role.BINDER)
-"""It asks as another binder does, and is answered as one: lists go to no other role."""
-
 
 def fetch_list(binder: Address) -> list[Instance] | None:
     """What `binder` knows; None when it does not answer. Blocks for 2 s a page at most."""
@@ -44,8 +42,9 @@ class Listing(NamedTuple):
     drain: Drain
 
 
-def fetch_listings(binder: Address) -> dict[Instance, Listing] | None:
-    """The same, and what it says of each instance."""
+def fetch_listings(binder: Address, key: Held | None = None) -> dict[Instance, Listing] | None:
+    """The same, and what it says of each instance; `key` is that of who asks."""
+    codec = _codec(key)
     found: dict[Instance, Listing] = {}
     cursor: bytes | None = b""
     with socket.socket(family_of(binder), socket.SOCK_DGRAM) as asking:
@@ -54,7 +53,8 @@ def fetch_listings(binder: Address) -> dict[Instance, Listing] | None:
         except OSError:  # no route, or not an address that a binder can have
             return None
         while cursor is not None:
-            page = _fetch_page(asking, binder, ListQuery(cursor=cursor, wide=1, nonce=len(found)))
+            wanted = ListQuery(cursor=cursor, wide=1, nonce=len(found))
+            page = _fetch_page(asking, binder, wanted, codec)
             if page is None:
                 return None
             known = len(found)
@@ -72,10 +72,16 @@ def fetch_listings(binder: Address) -> dict[Instance, Listing] | None:
 
 
 def drain(
-    binder: Address, instance: Instance, seconds: int, why: str, last: bool
+    binder: Address,
+    instance: Instance,
+    seconds: int,
+    why: str,
+    last: bool,
+    key: Held | None = None,
 ) -> Drained | None:
     """Have `binder` drain an instance for so many seconds, 0: no longer, because of `why`; the last
-    one in turn of its service only with `last`. What became of it; None when it does not answer."""
+    one in turn of its service only with `last`. `key` is an operator's. What became of it; None
+    when it does not answer."""
     asking_for = DrainQuery(
         nonce=secrets.randbits(63),
         question=Question.DRAIN,
@@ -90,16 +96,21 @@ def drain(
             asking.connect(binder)
         except OSError:
             return None
-        answer = _fetch_page(asking, binder, asking_for)
+        answer = _fetch_page(asking, binder, asking_for, _codec(key))
     if answer is None or not isinstance(answer.trailer, TextPart):
         return None
     return Drained(answer.trailer.text.decode())
 
 
 def fetch_text(
-    binder: Address, question: Question, instance: Instance | None = None
+    binder: Address,
+    question: Question,
+    instance: Instance | None = None,
+    key: Held | None = None,
 ) -> bytes | None:
-    """What `binder` answers to a question; None when it does not answer."""
+    """What `binder` answers to a question; None when it does not answer. `key` is that of who
+    asks."""
+    codec = _codec(key)
     # One of before names would take a wide one for no frame at all.
     wide = instance if instance is not None and is_wide(instance) else None
     place = instance if wide is None else None
@@ -114,7 +125,7 @@ def fetch_text(
             wanted = TextQuery(
                 nonce=nonce, question=question, offset=len(text), cursor=place, instance=wide
             )
-            answer = _fetch_page(asking, binder, wanted)
+            answer = _fetch_page(asking, binder, wanted, codec)
             if answer is None or not isinstance(answer.trailer, TextPart):
                 return None
             part = answer.trailer
@@ -124,18 +135,23 @@ def fetch_text(
             nonce += 1
 
 
+def _codec(key: Held | None) -> Codec:
+    """It asks as another binder does, and is answered as one: lists go to no other role."""
+    return Codec(Role.BINDER, keys=key)
+
+
 def _fetch_page(
-    asking: socket.socket, binder: Address, wanted: ListQuery | TextQuery | DrainQuery
+    asking: socket.socket, binder: Address, wanted: ListQuery | TextQuery | DrainQuery, codec: Codec
 ) -> ServiceList | None:
     """The page that `wanted` asks for; its nonce tells it from a late copy of another."""
-    question = _CODEC.encode(ListRequest(trailer=wanted))
+    question = codec.encode(ListRequest(trailer=wanted))
     rotation = Retry([binder], PAGE_LIMIT, time.monotonic())
     while not rotation.ended(time.monotonic()):
         try:
             if rotation.due(time.monotonic()):
                 asking.send(question)
             asking.settimeout(max(rotation.deadline() - time.monotonic(), 1e-6))
-            frame = _CODEC.decode(asking.recv(RECEIVE_BYTES))
+            frame = codec.decode(asking.recv(RECEIVE_BYTES))
         except (OSError, MalformedFrame):
             continue
         if isinstance(frame, ServiceList) and _is_wanted(frame, wanted):

@@ -23,7 +23,7 @@ from prr.client.kept_sockets import KeptSockets, Use
 from prr.core.effects import ClientEffect, Report, Send
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
-from prr.wire.frames import Frame, Role
+from prr.wire.frames import Frame
 from prr.wire.instance import Address, describe_address
 
 RECEIVE_BYTES = 2048
@@ -40,8 +40,6 @@ ONCE = [1, 1]
 JUNK_PAUSE = 0.001
 """Seconds to rest after a datagram that is no frame: a flood of them must not take the processor
 from the program's other greenlets."""
-
-_CODEC = Codec(Role.CLIENT)
 
 _log = logging.getLogger("prr")
 
@@ -135,19 +133,22 @@ def _connected(target: Address) -> socket.socket:
     return opened
 
 
-def tell(frame: Frame, target: Address) -> None:
+def tell(frame: Frame, target: Address, codec: Codec) -> None:
     """Send a frame that nobody answers. Raises OSError: there is no way to `target`."""
     with contextlib.closing(_connected(target)) as opened:
-        opened.send(_CODEC.encode(frame))
+        opened.send(codec.encode(frame))
 
 
 class Exchange(Generic[O_co]):
     """Runs one client's core to its outcome."""
 
-    def __init__(self, core: Core[O_co], uses: Mapping[Address, Use], kept: KeptSockets) -> None:
+    def __init__(
+        self, core: Core[O_co], uses: Mapping[Address, Use], kept: KeptSockets, codec: Codec
+    ) -> None:
         """`uses`: for each binder that is asked for one service what its socket is kept for."""
         waiting = _Waiting()
         self._core = core
+        self._codec = codec
         self._sockets = _Sockets(waiting, uses, kept)
         self._sleep = waiting.sleep
 
@@ -177,7 +178,7 @@ class Exchange(Generic[O_co]):
             self._act(self._core.refused(target, time.monotonic()))
             return
         try:
-            frame = _CODEC.decode(data)
+            frame = self._codec.decode(data)
         except MalformedFrame:
             self._sleep(JUNK_PAUSE)
             return
@@ -188,7 +189,7 @@ class Exchange(Generic[O_co]):
         while todo:
             match effect := todo.popleft():
                 case Send(frame=frame, target=target):
-                    todo.extend(self._send(_CODEC.encode(frame), target))
+                    todo.extend(self._send(self._codec.encode(frame), target))
                 case Report(event=event, subject=subject, why=why):
                     _log.info("%s %s: %s", event, subject, why)
                 case _:

@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from prr.client.arguments import checked_binders, checked_particulars, checked_service
+from prr.client.arguments import (
+    Key,
+    checked_binders,
+    checked_particulars,
+    checked_server_key,
+    checked_service,
+)
 from prr.client.beside import Beside
 from prr.client.errors import CannotServe, NoBinderAnswered
 from prr.config import BadInput, ServerConfig
@@ -17,6 +23,8 @@ from prr.shell.service_node import Handler, ServiceNode
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import open_sockets
 from prr.text import parse_host_port
+from prr.wire.codec import Codec
+from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address, describe_service
 from prr.wire.instance import Service as Named
 
@@ -61,12 +69,13 @@ class Service:
         weight: int = 1,
         zone: str | None = None,
         tags: Mapping[str, str] | None = None,
+        key: Key | None = None,
     ) -> None:
         """`service`: a number from 0 to 255, or a name. `binders`: as for `Client`. `listen`: the
         "HOST:PORT" to listen on; if None, a free port where the binders can reach it. `at_once`:
         how many requests are handled at a time, 1 or more; others wait. `weight`: its turns where
         others have one, 1 to 16. `zone`: where it is. `tags`: what else is to be known of it, 256
-        bytes in all.
+        bytes in all. `key`: the path of its key file, which is for this service.
 
         Raises ValueError.
         """
@@ -76,9 +85,9 @@ class Service:
         self._at_once = at_once
         where = None if listen is None else parse_host_port(listen)
         said = checked_particulars(weight, zone, tags)
-        self._config = ServerConfig(
-            checked_service(service), where, checked_binders(binders), **said
-        )
+        number = checked_service(service)
+        held = checked_server_key(key, number)
+        self._config = ServerConfig(number, where, checked_binders(binders), key=held, **said)
         self._beside = Beside()
         self._address: Address | None = None
 
@@ -147,7 +156,8 @@ class Service:
             raise CannotServe(str(error)) from error
         self._address = own
         first_line = f"{describe_service(config.type)} listening on {describe_address(own)}"
-        return ServiceNode(core, lanes, first_line, self._handler, self._at_once)
+        codec = Codec(Role.SERVER, keys=config.key)
+        return ServiceNode(core, codec, lanes, first_line, self._handler, self._at_once)
 
 
 def _raise_unless_in_order(stop: Stop) -> None:

@@ -28,6 +28,7 @@ from prr.shell.udp.outbox import Outbox
 from prr.shell.udp.overload import Overload
 from prr.shell.udp.reader import Reader
 from prr.shell.worker_pool import WorkerPool
+from prr.trust.keyring import Held, Keyring
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Frame
@@ -99,6 +100,10 @@ class Node(Generic[_E]):
     def on_ready(self, tell: Callable[[], None]) -> None:
         """Have `tell` called, once, when the node can do its work."""
         self._tell_ready = tell
+
+    def change_keys(self, keys: Keyring | Held) -> None:
+        """Seal and open with these from now on."""
+        self._codec.change_keys(keys)
 
     def leave(self) -> None:
         """Stop gracefully, as at a signal."""

@@ -16,7 +16,7 @@ from prr.shell.udp.datagrams import Datagrams
 from prr.wire.call_messages import Failed
 from prr.wire.codec import Codec
 from prr.wire.fields import MESSAGE_BYTES_MAX
-from prr.wire.frames import Frame, Request, Response, Role
+from prr.wire.frames import Frame, Request, Response
 from prr.wire.instance import Address
 from prr.wire.trailer import ERROR_BYTES_MAX
 
@@ -38,13 +38,14 @@ class ServiceNode(Node[ServiceEffect]):
     def __init__(
         self,
         core: Server,
+        codec: Codec,
         lanes: Sequence[Datagrams],
         first_line: str,
         handler: Handler,
         at_once: int,
     ) -> None:
         """As of every node; `handler` answers at most `at_once` requests at a time."""
-        super().__init__(core, Codec(Role.SERVER), lanes, first_line)
+        super().__init__(core, codec, lanes, first_line)
         self._calls = Calls(at_once)
         self._handler = handler
 

@@ -10,6 +10,11 @@ def describe_key(key: Keyring | Held) -> list[str]:
     return _describe_keyring(key) if isinstance(key, Keyring) else _describe_held(key)
 
 
+def key_line(key: Keyring | Held) -> str:
+    """The same on one line."""
+    return f"key: {'; '.join(describe_key(key))}"
+
+
 def _describe_keyring(keyring: Keyring) -> list[str]:
     newest, *older = (secret_id(secret).hex() for secret in keyring.secrets)
     revoked = ", ".join(sorted(keyring.revoked)) or "none"

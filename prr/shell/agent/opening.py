@@ -28,6 +28,7 @@ from prr.shell.agent.checks import Check, HttpCheck, TcpCheck, UdpCheck
 from prr.shell.agent.exec_check import ExecCheck
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.steering import open_sockets
+from prr.trust.describing import key_line
 from prr.wire.codec import Codec
 from prr.wire.frames import Role
 from prr.wire.instance import Address, describe_address, describe_service, is_loopback
@@ -75,9 +76,11 @@ def open_agent(
     )
     lanes = [Datagrams(bound) for bound in open_sockets((at[0], 0))]
     first_line = f"agent for {name} listening on {describe_address(lanes[0].address)}"
+    if config.key is not None:
+        first_line += f"\n{key_line(config.key)}"
     node = AgentNode(
         core,
-        Codec(Role.SERVER),
+        Codec(Role.SERVER, keys=config.key),
         lanes,
         first_line,
         attempt=check,

@@ -45,6 +45,24 @@ def test_who_takes_no_ipv6_gets_none_and_the_next_has_its_turn():
     assert turns(rotation_of(A), 2, wide=True) == [A, A]
 
 
+def test_who_has_the_next_turns_is_told_and_no_turn_is_taken():
+    """With one that has three turns, whatever lies ready, as often as somebody asks."""
+    rotation = rotation_of(A, B, SIX)
+    rotation.add(C, weight=3)
+    narrow, wide = (rotation.slots([Asked(7, "", wide)])[0] for wide in (False, True))
+    for taken in range(2 * AHEAD):
+        turns(rotation, 1)
+        assert set(rotation.upcoming(narrow, 512)) == {A, B, C}
+        upcoming = rotation.upcoming(narrow, 4)
+        assert upcoming == [*dict.fromkeys(turns(rotation, 4))], taken
+        assert set(rotation.upcoming(wide, 64)) == {A, B, C, SIX}
+    for one in (A, B, C):
+        rotation.suspect(one)
+    assert set(rotation.upcoming(narrow, 64)) == {A, B, C}
+    assert rotation.upcoming(wide, 64) == [SIX]
+    assert rotation.upcoming(8, 64) == []
+
+
 def test_a_name_lives_as_long_as_it_has_an_instance_of_any_family():
     rotation = rotation_of(NAMED_SIX)
     assert turns(rotation, 1, "billing") == [NOBODY]

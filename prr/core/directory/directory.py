@@ -68,6 +68,10 @@ class Directory(TableWalks):
         """What returns the slots of what was asked for. They are good until something changes."""
         return self._rotation.slots
 
+    def upcoming(self, asked: Asked, turns: int) -> list[Instance]:
+        """Who has the next `turns` of what was asked for, each once, in order; none is taken."""
+        return self._rotation.upcoming(self.slots((asked,))[0], turns)
+
     def instances_of(self, service: Service) -> list[Instance]:
         """All instances of a service, the one whose turn is next first, drained ones and suspects
         last."""

@@ -7,11 +7,10 @@ slot of a number is the number, so that a run of lookups as it arrived is a list
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from operator import length_hint
-from typing import TypeAlias
 
 from prr.core.directory.ring import Ring
 from prr.core.directory.slots import ROUTES_MAX, Routes, Slots
-from prr.core.directory.weighted_ring import WeightedRing
+from prr.core.directory.weighted_ring import Turns, WeightedRing
 from prr.wire.instance import TYPES, Instance, Service, is_wide
 from prr.wire.questions import Asked
 
@@ -25,14 +24,10 @@ ORDINARY = (1, "")
 NOBODY = Instance(b"")
 """Stands for the instance of a service that has none."""
 
-Turns: TypeAlias = Ring | WeightedRing
-"""Those of a view that are in the same state: a plain ring while none weighs more than 1."""
-
 
 class Rotation:
-    """The instances of each view in turn; those that were not heard since they were restored come
-    after those that were, then the drained ones, and suspects last. As large as the table beside
-    it."""
+    """The instances of each view in turn: those heard since they were restored, then those that
+    were not, the drained, and suspects last. As large as the table beside it."""
 
     def __init__(self) -> None:
         self._slots = Slots()
@@ -146,9 +141,17 @@ class Rotation:
                 break
         return found
 
+    def upcoming(self, slot: int, turns: int) -> list[Instance]:
+        """Who has the next `turns` of a view, each once, in their order. None is taken."""
+        self._take_back(slot)
+        if (ring := self._turning(slot)) is None:
+            return []
+        taken = ring.take(turns)
+        ring.give_back(len(taken))
+        return [*dict.fromkeys(taken)]
+
     def services(self, most: int) -> list[Service]:
-        """The services of which there is at least one instance, in turn or suspect, `most` at most:
-        numbers in order, then names."""
+        """The services that have an instance, `most` at most: numbers in order, then names."""
         numbers = self._numbers()[:most]
         return [*numbers, *sorted(islice(self._slots.names(), most - len(numbers)))]
 
@@ -219,8 +222,7 @@ class Rotation:
 
     def _take_back(self, slot: int) -> None:
         """The instances of a view are about to change: nothing of it may lie ready."""
-        ready = length_hint(self._ahead[slot])
-        if ready:
+        if ready := length_hint(self._ahead[slot]):
             if (ring := self._turning(slot)) is not None:
                 ring.give_back(ready)
             self._ahead[slot] = iter(())
@@ -273,8 +275,7 @@ class Rotation:
                 ring = begun.get(slot)
                 if ring is None:
                     self._take_back(slot)
-                    ring = rings[slot] if slot in rings else self._begin(rings, slot)
-                    begun[slot] = ring
+                    begun[slot] = ring = rings.get(slot) or self._begin(rings, slot)
                 ring.add(instance)
 
     def _begin(self, rings: dict[int, Turns], slot: int) -> Turns:
@@ -286,10 +287,9 @@ class Rotation:
     def _describe(self, instance: Instance, weight: int, zone: str, drained: bool) -> None:
         (self._drained.add if drained else self._drained.discard)(instance)
         said = weight, zone if self._slots.has_zone(instance, zone) else ""
+        self._said.pop(instance, None)
         if said != ORDINARY:
             self._said[instance] = said
-        else:
-            self._said.pop(instance, None)
 
     def _rings(self, instance: Instance) -> dict[int, Turns]:
         """The rings an instance's state puts it in."""

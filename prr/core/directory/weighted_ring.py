@@ -157,3 +157,7 @@ class WeightedRing:
     def _now(self) -> _Due:
         """When the next turn is due."""
         return min((share.due for share in self._shares.values()), default=(0.0, 0))
+
+
+Turns: TypeAlias = Ring | WeightedRing
+"""Those of a view that are in the same state: a plain ring while none weighs more than 1."""

@@ -89,9 +89,9 @@ LIMITS = Limits()
 
 @record
 class BinderConfig:
-    """A binder's settings; `lease` is in seconds, `state` a directory (None: nothing is kept). What
-    `require` says holds of lookups only with `require_lookup`, and of nobody in the networks
-    `legacy`."""
+    """A binder's settings; `lease` and `dns_ttl` are in seconds, `state` is a directory (None:
+    nothing is kept), `dns` is where DNS is answered (None: nowhere). What `require` says holds of
+    lookups only with `require_lookup`, and of nobody in the networks `legacy`."""
 
     listen: HostPort = DEFAULT_BINDER
     peers: tuple[HostPort, ...] = ()
@@ -102,6 +102,9 @@ class BinderConfig:
     require: Require = Require.OFF
     require_lookup: bool = False
     legacy: tuple[Network, ...] = ()
+    dns: HostPort | None = None
+    dns_ttl: int = 0
+    dns_domain: str = "prr."
 
 
 @record

@@ -17,6 +17,9 @@ PAUSE_MIN = 0.01
 QUESTION_BYTES_MAX = 512
 """What `udp:` may send: a datagram that no path has to cut (RFC 1035, 2.3.4)."""
 
+DOMAIN_BYTES_MAX = 128
+"""Of a domain of DNS: the longest name in it has 255 bytes (RFC 1035, 2.3.4)."""
+
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})"
 _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 
@@ -245,6 +248,26 @@ def parse_directory(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError(f"{text!r} is not a directory; use a path such as /var/lib/prr/main")
     return Path(text)
+
+
+def parse_ttl(text: str) -> int:
+    """For how long, in seconds, an answer of DNS may be kept: 0 or 1. Raises ValueError."""
+    if text not in ("0", "1"):
+        raise ValueError(
+            f"{text!r} is not a TTL; use 0 or 1, since what is kept longer names the dead"
+        )
+    return int(text)
+
+
+def parse_domain(text: str) -> str:
+    """A domain, in lower case and with the dot at its end. Raises ValueError."""
+    domain = text.lower().removesuffix(".")
+    if len(domain) > DOMAIN_BYTES_MAX or not _NAME.fullmatch(domain):
+        raise ValueError(
+            f"{text!r} is not a domain; use labels of a to z, 0 to 9 and hyphens, "
+            f"{DOMAIN_BYTES_MAX} characters in all, such as prr or prr.internal"
+        )
+    return f"{domain}."
 
 
 def parse_seconds(text: str) -> float:

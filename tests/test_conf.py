@@ -26,6 +26,7 @@ NO_DEFAULT = {
     ("binder", "peers"),
     ("binder", "state"),
     *(("binder", key) for key in ("key", "require", "legacy")),
+    ("binder", "dns"),
     ("server", "type"),
     ("server", "listen"),
     ("run", "command"),

@@ -35,6 +35,10 @@ ROOMS = {
         *("prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.particulars"),
         *("prr.shell", "prr.trust"),
     },
+    **{
+        f"prr.shell.dns.{name}": {"prr.wire", "prr.text", "prr.core", "prr.shell.dns"}
+        for name in ("queries", "records", "zone", "answers", "budgets")
+    },
     "prr.client.beside": {"prr.client", "prr.core", "prr.shell"},
     "prr.client.service": IN_A_PROGRAM,
     "prr.client.announcement": IN_A_PROGRAM,
@@ -62,7 +66,10 @@ BUILT_UPON = {
     "prr.core.keyed_server": {"prr.core.server"},
 }
 """Roles that another one is made of: an agent has a server subscribe for it."""
-PURE_ROOMS = ("prr.wire", "prr.trust", "prr.core")
+PURE_ROOMS = (
+    *("prr.wire", "prr.trust", "prr.core", "prr.shell.dns.queries", "prr.shell.dns.records"),
+    *("prr.shell.dns.zone", "prr.shell.dns.answers", "prr.shell.dns.budgets"),
+)
 IMPURE = {
     *("asyncio", "datetime", "gevent", "importlib", "logging", "os", "random", "secrets"),
     *("select", "signal", "socket", "subprocess", "sys", "threading", "time"),

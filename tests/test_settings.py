@@ -40,6 +40,13 @@ binder --peer 127.0.0.1:0
 binder --peer 127.0.0.1:2222 --peer 127.0.0.1
 binder --peer 127.0.0.1:2222,127.0.0.1:2223
 binder --wire 2016
+binder --dns 127.0.0.1
+binder --dns 203.0.113.1:5353
+binder --dns-ttl 2
+binder --dns-ttl 0.5
+binder --dns-domain .
+binder --dns-domain a..b
+binder --dns-domain a/b
 binder --wire
 binder --type 1
 binder extra

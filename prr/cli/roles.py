@@ -12,13 +12,16 @@ import gevent
 import gevent.socket
 
 from prr.addresses import is_any, own_ips, resolve_listen
+from prr.cli.dns import open_dns
 from prr.cli.exits import NO_BINDER, YES
 from prr.cli.reload import NamedPeers, SettingsFollower, rereading
 from prr.config import ANY_IPV6, BadInput, BinderConfig, ServerConfig
 from prr.core.binder import Binder
+from prr.core.keyed_server import KeyedServer
 from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX
 from prr.core.server import Server
+from prr.core.trust import Trust
 from prr.particulars import particulars_of
 from prr.services import names_by_number
 from prr.shell.binder_node import BinderNode
@@ -57,28 +60,19 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     if len(config.peers) > PEERS_MAX:
         raise BadInput(f"{len(config.peers)} peers; use {PEERS_MAX} at most")
     log_to_stderr()
+    dns = open_dns(config)
     store = _open_store(config.state)
     handed = handed_over()
     lanes = _lanes(config, handed)
     own = _own(lanes)
     # Names may take the resolver seconds; a binder serves meanwhile.
     peers = NamedPeers(config.peers, own, bool(handed))
-    ips = own_ips() if is_any(own[0]) else frozenset({own[0]})
-    core = Binder(
-        ips,
-        peers.addresses(),
-        identity=store.identity,
-        rng=random.Random(),
-        wire=config.wire,
-        lease=config.lease,
-        expects_peers=bool(peers.unknown()),
-        keeps=store.keeps,
-        counter=store.counter,
-    )
-    first_line = _first_line("binder", config, own, bool(handed))
+    core = _core(config, own, peers, store)
+    first_line = _first_line("binder", config, own, bool(handed), dns.line)
     codec = Codec(Role.BINDER, FOUND_FORMS[config.wire], config.key)
     drains = None if config.state is None else DrainsFile(config.state)
     node = BinderNode(core, codec, lanes, first_line, store, _names(), drains)
+    dns.start(core, node)
     follower = SettingsFollower(peers, core, node)
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
     node.on_hangup(rereading(read, config, ["peers", "key"], follower.change_to))
@@ -86,6 +80,24 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     collect_seldom()
     node.run()
     return YES
+
+
+def _core(config: BinderConfig, own: Address, peers: NamedPeers, store: Store) -> Binder:
+    """What decides for a binder that listens on `own`."""
+    ips = own_ips() if is_any(own[0]) else frozenset({own[0]})
+    return Binder(
+        ips,
+        peers.addresses(),
+        identity=store.identity,
+        # Of what the other one draws, an onlooker can foresee the rest.
+        rng=random.SystemRandom() if config.key is not None else random.Random(),
+        wire=config.wire,
+        lease=config.lease,
+        expects_peers=bool(peers.unknown()),
+        keeps=store.keeps,
+        counter=store.counter,
+        trust=Trust(config.key is not None, config.require, config.require_lookup, config.legacy),
+    )
 
 
 def check_binder(read: Callable[[], BinderConfig]) -> int:
@@ -148,7 +160,8 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     own = _own(lanes)
     binders = binders_of(config, own, bool(handed))
     particulars = particulars_of(config)
-    core = Server(config.type, binders, random.Random(), particulars=particulars)
+    make = Server if config.key is None else KeyedServer
+    core = make(config.type, binders, random.Random(), particulars=particulars)
     what = f"server of {describe_service(config.type)}"
     first_line = _first_line(what, config, own, bool(handed))
     node = ServerNode(core, Codec(Role.SERVER, keys=config.key), lanes, first_line, _names())
@@ -193,11 +206,15 @@ def _names() -> dict[int, str]:
 
 
 def _first_line(
-    what: str, config: BinderConfig | ServerConfig, own: Address, is_handed: bool
+    what: str,
+    config: BinderConfig | ServerConfig,
+    own: Address,
+    is_handed: bool,
+    besides: str = "",
 ) -> str:
-    """What a node is; on lines of their own that the settings name another address than systemd's
-    socket has, and which key it has."""
-    lines = [f"{what} listening on {describe_address(own)}"]
+    """What a node is, and `besides`; on lines of their own that the settings name another address
+    than systemd's socket has, and which key it has."""
+    lines = [f"{what} listening on {describe_address(own)}{besides}"]
     default = BinderConfig().listen if isinstance(config, BinderConfig) else None
     if is_handed and config.listen is not None and config.listen not in (own, default):
         lines.append(

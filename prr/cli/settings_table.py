@@ -14,6 +14,7 @@ from prr.text import (
     parse_check,
     parse_count,
     parse_directory,
+    parse_domain,
     parse_lease,
     parse_listen,
     parse_message,
@@ -25,6 +26,7 @@ from prr.text import (
     parse_seconds,
     parse_service,
     parse_switch,
+    parse_ttl,
     parse_wire,
     parse_word,
 )
@@ -95,6 +97,15 @@ CLIENT_KEY = replace(
 )
 OPERATOR_KEY = replace(
     KEYRING, parse=parse_operator_key, help="an operator's key, as `key operator` makes it"
+)
+DNS = (
+    Setting(
+        "dns", "--dns", parse_listen, "HOST:PORT", "where to answer DNS too (default: nowhere)"
+    ),
+    Setting("dns_ttl", "--dns-ttl", parse_ttl, "S", "seconds such an answer may be kept, 0 or 1"),
+    Setting(
+        "dns_domain", "--dns-domain", parse_domain, "NAME", "the domain that the services are in"
+    ),
 )
 TYPE = Setting(
     "type",
@@ -194,7 +205,7 @@ KILL_AFTER = Setting(
 )
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
-    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE, *TRUST),
+    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE, *TRUST, *DNS),
     "server": (TYPE, SERVER_LISTEN, BINDERS, SERVER_KEY, *PARTICULARS),
     "run": (
         *(COMMAND, TYPE, PORT, BINDERS, SERVER_KEY, *PARTICULARS, *CHECKS),

@@ -1,0 +1,1 @@
+"""Lookups by DNS: `--dns`. `queries`, `records`, `zone`, `answers` and `budgets` are pure."""

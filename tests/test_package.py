@@ -23,6 +23,12 @@ def test_the_package_needs_what_requirements_txt_says_a_node_needs():
     assert PROJECT["project"]["dependencies"] == needed
 
 
+def test_the_tests_have_what_the_extras_need():
+    _, _, rest = (ROOT / "requirements.txt").read_text().partition("# What single verbs")
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    assert re.findall(r"(?m)^([a-z]\S+)", rest) == [one for extra in extras for one in extra]
+
+
 def test_every_package_is_installed():
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "prr").rglob("*.py")}
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == found | {"prr.conf"}

@@ -24,6 +24,7 @@ from prr.config import (
     RunConfig,
     ServerConfig,
 )
+from prr.demo.cast import CHOOSE, SERVERS, VICTIM
 
 _EPILOG = """\
 exit codes:
@@ -56,7 +57,7 @@ EXAMPLES = {
     "key client": "--id app cluster.key > app.key",
     "key operator": "--id me cluster.key > me.key",
     "key show": "web-7.key",
-    "demo": "",
+    "demo": "--kill D",
 }
 """The arguments of the example in each verb's help."""
 
@@ -109,18 +110,10 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     )
     _add_roles(verbs)
     _add_lookups(verbs)
-    _add_question(_add_verb(verbs, "list", "list the instances that binders know"))
-    _add_question(_add_verb(verbs, "status", "show the health and the peers of binders"))
-    health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
-    _add_setting(health, BINDERS)
-    _add_setting(health, CLIENT_KEY)
-    why = _add_verb(verbs, "why", "show what happened to one instance, and why")
-    why.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
-    why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
-    _add_question(why)
+    _add_inspecting(verbs)
     _add_draining(verbs)
     _add_keys(verbs)
-    _add_verb(verbs, "demo", "run a small cluster and watch it survive crashes")
+    _add_demo(verbs)
     return parser
 
 
@@ -163,6 +156,33 @@ def _add_lookups(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
     executing.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
     commanding = "what to run, behind --: {} becomes ip:port, {ip} and {port} one of both"
     executing.add_argument("command", nargs="+", metavar="COMMAND", help=commanding)
+
+
+def _add_inspecting(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
+    """The verbs that show how binders are, and what they know."""
+    _add_question(_add_verb(verbs, "list", "list the instances that binders know"))
+    _add_question(_add_verb(verbs, "status", "show the health and the peers of binders"))
+    health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
+    _add_setting(health, BINDERS)
+    _add_setting(health, CLIENT_KEY)
+    why = _add_verb(verbs, "why", "show what happened to one instance, and why")
+    why.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
+    why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
+    _add_question(why)
+
+
+def _add_demo(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
+    demo = _add_verb(verbs, "demo", "run a small cluster and watch it survive crashes")
+    killing = "the server to kill, A to F (default: B); without a letter you are asked"
+    demo.add_argument(
+        "--kill",
+        metavar="SERVER",
+        nargs="?",
+        choices=[*SERVERS, CHOOSE],
+        default=VICTIM,
+        const=CHOOSE,
+        help=killing,
+    )
 
 
 def _add_draining(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:

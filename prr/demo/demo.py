@@ -9,31 +9,38 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TypeAlias
 
 import gevent
+import gevent.select
 from gevent.queue import Empty, Queue
 
 from prr.cli.exits import YES
+from prr.cli.keyboard import Keys, has_keys
 from prr.cli.output import say
 from prr.client.errors import PrrError
+from prr.config import BadInput
+from prr.demo.cast import BINDERS, CHOOSE, SERVERS, VICTIM
+from prr.demo.news import Failed, Failure, Interrupted, Key, Line, News
 from prr.demo.ports import free_port
 from prr.demo.processes import Process, run_command
+from prr.demo.screen import Plain, Screen, State, takes_panels
 from prr.demo.timeline import Timeline
 from prr.demo.traffic import ASKERS, CALLERS, Tally, Traffic
-from prr.record import record
 from prr.text import parse_host_port
-
-BINDERS = 3
-SERVERS = {"A": 1, "B": 2, "C": 1, "D": 2, "E": 1, "F": 2}
-"""The servers' names and types."""
 
 READY_LIMIT = 10.0
 """Seconds for all binders, or all servers, to be ready."""
 
 ACT = 1.8
 """Seconds to watch what follows from an event."""
+
+CHOICE_LIMIT = 30.0
+"""Seconds to choose a server in."""
+
+PASS = "PASS"
+"""How the last line begins if it went as promised."""
 
 FAILED = 1
 """Exit code: it could not go on, or did not go as promised."""
@@ -51,71 +58,57 @@ _TOLD = (*_GONE, "synced")
 """How those log lines of the binders begin that belong to the story."""
 
 
-class _Failed(Exception):
-    """The demo cannot go on; the text says why."""
-
-
-class _Interrupted(Exception):
-    """A signal ends the demo."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
-        self.exit_code = 128 + number  # as a shell reports it
-
-
-@record
-class _Line:
-    """What a node logged, without its time and level; None when it has ended."""
-
-    moment: float
-    process: Process
-    text: str | None
-
-
-@record
-class _Failure:
-    """A call that failed."""
-
-    moment: float
-    error: PrrError
-
-
-_News: TypeAlias = _Line | _Failure | BaseException
-"""An exception among the news ends the demo."""
-
-
-def run_demo() -> int:
-    """Tell the story; the exit code."""
+def run_demo(victim: str = VICTIM) -> int:
+    """Tell the story; the exit code. `victim` is the server that is killed, or CHOOSE."""
+    if victim == CHOOSE and not has_keys():
+        raise BadInput("--kill without a server needs a terminal; name one, as in --kill D")
     with ExitStack() as processes:
-        demo = _Demo(processes)
+        demo = _Demo(processes, victim)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             handler = gevent.signal_handler(number, demo.hear_signal, number)
             processes.callback(handler.cancel)
         try:
             return YES if demo.play() else FAILED
-        except _Interrupted as interrupted:
+        except Interrupted as interrupted:
             print(f"prr: {interrupted}", file=sys.stderr)
             return interrupted.exit_code
-        except (_Failed, OSError) as error:
+        except (Failed, OSError) as error:
             print(f"prr: the demo failed: {error}", file=sys.stderr)
             return FAILED
+
+
+def _screen(trouble: Callable[[BaseException], None]) -> Screen:
+    if not takes_panels():
+        return Plain()
+    from prr.demo.panel import Panel  # loads rich
+
+    return Panel(trouble)
 
 
 class _Demo:
     """What runs, and the queue of what happens to it."""
 
-    def __init__(self, processes: ExitStack) -> None:
+    def __init__(self, processes: ExitStack, victim: str) -> None:
         self._processes = processes
-        self._news: Queue[_News] = Queue()
-        self._timeline = Timeline()
-        self._tallies: list[Tally] = []
+        self._victim = victim
+        self._news: Queue[News] = Queue()
+        self._screen = _screen(self._hear_trouble)
+        self._timeline = Timeline(self._screen.say)
+        self._lost_calls = 0
         self._gone_after: dict[Process, float] = {}
         """For each binder, the ms after which the killed server was out of its answers."""
 
     def play(self) -> bool:
-        """The whole story; whether it went as promised. Raises _Failed, _Interrupted, OSError and
+        """The whole story; whether it went as promised. Raises Failed, Interrupted, OSError and
         OutputLost."""
-        say(_INTRODUCTION)
+        with self._screen:
+            verdict = self._tell()
+        say(verdict)
+        return verdict.startswith(PASS)
+
+    def _tell(self) -> str:
+        """The story up to the last line, which says how it went."""
+        self._screen.say(_INTRODUCTION)
         addresses = [f"127.0.0.1:{free_port()}" for _ in range(BINDERS)]
         binders = [self._start_binder(number, addresses) for number in range(BINDERS)]
         self._await(binders, "synced")
@@ -124,31 +117,33 @@ class _Demo:
         traffic = Traffic(addresses, sorted(set(SERVERS.values())), self._hear_trouble)
         self._processes.callback(traffic.stop)
         traffic.start()
-        self._act("1: business as usual")
+        self._screen.follow(traffic)
+        self._screen.act("1: business as usual")
         self._timeline.event(f"{CALLERS} clients call services, {ASKERS} more only look them up")
         self._watch(traffic)
-        self._act("2: kill -9 of a server")
-        self._crash(servers[1], traffic)
-        self._explain(servers[1], addresses[0])
-        self._act("3: kill -9 of a binder")
-        self._crash(binders[0], traffic)
-        self._act("4: the binder comes back")
+        self._screen.act("2: kill -9 of a server")
+        victim = servers[[*SERVERS].index(self._choose())]
+        self._crash(victim, traffic)
+        self._explain(victim, addresses[0])
+        self._screen.act("3: kill -9 of a binder")
+        self._lost_calls = self._crash(binders[0], traffic)
+        self._screen.act("4: the binder comes back")
         self._timeline.event("binder 1 started again")
         self._start_binder(0, addresses)
         self._watch(traffic)
-        return self._verdict()
+        return self._verdict(traffic.total)
 
     def hear_signal(self, number: int) -> None:
         """A signal came."""
-        self._news.put(_Interrupted(number))
+        self._news.put(Interrupted(number))
 
     def _hear_line(self, process: Process, line: str | None) -> None:
         text = line if line is None else _STAMP.sub("", line)
-        self._news.put(_Line(time.monotonic(), process, text))
+        self._news.put(Line(time.monotonic(), process, text))
 
     def _hear_trouble(self, error: BaseException) -> None:
         if isinstance(error, PrrError):
-            self._news.put(_Failure(time.monotonic(), error))
+            self._news.put(Failure(time.monotonic(), error))
         else:
             self._news.put(error)
 
@@ -162,6 +157,7 @@ class _Demo:
         return self._start(f"server {name} of type {SERVERS[name]}", arguments)
 
     def _start(self, name: str, arguments: list[str]) -> Process:
+        self._screen.show(name, State.STARTING)
         return self._processes.enter_context(Process(name, arguments, self._hear_line))
 
     def _await(self, processes: list[Process], beginning: str) -> None:
@@ -171,46 +167,72 @@ class _Demo:
         while awaited:
             news = self._next(ends_at)
             if news is None:
-                raise _Failed(f"{awaited[0].name} was not ready within {READY_LIMIT:g} s")
-            if isinstance(news, _Line) and (news.text or "").startswith(beginning):
+                raise Failed(f"{awaited[0].name} was not ready within {READY_LIMIT:g} s")
+            if isinstance(news, Line) and (news.text or "").startswith(beginning):
                 awaited.remove(news.process)
+                self._screen.show(news.process.name, State.UP)
         for process in processes:
             self._timeline.introduce(process.address, process.name.split()[1])
             self._timeline.event(f"{process.name} listens on {process.address}")
 
-    def _crash(self, process: Process, traffic: Traffic) -> None:
-        """Kill one, and watch what follows."""
+    def _choose(self) -> str:
+        """The server to kill: the one that was named, or whose letter is pressed in time."""
+        if self._victim != CHOOSE:
+            return self._victim
+        self._timeline.event(f"which one? Press a letter: {', '.join(SERVERS)}")
+        self._victim = VICTIM
+        with Keys() as keys:
+            reading = gevent.spawn(self._read_keys, keys)
+            ends_at = time.monotonic() + CHOICE_LIMIT
+            while (news := self._next(ends_at)) is not None:
+                if isinstance(news, Key) and news.pressed.upper() in SERVERS:
+                    self._victim = news.pressed.upper()
+                    break
+            reading.kill()
+        return self._victim
+
+    def _read_keys(self, keys: Keys) -> None:
+        while True:
+            gevent.select.select([keys.descriptor], [], [])
+            pressed = keys.read()
+            if not pressed:
+                return
+            self._news.put(Key(pressed))
+
+    def _crash(self, process: Process, traffic: Traffic) -> int:
+        """Kill one, and watch what follows; how many calls failed."""
         self._timeline.event(f"{process.name} ({process.address}) killed with SIGKILL")
         process.kill()
+        self._screen.show(process.name, State.KILLED)
         traffic.dead.add(parse_host_port(process.address))
-        self._watch(traffic)
-
-    def _act(self, title: str) -> None:
-        say(f"Act {title}")
+        return self._watch(traffic)
 
     def _explain(self, server: Process, binder: str) -> None:
         """Have a binder say why a server is gone, as anybody can."""
         command = ["why", str(SERVERS[server.name.split()[1]]), server.address, "--binder", binder]
-        say(f"$ prr {' '.join(command)}\n{run_command(command)}")
+        self._screen.say(f"$ prr {' '.join(command)}\n{run_command(command)}")
 
-    def _watch(self, traffic: Traffic) -> None:
-        """Print what happens during one act, and the clients' counts at its end."""
+    def _watch(self, traffic: Traffic) -> int:
+        """Tell what happens during one act, and the clients' counts at its end; how many calls
+        failed."""
         ends_at = time.monotonic() + ACT
         failed = 0
         while (news := self._next(ends_at)) is not None:
             match news:
-                case _Line(text=str(text)) if text.startswith(_TOLD):
+                case Line(text=str(text)) if text.startswith(_TOLD):
                     self._timeline.after(news.moment, f"{news.process.name} {text}")
+                    self._screen.show(news.process.name, State.UP)
                     if text.startswith(_GONE):
                         self._gone_after[news.process] = self._timeline.milliseconds(news.moment)
-                case _Failure():
+                case Failure():
                     failed += 1
                     if failed == 1:
                         self._timeline.after(news.moment, f"a client noticed: {news.error}")
-        self._count(traffic.take())
+        tally = traffic.take()
+        self._count(tally)
+        return tally.failed
 
     def _count(self, tally: Tally) -> None:
-        self._tallies.append(tally)
         longest = 1000 * tally.slowest_call
         self._timeline.remark(
             f"{tally.calls} calls: {tally.failed} failed, the others took {longest:.1f} ms at most"
@@ -221,24 +243,21 @@ class _Demo:
             last = f"; the last wrong answer came after {after:.1f} ms"
         self._timeline.remark(f"{tally.lookups} lookups: {tally.wrong} named a dead server{last}\n")
 
-    def _verdict(self) -> bool:
-        """Say how it went; whether it went as promised."""
-        calls, failed, lookups, wrong = (
-            sum(getattr(tally, count) for tally in self._tallies)
-            for count in ("calls", "failed", "lookups", "wrong")
-        )
+    def _verdict(self, total: Tally) -> str:
+        """How it went."""
+        wrong = total.wrong + total.unanswered
         self._timeline.event(
-            f"the end: {calls:,} calls, {failed} failed; {lookups:,} lookups, {wrong} wrong"
+            f"the end: {total.calls:,} calls, {total.failed} failed; "
+            f"{total.lookups:,} lookups, {wrong} wrong"
         )
         if len(self._gone_after) < BINDERS:
-            say(f"FAIL: only {len(self._gone_after)} of {BINDERS} binders took out the dead server")
-            return False
-        after, lost = max(self._gone_after.values()), self._tallies[2].failed
-        gone = f"the dead server was gone everywhere after {after:.0f} ms"
-        say(f"PASS: {gone}; the dead binder cost {lost} calls")
-        return True
+            took_out = f"only {len(self._gone_after)} of {BINDERS} binders"
+            return f"FAIL: {took_out} took out the dead server {self._victim}"
+        gone = f"{self._victim} was gone everywhere after {max(self._gone_after.values()):.0f} ms"
+        lost = f"the dead binder cost {self._lost_calls} calls"
+        return f"{PASS}: {gone}; {total.unanswered} lookups failed; {lost}"
 
-    def _next(self, ends_at: float) -> _Line | _Failure | None:
+    def _next(self, ends_at: float) -> Line | Failure | Key | None:
         """The next news; None when it is `ends_at`. Raises what ends the demo."""
         try:
             news = self._news.get(timeout=max(0.0, ends_at - time.monotonic()))
@@ -246,9 +265,9 @@ class _Demo:
             return None
         if isinstance(news, BaseException):
             raise news
-        if isinstance(news, _Line) and news.text is None and not news.process.killed:
+        if isinstance(news, Line) and news.text is None and not news.process.killed:
             process = news.process
-            raise _Failed(
+            raise Failed(
                 f"{process.name} ended with exit code {process.exit_code}; "
                 f"the last it said: {process.last_line}"
             )

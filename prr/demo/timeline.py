@@ -1,17 +1,17 @@
-"""Prints the demo's timeline: what happened when, and how soon what followed."""
+"""The demo's timeline: what happened when, and how soon what followed."""
 
 import re
 import time
-
-from prr.cli.output import say
+from collections.abc import Callable
 
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+:\d+")
 
 
 class Timeline:
-    """Prints events, in seconds from the start, and what followed, in ms from the last event."""
+    """Tells events, in seconds from the start, and what followed, in ms from the last event."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._started_at = time.monotonic()
         self._event_at = self._started_at
         self._names: dict[str, str] = {}
@@ -23,16 +23,16 @@ class Timeline:
     def event(self, text: str) -> None:
         """Something happens, now."""
         self._event_at = time.monotonic()
-        say(f"{self._event_at - self._started_at:.3f} s  {text}")
+        self._say(f"{self._event_at - self._started_at:.3f} s  {text}")
 
     def after(self, moment: float, text: str) -> None:
         """Something followed."""
         named = _ADDRESS.sub(lambda found: self._names.get(found[0], found[0]), text)
-        say(f"    + {self.milliseconds(moment):5.1f} ms  {named}")
+        self._say(f"    + {self.milliseconds(moment):5.1f} ms  {named}")
 
     def remark(self, text: str) -> None:
         """Something that has no moment of its own."""
-        say(f"    {text}")
+        self._say(f"    {text}")
 
     def milliseconds(self, moment: float) -> float:
         """How long after the last event `moment` was."""

@@ -28,8 +28,27 @@ class Tally:
     slowest_call: float = 0.0  # seconds, of those that were answered
     lookups: int = 0
     wrong: int = 0  # of the lookups
+    unanswered: int = 0  # of the lookups: no binder answered
     failed: int = 0  # of the calls
     last_wrong_at: float | None = None  # in a lookup, or behind a failed call
+
+    @property
+    def trouble(self) -> int:
+        """How often something went wrong."""
+        return self.wrong + self.unanswered + self.failed
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """What both have seen, one after the other."""
+        last = self.last_wrong_at if other.last_wrong_at is None else other.last_wrong_at
+        return Tally(
+            calls=self.calls + other.calls,
+            slowest_call=max(self.slowest_call, other.slowest_call),
+            lookups=self.lookups + other.lookups,
+            wrong=self.wrong + other.wrong,
+            unanswered=self.unanswered + other.unanswered,
+            failed=self.failed + other.failed,
+            last_wrong_at=last,
+        )
 
 
 class Traffic:
@@ -38,9 +57,11 @@ class Traffic:
     def __init__(
         self, binders: list[str], types: list[int], trouble: Callable[[BaseException], None]
     ) -> None:
-        """`trouble` is given every failed call (a PrrError), and any unexpected exception."""
+        """`trouble` is given what a failed call or lookup raised (a PrrError), and any unexpected
+        exception."""
         self.dead: set[Address] = set()
         self.tally = Tally()
+        self._taken = Tally()
         self._client = Client(binders)
         self._types = types
         self._trouble = trouble
@@ -57,9 +78,15 @@ class Traffic:
         """End the clients, whatever they are doing."""
         gevent.killall(self._greenlets)
 
+    @property
+    def total(self) -> Tally:
+        """The tally since the start."""
+        return self._taken + self.tally
+
     def take(self) -> Tally:
         """The tally since it was last taken."""
         taken, self.tally = self.tally, Tally()
+        self._taken += taken
         return taken
 
     def _keep_calling(self) -> None:
@@ -81,8 +108,13 @@ class Traffic:
     def _keep_asking(self) -> None:
         while True:
             gevent.sleep(ASK_PAUSE)
-            address = self._client.lookup(random.choice(self._types))
             self.tally.lookups += 1
+            try:
+                address = self._client.lookup(random.choice(self._types))
+            except PrrError as error:
+                self.tally.unanswered += 1
+                self._trouble(error)
+                continue
             if address in self.dead:
                 self.tally.wrong += 1
                 self.tally.last_wrong_at = time.monotonic()

@@ -29,7 +29,7 @@ from prr.wire.trailer import Question
 AGAIN = 1.0
 """Seconds before binders that differ are asked once more: a change may have been on its way."""
 
-_HINT = "A binder answers this on its own host only"
+HINT = "A binder answers this on its own host only"
 
 Status = dict[str, Any]
 
@@ -38,26 +38,26 @@ def run_status(config: ClientConfig, output: str) -> int:
     """Print the status of binders: a single one in full, several in a row each."""
     said = _statuses(config)
     if not any(row.answer for row in said):
-        complain(said, "answer", _HINT)
+        complain(said, "answer", HINT)
         return NO_BINDER
-    reasons = _reasons(said)
+    reasons = reasons_of(said)
     if output == "json":
         say(json.dumps(_as_json(said, reasons), indent=2))
     else:
-        text = in_full(said[0]) if len(said) == 1 else in_rows(said, _odd_ones(said))
-        say(f"{_verdict(reasons)}\n{text}")
+        text = in_full(said[0]) if len(said) == 1 else in_rows(said, odd_ones(said))
+        say(f"{verdict(reasons)}\n{text}")
     return DEGRADED if reasons else YES
 
 
 def run_health(config: ClientConfig) -> int:
     """Print in one line whether all binders are well: 0 if so, 1 if not, 3 if none answers."""
-    said = ask_each(config.binders, partial(_status, key=config.key))
+    said = ask_each(config.binders, partial(fetch_status, key=config.key))
     names = ", ".join(row.binder for row in said)
     if not any(row.answer for row in said):
-        say(f"NO ANSWER from {names}; is a binder running there? {_HINT}")
+        say(f"NO ANSWER from {names}; is a binder running there? {HINT}")
         return NO_BINDER
-    reasons = _reasons(said)
-    say(_verdict(reasons) if reasons else f"OK: {names}")
+    reasons = reasons_of(said)
+    say(verdict(reasons) if reasons else f"OK: {names}")
     return NO if reasons else YES
 
 
@@ -68,7 +68,7 @@ def run_why(config: ClientConfig, address: HostPort, output: str) -> int:
         config.binders, lambda binder: _fetch(binder, Question.WHY, instance, config.key)
     )
     answered = [row for row in said if row.answer is not None]
-    complain(said, "answer", _HINT)
+    complain(said, "answer", HINT)
     if not answered:
         return NO_BINDER
     knowing = [row for row in answered if row.answer and _is_known(row.answer)]
@@ -85,15 +85,15 @@ def run_why(config: ClientConfig, address: HostPort, output: str) -> int:
 
 
 def _statuses(config: ClientConfig) -> list[Said[Status]]:
-    ask = partial(_status, key=config.key)
+    ask = partial(fetch_status, key=config.key)
     said = ask_each(config.binders, ask)
-    if _odd_ones(said):
+    if odd_ones(said):
         time.sleep(AGAIN)
         said = ask_each(config.binders, ask)
     return said
 
 
-def _status(binder: Address, key: Held | None) -> Status | None:
+def fetch_status(binder: Address, key: Held | None) -> Status | None:
     return _fetch(binder, Question.STATUS, None, key)
 
 
@@ -105,7 +105,7 @@ def _fetch(
     return answer
 
 
-def _reasons(said: list[Said[Status]]) -> list[str]:
+def reasons_of(said: list[Said[Status]]) -> list[str]:
     """Why the binders are not well, each with the binder's name if there are several."""
     reasons = []
     for row in said:
@@ -118,11 +118,11 @@ def _reasons(said: list[Said[Status]]) -> list[str]:
     return reasons
 
 
-def _verdict(reasons: list[str]) -> str:
+def verdict(reasons: list[str]) -> str:
     return f"DEGRADED: {'; '.join(reasons)}" if reasons else "OK"
 
 
-def _odd_ones(said: list[Said[Status]]) -> set[str]:
+def odd_ones(said: list[Said[Status]]) -> set[str]:
     """The binders whose digest is not the most common one (or, in a tie, not the first one's):
     that of everything, unless one of them knows no names."""
     answers = {row.binder: row.answer for row in said if row.answer}
@@ -137,7 +137,7 @@ def _odd_ones(said: list[Said[Status]]) -> set[str]:
 def _as_json(said: list[Said[Status]], reasons: list[str]) -> Status:
     """The first answer's keys, whether all are well, and each binder's answer or null."""
     first = next(row.answer for row in said if row.answer)
-    odd = _odd_ones(said)
+    odd = odd_ones(said)
     every = [
         {"binder": row.binder, "differs": row.binder in odd, "status": row.answer} for row in said
     ]

@@ -42,6 +42,7 @@ QUESTIONS = {
     "list": (BINDERS, CLIENT_KEY),
     "status": (BINDERS, CLIENT_KEY),
     "health": (BINDERS, CLIENT_KEY),
+    "top": (BINDERS, CLIENT_KEY),
     "why": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS, CLIENT_KEY),
     "drain": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS, OPERATOR_KEY),
     "undrain": (TYPE_ARGUMENT, ADDRESS_ARGUMENT, BINDERS, OPERATOR_KEY),
@@ -160,6 +161,10 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
         return run_status(config, flags["output"])
     if verb == "health":
         return run_health(config)
+    if verb == "top":
+        from prr.cli.top import run_top
+
+        return run_top(config, flags["once"])
     if verb == "undrain":
         return run_drain(config, address, 0, "", False)
     if verb == "drain":

@@ -46,6 +46,7 @@ EXAMPLES = {
     "list": "--output json",
     "status": "--binder 127.0.0.1:2222",
     "health": "--binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
+    "top": "--binder 127.0.0.1:2222",
     "why": "echo 10.0.0.7:4242",
     "drain": "echo 10.0.0.7:4242 --for 30m --why upgrade",
     "undrain": "echo 10.0.0.7:4242",
@@ -165,6 +166,10 @@ def _add_inspecting(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
     health = _add_verb(verbs, "health", "check binders, in one line (exit code 0: all are well)")
     _add_setting(health, BINDERS)
     _add_setting(health, CLIENT_KEY)
+    top = _add_verb(verbs, "top", "watch binders, services and what becomes of instances")
+    _add_setting(top, BINDERS)
+    _add_setting(top, CLIENT_KEY)
+    top.add_argument("--once", action="store_true", help="print what there is now, and exit")
     why = _add_verb(verbs, "why", "show what happened to one instance, and why")
     why.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
     why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)

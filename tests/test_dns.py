@@ -375,6 +375,8 @@ def test_queries_are_known_again_by_all_but_their_number(monkeypatch):
     assert asked.answers.size[0] == 1
     asked.ask("billing.prr", edns=None)
     assert asked.answers.size[0] == 2
+    assert asked.code(".".join(["x" * 63] * 3) + ".prr") == "NXDOMAIN"
+    assert asked.answers.size[0] == 2  # that is too long
     monkeypatch.setattr(answers, "KNOWN_MAX", 5)
     for number in range(20):
         assert asked.code(f"n{number}.prr") == "NXDOMAIN"

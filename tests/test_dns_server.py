@@ -147,6 +147,31 @@ def trickle(connection):
         connection.sendall(bytes((byte,)))
 
 
+def test_all_connections_together_have_one_answer_before_lookups_have_their_turn():
+    """However many there are, and however many queries each has sent."""
+    loop, rounds = gevent.get_hub().loop, []
+
+    def answer(data, most):
+        rounds.append(loop.iteration)
+        return data
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    answering = Streams(answer)
+    serving = gevent.spawn(answering.listen, listening)
+    with ExitStack() as held:
+        for _ in range(10):
+            connection = held.enter_context(connect(listening.getsockname()))
+            connection.sendall(framed(bytes(20)) * 10)
+        with gevent.Timeout(PATIENCE):
+            while len(rounds) < 100:
+                gevent.sleep(0.01)
+    assert len(set(rounds)) == 100
+    serving.kill()
+    while answering.size[0]:
+        gevent.sleep(0.01)
+
+
 @pytest.mark.parametrize(
     "misbehave",
     [

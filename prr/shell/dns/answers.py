@@ -28,7 +28,10 @@ TCP_BYTES_MAX = 65535
 """Of an answer over TCP; the longest has some 10,000."""
 
 KNOWN_MAX = 1 << 12
-"""Queries that are remembered, of 512 bytes at the most: some 5 MB, if somebody invents them."""
+"""Queries that are remembered: some 10 MB, if somebody invents them."""
+
+KNOWN_BYTES_MAX = 160
+"""Of a query that is remembered: a long name with options. What is longer is read each time."""
 
 _NUMBER_BYTES = 2
 _POINTER = struct.Struct(">H")
@@ -69,7 +72,7 @@ class Answers:
         known = self._known.get(rest)
         if known is None and (query := read_query(data)) is not None:
             known = query, self._zone.finder(query.labels, query.type)
-            if not query.refusal:
+            if not query.refusal and len(rest) <= KNOWN_BYTES_MAX:
                 if len(self._known) >= KNOWN_MAX:
                     self._known.clear()
                 self._known[rest] = known

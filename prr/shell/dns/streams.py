@@ -7,6 +7,7 @@ from collections.abc import Callable
 import gevent
 import gevent.socket
 from gevent.hub import get_hub
+from gevent.lock import Semaphore
 
 from prr.shell.dns.answers import TCP_BYTES_MAX
 from prr.shell.dns.queries import QUERY_BYTES_MAX
@@ -34,6 +35,7 @@ class Streams:
     def __init__(self, answer: Callable[[bytes, int], bytes | None]) -> None:
         """`answer` has those of `Answers.answer`."""
         self._answer = answer
+        self._one = Semaphore(1)
         self._open: OrderedDict[object, gevent.Greenlet[..., None]] = OrderedDict()
 
     @property
@@ -82,8 +84,9 @@ class Streams:
         if size > QUERY_BYTES_MAX:
             raise EOFError
         query = _read(opened, size)
-        _wait_for_turn()
-        answer = self._answer(query, TCP_BYTES_MAX)
+        with self._one:  # or each of them would answer one before a lookup has its turn
+            _wait_for_turn()
+            answer = self._answer(query, TCP_BYTES_MAX)
         if answer is None:
             raise EOFError
         opened.sendall(len(answer).to_bytes(_LENGTH_BYTES, "big") + answer)

@@ -39,7 +39,7 @@ IPV6_TURNS_MAX = 512
 Who has one in a thousand may be told that there is none."""
 
 ROWS_MAX = 1 << 13
-"""Records of each kind that are kept, written: some 3 MB in all."""
+"""Records of each kind that are kept, written: some 10 MB in all, if all tags are long."""
 
 TURNS_KEPT_MAX = 1 << 12
 """Services of which it is known who had the last turn at an IPv6 address."""

@@ -196,6 +196,17 @@ def test_those_at_ipv6_addresses_have_turns_of_their_own():
     assert len(told(asked.ask("_billing._udp.prr", "SRV"))) == 4
 
 
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_the_turns_of_ipv6_go_on_whoever_else_asks(others):
+    asked = Asked(SIX, SEVEN)
+    firsts = Counter()
+    for _ in range(6):
+        firsts.update(told(asked.ask("billing.prr", "AAAA"))[:1])
+        for _ in range(others):
+            asked.ask("_billing._udp.prr", "SRV")
+    assert firsts == {"2001:db8::1": 3, "2001:db8::2": 3}
+
+
 def test_the_turns_of_ipv6_that_are_remembered_are_bounded(monkeypatch):
     monkeypatch.setattr(zone, "TURNS_KEPT_MAX", 3)
     asked = Asked(*(at(f"s{number}", "2001:db8::1", 1) for number in range(9)))

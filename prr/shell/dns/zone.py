@@ -156,12 +156,13 @@ class Zone:
         return Found(NOERROR, [*dict.fromkeys(map(self._address_row, ones))])
 
     def _ipv6(self, service: Service) -> Found:
-        """Their turns are counted here; those of SRV and of others who take both go on."""
+        """Their turns are counted here, in an order of their own: those of SRV and of others who
+        take both go on meanwhile."""
         asked = Asked(service, wide=True)
         directory = self._binder.directory
         if directory.slots((asked,)) == directory.slots((Asked(service),)):
             return Found(NOERROR)  # none is at an IPv6 address
-        ones = [one for one in directory.upcoming(asked, IPV6_TURNS_MAX) if is_ipv6(one)]
+        ones = sorted(filter(is_ipv6, directory.upcoming(asked, IPV6_TURNS_MAX)))
         if not ones:
             return Found(NOERROR)
         if len(self._ipv6_turns) >= TURNS_KEPT_MAX:

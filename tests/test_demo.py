@@ -98,6 +98,7 @@ def test_on_a_terminal_there_is_a_panel_and_who_watches_chooses_the_victim():
     assert not any(is_running(node) for node in nodes)
 
 
+@pytest.mark.slow
 def test_who_leaves_while_a_key_is_waited_for_leaves_the_terminal_as_it_was():
     with Terminal("demo", "--kill") as terminal:
         terminal.wait_for("Press a letter")
@@ -107,6 +108,7 @@ def test_who_leaves_while_a_key_is_waited_for_leaves_the_terminal_as_it_was():
         assert terminal.settings == terminal.before
 
 
+@pytest.mark.slow
 def test_where_nobody_wants_colours_it_goes_line_by_line():
     with Terminal("demo", NO_COLOR="1") as terminal:
         terminal.wait_for("Act 1: business as usual")
@@ -141,6 +143,7 @@ def test_a_panel_needs_a_terminal_that_can_be_drawn_on(monkeypatch, variables, t
     assert not takes_panels()
 
 
+@pytest.mark.slow
 def test_a_small_terminal_has_room_enough():
     with Terminal("demo", "--kill", "A", rows=10, columns=30) as terminal:
         terminal.wait_for("type 1    ● A   ● C   ● E")

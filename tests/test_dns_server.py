@@ -288,14 +288,14 @@ def test_lookups_are_answered_while_queries_flood_in(cluster, binder):
     flooding = threading.Thread(target=flood)
     flooding.start()
     try:
-        for _ in range(200):
+        for _ in range(50):
             asked = run_lookup(binder)
             assert asked == server.address
     finally:
         over.set()
         flooding.join()
     said = dns_status(binder)
-    assert said["NOERROR"] > 100 and said["dropped by the kernel"] > 0
+    assert said["NOERROR"] > 50 and said["dropped by the kernel"] > 0
 
 
 def run_lookup(binder):

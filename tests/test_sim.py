@@ -15,8 +15,10 @@ import pytest
 
 from prr.core import binder
 from prr.core.directory import rotation
+from prr.core.directory.directory import Directory
 from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.directory.slots import NOT_NAMED, Slots
+from prr.core.directory.watched import WatchedDirectory
 from prr.core.directory.weighted_ring import WeightedRing
 from prr.core.effects import Answer, Outcome, Send
 from prr.core.liveness import actions, detector, eviction_limiter, first_questions
@@ -296,6 +298,10 @@ def leases_do_not_run_out(patch):
     patch.setattr(Runs, "_hear", lambda self, run: [])
 
 
+def who_is_back_in_turn_is_not_told(patch):
+    patch.setattr(WatchedDirectory, "trust", Directory.trust)
+
+
 def no_peer_is_called_lost(patch):
     patch.setattr(Liveness, "tick", lambda self, now: [])
     patch.setattr(Liveness, "deadline", lambda self: None)
@@ -372,6 +378,7 @@ OFF = [
     (nobody_else_is_asked, "which each of its peers can reach"),
     (leases_do_not_run_out, "which is dead"),
     (no_peer_is_called_lost, "does not say so"),
+    (who_is_back_in_turn_is_not_told, "has not told of"),
     (a_binder_that_was_stopped_calls_its_peers_lost, "whose words wait in its queue"),
 ]
 

@@ -76,19 +76,20 @@ class Binder:
         keeps: bool = False,
         counter: int = 0,
         trust: Trust = NO_KEYS,
+        is_watched: bool = False,
     ) -> None:
         """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
         local. With `expects_peers` more of them may be added soon. `identity` tells this binder
         from all others (64 bits); `lease` is in seconds. With `keeps` it has a store: it says what
-        to persist, confirms what is persisted, and denies nothing before it is started, since it
-        learns first what was kept. `counter` is no earlier than any that an earlier process with
-        this identity has used, and of a run of its own. `trust`: what others have to prove; with a
-        keyring nobody may foresee what `rng` draws.
+        to persist, confirms what is persisted, and denies nothing before it is started. `counter`
+        is no earlier than any that an earlier process with this identity has used, and of a run of
+        its own. `trust`: what others have to prove; with a keyring nobody may foresee what `rng`
+        draws. `is_watched`: it has a change feed.
         """
         assert len(peers) <= PEERS_MAX
         self._expects_peers, self._is_started = expects_peers, not keeps
         self._peers = Peers(peers)
-        self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips)
+        self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips, is_watched)
         self._detector = Detector(self._versioned, self._peers, limits, lease, rng, trust)
         self._draining = Draining(self._versioned, keeps)
         self._peer_updates = PeerUpdates(self._versioned, self._detector, self._draining)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import ceil
 
 from prr.config import Require
-from prr.core.directory.directory import Directory
+from prr.core.directory.listed import listed
 from prr.core.effects import Effect, Send, Tell, Update, stray
 from prr.core.gate import not_believed
 from prr.core.replication.draining import Draining
@@ -105,7 +105,7 @@ def _list(versioned: VersionedDirectory, frame: ListRequest, now: float) -> Serv
     trailer = ListPage(
         cursor=after,
         nonce=asked.nonce,
-        states=bytes(_listed(directory, instance) for instance in every),
+        states=bytes(listed(directory, instance) or Listed.UP for instance in every),
         others=updates_in_others(others),
     )
     return ServiceList(tuple(spec), trailer=trailer)
@@ -121,11 +121,3 @@ def _update(versioned: VersionedDirectory, instance: Instance, now: float) -> Up
         word = replace(decode_drain(drain_in(particulars)), seconds=max(ceil(left), 1))
         particulars = with_drain(particulars, encode_drain(word))
     return Update(version, True, particulars)
-
-
-def _listed(directory: Directory, instance: Instance) -> Listed:
-    if directory.is_disputed(instance):
-        return Listed.DISPUTED
-    if directory.is_suspect(instance):
-        return Listed.SUSPECT
-    return Listed.DRAINED if directory.is_drained(instance) else Listed.UP

@@ -33,8 +33,10 @@ def step(decide: _Decide[_Self, _P]) -> _Decide[_Self, _P]:
 
 
 def persisted(core: Stepping, effects: list[Effect]) -> list[Effect]:
-    """The effects of a step, and first what keeps its changes."""
+    """The effects of a step, and first what keeps its changes, which the change feed tells, too."""
     versioned, effects = core._versioned, core._gate.seal(effects)
+    if (feed := versioned.directory.feed) is not None:
+        feed.settle(effects)
     changes = versioned.directory.take_changes()
     if versioned.drains.take_change():
         effects = [KeepDrains(versioned.drains), *effects]

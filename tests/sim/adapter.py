@@ -38,6 +38,7 @@ def make_binder(
         limits=Limits(verifications=tight) if tight else Limits(),
         keeps=keeps,
         counter=counter,
+        is_watched=True,
     )
 
 

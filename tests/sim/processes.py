@@ -46,6 +46,7 @@ from tests.cores import rows_in
 from tests.sim import adapter
 from tests.sim.checkers import Ledger, Question, is_announcement
 from tests.sim.disk import COMMIT_TAKES, Disk
+from tests.sim.follower import Follower
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import TIMER_LATE, Process
 from tests.sim.trace import one_line
@@ -80,6 +81,7 @@ class BinderProcess(Process):
         self.disk = disk
         self.codec = adapter.codec(cluster.options.lab2016)
         self.ledger = Ledger(self)
+        self.follower = Follower()
         self.group_probes = 0
         self._drains: list[DrainRow] = []
         self._socket = _BurstSocket(cluster.network, address, self, self.receive)
@@ -206,6 +208,8 @@ class BinderProcess(Process):
 
     def _see_to_rules(self) -> None:
         self.ledger.bounded()
+        if wrong := self.follower.follow(self.core):
+            raise Violation(f"{self.name}: {wrong}")
         if self.disk is not None and self.running:
             self.disk.check(self.core, self.name)
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prr.config import Limits
+from prr.core.directory.changes import ChangeFeed
 from prr.core.directory.digests import Entry, offset_of, place_of
 from prr.core.directory.results import Added, DirectorySnapshot
 from prr.core.directory.rotation import NOBODY, Rotation
@@ -32,6 +33,8 @@ class Directory(TableWalks):
     A service is a number, 0 to 255, or a name. No call fails for an instance that is not held,
     unless it says so; `now` is in seconds, of a clock that never goes back.
     """
+
+    feed: ChangeFeed | None = None  # what tells its changes, if somebody wants to know
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()

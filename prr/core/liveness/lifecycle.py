@@ -268,4 +268,6 @@ class Lifecycle:
 
     def run(self, row: Row, case: Case) -> list[Effect]:
         """Do what a row says."""
+        if (feed := self._directory.feed) is not None:
+            feed.because(case.instance, case.trigger, row.why)
         return [effect for do in self._does[row] for effect in do(case)]

@@ -17,6 +17,7 @@ from prr.core.deadlines import earliest
 from prr.core.directory.directory import Directory
 from prr.core.directory.reach import Reach
 from prr.core.directory.results import Added as Adding
+from prr.core.directory.watched import WatchedDirectory
 from prr.core.effects import Effect, Send
 from prr.core.replication.drains import Drains
 from prr.core.replication.news import News
@@ -47,14 +48,19 @@ class VersionedDirectory:
     """The directory, and the rules by which its versions rise."""
 
     def __init__(
-        self, identity: int, limits: Limits, peers: Peers, own_ips: frozenset[str] = frozenset()
+        self,
+        identity: int,
+        limits: Limits,
+        peers: Peers,
+        own_ips: frozenset[str] = frozenset(),
+        is_watched: bool = False,
     ) -> None:
         self.identity = identity
-        self.directory = Directory(limits)
+        self.directory = WatchedDirectory(limits) if is_watched else Directory(limits)
         self.drains = Drains(self.directory)
         self.reach = Reach(own_ips, peers)
         self.returning = Returning()
-        self.peers = peers
+        self._peers = peers
         self._counter = self._run = 0
         # Whether it is news. As large as the verifications that end within GATHER.
         self._untold: dict[Instance, bool] = {}
@@ -108,11 +114,9 @@ class VersionedDirectory:
         return self._tell(Removed(instance, trailer=gone), bare)
 
     def tell_added(self, instance: Instance, is_news: bool = True) -> list[Effect]:
-        """Tell the others about an instance that is there.
-
-        Who reads no versions takes each word for one more server: it is told only of one that
-        was not there (`is_news`), and not what it has said itself.
-        """
+        """Tell the others about an instance that is there. Who reads no versions takes each word
+        for one more server: it is told only of one that was not there (`is_news`), and not what it
+        has said itself."""
         row = self._row(instance)
         if is_wide(instance):
             return self._tell_others(row)
@@ -137,7 +141,7 @@ class VersionedDirectory:
             particulars=particulars or None,
         )
         frame = Added(instance, trailer=suspicion)
-        return [Send(frame, peer.address) for peer in self.peers.ours()]
+        return [Send(frame, peer.address) for peer in self._peers.ours()]
 
     def tell_in_pages(self, instance: Instance, now: float, is_news: bool = True) -> list[Effect]:
         """The same as `tell_added` for one of many: the first is told at once, and those that
@@ -164,13 +168,13 @@ class VersionedDirectory:
 
     def _tell_all(self, words: dict[Instance, bool]) -> list[Effect]:
         """Tell the others that many are there: whether each `is_news`."""
-        if not len(self.peers):
+        if not len(self._peers):
             return []
-        bare = [peer.address for peer in self.peers.all() if peer.kind is not Kind.OURS]
+        bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
         effects: list[Effect] = []
         rows = [self._row(instance) for instance in words]
         for wide in (False, True):
-            told = [peer.address for peer in self.peers.ours() if peer.is_wide is wide]
+            told = [peer.address for peer in self._peers.ours() if peer.is_wide is wide]
             for page in unasked_pages(self.identity, rows, wide) if told else ():
                 effects += [Send(page, address) for address in told]
         for instance, is_news in words.items():
@@ -182,12 +186,12 @@ class VersionedDirectory:
         """Tell those who read no versions that an instance is gone, if they say it is there."""
         if not self.returning.settle(instance):
             return []
-        bare = [peer.address for peer in self.peers.all() if peer.kind is not Kind.OURS]
+        bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
         return [Send(Removed(instance), address) for address in bare]
 
     def peer_that_is(self, owner: int, now: float) -> Peer | None:
         """The peer of ours that is this lease owner, if it has been heard lately."""
-        heard = self.peers.heard_lately(now)
+        heard = self._peers.heard_lately(now)
         return next((peer for peer in heard if peer.identity == owner), None)
 
     def is_back_unproven(self, instance: Instance) -> bool:
@@ -202,8 +206,7 @@ class VersionedDirectory:
         it, however often.
 
         Of two words with one version, which no sound binder says, "it is gone" wins: who holds it
-        asks it, and decides anew.
-        """
+        asks it, and decides anew."""
         if is_there:
             return self.directory.is_newer(instance, version, particulars)
         latest = self.directory.latest(instance)
@@ -279,7 +282,7 @@ class VersionedDirectory:
     def _tell_others(self, row: WideUpdate) -> list[Effect]:
         """Tell those that know wide instances."""
         page = others_page(self.identity, [row])
-        return [Send(page, peer.address) for peer in self.peers.ours() if peer.is_wide]
+        return [Send(page, peer.address) for peer in self._peers.ours() if peer.is_wide]
 
     def _row(self, instance: Instance) -> WideUpdate:
         """What is held about an instance that is there."""
@@ -292,7 +295,6 @@ class VersionedDirectory:
             self._counter = version.counter
 
     def _tell(self, told: Added | Removed, bare: Added | Removed | None) -> list[Effect]:
-        """Tell the peers: those that have shown that they read trailers, and the others if there is
-        something for them."""
-        peers = [(peer, told if peer.kind is Kind.OURS else bare) for peer in self.peers.all()]
+        """Tell the peers that have shown that they read trailers, and the others `bare`, if any."""
+        peers = [(peer, told if peer.kind is Kind.OURS else bare) for peer in self._peers.all()]
         return [Send(frame, peer.address) for peer, frame in peers if frame is not None]

@@ -1,0 +1,131 @@
+"""The change feed: what it tells is what has happened, each change once, with its reason."""
+
+from random import Random
+
+import pytest
+
+from prr.core.directory.changes import HISTORY_MAX, ChangeFeed
+from prr.core.directory.directory import Directory
+from prr.core.directory.listed import listed
+from prr.core.directory.watched import WatchedDirectory
+from prr.core.effects import Event, Report
+from prr.wire.trailer import Listed
+from tests.cores import at, rising
+
+ONE, OTHER = at(2, "10.0.0.1", 1), at(2, "10.0.0.2", 2)
+
+
+@pytest.fixture
+def standing():
+    """What instances are, to be changed by the test."""
+    return {}
+
+
+@pytest.fixture
+def feed(standing):
+    return ChangeFeed(lambda one: standing.get(one, (None, b"")))
+
+
+def told(feed, since=0):
+    return [(c.instance, c.state, c.event, c.why) for c in feed.since(since, HISTORY_MAX)]
+
+
+def test_what_has_changed_is_told_with_the_last_reason_reported(feed, standing):
+    feed.note(ONE)
+    feed.because(ONE, "accused", "others are handed out meanwhile")
+    standing[ONE] = Listed.SUSPECT, b""
+    asked = Report(Event.ASKED, ONE, "the first question")
+    feed.settle([Report(Event.COMPLAINT, ONE, "by 10.0.0.9"), asked])
+    assert told(feed) == [(ONE, Listed.SUSPECT, "complaint", "by 10.0.0.9")]
+
+
+def test_where_nothing_is_reported_the_row_of_the_lifecycle_says_why(feed, standing):
+    feed.note(ONE)
+    feed.because(ONE, "question unanswered", "out of turn until it answers")
+    standing[ONE] = Listed.SUSPECT, b""
+    feed.settle([Report(Event.ASKED, ONE, "another question")])
+    assert told(feed) == [
+        (ONE, Listed.SUSPECT, "question unanswered", "out of turn until it answers")
+    ]
+
+
+def test_one_that_is_what_it_was_is_not_told_nor_is_its_reason_kept(feed, standing):
+    standing[ONE] = Listed.UP, b""
+    feed.note(ONE)
+    standing[ONE] = Listed.SUSPECT, b""
+    feed.note(ONE)
+    standing[ONE] = Listed.UP, b""
+    feed.settle([Report(Event.COMPLAINT, ONE, "by 10.0.0.9")])
+    assert feed.last == 0
+    feed.because(ONE, "accused", "old")
+    feed.settle([])
+    feed.note(ONE)
+    standing[ONE] = Listed.UP, b"more"
+    feed.settle([])
+    assert told(feed) == [(ONE, Listed.UP, "learned", "")]  # its particulars alone have changed
+
+
+def test_who_comes_back_is_told_the_rest_and_beyond_the_history_that_it_is_not_known(
+    feed, standing
+):
+    for number in range(HISTORY_MAX + 10):
+        feed.note(ONE)
+        standing[ONE] = (Listed.SUSPECT if number % 2 else Listed.UP), b""
+        feed.settle([])
+    last = feed.last
+    assert last == HISTORY_MAX + 10
+    assert feed.since(last, 10) == []
+    assert [change.number for change in feed.since(last - 3, 10)] == [last - 2, last - 1, last]
+    assert [change.number for change in feed.since(last - 3, 2)] == [last - 2, last - 1]
+    assert len(feed.since(10, 2 * HISTORY_MAX)) == HISTORY_MAX
+    assert feed.since(9, 10) is None  # the tenth is forgotten
+    assert feed.since(last + 1, 10) is None  # of another process
+    feed.forget()
+    assert feed.since(last, 10) is None
+    assert feed.since(feed.last, 10) == []
+
+
+def test_every_method_that_changes_a_directory_is_watched():
+    changing = {
+        *("suspect", "trust", "dispute", "concede", "add", "describe", "add_all", "remove"),
+        "restore",
+    }
+    assert changing <= vars(WatchedDirectory).keys()
+    reading = {
+        *("lookup", "lookup_run", "slots", "instances_of", "page_of", "services", "service_count"),
+        *("count", "count_drained", "is_suspect", "is_drained", "is_last_in_turn", "is_unheard"),
+        *("version", "particulars", "latest", "removal", "is_newer", "is_disputed", "has_room"),
+        *("in_turn_at", "unknown_and_alone", "alone", "inspect", "sizes", "feed"),
+        "restore_removal",  # of what is not held anyway
+    }
+    public = {name for name in vars(Directory) if not name.startswith("_")}
+    assert public == changing | reading  # whoever adds one has to say which it is
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_follows_the_feed_of_a_directory_knows_what_it_holds(seed):
+    rng, directory, versions = Random(seed), WatchedDirectory(), rising()
+    everyone = [at(rng.randrange(3), "10.0.0.1", port) for port in range(1, 30)]
+    known = {}
+    for _ in range(400):
+        one = rng.choice(everyone)
+        match rng.randrange(6):
+            case 0 | 1:
+                directory.add(one, next(versions))
+            case 2:
+                directory.remove(one, next(versions), 0.0)
+            case 3 if one in directory:
+                directory.suspect(one)
+            case 4:
+                directory.trust(one)
+            case 5 if one in directory and not directory.is_disputed(one):
+                directory.dispute(one, next(versions))
+            case _ if directory.is_disputed(one):
+                directory.concede(one, 0.0)
+        last = directory.feed.last
+        directory.feed.settle([])
+        for change in directory.feed.since(last, 100):
+            assert known.get(change.instance) != change.state
+            known[change.instance] = change.state
+        held = {one: listed(directory, one) for one in directory}
+        assert held == {one: state for one, state in known.items() if state is not None}

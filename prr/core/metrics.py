@@ -13,6 +13,8 @@ class Metric(Enum):
 
     FRAMES_RECEIVED = "frames received", "frames", "all that could be read, lookups included"
     MALFORMED = "malformed datagrams dropped", "datagrams", "not a frame, or not one for this role"
+    LOOKUPS = "lookups answered", "lookups", "those that waited until this binder knew included"
+    UNKNOWN = "lookups answered with no instance", "lookups", "their service has none"
     KERNEL_DROPS = (
         "datagrams dropped by the kernel, the queue being full",
         "datagrams",
@@ -24,6 +26,8 @@ class Metric(Enum):
         "too many wait already for room to send",
     )
     SEND_ERRORS = "datagrams that could not be sent", "datagrams", "the system refused to send them"
+    COMMITS = "commits", "commits", "groups of changes that are on disk"
+    COMMITS_FAILED = "commits failed", "commits", "the disk refuses to write; tried again"
     CONFIRMATIONS_SLOW = (
         "confirmations dropped, the disk being slow",
         "confirmations",

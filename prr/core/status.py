@@ -38,6 +38,7 @@ def status_of(
         "synced": is_synced,
         "isolated": _isolated(peers, now),
         "brake": detector.brake_status(now),
+        "verifications": detector.verdicts.status(),
         "types": types,
         "services": directory.service_count(),
         "peers": [_peer_row(peer, peers, now) for peer in peers.all()],
@@ -95,4 +96,5 @@ def _peer_row(peer: Peer, peers: Peers, now: float) -> dict[str, Any]:
         "heard_s_ago": heard,
         "round_trip_ms": took,
         "agrees": peer.agrees,
+        "mended": peer.mended,
     }

@@ -97,6 +97,8 @@ class BinderNode(Node[Effect]):
             case Send():
                 self._send(effect.frame, effect.target)
             case Answer():
+                self._counts[Metric.LOOKUPS] += 1
+                self._counts[Metric.UNKNOWN] += not effect.found
                 answer = self._codec.found(effect.found, effect.asked, effect.seal)
                 self._outbox.send(answer, effect.target)
             case Persist() | KeepDrains():
@@ -174,6 +176,9 @@ class BinderNode(Node[Effect]):
         burst, at, count = reader.datagrams.burst, reader.at, answers.count
         reader.at += count
         self._counts[Metric.FRAMES_RECEIVED] += count
+        self._counts[Metric.LOOKUPS] += count
+        if answers.unknown:
+            self._counts[Metric.UNKNOWN] += answers.unknown
         try:
             sent = burst.answer(at, answers)
         except OSError:  # whatever it is, it is dealt with where one is sent alone

@@ -65,11 +65,12 @@ def types_asked(burst: Pairs, at: int) -> bytes:
 @dataclass(slots=True)
 class AnswerRun:
     """Answers one behind the other. Each has `size` bytes; where they differ in length `size` is
-    0 and `sizes` has a byte for each."""
+    0 and `sizes` has a byte for each. So many of them say that there is no instance."""
 
     data: bytes
     size: int
     sizes: bytes = b""
+    unknown: int = 0
 
     @property
     def count(self) -> int:
@@ -126,10 +127,11 @@ def _found_read(found: Sequence[Instance], wide: bool) -> bytes:
 
 def _with_unknown(answers: list[bytes], unknown: bytes = _UNKNOWN) -> AnswerRun:
     """A run of answers some of which are empty: an Unknown goes there."""
-    if not any(answers):
-        return AnswerRun(unknown * len(answers), len(unknown))
+    empty = answers.count(b"")
+    if empty == len(answers):
+        return AnswerRun(unknown * empty, len(unknown), unknown=empty)
     whole = [answer or unknown for answer in answers]
-    return AnswerRun(b"".join(whole), 0, bytes(map(len, whole)))
+    return AnswerRun(b"".join(whole), 0, bytes(map(len, whole)), empty)
 
 
 FoundForm: TypeAlias = type[Found] | type[FoundInstance]

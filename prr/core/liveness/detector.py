@@ -27,6 +27,7 @@ from prr.core.liveness.recheck_queue import RecheckQueue
 from prr.core.liveness.rows import HELD, news_of
 from prr.core.liveness.runs import Runs
 from prr.core.liveness.states import Case, Trigger, Verdict
+from prr.core.liveness.verdicts import Verdicts
 from prr.core.pacing import renewal_for
 from prr.core.replication.news import News
 from prr.core.replication.peers import Peers
@@ -80,6 +81,7 @@ class Detector:
 
         self._proving = Proving(self._doubts, self._lifecycle, self.first_questions)
         self._recheck_queue = RecheckQueue(versioned, peers)
+        self.verdicts = Verdicts()
 
     @property
     def doubts(self) -> Doubts:
@@ -254,11 +256,11 @@ class Detector:
 
     def _judge(self, verdict: Verdict, now: float) -> list[Effect]:
         """A verification has found something: what it ends with outweighs what peers suspect."""
-        found, start = verdict.finding, verdict.start
-        case = Case(found, verdict.instance, now, verdict.why, start)
-        case.particulars = verdict.particulars
+        found, said = verdict.finding, verdict.particulars
+        case = Case(found, verdict.instance, now, verdict.why, verdict.start, particulars=said)
         effects = self._lifecycle.on(case)
         if found is not Trigger.REFUSED_ONCE:
+            self.verdicts.count(found, now - verdict.began_at)
             self._doubts.suspicions.end(verdict.instance)
         return effects
 

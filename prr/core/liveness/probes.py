@@ -287,7 +287,7 @@ class Verifications:
     def _end(self, instance: Instance, finding: Trigger, why: str) -> Verdict:
         row = self._drop(instance)
         self._deadlines.cancel(instance)
-        return Verdict(instance, finding, row.start, why, row.particulars)
+        return Verdict(instance, finding, row.start, why, row.particulars, row.began_at)
 
     def _drop(self, instance: Instance) -> Verification:
         row = self._rows.pop(instance)

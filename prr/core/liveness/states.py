@@ -163,6 +163,7 @@ class Verdict:
     start: int  # the start number that the questions were about
     why: str
     particulars: bytes = b""  # those that it had when it was asked
+    began_at: float = 0.0  # when it was asked first, in seconds; of its end only
 
 
 @dataclass(slots=True)

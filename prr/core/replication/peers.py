@@ -52,6 +52,7 @@ class Peer:
     full_at: float | None = None  # when the last comparison ended with words there is no room for
     hinted_at: float | None = None  # when a comparison began last since it was seen to differ
     round_trip: float | None = None
+    mended: int = 0  # updates that comparing with it has brought
     is_wide: bool = False  # it knows wide instances, as its last digest has shown
 
 

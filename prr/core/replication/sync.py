@@ -175,6 +175,7 @@ class Sync:
         if isinstance(answer, DigestReply):
             peer.is_wide = answer.full is not None
         heard = self._anti_entropy.heard(peer.address, answer, now, news, refused)
+        peer.mended += news
         if heard.round_trip is not None:
             peer.round_trip = heard.round_trip
         if heard.end is not None:

@@ -1,8 +1,7 @@
 """What a binder knows, kept in SQLite: who waits for what, and what happens when the disk fails.
 
-The changes of a moment are committed together by a thread, while the binder goes on; those that
-come meanwhile are the next group. Whoever has to be told only then waits in a table, not in a
-greenlet, and may be told never: the server asks again, or asks another binder.
+The changes of a moment are committed together by a thread; those that come meanwhile are the next
+group. Whoever waits for one does so in a table, perhaps in vain: the server asks again.
 """
 
 import logging
@@ -37,8 +36,7 @@ WAITING_MAX = 1 << 16
 """Confirmations that wait for the disk, 10 MB: a herd's. The servers beyond ask again."""
 
 PENDING_MAX = 1 << 17
-"""Changes kept while the disk fails, some 40 MB. If there are more they are forgotten, and all
-that the binder knows is written anew when the disk is back."""
+"""Changes kept while the disk fails, some 40 MB. Beyond it all is written anew when it is back."""
 
 RETRY_PAUSE = 1.0
 """Seconds between two attempts to write to a disk that fails."""
@@ -223,6 +221,7 @@ class SQLiteStore:
             raise
         finally:
             self._under_way = {}
+        self.counts[Metric.COMMITS] += 1
         if self._file is began_as:  # else more has happened to it meanwhile
             self._file = _File.WHOLE if whole else _File.REFILLING
         self._works()
@@ -273,11 +272,12 @@ class SQLiteStore:
         return False
 
     def _fails(self, why: str) -> None:
-        """Nobody is confirmed now: who asks again is confirmed when the disk is back."""
+        """Who asks again is confirmed when the disk is back."""
         if not self.failing:
             what = f"cannot be written to ({why}); new subscriptions are not confirmed"
             self._say(what, logging.ERROR)
         self.failing = why
+        self.counts[Metric.COMMITS_FAILED] += 1
         self.counts[Metric.CONFIRMATIONS_FAILING] += len(self._waiting)
         self._waiting.clear()
 

@@ -39,6 +39,7 @@ def status_of(
         "isolated": _isolated(peers, now),
         "brake": detector.brake_status(now),
         "verifications": detector.verdicts.status(),
+        "evictions": dict(detector.verdicts.evictions),
         "types": types,
         "services": directory.service_count(),
         "peers": [_peer_row(peer, peers, now) for peer in peers.all()],

@@ -242,7 +242,7 @@ class Actions(PeerActions):
     def evict(self, case: Case) -> list[Effect]:
         self._doubts.leases.cancel(case.instance)
         self._doubts.rechecks.cancel(case.instance)
-        self._evictions.release(case.instance)
+        self._evictions.evicted(case.instance, str(case.trigger))
         is_silent = case.trigger is not Trigger.REFUSED
         start = self._version(case).start
         told = self._versioned.remove(case.instance, start, case.now, is_silent)

@@ -81,7 +81,7 @@ class Detector:
 
         self._proving = Proving(self._doubts, self._lifecycle, self.first_questions)
         self._recheck_queue = RecheckQueue(versioned, peers)
-        self.verdicts = Verdicts()
+        self.verdicts = Verdicts(self._evictions.reasons)
 
     @property
     def doubts(self) -> Doubts:

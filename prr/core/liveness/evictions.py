@@ -1,5 +1,6 @@
 """How many of one binder's instances may be evicted for their silence now: see the limiter."""
 
+from collections import Counter
 from typing import Any
 
 from prr.core.directory.directory import Directory
@@ -16,6 +17,8 @@ class Evictions:
         self._directory = directory
         self._peers = peers
         self._limiter = EvictionLimiter()
+        self.reasons: Counter[str] = Counter()
+        """What they were evicted for, how often: what a verification has found."""
 
     def may_go(self, is_confirmed: bool, now: float) -> bool:
         """One more may go, whose silence another binder confirms, or nobody."""
@@ -36,6 +39,11 @@ class Evictions:
     def release(self, instance: Instance) -> None:
         """One is not held back any more. No error if it was not."""
         self._limiter.release(instance)
+
+    def evicted(self, instance: Instance, reason: str) -> None:
+        """One is gone, and not held back any more."""
+        self.reasons[reason] += 1
+        self.release(instance)
 
     def peer_evicted(self, now: float) -> None:
         """A peer has evicted an instance for its silence: that counts for all."""

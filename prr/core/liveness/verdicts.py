@@ -1,6 +1,7 @@
 """What verifications have come to, and how long they took: counted since the node started."""
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import Any
 
 from prr.core.liveness.states import Trigger
@@ -18,7 +19,9 @@ FINDINGS = (
 class Verdicts:
     """Counts of one binder."""
 
-    def __init__(self) -> None:
+    def __init__(self, evictions: Mapping[str, int]) -> None:
+        """`evictions`: how many instances were evicted, by what was found."""
+        self.evictions = evictions
         self._counts = {finding: [0] * (len(BOUNDS) + 1) for finding in FINDINGS}
         self._seconds = dict.fromkeys(FINDINGS, 0.0)
 

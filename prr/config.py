@@ -90,7 +90,8 @@ LIMITS = Limits()
 @record
 class BinderConfig:
     """A binder's settings; `lease` and `dns_ttl` are in seconds, `state` is a directory (None:
-    nothing is kept), `dns` is where DNS is answered (None: nowhere). What `require` says holds of
+    nothing is kept), `dns` and `http` where DNS is answered and HTTP served (None: nowhere). With
+    `http_open` that may be without keys, though others reach it. What `require` says holds of
     lookups only with `require_lookup`, and of nobody in the networks `legacy`."""
 
     listen: HostPort = DEFAULT_BINDER
@@ -105,6 +106,8 @@ class BinderConfig:
     dns: HostPort | None = None
     dns_ttl: int = 0
     dns_domain: str = "prr."
+    http: HostPort | None = None
+    http_open: bool = False
 
 
 @record

@@ -27,6 +27,7 @@ NO_DEFAULT = {
     ("binder", "state"),
     *(("binder", key) for key in ("key", "require", "legacy")),
     ("binder", "dns"),
+    ("binder", "http"),
     ("server", "type"),
     ("server", "listen"),
     ("run", "command"),

@@ -19,6 +19,7 @@ from prr.core.liveness.lifecycle import TABLE as LIFECYCLE
 from prr.core.liveness.states import State, Trigger
 from prr.core.metrics import Metric
 from prr.demo.ports import free_port
+from prr.shell.http.routes import ROUTES
 from prr.wire.forms import TABLE
 from prr.wire.frames import ServiceList, messages_of
 from prr.wire.keys import KEYS
@@ -108,6 +109,20 @@ def metrics():
     return table(["counter", "unit", "what"], rows)
 
 
+def asked_over_http():
+    rows = [
+        [
+            one.method,
+            f"`{one.path}`",
+            ", ".join(f"`{parameter.name}`" for parameter in one.parameters),
+            "operators" if one.is_for_operators else "anybody",
+            one.summary,
+        ]
+        for one in ROUTES
+    ]
+    return table(["method", "path", "parameters", "who", "answers"], rows)
+
+
 def ways():
     """The lifecycle table, a line for each row."""
     rows = [
@@ -146,6 +161,7 @@ def diagram():
         ("docs/protocol.md", messages()),
         ("docs/settings.md", settings()),
         ("docs/operations.md", metrics()),
+        ("docs/http.md", asked_over_http()),
     ],
     ids=[
         "lifecycle's diagram",
@@ -155,6 +171,7 @@ def diagram():
         "messages",
         "settings",
         "metrics",
+        "HTTP",
     ],
 )
 def test_a_table_of_a_document_is_the_code_s(document, expected):

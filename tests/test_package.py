@@ -19,8 +19,12 @@ SOURCES = ("pyproject.toml", "README.md", "prr", "conf")
 
 def test_the_package_needs_what_requirements_txt_says_a_node_needs():
     nodes, _, _ = (ROOT / "requirements.txt").read_text().partition("# What the tests need")
-    needed = re.findall(r"(?m)^([a-z]\S+)", nodes)
-    assert PROJECT["project"]["dependencies"] == needed
+    parts = re.split(r"(?m)^# What a binder with --(\w+) needs beside it.", nodes)
+    needed = [re.findall(r"(?m)^([a-z]\S+)", part) for part in parts[::2]]
+    assert PROJECT["project"]["dependencies"] == needed[0]
+    assert PROJECT["project"]["optional-dependencies"] == dict(
+        zip(parts[1::2], needed[1:], strict=True)
+    )
 
 
 def test_the_tests_have_what_the_extras_need():

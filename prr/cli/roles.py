@@ -14,6 +14,7 @@ import gevent.socket
 from prr.addresses import is_any, own_ips, resolve_listen
 from prr.cli.dns import open_dns
 from prr.cli.exits import NO_BINDER, YES
+from prr.cli.http import serving_http, where_to_serve_http
 from prr.cli.reload import NamedPeers, SettingsFollower, rereading
 from prr.config import ANY_IPV6, BadInput, BinderConfig, ServerConfig
 from prr.core.binder import Binder
@@ -71,14 +72,16 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     first_line = _first_line("binder", config, own, bool(handed), dns.line)
     codec = Codec(Role.BINDER, FOUND_FORMS[config.wire], config.key)
     drains = None if config.state is None else DrainsFile(config.state)
-    node = BinderNode(core, codec, lanes, first_line, store, _names(), drains)
+    names = _names()
+    node = BinderNode(core, codec, lanes, first_line, store, names, drains)
     dns.start(core, node)
     follower = SettingsFollower(peers, core, node)
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
     node.on_hangup(rereading(read, config, ["peers", "key"], follower.change_to))
     gevent.spawn(follower.keep_resolving)
     collect_seldom()
-    node.run()
+    with serving_http(config, node, names):
+        node.run()
     return YES
 
 
@@ -97,6 +100,7 @@ def _core(config: BinderConfig, own: Address, peers: NamedPeers, store: Store) -
         keeps=store.keeps,
         counter=store.counter,
         trust=Trust(config.key is not None, config.require, config.require_lookup, config.legacy),
+        is_watched=config.http is not None,
     )
 
 
@@ -105,7 +109,9 @@ def check_binder(read: Callable[[], BinderConfig]) -> int:
 
     Raises BadInput where a running binder would keep its old ones. Only that one knows its address.
     """
-    NamedPeers(read().peers, ANYWHERE)
+    config = read()
+    where_to_serve_http(config)
+    NamedPeers(config.peers, ANYWHERE)
     return YES
 
 

@@ -107,6 +107,23 @@ DNS = (
         "dns_domain", "--dns-domain", parse_domain, "NAME", "the domain that the services are in"
     ),
 )
+HTTP = (
+    Setting(
+        "http",
+        "--http",
+        parse_listen,
+        "HOST:PORT",
+        "where to serve HTTP, as 127.0.0.1:8080: lists, changes, metrics (default: nowhere)",
+    ),
+    Setting(
+        "http_open",
+        "--http-open",
+        parse_switch,
+        "",
+        "serve HTTP to other hosts though there are no keys: whoever reaches it may read",
+        is_switch=True,
+    ),
+)
 TYPE = Setting(
     "type",
     "--type",
@@ -205,7 +222,7 @@ KILL_AFTER = Setting(
 )
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
-    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE, *TRUST, *DNS),
+    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE, *TRUST, *DNS, *HTTP),
     "server": (TYPE, SERVER_LISTEN, BINDERS, SERVER_KEY, *PARTICULARS),
     "run": (
         *(COMMAND, TYPE, PORT, BINDERS, SERVER_KEY, *PARTICULARS, *CHECKS),

@@ -20,6 +20,7 @@ from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import Subscribers
 from prr.core.lookups import Lookups
+from prr.core.operators import Operators
 from prr.core.pacing import LEASE
 from prr.core.replication.draining import Draining
 from prr.core.replication.peer_updates import PeerUpdates
@@ -30,7 +31,6 @@ from prr.core.restoring import Restoring
 from prr.core.status import lease_of, status_of, summary_of
 from prr.core.step import persisted, step
 from prr.core.subscriptions import Subscriptions
-from prr.core.tickets import Tickets
 from prr.core.trust import NO_KEYS, Trust
 from prr.wire.frames import (
     Added,
@@ -98,9 +98,9 @@ class Binder:
         )
         self._lookups = Lookups(self.directory)
         self._gate = Gate(trust, self._peers, own_ips, identity, rng)
-        tickets = Tickets(rng) if trust.is_keyed else None
-        self._subscriptions = Subscriptions(self._versioned, self._detector, keeps, tickets, trust)
-        self._programs = Programs(self._versioned, self._draining, tickets, trust)
+        self._subscriptions = Subscriptions(self._versioned, self._detector, self._gate, keeps)
+        self._programs = Programs(self._versioned, self._draining, self._gate)
+        self.operators = Operators(self._versioned, self._gate, self._draining, self._complaints)
         self.trust = trust
         self._sync = Sync(self._versioned, self._peers, wire)
         self._restoring = Restoring(self._versioned, self._detector)
@@ -178,11 +178,8 @@ class Binder:
         return [Stop(True, "by signal")]
 
     def look_up(self, types: bytes) -> list[Instance]:
-        """For each of `types` the instance whose turn it is, NOBODY for a type that has none.
-
-        The short way for a burst: what `handle` would answer, without the frames, up to the first
-        lookup that has to wait.
-        """
+        """For each of `types` the instance whose turn it is, NOBODY for a type that has none: what
+        `handle` would answer, without the frames, up to the first lookup that has to wait."""
         return self._lookups.find(types, self.is_ready) if self.trust.takes_lookups else []
 
     def look_up_asked(self, asked: Sequence[Asked], is_proved: bool = False) -> list[Instance]:

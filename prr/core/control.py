@@ -6,12 +6,11 @@ from math import ceil
 from prr.config import Require
 from prr.core.directory.listed import listed
 from prr.core.effects import Effect, Send, Tell, Update, stray
-from prr.core.gate import not_believed
+from prr.core.gate import Gate, not_believed
 from prr.core.replication.draining import Draining
 from prr.core.replication.pages import PAGE_WORDS, fitting, is_other, updates_in_others
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.core.tickets import Tickets
-from prr.core.trust import Trust, is_operator
+from prr.core.trust import is_operator
 from prr.wire.drain import decode_drain, drain_in, encode_drain, with_drain
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import ListRequest, ServiceList
@@ -32,13 +31,12 @@ class Programs:
         self,
         versioned: VersionedDirectory,
         draining: Draining,
-        tickets: Tickets | None,
-        trust: Trust,
+        gate: Gate,
     ) -> None:
         self._versioned = versioned
         self._draining = draining
-        self._tickets = tickets
-        self._trust = trust
+        self._tickets = gate.tickets
+        self._trust = gate.trust
 
     def answer(self, frame: ListRequest, source: Address, now: float) -> list[Effect]:
         """The answer to a program at `source`; it gets a trailer if its question had one."""

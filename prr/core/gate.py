@@ -12,6 +12,7 @@ from prr.core.claims import sender_of
 from prr.core.effects import Answer, Confirm, Effect, Event, Report, Send, Tell, stray
 from prr.core.replication.peers import Kind, Peer, Peers
 from prr.core.replication.sessions import Belief, Sessions
+from prr.core.tickets import Tickets
 from prr.core.trust import Trust, is_operator, is_valid, whose
 from prr.record import record
 from prr.wire.frames import Alive, Frame, Role
@@ -42,7 +43,8 @@ class Gate:
         rng: Random,
     ) -> None:
         """`own_ips` are those of the binder's host."""
-        self._trust = trust
+        self.trust = trust
+        self.tickets = Tickets(rng) if trust.is_keyed else None
         self._sessions = Sessions(rng) if trust.is_keyed else None
         self._peers = peers
         self._own_ips = own_ips
@@ -51,23 +53,23 @@ class Gate:
     def enter(self, frame: Frame, source: Address) -> Entry:
         """Whether, and as whose, a frame is believed."""
         peer = self._peers.get(source)
-        if not self._trust.is_keyed:
+        if not self.trust.is_keyed:
             role = sender_of(frame, source, peer is not None, self._own_ips)
             return Entry(role, peer, [stray(frame, source)] if role is None else [])
         belief, effects = self._session(frame.seal, peer)
-        is_on = self._trust.require is Require.ON
+        is_on = self.trust.require is Require.ON
         if belief is Belief.HELLO or belief is Belief.STALE or (belief is Belief.UNKNOWN and is_on):
             return Entry(None, None, effects)
         role = sender_of(frame, source, peer is not None, self._own_ips, is_operator(frame.seal))
         if role is None:
             return Entry(None, None, [*effects, stray(frame, source)])
         is_of_session = belief is Belief.FRESH
-        if self._trust.is_proved(frame, role, is_of_session):
+        if self.trust.is_proved(frame, role, is_of_session):
             is_certain = is_of_session or not is_on
             return Entry(role, peer if is_certain else None, effects)
-        if is_on and not self._trust.is_legacy(source[0]):
+        if is_on and not self.trust.is_legacy(source[0]):
             return Entry(None, None, [*effects, not_believed(frame, source)])
-        if self._trust.require is Require.LOG:
+        if self.trust.require is Require.LOG:
             why = f"{describe_address(source)}: {whose(frame.seal)}"
             effects.append(Report(Event.UNPROVED, type(frame).__name__, why))
         return Entry(role, peer, effects)

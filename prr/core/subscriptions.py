@@ -4,15 +4,14 @@ from dataclasses import replace
 
 from prr.config import Require
 from prr.core.effects import Confirm, ConfirmAll, Effect, Event, Report, Send, stray
-from prr.core.gate import not_believed
+from prr.core.gate import Gate, not_believed
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import COMES, Subscribers
 from prr.core.liveness.states import Case, Trigger
 from prr.core.pacing import RENEWAL
 from prr.core.printable import in_one_line
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.core.tickets import Tickets
-from prr.core.trust import NO_KEYS, Trust, is_valid, speaks_for
+from prr.core.trust import is_valid, speaks_for
 from prr.wire.drain import own_particulars
 from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed, Verify
 from prr.wire.instance import Address, Instance, address_of, is_on_host, make_instance
@@ -36,13 +35,12 @@ class Subscriptions:
         self,
         versioned: VersionedDirectory,
         detector: Detector,
+        gate: Gate,
         keeps: bool,
-        tickets: Tickets | None = None,
-        trust: Trust = NO_KEYS,
     ) -> None:
         """`keeps`: an answer goes out once what it says is on disk."""
-        self._tickets = tickets
-        self._trust = trust
+        self._tickets = gate.tickets
+        self._trust = gate.trust
         self._versioned = versioned
         self._directory = versioned.directory
         self._detector = detector

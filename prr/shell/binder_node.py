@@ -16,6 +16,7 @@ from typing import Any, assert_never
 
 from prr.core.binder import Binder
 from prr.core.directory.digests import Entry
+from prr.core.directory.rotation import NOBODY
 from prr.core.effects import (
     Answer,
     Confirm,
@@ -43,7 +44,10 @@ from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.reader import Reader
 from prr.wire.codec import Codec
 from prr.wire.found import AnswerRun
-from prr.wire.instance import Instance
+from prr.wire.frames import Complaint, Frame
+from prr.wire.inquiries import DrainQuery
+from prr.wire.instance import Address, Instance
+from prr.wire.questions import Asked
 
 _log = logging.getLogger("prr")
 
@@ -73,6 +77,54 @@ class BinderNode(Node[Effect]):
         self._control = ControlAnswers(core, self._history, self._overload)
         self.tell("state", store.status)
         self.tell("counters", lambda: by_key(self._count_all()))
+
+    @property
+    def core(self) -> Binder:
+        """What decides; to be read only."""
+        return self._binder
+
+    def status(self) -> dict[str, Any]:
+        """How the binder is, as `prr status` shows it."""
+        return self._control.status()
+
+    def why(self, instance: Instance) -> dict[str, Any]:
+        """What is known of an instance, as `prr why` shows it."""
+        return self._control.why(instance)
+
+    def counts(self) -> Counter[Metric]:
+        """What has happened so far, how often."""
+        return self._count_all()
+
+    def queue_drops(self) -> dict[str, int]:
+        """How many datagrams the kernel has dropped, by what the queue holds."""
+        drops: Counter[str] = Counter()
+        for lane in self._lanes:
+            drops[lane.holds] += lane.dropped
+        return dict(drops)
+
+    def look_up(self, asked: Asked) -> Instance | None:
+        """The instance whose turn it is, as for who asks with a datagram; None if there is none, or
+        none is known yet."""
+        found = self._binder.look_up_asked([asked])
+        self._counts[Metric.LOOKUPS] += len(found)
+        self._counts[Metric.UNKNOWN] += found.count(NOBODY)
+        return found[0] if found and found[0] != NOBODY else None
+
+    def operate(
+        self, what: Complaint | DrainQuery, source: Address, hear: Callable[[Frame], None]
+    ) -> None:
+        """Have the core do what an operator says; `hear` is called with what it answers him at
+        `source`, once what that says is kept."""
+        effects = self._binder.operators.do(what, source, time.monotonic())
+        answers = [
+            one for one in effects if isinstance(one, Send | Confirm) and one.target == source
+        ]
+        self._follow([one for one in effects if one not in answers])
+        for answer in answers:
+            if isinstance(answer, Confirm):
+                self._store.confirm(answer.instance, partial(hear, answer.frame))
+            else:
+                hear(answer.frame)
 
     def tell(self, key: str, ask: Callable[[], Any]) -> None:
         """Have `status` say under `key` what `ask` says then."""

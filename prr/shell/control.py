@@ -59,11 +59,12 @@ class ControlAnswers:
             case Question.STATUS:
                 return json.dumps(self.status()).encode()
             case Question.WHY:
-                return json.dumps(self._why(tell.instance)).encode()
+                return json.dumps(self.why(tell.instance)).encode()
             case Question.DRAIN:
                 raise AssertionError("the core answers that itself")
 
-    def _why(self, instance: Instance | None) -> dict[str, Any]:
+    def why(self, instance: Instance | None) -> dict[str, Any]:
+        """What is known of an instance, and what has happened to it."""
         if instance is None:
             return {"held": False, "suspect": False, "events": []}
         return {

@@ -1,0 +1,1 @@
+"""HTTP in a binder's own process: loaded only by one that is started with --http."""

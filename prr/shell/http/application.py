@@ -1,0 +1,127 @@
+"""From a request to an answer: who may ask, by which name, and which view answers."""
+
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
+
+from prr.shell.http.authorizer import Authorizer
+from prr.shell.http.problems import Problem
+from prr.shell.http.routes import ROUTES
+from prr.shell.http.served import Served
+
+_PROXIED = ("Forwarded", "X-Forwarded-For", "Via")
+"""Headers of a request that a proxy passes on: its own address says nothing of who asks."""
+
+_log = logging.getLogger("prr")
+
+
+class Application:
+    """The WSGI application of one binder."""
+
+    def __init__(
+        self,
+        views: dict[str, Callable[..., Response | None]],
+        authorizer: Authorizer,
+        hosts: frozenset[str],
+        served: Served,
+    ) -> None:
+        """`views` by name, of all ROUTES; those for operators that change something are called with
+        who it is as well. `hosts` are the names of this host, beside its addresses."""
+        self._views = views
+        self._authorizer = authorizer
+        self._hosts = hosts | {"localhost"}
+        self._served = served
+        rules = [Rule(one.rule, methods=[one.method], endpoint=one) for one in ROUTES]
+        self._map = Map(rules, strict_slashes=False, merge_slashes=False)
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        try:
+            response = self._respond(Request(environ))
+        except Problem as problem:
+            response = problem.response()
+        except HTTPException as error:
+            response = _of_router(error).response()
+        except Exception:
+            _log.exception("bug in the HTTP server: %s", environ.get("PATH_INFO"))
+            why = "a bug in this binder; its log says more"
+            response = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, why).response()
+        if response is None:  # the connection is somebody else's now
+            self._served.answers[200] += 1
+            return []
+        self._served.answers[response.status_code] += 1
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        return response(environ, start_response)
+
+    def _respond(self, request: Request) -> Response | None:
+        route, arguments = self._map.bind_to_environ(request.environ).match()
+        changes = route.method != "GET"
+        self._check_host(request)
+        if route.is_for_operators:
+            operator = self._operator(request)
+            if changes:
+                self._check_origin(request)
+                return self._views[route.view](request, operator, **arguments)
+        return self._views[route.view](request, **arguments)
+
+    def _check_host(self, request: Request) -> None:
+        """A page whose own name is made to mean this host would be of one origin with it: only an
+        address, or a name that is known to be this host's, is answered."""
+        host = request.headers.get("Host", "localhost")
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".") if _is_plain(host) else ""
+        if name in self._hosts or _is_address(name):
+            return
+        why = f"this host is not known as {name!r}; use its address, or --http with that name"
+        raise Problem(HTTPStatus.MISDIRECTED_REQUEST, why)
+
+    def _check_origin(self, request: Request) -> None:
+        """A page of another origin may not change anything, whoever looks at it."""
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+            why = f"a page of {origin} may change nothing here; use a page of this binder's"
+            raise Problem(HTTPStatus.FORBIDDEN, why)
+
+    def _operator(self, request: Request) -> str:
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        is_proxied = any(header in request.headers for header in _PROXIED)
+        source = "" if is_proxied else request.remote_addr or ""
+        bearer = token.strip() if kind.lower() == "bearer" else None
+        operator = self._authorizer.operator(bearer, source)
+        if operator is not None:
+            return operator
+        if self._authorizer.needs_token:
+            why = "an operator's credential is needed; send it as Authorization: Bearer TOKEN"
+            raise Problem(HTTPStatus.UNAUTHORIZED, why, {"WWW-Authenticate": "Bearer"})
+        why = "that is for the binder's own host only, as long as there are no keys; ask there"
+        raise Problem(HTTPStatus.FORBIDDEN, why)
+
+
+def _of_router(error: HTTPException) -> Problem:
+    status = HTTPStatus(error.code or 500)
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return Problem(status, f"use {allowed}", {"Allow": allowed})
+    if status is HTTPStatus.NOT_FOUND:
+        return Problem(status, "there is nothing of that name; /openapi.json says what there is")
+    return Problem(status, error.description or status.phrase)
+
+
+def _is_plain(host: str) -> bool:
+    return not set(host) & set("/@?#\\ ")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

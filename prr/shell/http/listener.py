@@ -1,0 +1,182 @@
+"""Accepts connections, as many as there is room for, and says so to the others."""
+
+import errno
+import logging
+import os
+import resource
+import socket
+from collections import OrderedDict
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import gevent
+from gevent.pywsgi import WSGIServer
+
+from prr.config import BadInput
+from prr.shell.http.connection import Connection, refusal
+from prr.wire.instance import Address, describe_address, is_ipv6_address
+
+CONNECTIONS_MAX = 128
+"""Connections at once, watchers not counted, 40 kB each. One more takes the place of the one that
+has waited longest without a request; if there is none it is refused."""
+
+FILES_KEPT = 640
+"""Descriptors that HTTP leaves to the rest: a verification each, the disk, and some."""
+
+FILES_WANTED = 4096
+"""Descriptors that a process with HTTP is to have, if the system lets it."""
+
+SEND_BUFFER = 131072
+"""Bytes of an answer that the kernel is asked to hold: a page of some hundred rows."""
+
+BACKLOG = 128
+
+PAUSE = 0.1
+"""Seconds for which nobody is accepted when there is no descriptor even to refuse one."""
+
+_NO_ROOM = refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; ask again in a second")
+
+_log = logging.getLogger("prr")
+
+
+class Listener(WSGIServer):
+    """The HTTP server's sockets."""
+
+    def __init__(
+        self,
+        address: Address,
+        application: Callable[..., Any],
+        most: int,
+        dropped: Callable[[str], None],
+    ) -> None:
+        """Listens at once; serves from `start` on, `most` connections at a time. `dropped` is
+        called with why a connection is ended. Raises BadInput."""
+        self.dropped = dropped
+        self._most = most
+        self._open: OrderedDict[Connection, Any] = OrderedDict()
+        self._spare = os.open(os.devnull, os.O_RDONLY)
+        super().__init__(
+            _listening(address),
+            application,
+            log=None,
+            error_log=None,
+            handler_class=Connection,
+            environ={"SERVER_NAME": address[0]},  # else it asks the resolver
+        )
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def handle(self, sock: Any, address: Any) -> None:  # noqa: ANN401 gevent's
+        """Serve one connection, in a greenlet of its own. Raises nothing: that would end all."""
+        try:
+            if len(self._open) < self._most or self._make_room():
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+                self._serve(Connection(sock, address, self))
+            else:
+                self.dropped("no room")
+                sock.send(_NO_ROOM)
+        except OSError:
+            self.dropped("connection lost")
+        except Exception:
+            _log.exception("bug in the HTTP server: this connection alone is over")
+
+    def do_read(self) -> Any:  # noqa: ANN401 gevent's
+        """One connection, or None. Whatever the system says, the process goes on."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._refuse_one()
+            elif error.errno not in (errno.ECONNABORTED, errno.EAGAIN):
+                self._rest()
+            return None
+
+    def close(self) -> None:
+        """Listen no more, and end what is open."""
+        super().close()
+        for greenlet in [*self._open.values()]:
+            greenlet.kill(block=False)
+        self._give_back_spare()
+
+    def _serve(self, connection: Connection) -> None:
+        self._open[connection] = gevent.getcurrent()
+        try:
+            connection.handle()
+        finally:
+            del self._open[connection]
+
+    def _make_room(self) -> bool:
+        """End who has waited longest without a request."""
+        oldest = next((one for one in self._open if one.waits), None)
+        if oldest is None:
+            return False
+        self.dropped("idle, for one more")
+        greenlet = self._open[oldest]
+        oldest.waits = False
+        greenlet.kill(block=False)
+        return True
+
+    def _refuse_one(self) -> None:
+        """No descriptor is left: with the spare one somebody is told."""
+        self._give_back_spare()
+        try:
+            descriptor, _ = self.socket._accept()  # type: ignore[attr-defined]  # as gevent does
+            with socket.socket(fileno=descriptor) as taken:
+                taken.setblocking(False)
+                taken.send(_NO_ROOM)
+        except OSError:  # whoever needed that descriptor was faster, or nobody is there any more
+            self._rest()
+        self.dropped("no descriptor")
+        self._take_spare()
+
+    def _take_spare(self) -> None:
+        try:
+            self._spare = os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            self._rest()
+
+    def _give_back_spare(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+
+    def _rest(self) -> None:
+        """Accept nobody for a moment, or the loop does nothing else."""
+        self.stop_accepting()
+        self._timer = self.loop.timer(PAUSE)
+        self._timer.start(self._accept_again)
+
+    def _accept_again(self) -> None:
+        if self.started:
+            self.start_accepting()
+            if self._spare < 0:
+                self._take_spare()
+
+
+def room_for_connections() -> int:
+    """How many connections there may be, watchers included, so that the rest of the process always
+    has descriptors. Raises the limit for them as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return max(soft - FILES_KEPT, 16)
+
+
+def _listening(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if is_ipv6_address(address) else socket.AF_INET
+    opened = gevent.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise BadInput(
+            f"--http: cannot listen on {describe_address(address)}: {error.strerror}; use another "
+            f"HOST:PORT, as 127.0.0.1:8080"
+        ) from error
+    return opened

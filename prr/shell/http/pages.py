@@ -1,0 +1,56 @@
+"""Long answers: one is made at a time, in slices, and is given to all who ask for it meanwhile."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from gevent.lock import Semaphore
+
+from prr.shell.http.problems import busy
+
+FRESH = 1.0
+"""Seconds for which a page may be given again, while nothing of what is listed has changed: for so
+long the rest of a lease in it is that of before."""
+
+KEPT_MAX = 32
+"""Pages kept, 300 kB each at most: 10 MB."""
+
+WAITING_MAX = 64
+"""Requests that wait for a page to be made. Those beyond are to ask again."""
+
+
+class Pages:
+    """The pages of one binder."""
+
+    def __init__(self, stamp: Callable[[], int]) -> None:
+        """`stamp`: a number that is another one whenever something has changed."""
+        self._stamp = stamp
+        self._making = Semaphore(1)
+        self._waiting = 0
+        self._kept: OrderedDict[str, tuple[int, float, bytes]] = OrderedDict()
+
+    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """The page `key`, as it is kept, or else as `make` makes it. Raises Problem if too many
+        wait."""
+        if (kept := self._fresh(key)) is not None:
+            return kept
+        if self._waiting >= WAITING_MAX:
+            raise busy("too many lists are asked for at once; ask again in a second")
+        self._waiting += 1
+        try:
+            with self._making:
+                if (kept := self._fresh(key)) is not None:
+                    return kept
+                stamp, now = self._stamp(), time.monotonic()
+                page = make()
+        finally:
+            self._waiting -= 1
+        self._kept[key] = stamp, now, page
+        if len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)
+        return page
+
+    def _fresh(self, key: str) -> bytes | None:
+        stamp, when, page = self._kept.get(key, (-1, 0.0, b""))
+        is_fresh = stamp == self._stamp() and time.monotonic() - when < FRESH
+        return page if is_fresh else None

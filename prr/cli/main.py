@@ -15,6 +15,7 @@ from prr.cli.settings_table import (
     ADDRESS_ARGUMENT,
     AT,
     BINDERS,
+    BINDERS_HTTP,
     CLIENT_KEY,
     COMMAND,
     OPERATOR_KEY,
@@ -49,6 +50,8 @@ QUESTIONS = {
 }
 """The verbs that ask something and exit, and the settings of each."""
 
+WATCHING = (TYPE_ARGUMENT, BINDERS_HTTP)
+
 
 def main(arguments: Sequence[str] | None = None, program: str = "prr") -> int:
     """Run `program` with `arguments`, without its name; None: those of this process. The exit
@@ -78,6 +81,8 @@ def _run(program: str, arguments: Sequence[str] | None) -> int:
             return _run_role(parsed.verb, vars(parsed))
         case "run" | "announce":
             return _run_agent(parsed.verb, vars(parsed))
+        case "watch":
+            return _run_watch(vars(parsed))
         case "demo":
             from prr.demo.demo import run_demo
 
@@ -132,6 +137,15 @@ def _announced(flags: dict[str, Any]) -> list[AnnounceConfig]:
         _need(values, TYPE, AT)
         check_server_key(values)
     return [AnnounceConfig(**values) for values in rows]
+
+
+def _run_watch(flags: dict[str, Any]) -> int:
+    """Watch services until somebody stops it."""
+    from prr.cli.watch import run_watch
+
+    values = gather("client", WATCHING, flags)
+    _need(values, BINDERS_HTTP)
+    return run_watch(values.get("type"), values["http"], flags["output"])
 
 
 def _run_question(verb: str, flags: dict[str, Any]) -> int:

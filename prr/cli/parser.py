@@ -4,12 +4,14 @@ import argparse
 from typing import Any, NoReturn
 
 from prr import __version__
+from prr.cli.examples import EXAMPLES, NO_SETTINGS
 from prr.cli.output import say
 from prr.cli.setting import Setting
 from prr.cli.settings import default_text
 from prr.cli.settings_table import (
     ADDRESS_ARGUMENT,
     BINDERS,
+    BINDERS_HTTP,
     CLIENT_KEY,
     OPERATOR_KEY,
     SETTINGS,
@@ -34,36 +36,6 @@ exit codes:
 
 A setting comes from its flag, else from the environment (PRR_LISTEN, PRR_BINDERS, PRR_PEERS, ...),
 else from the --config file (see conf/prr.toml), else it has its default."""
-
-EXAMPLES = {
-    "binder": "--listen 10.0.0.1:2222 --peer 10.0.0.2:2222",
-    "server": "--type echo --binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
-    "run": "--type web --port 8080 -- python3 -m http.server 8080",
-    "announce": "--type db --at 10.0.0.5:5432 --check tcp",
-    "client": "--type echo --message salut",
-    "lookup": "echo --binder 10.0.0.1:2222",
-    "exec": "web --complain-on 7,28 -- curl --fail http://{}/",
-    "list": "--output json",
-    "status": "--binder 127.0.0.1:2222",
-    "health": "--binder 10.0.0.1:2222 --binder 10.0.0.2:2222",
-    "top": "--binder 127.0.0.1:2222",
-    "why": "echo 10.0.0.7:4242",
-    "drain": "echo 10.0.0.7:4242 --for 30m --why upgrade",
-    "undrain": "echo 10.0.0.7:4242",
-    "key": "server --type billing --id web-7 cluster.key > web-7.key",
-    "key new": "> cluster.key",
-    "key rotate": "cluster.key",
-    "key prune": "cluster.key",
-    "key server": "--type billing --id web-7 cluster.key > web-7.key",
-    "key client": "--id app cluster.key > app.key",
-    "key operator": "--id me cluster.key > me.key",
-    "key show": "web-7.key",
-    "demo": "--kill D",
-}
-"""The arguments of the example in each verb's help."""
-
-_NO_SETTINGS = ("demo", "key")
-"""Verbs that read no file of settings, nor variables."""
 
 _CONFIGS = {
     "binder": BinderConfig,
@@ -112,6 +84,7 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     _add_roles(verbs)
     _add_lookups(verbs)
     _add_inspecting(verbs)
+    _add_events(verbs)
     _add_draining(verbs)
     _add_keys(verbs)
     _add_demo(verbs)
@@ -170,10 +143,18 @@ def _add_inspecting(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
     _add_setting(top, BINDERS)
     _add_setting(top, CLIENT_KEY)
     top.add_argument("--once", action="store_true", help="print what there is now, and exit")
+
+
+def _add_events(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
+    """The verbs that say what has happened, and what happens."""
     why = _add_verb(verbs, "why", "show what happened to one instance, and why")
     why.add_argument("type", metavar="SERVICE", help=TYPE_ARGUMENT.help)
     why.add_argument("address", metavar="ADDRESS", help=ADDRESS_ARGUMENT.help)
     _add_question(why)
+    watch = _add_verb(verbs, "watch", "print what is there, then every change as it happens")
+    watch.add_argument("type", metavar="SERVICE", nargs="?", help=TYPE_ARGUMENT.help)
+    _add_setting(watch, BINDERS_HTTP)
+    _add_output(watch)
 
 
 def _add_demo(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
@@ -246,7 +227,7 @@ def _add_verb(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     added.epilog = f"example: {added.prog} {EXAMPLES[verb]}".rstrip() + f"\n\n{_EPILOG}"
-    if verb.partition(" ")[0] not in _NO_SETTINGS:
+    if verb.partition(" ")[0] not in NO_SETTINGS:
         added.add_argument(
             "--config", metavar="FILE", help="TOML file with settings; see conf/prr.toml"
         )
@@ -257,6 +238,11 @@ def _add_question(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiv
     """The arguments of every verb that queries binders; the group of how to print the answer."""
     _add_setting(parser, BINDERS)
     _add_setting(parser, CLIENT_KEY)
+    return _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """The argument that says how to print; the group of all that do."""
     printing = parser.add_mutually_exclusive_group()
     printing.add_argument(
         "--output",

@@ -124,6 +124,14 @@ HTTP = (
         is_switch=True,
     ),
 )
+BINDERS_HTTP = Setting(
+    "http",
+    "--http",
+    parse_peer,
+    "HOST:PORT",
+    "where a binder serves HTTP; may be repeated: the next one if it is gone",
+    many=True,
+)
 TYPE = Setting(
     "type",
     "--type",

@@ -3,7 +3,8 @@
 import random
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from prr.client.arguments import (
     Key,
@@ -31,6 +32,9 @@ from prr.wire.frames import Complaint, Role
 from prr.wire.instance import Address, Service, make_instance
 from prr.wire.messages import Reason
 from prr.wire.trailer import ERROR_BYTES_MAX
+
+if TYPE_CHECKING:
+    from prr.client.watch import Change
 
 
 class Client:
@@ -153,6 +157,22 @@ class Client:
         reason = Reason(error=why.encode()[:ERROR_BYTES_MAX]) if why else None
         binders, _ = self._known()
         tell(Complaint(instance, trailer=reason), self._rng.choice(binders), self._codec)
+
+    def watch(
+        self, service: Service | None = None, *, http: str | Iterable[str]
+    ) -> "Iterator[Change]":
+        """Yields what is known of each instance of `service` (as for `lookup`; None: of every
+        service), then every change of one's state as it happens, with why. `http`: where binders
+        serve HTTP, each "HOST:PORT"; should one be gone, the next is asked, and nothing is missed.
+
+        It does not end by itself. Raises NoBinderAnswered when none has answered for 10 s, and
+        ValueError (an invalid service, or `http`).
+        """
+        from prr.client.watch import Watch  # loads the standard library's HTTP
+
+        _refuse_event_loop()
+        which = None if service is None else checked_service(service)
+        return Watch(which, checked_binders(http)).changes()
 
     def _known(self) -> tuple[tuple[Address, ...], bool]:
         try:

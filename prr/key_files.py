@@ -130,7 +130,6 @@ def change_private(path: Path, change: Callable[[str], str]) -> None:
     try:
         with open(number, "w") as file:
             file.write(change(read_private(path)))
-            _as_before(number, os.stat(real))
             file.flush()
             os.fsync(number)
         os.rename(beside, real)
@@ -142,12 +141,6 @@ def change_private(path: Path, change: Callable[[str], str]) -> None:
             raise ValueError(f"{shown(path)}: {error}") from None
         raise
     _sync_directory(real.parent)
-
-
-def _as_before(number: int, was: os.stat_result) -> None:
-    """The file belongs to whom it belonged, whoever changes it."""
-    if was.st_uid != os.geteuid():
-        os.fchown(number, was.st_uid, was.st_gid)
 
 
 def _sync_directory(path: Path) -> None:

@@ -210,7 +210,7 @@ def keys() -> dict:
     subprocess.run(["systemctl", "restart", *units], check=True)
     settle(3)
     found = {
-        "keyed": [Path(f"/run/{unit}.log").read_text().count("of secret") for unit in units],
+        "keyed": [Path(f"/run/{unit}.log").read_text().count("\nkey: ") for unit in units],
         "core": [core_limit(unit) for unit in units],
     }
     Path("/etc/prr/binder-one.key").unlink()

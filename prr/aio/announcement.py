@@ -26,7 +26,8 @@ from prr.core.agent.agent import Agent
 from prr.core.agent.effects import AgentEffect, Check, End, Launch
 from prr.core.agent.health import CheckPolicy, Health
 from prr.core.effects import Report, Send, Stop
-from prr.core.server import Server, draw_start
+from prr.core.keyed_server import server_class
+from prr.core.server import draw_start
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Role
@@ -82,9 +83,10 @@ class announce:
         seen_at = {binder: seen_from(at, binder) for binder in binders}
         rng = random.Random()
         start = draw_start(rng)
+        make = server_class(self._codec.has_keys)
         core = Agent(
             name,
-            lambda: Server(self._service, seen_at, rng, start, self._particulars, is_agent=True),
+            lambda: make(self._service, seen_at, rng, start, self._particulars, is_agent=True),
             Health(name, self._policy),
         )
         self._agent = _Running(core, self._codec, _bound((at[0], 0)), self._check, self._timeout)

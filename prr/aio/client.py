@@ -63,7 +63,7 @@ class AsyncClient:
         """Returns all instances of `service` that a binder knows, by address."""
         service = checked_service(service)
         binders, _ = await found(self._binders)
-        core = WholeClient(service, binders, self._rng)
+        core = WholeClient(service, binders, self._rng, self._codec.has_keys)
         loop = asyncio.get_running_loop()
         exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(core, loop, self._codec)
         match await exchange.run():
@@ -97,7 +97,8 @@ class AsyncClient:
         binders, takes_ipv6 = await found(self._binders)
         patience = self._patience.of(service)
         core = Core(
-            service, message, binders, self._rng, patience, hedge, takes_ipv6, limit, self._zone
+            *(service, message, binders, self._rng, patience, hedge, takes_ipv6, limit),
+            *(self._zone, self._codec.has_keys),
         )
         loop = asyncio.get_running_loop()
         exchange: Exchange[outcomes.Outcome] = Exchange(core, loop, self._codec)

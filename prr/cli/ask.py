@@ -118,7 +118,7 @@ def run_list(config: ClientConfig, output: str) -> int:
     """Print the instances that binders know, as a table or JSON, how they are, and who lacks
     which."""
     said = ask_each(config.binders, partial(fetch_listings, key=config.key))
-    complain(said, "list", "A binder gives its list to its peers and its own host only")
+    complain(said, "list", "A binder gives its list to its own host, and to operators (--key)")
     if all(row.answer is None for row in said):
         return NO_BINDER
     known = {row.binder: row.answer for row in said if row.answer is not None}

@@ -49,7 +49,8 @@ def run_drain(config: ClientConfig, address: HostPort, seconds: int, why: str, l
             break
     if not became:
         names = ", ".join(map(describe_address, config.binders))
-        hint = "is a binder running there? A binder takes this from its own host only"
+        hint = "is a binder running there? A binder takes this from its own host, or, if it "
+        hint += "requires keys, from operators (--key)"
         print(f"prr: no answer from {names}; {hint}", file=sys.stderr)
         return NO_BINDER
     for where, answer in became.items():

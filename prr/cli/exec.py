@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from prr.config import BadInput, ClientConfig
 from prr.wire.codec import Codec
 from prr.wire.frames import Complaint, Role
 from prr.wire.instance import Address, describe_address, make_instance
+from prr.wire.seal import Seal
 
 ANY: Address = ("0.0.0.0", 0)
 """Stands for an address that is not known yet."""
@@ -73,7 +75,8 @@ def _run(words: list[str]) -> int:
 def _complain(config: ClientConfig, address: Address) -> None:
     """Tell each binder once: whichever has named it asks it, and one that has lost this hears it
     from the others."""
-    frame = Complaint(make_instance(config.type, address))
+    seal = None if config.key is None else Seal(secrets.randbits(64))
+    frame = Complaint(make_instance(config.type, address), seal=seal)
     data = Codec(Role.CLIENT, keys=config.key).encode(frame)
     for binder in resolve_any(config.binders):
         with suppress(OSError), socket.socket(family_of(binder), socket.SOCK_DGRAM) as telling:

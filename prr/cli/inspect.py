@@ -29,7 +29,7 @@ from prr.wire.trailer import Question
 AGAIN = 1.0
 """Seconds before binders that differ are asked once more: a change may have been on its way."""
 
-HINT = "A binder answers this on its own host only"
+HINT = "A binder answers this to its own host, and to operators (--key)"
 
 Status = dict[str, Any]
 

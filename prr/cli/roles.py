@@ -18,10 +18,9 @@ from prr.cli.http import serving_http, where_to_serve_http
 from prr.cli.reload import NamedPeers, SettingsFollower, rereading
 from prr.config import ANY_IPV6, BadInput, BinderConfig, ServerConfig
 from prr.core.binder import Binder
-from prr.core.keyed_server import KeyedServer
+from prr.core.keyed_server import server_class
 from prr.core.lookups import FOUND_FORMS
 from prr.core.replication.peers import PEERS_MAX
-from prr.core.server import Server
 from prr.core.trust import Trust
 from prr.particulars import particulars_of
 from prr.services import names_by_number
@@ -99,7 +98,7 @@ def _core(config: BinderConfig, own: Address, peers: NamedPeers, store: Store) -
         expects_peers=bool(peers.unknown()),
         keeps=store.keeps,
         counter=store.counter,
-        trust=Trust(config.key is not None, config.require, config.require_lookup, config.legacy),
+        trust=_trust(config),
         is_watched=config.http is not None,
     )
 
@@ -113,6 +112,11 @@ def check_binder(read: Callable[[], BinderConfig]) -> int:
     where_to_serve_http(config)
     NamedPeers(config.peers, ANYWHERE)
     return YES
+
+
+def _trust(config: BinderConfig) -> Trust:
+    has_key = config.key is not None
+    return Trust(has_key, config.require, config.require_lookup, config.legacy)
 
 
 def _lanes(config: BinderConfig, handed: list[socket.socket]) -> list[Datagrams]:
@@ -166,7 +170,7 @@ def run_server(read: Callable[[], ServerConfig]) -> int:
     own = _own(lanes)
     binders = binders_of(config, own, bool(handed))
     particulars = particulars_of(config)
-    make = Server if config.key is None else KeyedServer
+    make = server_class(config.key is not None)
     core = make(config.type, binders, random.Random(), particulars=particulars)
     what = f"server of {describe_service(config.type)}"
     first_line = _first_line(what, config, own, bool(handed))

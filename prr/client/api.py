@@ -31,6 +31,7 @@ from prr.wire.codec import Codec
 from prr.wire.frames import Complaint, Role
 from prr.wire.instance import Address, Service, make_instance
 from prr.wire.messages import Reason
+from prr.wire.seal import Seal
 from prr.wire.trailer import ERROR_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Client:
         _refuse_event_loop()
         service = checked_service(service)
         binders, _ = self._known()
-        asking = WholeClient(service, binders, self._rng)
+        asking = WholeClient(service, binders, self._rng, self._codec.has_keys)
         exchange: Exchange[Whole | outcomes.NoBinder] = Exchange(
             asking, {}, self._kept, self._codec
         )
@@ -156,7 +157,9 @@ class Client:
         instance = make_instance(checked_service(service), address)
         reason = Reason(error=why.encode()[:ERROR_BYTES_MAX]) if why else None
         binders, _ = self._known()
-        tell(Complaint(instance, trailer=reason), self._rng.choice(binders), self._codec)
+        seal = Seal(self._rng.getrandbits(64)) if self._codec.has_keys else None
+        complaint = Complaint(instance, trailer=reason, seal=seal)
+        tell(complaint, self._rng.choice(binders), self._codec)
 
     def watch(
         self, service: Service | None = None, *, http: str | Iterable[str]
@@ -192,7 +195,8 @@ class Client:
         binders, takes_ipv6 = self._known()
         patience = self._patience.of(service)
         asking = Core(
-            service, message, binders, self._rng, patience, hedge, takes_ipv6, timeout, self._zone
+            *(service, message, binders, self._rng, patience, hedge, takes_ipv6, timeout),
+            *(self._zone, self._codec.has_keys),
         )
         uses = {binder: (binder, service) for binder in binders}
         exchange: Exchange[outcomes.Outcome] = Exchange(asking, uses, self._kept, self._codec)

@@ -1,30 +1,17 @@
 """Queries a binder on this host: its list, status and event history, fetched page by page."""
 
 import secrets
-import socket
-import time
 from itertools import chain, repeat
 from typing import NamedTuple
 
-from prr.addresses import family_of
-from prr.core.retry import Retry
+from prr.client.pages import Pages
 from prr.trust.keyring import Held
-from prr.wire.codec import Codec
 from prr.wire.drain import Drain, decode_drain, drain_in
-from prr.wire.errors import MalformedFrame
-from prr.wire.frames import ListRequest, Role, ServiceList
 from prr.wire.inquiries import DrainQuery, ListPage, ListQuery, TextPart, TextQuery
 from prr.wire.instance import Address, Instance, is_wide
-from prr.wire.messages import Hello
 from prr.wire.particulars import Particulars, decode_particulars
-from prr.wire.proofs import Again
 from prr.wire.trailer import PART_BITS, Drained, Listed, Question
 from prr.wire.wide import decode_wide
-
-PAGE_LIMIT = 2.0
-"""Seconds in which each page must come, all resends included."""
-
-RECEIVE_BYTES = 2048
 
 
 def fetch_list(binder: Address) -> list[Instance] | None:
@@ -44,17 +31,11 @@ class Listing(NamedTuple):
 
 def fetch_listings(binder: Address, key: Held | None = None) -> dict[Instance, Listing] | None:
     """The same, and what it says of each instance; `key` is that of who asks."""
-    codec = _codec(key)
     found: dict[Instance, Listing] = {}
     cursor: bytes | None = b""
-    with socket.socket(family_of(binder), socket.SOCK_DGRAM) as asking:
-        try:
-            asking.connect(binder)
-        except OSError:  # no route, or not an address that a binder can have
-            return None
+    with Pages(binder, key) as pages:
         while cursor is not None:
-            wanted = ListQuery(cursor=cursor, wide=1, nonce=len(found))
-            page = _fetch_page(asking, binder, wanted, codec)
+            page = pages.fetch(ListQuery(cursor=cursor, wide=1, nonce=len(found)))
             if page is None:
                 return None
             known = len(found)
@@ -91,12 +72,8 @@ def drain(
         instance=instance if is_wide(instance) else None,
         last=1 if last else None,
     )
-    with socket.socket(family_of(binder), socket.SOCK_DGRAM) as asking:
-        try:
-            asking.connect(binder)
-        except OSError:
-            return None
-        answer = _fetch_page(asking, binder, asking_for, _codec(key))
+    with Pages(binder, key) as pages:
+        answer = pages.fetch(asking_for)
     if answer is None or not isinstance(answer.trailer, TextPart):
         return None
     return Drained(answer.trailer.text.decode())
@@ -110,22 +87,17 @@ def fetch_text(
 ) -> bytes | None:
     """What `binder` answers to a question; None when it does not answer. `key` is that of who
     asks."""
-    codec = _codec(key)
     # One of before names would take a wide one for no frame at all.
     wide = instance if instance is not None and is_wide(instance) else None
     place = instance if wide is None else None
     text = b""
     nonce = secrets.randbits(63 - PART_BITS) << PART_BITS
-    with socket.socket(family_of(binder), socket.SOCK_DGRAM) as asking:
-        try:
-            asking.connect(binder)
-        except OSError:
-            return None
+    with Pages(binder, key) as pages:
         while True:
             wanted = TextQuery(
                 nonce=nonce, question=question, offset=len(text), cursor=place, instance=wide
             )
-            answer = _fetch_page(asking, binder, wanted, codec)
+            answer = pages.fetch(wanted)
             if answer is None or not isinstance(answer.trailer, TextPart):
                 return None
             part = answer.trailer
@@ -133,38 +105,3 @@ def fetch_text(
             if len(text) >= part.offset or not part.text:
                 return text
             nonce += 1
-
-
-def _codec(key: Held | None) -> Codec:
-    """It asks as another binder does, and is answered as one: lists go to no other role."""
-    return Codec(Role.BINDER, keys=key)
-
-
-def _fetch_page(
-    asking: socket.socket, binder: Address, wanted: ListQuery | TextQuery | DrainQuery, codec: Codec
-) -> ServiceList | None:
-    """The page that `wanted` asks for; its nonce tells it from a late copy of another."""
-    question = codec.encode(ListRequest(trailer=wanted))
-    rotation = Retry([binder], PAGE_LIMIT, time.monotonic())
-    while not rotation.ended(time.monotonic()):
-        try:
-            if rotation.due(time.monotonic()):
-                asking.send(question)
-            asking.settimeout(max(rotation.deadline() - time.monotonic(), 1e-6))
-            frame = codec.decode(asking.recv(RECEIVE_BYTES))
-        except (OSError, MalformedFrame):
-            continue
-        if isinstance(frame, ServiceList) and _is_wanted(frame, wanted):
-            return frame
-    return None
-
-
-def _is_wanted(page: ServiceList, wanted: ListQuery | TextQuery | DrainQuery) -> bool:
-    """It answers this question; a legacy (2016) binder answers the first only, with no trailer."""
-    match page.trailer:
-        case None:
-            return isinstance(wanted, ListQuery) and wanted.cursor == b""
-        case Hello() | Again():
-            return False
-        case said:
-            return said.nonce == wanted.nonce

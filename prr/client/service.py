@@ -16,7 +16,7 @@ from prr.client.beside import Beside
 from prr.client.errors import CannotServe, NoBinderAnswered
 from prr.config import BadInput, ServerConfig
 from prr.core.effects import Stop
-from prr.core.server import Server
+from prr.core.keyed_server import server_class
 from prr.particulars import particulars_of
 from prr.shell.reachable import binders_of, where_to_listen
 from prr.shell.service_node import Handler, ServiceNode
@@ -149,7 +149,8 @@ class Service:
             lanes += [Datagrams(bound) for bound in open_sockets(where_to_listen(config))]
             own = lanes[0].address
             rng, seen_at = random.Random(), binders_of(config, own)
-            core = Server(config.type, seen_at, rng, particulars=particulars_of(config))
+            make = server_class(config.key is not None)
+            core = make(config.type, seen_at, rng, particulars=particulars_of(config))
         except BadInput as error:
             for lane in lanes:
                 lane.close()

@@ -13,6 +13,11 @@ from prr.wire.instance import Address, Instance, Service
 from prr.wire.proofs import Again
 
 
+def server_class(is_keyed: bool) -> type[Server]:
+    """What a server is made of, with a credential or without."""
+    return KeyedServer if is_keyed else Server
+
+
 class KeyedServer(Server):
     """One such server's decisions."""
 

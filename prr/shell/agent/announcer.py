@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import gevent
 import gevent.event
@@ -40,8 +41,12 @@ class Announcer:
 
     def follow(self, wanted: Sequence[AnnounceConfig]) -> None:
         """Start and stop agents, so that there is one for each of `wanted`. Those that stay notice
-        nothing. Raises BadInput, and changes nothing, where one cannot be started."""
-        new = self._make_all([config for config in wanted if config not in self._nodes])
+        nothing but that they have another key, if they have. Raises BadInput, and changes nothing,
+        where one cannot be started."""
+        stay = {_but_for_its_key(config): config for config in self._nodes}
+        new = self._make_all([one for one in wanted if _but_for_its_key(one) not in stay])
+        for config in wanted:
+            self._change_key(stay.get(_but_for_its_key(config)), config)
         for config in [config for config in self._nodes if config not in wanted]:
             self._nodes.pop(config).leave()
         for config, node in new.items():
@@ -50,6 +55,11 @@ class Announcer:
                 one for one, its in self._serving.items() if _instance(its) == _instance(config)
             ]
             self._serving[gevent.spawn(self._serve, node, before)] = config
+
+    def _change_key(self, old: AnnounceConfig | None, config: AnnounceConfig) -> None:
+        if old is not None and old != config and config.key is not None:
+            self._nodes[config] = node = self._nodes.pop(old)
+            node.change_keys(config.key)
 
     def _make_all(self, wanted: Sequence[AnnounceConfig]) -> dict[AnnounceConfig, AgentNode]:
         made: dict[AnnounceConfig, AgentNode] = {}
@@ -77,6 +87,11 @@ class Announcer:
         while self._hung_up.wait():
             self._hung_up.clear()
             reread()
+
+
+def _but_for_its_key(config: AnnounceConfig) -> tuple[AnnounceConfig, bool]:
+    """What has to stay as it is for an agent to stay; that it has a key is part of that."""
+    return replace(config, key=None), config.key is not None
 
 
 def _instance(config: AnnounceConfig) -> object:

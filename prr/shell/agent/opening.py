@@ -21,7 +21,8 @@ from prr.config import AnnounceConfig, BadInput, CheckConfig, CheckKind
 from prr.core.agent.agent import Agent
 from prr.core.agent.health import CheckPolicy, Health
 from prr.core.agent.program import Program
-from prr.core.server import Server, draw_start
+from prr.core.keyed_server import server_class
+from prr.core.server import draw_start
 from prr.particulars import particulars_of
 from prr.shell.agent.agent_node import AgentNode
 from prr.shell.agent.checks import Check, HttpCheck, TcpCheck, UdpCheck
@@ -67,9 +68,10 @@ def open_agent(
     seen_at = {binder: seen_from(at, binder) for binder in binders}
     rng = random.Random()
     start = draw_start(rng)
+    make = server_class(config.key is not None)
     core = Agent(
         name,
-        lambda: Server(config.type, seen_at, rng, start, particulars_of(config), is_agent=True),
+        lambda: make(config.type, seen_at, rng, start, particulars_of(config), is_agent=True),
         Health(name, _policy(config) if check else None),
         program,
         grace,

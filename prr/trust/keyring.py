@@ -26,6 +26,14 @@ KEYS_MAX = 4096
 """Derived keys that are remembered, 4 MB; another one costs a microsecond."""
 
 
+_TO_BINDER, _FROM_BINDER, _BETWEEN = b"to bindr", b"of bindr", b"bindr-2"
+
+
+def tag_to_binder(key: bytes, data: bytes) -> bytes:
+    """The tag of what the holder of a credential says, for once: see `Key`."""
+    return blake2s(data, key=key, digest_size=TAG_BYTES, person=_TO_BINDER).digest()
+
+
 class Key:
     """A derived key, and the tags that it makes and takes."""
 
@@ -34,9 +42,9 @@ class Key:
     def __init__(self, secret_id: bytes, key: bytes) -> None:
         """`key` of 32 bytes, derived from the secret with this id."""
         self.secret_id = secret_id
-        self._to = blake2s(key=key, digest_size=TAG_BYTES, person=b"to bindr")
-        self._from = blake2s(key=key, digest_size=TAG_BYTES, person=b"of bindr")
-        self._between = blake2s(key=key, digest_size=TAG_BYTES, person=b"bindr-2")
+        self._to = blake2s(key=key, digest_size=TAG_BYTES, person=_TO_BINDER)
+        self._from = blake2s(key=key, digest_size=TAG_BYTES, person=_FROM_BINDER)
+        self._between = blake2s(key=key, digest_size=TAG_BYTES, person=_BETWEEN)
 
     def tag_to_binder(self, data: bytes) -> bytes:
         """The tag of what the holder of a credential says."""
@@ -98,7 +106,7 @@ class Keyring:
         assert 0 < len(secrets) <= SECRETS_MAX
         self.secrets = secrets
         self.revoked = revoked
-        self._by_id = {secret_id(secret): secret for secret in secrets}
+        self._secrets = {secret_id(secret): secret for secret in secrets}
         self._keys: dict[tuple[bytes, bytes], Key] = {}
         self.of_binders = tuple(self._of_binders(secret) for secret in secrets)
         """The binders' own keys, one of each secret, the newest first."""
@@ -111,11 +119,20 @@ class Keyring:
         """How many derived keys are remembered, and how many may be."""
         return len(self._keys), KEYS_MAX
 
+    def secret(self, secret_id: bytes) -> bytes | None:
+        """The secret with this id, if it is one of these."""
+        return self._secrets.get(secret_id)
+
+    def known(self, secret_id: bytes, credential: bytes) -> Key | None:
+        """The key of an encoded credential that is remembered."""
+        return self._keys.get((secret_id, credential))
+
     def key(self, secret_id: bytes, credential: bytes) -> Key | None:
-        """The key of an encoded credential; None if this keyring does not have that secret."""
+        """The key of an encoded credential; None if this keyring does not have that secret. It is
+        remembered: the credential has to be one that somebody holds."""
         known = self._keys.get((secret_id, credential))
         if known is None:
-            secret = self._by_id.get(secret_id)
+            secret = self._secrets.get(secret_id)
             if secret is None:
                 return None
             known = Key(secret_id, derive(secret, credential))

@@ -85,37 +85,51 @@ def signed(data: bytes, signatures: list[tuple[bytes, bytes]]) -> bytes:
     return data + b"".join(before) + bytes((len(signatures),)) + last
 
 
+_HEADS = [bytes((SEAL_KEY, _BYTES_8, size)) for size in range(256)]
+"""How a seal begins: the key, the type, and how many bytes its value has."""
+
+
 class Read(NamedTuple):
-    """A seal as it stands in a datagram. `covered` is how many bytes its tags cover."""
+    """A seal as it stands in a datagram: who it is of, and its number. Its tags cover the first
+    `covered` bytes."""
 
     who: bytes
     number: int
     covered: int
     signatures: int
 
-    def tags(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The tags, each with the id of its secret, the last one first."""
-        yield data[-_SIGNATURE_BYTES:-TAG_BYTES], data[-TAG_BYTES:]
-        for end in range(len(data) - _LAST_BYTES, self.covered, -_SIGNATURE_BYTES):
-            yield data[end - _SIGNATURE_BYTES : end - TAG_BYTES], data[end - TAG_BYTES : end]
-
 
 def read_seal(data: bytes) -> Read | None:
     """The seal at the end of a datagram; None if there is none."""
-    if len(data) < _FRONT_BYTES + _LEAST_BYTES:
+    size = len(data)
+    if size < _FRONT_BYTES + _LEAST_BYTES:
         return None
     signatures = data[-_LAST_BYTES]
-    end = len(data) - _LAST_BYTES - (signatures - 1) * _SIGNATURE_BYTES
-    if not 0 < signatures <= SIGNATURES_MAX or end <= NUMBER_BYTES:
-        return None
-    number_at = end - NUMBER_BYTES
+    covered = size - _LAST_BYTES
+    if signatures != 1:
+        covered -= (signatures - 1) * _SIGNATURE_BYTES
+        if not 0 < signatures <= SIGNATURES_MAX or covered < _FRONT_BYTES + 1 + NUMBER_BYTES:
+            return None
+    number_at = covered - NUMBER_BYTES
     begin = number_at - 1 - data[number_at - 1]
-    if begin < _FRONT_BYTES or data[begin - _FRONT_BYTES : begin] != bytes(
-        (SEAL_KEY, _BYTES_8, (len(data) - begin) & 0xFF)
-    ):
+    if begin < _FRONT_BYTES or size - begin > SEAL_BYTES_MAX + _SIGNATURE_BYTES:
         return None
-    number = int.from_bytes(data[number_at:end], "big")
-    return Read(data[begin : number_at - 1], number, end, signatures)
+    if data[begin - _FRONT_BYTES : begin] != _HEADS[size - begin]:
+        return None
+    number = int.from_bytes(data[number_at:covered], "big")
+    return Read(data[begin : number_at - 1], number, covered, signatures)
+
+
+def tags_in(data: bytes, read: Read) -> Iterator[tuple[bytes, bytes]]:
+    """The tags of a seal, each with the id of its secret, the last one first."""
+    yield data[-_SIGNATURE_BYTES:-TAG_BYTES], data[-TAG_BYTES:]
+    for end in range(len(data) - _LAST_BYTES, read.covered, -_SIGNATURE_BYTES):
+        yield data[end - _SIGNATURE_BYTES : end - TAG_BYTES], data[end - TAG_BYTES : end]
+
+
+def tag_in(data: bytes) -> tuple[bytes, bytes]:
+    """The last tag, behind the id of its secret."""
+    return data[-_SIGNATURE_BYTES:-TAG_BYTES], data[-TAG_BYTES:]
 
 
 def is_seal(value: bytes) -> bool:

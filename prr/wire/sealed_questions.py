@@ -92,7 +92,7 @@ class SealedQuestions:
         if not isinstance(frame, Lookup) or not isinstance(frame.trailer, Query | Plain):
             return None
         holder = decode_credential(seal.credential)
-        key, _ = self._sealer.holder(seal.secret, seal.credential)
+        key = self._sealer.key(seal)
         asked = asked_by(frame)
         if holder is None or key is None or holder.holder is Holder.SERVER:
             return None

@@ -2,7 +2,7 @@
 credential."""
 
 from prr.trust.credential import decode_credential
-from prr.trust.keyring import Held, Key, Keyring, equal
+from prr.trust.keyring import Held, Key, Keyring, derive, equal, tag_to_binder
 from prr.wire.seal import (
     SESSION_BYTES,
     SIGNATURES_MAX,
@@ -13,9 +13,14 @@ from prr.wire.seal import (
     covered,
     read_seal,
     signed,
+    tag_in,
+    tags_in,
 )
 
 _BETWEEN_BINDERS = b"\0"
+
+_FAULTY = {fault: Seal(0, fault=fault) for fault in Fault}
+"""What a seal comes to that proves nothing."""
 
 
 class BinderSealer:
@@ -45,40 +50,48 @@ class BinderSealer:
         return signed(said, [(key.secret_id, key.tag_from_binder(said))])
 
     def open(self, data: bytes) -> Seal | None:
-        """What the seal of a datagram says, and whether it holds; None if there is none."""
+        """What the seal of a datagram says, and whether it holds; None if there is none.
+
+        Made so that one that does not hold costs little: it is looked at in the order of the
+        cheapest, and nothing of it is remembered.
+        """
         read = read_seal(data)
         if read is None:
             return None
         if read.who[:1] == _BETWEEN_BINDERS:
             return self._open_peer(data, read)
-        ((secret, tag),) = list(read.tags(data))[:1]
-        key, fault = self.holder(secret, read.who)
-        if key is not None and not equal(tag, key.tag_to_binder(data[: read.covered])):
-            fault = Fault.TAG
-        return Seal(read.number, read.who, secret, fault=fault)
+        secret_id, tag = tag_in(data)
+        secret = self._keyring.secret(secret_id)
+        if secret is None:
+            return _FAULTY[Fault.SECRET]
+        who, said = read.who, data[: read.covered]
+        known = self._keyring.known(secret_id, who)
+        made = known.tag_to_binder(said) if known else tag_to_binder(derive(secret, who), said)
+        if not equal(tag, made):
+            return _FAULTY[Fault.TAG]
+        holder = decode_credential(who)
+        if holder is None:
+            return _FAULTY[Fault.CREDENTIAL]
+        self._keyring.key(secret_id, who)
+        fault = Fault.REVOKED if holder.id in self._keyring.revoked else None
+        return Seal(read.number, who, secret_id, fault=fault)
 
-    def holder(self, secret: bytes, credential: bytes) -> tuple[Key | None, Fault | None]:
-        """The key of a credential, and why it is worth nothing all the same, if it is."""
-        said = decode_credential(credential)
-        if said is None:
-            return None, Fault.CREDENTIAL
-        key = self._keyring.key(secret, credential)
-        if key is None:
-            return None, Fault.SECRET
-        return key, Fault.REVOKED if said.id in self._keyring.revoked else None
+    def key(self, seal: Seal) -> Key | None:
+        """The key with which a seal was made that holds."""
+        return self._keyring.key(seal.secret, seal.credential)
 
     def _open_peer(self, data: bytes, read: Read) -> Seal:
         session = read.who[1:]
         said = data[: read.covered]
         fault: Fault | None = Fault.SECRET
         if len(session) != SESSION_BYTES:
-            return Seal(read.number, fault=Fault.CREDENTIAL)
-        for secret, tag in read.tags(data):
+            return _FAULTY[Fault.CREDENTIAL]
+        for secret, tag in tags_in(data, read):
             key = self._of_binders.get(secret)
             if key is not None:
                 fault = None if equal(tag, key.tag_between(said)) else Fault.TAG
                 break
-        return Seal(read.number, session=session, fault=fault)
+        return Seal(read.number, session=session) if fault is None else _FAULTY[fault]
 
 
 class HolderSealer:
@@ -103,12 +116,12 @@ class HolderSealer:
         if read is None:
             return None
         if read.who or read.signatures != 1:
-            return Seal(read.number, fault=Fault.CREDENTIAL)
-        ((secret, tag),) = list(read.tags(data))
+            return _FAULTY[Fault.CREDENTIAL]
+        secret, tag = tag_in(data)
         if secret != self._key.secret_id:
-            return Seal(read.number, fault=Fault.SECRET)
+            return _FAULTY[Fault.SECRET]
         is_valid = equal(tag, self._key.tag_from_binder(data[: read.covered]))
-        return Seal(read.number, fault=None if is_valid else Fault.TAG)
+        return Seal(read.number) if is_valid else _FAULTY[Fault.TAG]
 
 
 Sealer = BinderSealer | HolderSealer

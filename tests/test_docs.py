@@ -223,7 +223,7 @@ def commands(text):
     for line in lines:
         found = re.match(r"\s*(?:\S*python )?node\.py (.+)", line)
         if found:
-            yield shlex.split(found[1], comments=True)
+            yield shlex.split(found[1].partition(" > ")[0], comments=True)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

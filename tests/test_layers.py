@@ -178,6 +178,7 @@ REACHING = {
     "tests/test_address_index.py": 1,  # puts in a container that counts how often it is looked at
     "tests/test_table.py": 2,  # likewise
     "tests/test_brake_cluster.py": 1,  # switches a rule off
+    "tests/test_sim_drains.py": 1,  # likewise
     "tests/test_library.py": 4,  # the library's client, which is no core
     "tests/test_ports.py": 2,  # the demo's ports
 }

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from prr.core.answers import ANY_START
 from prr.core.client import Answered, NoService
-from prr.core.effects import ANY_START
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.states import Action

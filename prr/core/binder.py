@@ -24,7 +24,7 @@ from prr.core.operators import Operators
 from prr.core.pacing import LEASE
 from prr.core.replication.draining import Draining
 from prr.core.replication.peer_updates import PeerUpdates
-from prr.core.replication.peers import PEERS_MAX, Peer, Peers
+from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.sync import Sync
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.restoring import Restoring
@@ -80,28 +80,24 @@ class Binder:
     ) -> None:
         """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
         local. With `expects_peers` more of them may be added soon. `identity` tells this binder
-        from all others (64 bits); `lease` is in seconds. With `keeps` it has a store: it says what
-        to persist, confirms what is persisted, and denies nothing before it is started. `counter`
-        is no earlier than any that an earlier process with this identity has used, and of a run of
-        its own. `trust`: what others have to prove; with a keyring nobody may foresee what `rng`
-        draws. `is_watched`: it has a change feed.
-        """
-        assert len(peers) <= PEERS_MAX
+        from all others (64 bits); `lease` is in seconds. With `keeps` it has a store, which it says
+        what to persist; it denies nothing before it is started. `counter` is no earlier than any
+        that an earlier process with this identity has used, and of a run of its own. `trust`: what
+        others have to prove; with a keyring nobody may foresee what `rng` draws. `is_watched`: it
+        has a change feed."""
         self._expects_peers, self._is_started = expects_peers, not keeps
         self._peers = Peers(peers)
         self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips, is_watched)
         self._detector = Detector(self._versioned, self._peers, limits, lease, rng, trust)
         self._draining = Draining(self._versioned, keeps)
         self._peer_updates = PeerUpdates(self._versioned, self._detector, self._draining)
-        self._complaints = Complaints(
-            self.directory, self._peers, self._detector, self._peer_updates, limits, rng
-        )
+        known = self.directory, self._peers
+        self._complaints = Complaints(*known, self._detector, self._peer_updates, limits, rng)
         self._lookups = Lookups(self.directory)
         self._gate = Gate(trust, self._peers, own_ips, identity, rng)
         self._subscriptions = Subscriptions(self._versioned, self._detector, self._gate, keeps)
         self._programs = Programs(self._versioned, self._draining, self._gate)
         self.operators = Operators(self._versioned, self._gate, self._draining, self._complaints)
-        self.trust = trust
         self._sync = Sync(self._versioned, self._peers, wire)
         self._restoring = Restoring(self._versioned, self._detector)
         self._versioned.resume(counter)
@@ -180,18 +176,18 @@ class Binder:
     def look_up(self, types: bytes) -> list[Instance]:
         """For each of `types` the instance whose turn it is, NOBODY for a type that has none: what
         `handle` would answer, without the frames, up to the first lookup that has to wait."""
-        return self._lookups.find(types, self.is_ready) if self.trust.takes_lookups else []
+        return self._lookups.find(types, self.is_ready) if self._gate.trust.takes_lookups else []
 
     def look_up_asked(self, asked: Sequence[Asked], is_proved: bool = False) -> list[Instance]:
         """The same for lookups that say more than a number, or have proved seals (`is_proved`)."""
-        if is_proved or self.trust.takes_lookups:
+        if is_proved or self._gate.trust.takes_lookups:
             return self._lookups.find_asked(asked, self.is_ready)
         return []
 
     def subscribe_run(self, run: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
         """The short way for a burst: what `handle` would do about the first of a run, as many as
         are certainly alike. How many, and what follows; 0: the first is for `handle`."""
-        if not self.trust.takes_words:
+        if not self._gate.trust.takes_words:
             return 0, []
         ones = Subscribers(run.instances, run.starts, run.renewals, now, run.is_bare)
         count, effects = self._subscriptions.subscribe_run(ones)

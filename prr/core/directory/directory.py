@@ -1,16 +1,14 @@
 """What one binder knows: every instance it holds, at which version, and whose turn it is.
 
 The only way to the table that binders agree on and to the rotation beside it, which are kept in
-step here. Lookups, anti-entropy, the failure detector, storage and `status` are its readers.
-
-Beside them the removals that are disputed: a peer says that an instance is gone, which this binder
-knows better, or soon will. Such an instance is still there, and out of turn.
+step here. Beside them the removals that are disputed: a peer says that an instance is gone, which
+this binder knows better, or soon will. It is still there, and out of turn.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prr.config import Limits
+from prr.config import LIMITS, Limits
 from prr.core.directory.changes import ChangeFeed
 from prr.core.directory.digests import Entry, offset_of, place_of
 from prr.core.directory.results import Added, DirectorySnapshot
@@ -28,16 +26,14 @@ LOOKS = 512
 
 
 class Directory(TableWalks):
-    """The instances one binder holds. Each update must be newer than the one before.
-
-    A service is a number, 0 to 255, or a name. No call fails for an instance that is not held,
-    unless it says so; `now` is in seconds, of a clock that never goes back.
+    """The instances one binder holds. Each update must be newer than the one before. No call fails
+    for an instance that is not held, unless it says so; `now` is in seconds.
     """
 
     feed: ChangeFeed | None = None  # what tells its changes, if somebody wants to know
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self._limits = limits
         super().__init__(Tables(self._limits))
         self._rotation = Rotation()
         self._disputed: dict[Instance, Version] = {}

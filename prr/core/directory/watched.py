@@ -3,7 +3,7 @@ so that the others pay nothing for it."""
 
 from collections.abc import Sequence
 
-from prr.config import Limits
+from prr.config import LIMITS, Limits
 from prr.core.directory.changes import ChangeFeed
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
@@ -19,7 +19,7 @@ class WatchedDirectory(Directory):
 
     feed: ChangeFeed
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits = LIMITS) -> None:
         super().__init__(limits)
         self.feed = ChangeFeed(lambda one: (listed(self, one), self.particulars(one)))
 

@@ -92,7 +92,16 @@ def test_every_method_that_changes_a_directory_is_watched():
     }
     assert changing <= vars(WatchedDirectory).keys()
     reading = {
-        *("lookup", "lookup_run", "slots", "instances_of", "page_of", "services", "service_count"),
+        *(
+            "lookup",
+            "lookup_run",
+            "slots",
+            "upcoming",
+            "instances_of",
+            "page_of",
+            "services",
+            "service_count",
+        ),
         *("count", "count_drained", "is_suspect", "is_drained", "is_last_in_turn", "is_unheard"),
         *("version", "particulars", "latest", "removal", "is_newer", "is_disputed", "has_room"),
         *("in_turn_at", "unknown_and_alone", "alone", "inspect", "sizes", "feed"),

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from prr.cli import inspect
-from prr.client import control as listing
+from prr.client import pages as listing
 from prr.core.effects import Event
 from prr.core.metrics import METRIC_OF, Metric, by_key
 from prr.core.pacing import LEASE

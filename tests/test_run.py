@@ -74,7 +74,8 @@ def test_a_program_ends_with_its_agent_so_that_its_successor_has_its_port(agents
     port = address.rpartition(":")[2]
     again = agents.start("run", "--type", "web", "--port", port, command=(*HTTP, port))
     again.wait_for("INFO confirmed")
-    assert run("lookup", "web", "--binder", agents.binder.name).stdout == f"{address}\n"
+    found = f"{address}\n"
+    eventually(lambda: run("lookup", "web", "--binder", agents.binder.name).stdout == found)
 
 
 def test_what_a_program_leaves_in_its_process_group_ends_with_it(agents, tmp_path):

@@ -54,7 +54,7 @@ from prr.wire.query import Query
 from tests.sim import __main__ as program
 from tests.sim.faults import options_for
 from tests.sim.network import checksum
-from tests.sim.run import COMMAND, Result, run
+from tests.sim.run import COMMAND, Result, run, run_options
 from tests.sim.trace import Trace
 
 pytestmark = pytest.mark.elsewhere
@@ -83,6 +83,17 @@ def test_safety(ahead):
 @pytest.mark.ahead(run, [*SEEDS, *KNOWN_SEEDS])
 def test_liveness(ahead):
     failures = judged(ahead, is_violation=False)
+    assert not failures, failures
+
+
+def run_without_operators(seed: int) -> Result:
+    """As the known seeds were found: before there were any."""
+    return run_options(replace(options_for(seed), drains=0.0))
+
+
+@pytest.mark.ahead(run_without_operators, KNOWN_SEEDS)
+def test_known_seeds(ahead):
+    failures = judged(ahead, is_violation=True) + judged(ahead, is_violation=False)
     assert not failures, failures
 
 

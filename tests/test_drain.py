@@ -571,7 +571,9 @@ def test_one_that_was_put_back_and_left_is_not_drained_again_by_who_was_away():
     assert agree(net)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(5, 20))]
+)
 def test_whatever_is_said_where_all_binders_agree_in_the_end(seed):
     rng = Random(seed)
     net = cluster(ONE, TWO, THREE)

@@ -17,10 +17,10 @@ from prr.wire.drain import (
     own_particulars,
     with_drain,
 )
-from prr.wire.frames import Complaint, ListRequest, Lookup, Removed, Subscribe
+from prr.wire.frames import Added, Complaint, ListRequest, Lookup, Removed, Subscribe
 from prr.wire.inquiries import DrainQuery, ListQuery, TextPart, TextQuery
 from prr.wire.instance import address_of, is_wide
-from prr.wire.messages import Started
+from prr.wire.messages import Started, Versioned
 from prr.wire.particulars import (
     DRAIN_SECONDS_MAX,
     OWN_BYTES_MAX,
@@ -106,8 +106,12 @@ def test_a_word_is_read_as_it_was_written_and_the_later_one_is_greater():
     assert [decode_drain(encode_drain(word)) for word in words] == words
     assert [*map(encode_drain, words)] == sorted(map(encode_drain, words))
     assert decode_drain(b"") == Drain(0)
-    last = Drain(2**32 - 1, 5)
-    assert last.followed_by(6, "").number == last.number
+    last = Drain(2**32 - 2, 5)
+    assert last.is_last
+    assert is_particulars(with_drain(b"", encode_drain(last)))
+    over = last.followed_by(0, "")
+    assert encode_drain(over) > encode_drain(last)
+    assert over.followed_by(0, "") == over
 
 
 def test_a_word_stands_beside_whatever_else_is_said():
@@ -143,8 +147,17 @@ def test_a_word_has_room_whatever_a_server_says():
         encode_drain(Drain(1, 5, "a\nb")),
         encode_drain(Drain(1, 5)) + b"\xff",
         encode_drain(Drain(1, 0, "why")),
+        encode_drain(Drain(2**32 - 1, 5)),
     ],
-    ids=["short", "too long a time", "too long a text", "two lines", "no UTF-8", "a useless text"],
+    ids=[
+        "short",
+        "too long a time",
+        "too long a text",
+        "two lines",
+        "no UTF-8",
+        "a useless text",
+        "no last word",
+    ],
 )
 def test_what_is_no_word_is_not_read(word):
     assert not is_particulars(encode_field(5, word))
@@ -507,6 +520,28 @@ def test_a_drain_outlives_newer_versions_from_the_other_side_of_a_cut():
     net.run(net.now + 30.0)
     assert drained_at(net, ONE) == {A, B, C}
     assert agree(net)
+
+
+def test_what_is_drained_with_the_highest_number_can_be_put_back_and_ends():
+    """Else a faulty binder could drain it for ever: each end would be older than the drain."""
+    for ends_by in ("an operator", "time"):
+        net = cluster(ONE, TWO)
+        word = encode_drain(Drain(2**32 - 2, 20))
+        version = net.binders[B].directory.version(ONE)
+        faulty = Versioned(
+            binder=2, versions=encode_version(version), particulars=with_drain(b"", word)
+        )
+        net.say(A, Added(ONE, trailer=faulty), B)
+        net.run(net.now + 3.0)
+        assert drained_at(net, ONE) == {A, B, C}
+        if ends_by == "an operator":
+            net.say(C, question(ONE, 0), OPERATOR)
+            net.run(net.now + 3.0)
+        else:
+            renew(net, 28, ONE, TWO)
+        assert drained_at(net, ONE) == set()
+        assert agree(net)
+        assert drain(net.binders[A], ONE, 5, net.now)[0] is Drained.TOO_MANY
 
 
 def test_who_was_away_learns_that_it_is_over():

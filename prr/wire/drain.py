@@ -12,6 +12,7 @@ from functools import lru_cache
 from prr.record import record
 from prr.wire.particulars import (
     DRAIN,
+    DRAIN_NUMBER_MAX,
     OWN_BYTES_MAX,
     RECENT,
     decode_particulars,
@@ -21,7 +22,6 @@ from prr.wire.particulars import (
 )
 
 _LAYOUT = struct.Struct(">II")
-_NUMBER_MAX = 2**32 - 1
 
 
 @record
@@ -29,7 +29,8 @@ class Drain:
     """Such a word: for `seconds` from when a binder hears it, 0: no longer drained."""
 
     number: int
-    """How many were said before it, and this one; at 2**32 - 1 they are counted no further."""
+    """How many were said before it, and this one: at most DRAIN_NUMBER_MAX of one that drains, and
+    one more of one that puts back."""
 
     seconds: int = 0
     """At most DRAIN_SECONDS_MAX."""
@@ -38,8 +39,13 @@ class Drain:
     """At most DRAIN_WHY_BYTES_MAX bytes, without control characters; "" if no longer drained."""
 
     def followed_by(self, seconds: int, why: str) -> "Drain":
-        """The word after it."""
-        return Drain(min(self.number + 1, _NUMBER_MAX), seconds, why)
+        """The word after it; only one that puts back if `is_last`."""
+        return Drain(min(self.number, DRAIN_NUMBER_MAX) + 1, seconds, why)
+
+    @property
+    def is_last(self) -> bool:
+        """There is no number for another one that drains."""
+        return self.number >= DRAIN_NUMBER_MAX
 
 
 def encode_drain(drain: Drain) -> bytes:

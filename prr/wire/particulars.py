@@ -41,6 +41,10 @@ DRAIN = 5
 DRAIN_SECONDS_MAX = 86400
 """A day: who needs longer takes the instance down."""
 
+DRAIN_NUMBER_MAX = 2**32 - 2
+"""The highest number of a word that drains. One that puts back has the next, if need be: whatever
+number a faulty binder says, what it drains can be put back, and its end is known as later."""
+
 DRAIN_WHY_BYTES_MAX = 100
 """Of why an instance is drained: a line."""
 
@@ -180,9 +184,11 @@ def _is_valid(number: int, value: bytes) -> bool:
 
 def _is_drain(value: bytes) -> bool:
     numbers, why = value[:_DRAIN_NUMBERS_BYTES], value[_DRAIN_NUMBERS_BYTES:]
-    seconds = int.from_bytes(numbers[4:], "big")
+    number, seconds = int.from_bytes(numbers[:4], "big"), int.from_bytes(numbers[4:], "big")
     has_room = len(numbers) == _DRAIN_NUMBERS_BYTES and len(why) <= DRAIN_WHY_BYTES_MAX
-    return has_room and seconds <= DRAIN_SECONDS_MAX and (is_line(why) if seconds else not why)
+    if not has_room or not seconds:
+        return has_room and not why
+    return number <= DRAIN_NUMBER_MAX and seconds <= DRAIN_SECONDS_MAX and is_line(why)
 
 
 def is_line(data: bytes) -> bool:

@@ -83,7 +83,7 @@ class Draining:
         if self._is_copy(instance, asked.seconds, why, now) or not (was or asked.seconds):
             return Drained.DONE, []
         if asked.seconds and not was:
-            if len(self._drains) >= DRAINS_MAX:
+            if len(self._drains) >= DRAINS_MAX or self._last(instance).is_last:
                 return Drained.TOO_MANY, []
             if not asked.last and self._directory.is_last_in_turn(instance):
                 return Drained.LAST, []

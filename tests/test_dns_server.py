@@ -22,6 +22,7 @@ from prr.shell.dns.queries import QUERY_BYTES_MAX
 from prr.shell.dns.streams import CONNECTIONS_MAX, Streams
 from tests.dns import code_of, query, read, told
 from tests.families import needs_ipv6
+from tests.keys import write_keyring
 from tests.nodes import NODE, PATIENCE, ROOT, Cluster, Node, eventually, run
 
 
@@ -260,6 +261,16 @@ def test_a_port_that_is_taken_is_told(kind):
         done = run("binder", "--listen", "127.0.0.1:0", "--dns", where)
     assert done.returncode == 2
     assert f"cannot listen on {where}: another program has that port" in done.stderr
+
+
+def test_where_lookups_need_a_key_nobody_gets_around_that_by_dns(cluster, tmp_path):
+    arguments = ("binder", "--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0")
+    key = ("--key", str(write_keyring(tmp_path)))
+    done = run(*arguments, *key, "--require-lookup")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--dns answers anybody" in done.stderr
+    open_to_all = cluster.start(*arguments, *key)
+    assert code_of(read(udp(dns_of(open_to_all), query("prr")))) == "NOERROR"
 
 
 def test_without_dnslib_it_is_told_what_to_install_and_without_dns_it_is_not_loaded():

@@ -47,6 +47,10 @@ def open_dns(config: BinderConfig) -> DnsPort:
     """
     if config.dns is None:
         return DnsPort(config, [], [], "")
+    if config.require_lookup:
+        raise BadInput(
+            "--dns answers anybody, --require-lookup only who has a key; use one of them"
+        )
     import dnslib  # noqa: F401 before anything is opened
 
     from prr.shell.dns.sockets import open_port

@@ -362,7 +362,7 @@ def test_what_is_malformed_is_told_so_and_no_more(bits, counts, rest, code):
     assert code_of(DNSRecord.parse(answer)) == code
     assert len(answer) == 12 and answer[:2] == data[:2]
     assert int.from_bytes(answer[2:4], "big") & 0x7900 == bits & 0x7900
-    assert asked.answers.size[0] == 0
+    assert asked.answers.sizes["queries"][0] == 0
 
 
 def test_a_name_as_long_as_names_can_be_is_answered():
@@ -383,13 +383,17 @@ def test_queries_are_known_again_by_all_but_their_number(monkeypatch):
     for number in range(9):
         answer = asked.answers.answer(query("billing.prr", number=number), UDP_BYTES_MAX)
         assert int.from_bytes(answer[:2], "big") == number
-    assert asked.answers.size[0] == 1
+    assert asked.answers.sizes["queries"][0] == 1
     asked.ask("billing.prr", edns=None)
-    assert asked.answers.size[0] == 2
+    assert asked.answers.sizes["queries"][0] == 2
     assert asked.code(".".join(["x" * 63] * 3) + ".prr") == "NXDOMAIN"
-    assert asked.answers.size[0] == 2  # that is too long
+    assert asked.answers.sizes["queries"][0] == 2  # that is too long
     monkeypatch.setattr(answers, "KNOWN_MAX", 5)
     for number in range(20):
         assert asked.code(f"n{number}.prr") == "NXDOMAIN"
-        assert asked.answers.size[0] <= 5
+        assert asked.answers.sizes["queries"][0] <= 5
+    monkeypatch.setattr(answers, "WRITTEN_MAX", 5)
+    for number in range(20):
+        assert asked.code(f"m{number}.prr") == "NXDOMAIN"
+        assert asked.answers.sizes["answers"][0] <= 5
     assert read_query(query("billing.prr")) == read_query(query("billing.prr"))

@@ -75,8 +75,8 @@ class Found(NamedTuple):
     its target's address."""
 
     code: int
-    rows: Sequence[bytes] = ()
-    targets: Sequence[bytes] = ()
+    rows: tuple[bytes, ...] = ()
+    targets: tuple[bytes, ...] = ()
 
 
 class Zone:
@@ -149,11 +149,11 @@ class Zone:
 
     def _places(self, service: Service) -> Found:
         ones = self._take_turn(Asked(service, wide=True))
-        return Found(NOERROR, [*map(self._srv, ones)], [*map(self._address_row, ones)])
+        return Found(NOERROR, (*map(self._srv, ones),), (*map(self._address_row, ones),))
 
     def _ipv4(self, service: Service) -> Found:
         ones = self._take_turn(Asked(service))
-        return Found(NOERROR, [*dict.fromkeys(map(self._address_row, ones))])
+        return Found(NOERROR, (*dict.fromkeys(map(self._address_row, ones)),))
 
     def _ipv6(self, service: Service) -> Found:
         """Their turns are counted here, in an order of their own: those of SRV and of others who
@@ -169,13 +169,14 @@ class Zone:
             self._ipv6_turns.clear()
         turn = self._ipv6_turns[service] = (self._ipv6_turns.get(service, -1) + 1) % len(ones)
         in_order = (ones[turn:] + ones[:turn])[:INSTANCES_MAX]
-        return Found(NOERROR, [*dict.fromkeys(map(self._address_row, in_order))])
+        return Found(NOERROR, (*dict.fromkeys(map(self._address_row, in_order)),))
 
     def _tags(self, service: Service) -> Found:
         """Of each instance, where it is, and its tags. Nobody goes there for that: no turn."""
         directory = self._binder.directory
         ones = directory.upcoming(Asked(service, wide=True), TURNS_MAX)[:INSTANCES_MAX]
-        return Found(NOERROR, [self._txt_row(one, directory.particulars(one)) for one in ones])
+        rows = (self._txt_row(one, directory.particulars(one)) for one in ones)
+        return Found(NOERROR, (*rows,))
 
     def _take_turn(self, asked: Asked) -> list[Instance]:
         """The instance whose turn it is, which takes it, and those whose turns follow."""
@@ -205,7 +206,7 @@ class Zone:
 def _of(rows: Mapping[int, bytes], type_: int) -> Callable[[], Found]:
     """What finds the answer about a name that has one record of each of some types."""
     kinds = rows if type_ == records.ANY else (type_,)
-    found = Found(NOERROR, [rows[kind] for kind in kinds if kind in rows][:1])
+    found = Found(NOERROR, tuple(rows[kind] for kind in kinds if kind in rows)[:1])
     return lambda: found
 
 

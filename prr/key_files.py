@@ -128,13 +128,13 @@ def change_private(path: Path, change: Callable[[str], str]) -> None:
     except OSError as error:
         raise ValueError(f"{shown(path)}: cannot write beside it: {error.strerror}") from None
     try:
-        with open(number, "w") as file:
+        with open(number, "w", encoding="utf-8", newline="") as file:
             file.write(change(read_private(path)))
             file.flush()
             os.fsync(number)
         os.rename(beside, real)
     except BaseException as error:
-        os.unlink(beside)
+        beside.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise ValueError(f"{path}: {error.strerror}; it is as it was") from None
         if isinstance(error, ValueError):

@@ -283,6 +283,8 @@ def test_an_error_shows_no_key_that_was_given_where_none_belongs(tmp_path, told)
     key = re.search('key = "(.+)"', text)[1]
     for arguments in (
         ("key", "show", key),
+        ("key", "client", "--id", key, str(path)),
+        ("key", "server", "--type", "echo", "--id", "a", "--host", key, str(path)),
         ("key", "show", text),
         ("key", "rotate", key),
         ("key", "new", key),

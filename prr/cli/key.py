@@ -5,7 +5,6 @@ import secrets
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from prr.cli.exits import YES
@@ -16,7 +15,7 @@ from prr.services import numbers_by_name
 from prr.text import parse_network, parse_service
 from prr.trust.credential import HOSTS_MAX, Credential, Holder, encode_credential, is_id
 from prr.trust.describing import describe_key
-from prr.trust.key_file import credential_text, keyring_text, pruned, rotated
+from prr.trust.key_file import credential_text, keyring_text, pruned, rotated, without_keys
 from prr.trust.keyring import SECRET_BYTES, Held
 
 STDOUT = 1
@@ -36,8 +35,7 @@ def run_key(action: str, flags: Mapping[str, Any]) -> int:
             case "show":
                 say("\n".join(describe_key(load_key(place_of(flags["file"])))))
             case holder:
-                credential = _credential(Holder[holder.upper()], flags)
-                _print_key(credential_text(_issued(credential, place_of(flags["file"]))))
+                _print_key(credential_text(_issued(_credential(holder, flags), flags)))
     except ValueError as error:
         raise BadInput(str(error)) from None
     return YES
@@ -68,7 +66,14 @@ def _change(flags: Mapping[str, Any], change: Callable[[str], str]) -> None:
     say("\n".join(describe_key(load_keyring(path))))
 
 
-def _credential(holder: Holder, flags: Mapping[str, Any]) -> Credential:
+def _credential(action: str, flags: Mapping[str, Any]) -> Credential:
+    try:
+        return _described(Holder[action.upper()], flags)
+    except ValueError as error:  # it quotes what was given, which may be a key
+        raise ValueError(without_keys(str(error))) from None
+
+
+def _described(holder: Holder, flags: Mapping[str, Any]) -> Credential:
     name = flags["id"]
     if not is_id(name):
         raise ValueError(
@@ -83,7 +88,8 @@ def _credential(holder: Holder, flags: Mapping[str, Any]) -> Credential:
     return Credential(holder, name, parse_service(flags["type"], numbers_by_name()), hosts)
 
 
-def _issued(credential: Credential, path: Path) -> Held:
+def _issued(credential: Credential, flags: Mapping[str, Any]) -> Held:
+    path = place_of(flags["file"])
     keyring = load_keyring(path)
     if credential.id in keyring.revoked:
         raise ValueError(f"{credential.id} is revoked in {path}; use another id")

@@ -348,7 +348,16 @@ def test_an_accused_that_lives_is_asked_four_times_a_second_however_many_complai
     pauses = [after - before for before, after in pairwise(asked)]
     assert min(pauses) >= JUST_ASKED - 1e-9
     assert len(core.directory) == 1
-    assert suspect <= 0.0021 * len(asked)  # in turn but for the milliseconds of a question
+    assert suspect <= 0.01  # in turn all the time but for the first question's milliseconds
+
+
+def test_complaints_that_are_put_off_do_not_push_out_what_happened_to_the_accused():
+    core = binder()
+    (one,) = filled(core, OTHER, 1)
+    (probe,) = probes(core.handle(Complaint(one), CLIENT, 1.0))
+    core.probed(probe, Outcome.ALIVE, 1.1)
+    (report,) = core.handle(Complaint(one), CLIENT, 1.1)
+    assert (report.event, report.instance) == (Event.PUT_OFF, None)
 
 
 def test_one_that_dies_right_after_its_answer_is_found_a_moment_later():

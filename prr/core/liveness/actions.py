@@ -129,9 +129,12 @@ class Actions(PeerActions):
         return []
 
     def ask_after_moment(self, case: Case) -> list[Effect]:
+        """From now on it counts as asked then: who complains at that very moment comes too late to
+        have it out of turn."""
         if case.instance not in self._doubts.rechecks:
             until = self._doubts.just_asked.until(case.instance)
             self._doubts.rechecks.set(case.instance, until)
+            self._doubts.just_asked.add(case.instance, until)
         return []
 
     def ask_soon(self, case: Case) -> list[Effect]:
@@ -271,7 +274,8 @@ class Actions(PeerActions):
         return [Report(Event.UNVERIFIED, case.instance, why)]
 
     def say_put_off(self, case: Case) -> list[Effect]:
-        return [Report(Event.PUT_OFF, case.instance, case.why)]
+        """Not as an event of the instance: without end, they would push out all others."""
+        return [Report(Event.PUT_OFF, "a complaint", case.why)]
 
     def say_kept(self, case: Case) -> list[Effect]:
         return [Report(Event.KEPT, case.instance, case.why)]

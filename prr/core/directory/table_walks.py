@@ -1,5 +1,7 @@
 """What is read of a directory's tables, and decided nowhere: digests, pages, and who owns what."""
 
+from collections.abc import Sequence
+
 from prr.core.directory.tables import Place, Tables
 from prr.core.effects import Update
 from prr.wire.instance import Instance
@@ -69,6 +71,11 @@ class TableWalks:
         """How many instances are held that are on the host of `instance`; of IPv6 on its network
         of 64 bits."""
         return self._tables.holdings.of_host(instance)
+
+    def count_of_fullest_host(self, coming: Sequence[Instance]) -> int:
+        """How many that of these instances' hosts would have which had most, were all of them held,
+        of which none is."""
+        return self._tables.holdings.of_fullest_host(coming)
 
     def count_of_credential(self, credential: bytes) -> int:
         """How many instances are held that have subscribed with a credential."""

@@ -4,14 +4,13 @@ They are those of the binder with which it subscribes. What peers say is bound b
 directory alone: binders that refused each other's instances would never agree.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 from prr.config import Limits
 from prr.core.effects import Event, Report
 from prr.core.liveness.doubts import Doubts
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.instance import Instance, host_key, host_keys
+from prr.wire.instance import Instance
 from prr.wire.particulars import credential_of
 
 TYPES_MAX = 32
@@ -81,11 +80,8 @@ class Admission:
 
     def have_room(self, instances: Sequence[Instance]) -> bool:
         """The hosts of instances that are not in the directory may have all of them."""
-        coming = Counter(host_keys(instances))
-        most = self._limits.instances_per_host
-        return all(
-            self._directory.count_of_host(one) + coming[host_key(one)] <= most for one in instances
-        )
+        fullest = self._directory.count_of_fullest_host(instances)
+        return fullest <= self._limits.instances_per_host
 
     def _newcomer_refusal(self, instance: Instance, is_there: bool, now: float) -> Report | None:
         over = self._newcomers.admit(instance, is_there, now)

@@ -24,6 +24,7 @@ from prr.core.effects import Answer, Outcome, Send
 from prr.core.liveness import actions, detector, eviction_limiter, first_questions
 from prr.core.liveness import probes as verification
 from prr.core.liveness.actions import Actions
+from prr.core.liveness.admission import Admission
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.guards import Guards
 from prr.core.liveness.newcomers import Newcomers
@@ -331,6 +332,17 @@ def newcomers_are_asked_like_others(patch):
     patch.setattr(Newcomers, "admit", lambda self, instance, is_there, now: None)
 
 
+def the_accused_are_asked_at_once_whenever_somebody_complains(patch):
+    patch.setattr(Guards, "just_asked", lambda self, case: False)
+
+
+def quotas_are_for_those_that_renew_as_well(patch):
+    def refusal(self, instance, particulars, now, is_proved=False):
+        return self._newcomer_refusal(instance, instance in self._directory, now)
+
+    patch.setattr(Admission, "refusal", refusal)
+
+
 def every_binder_asks_whom_it_is_told_of(patch):
     """A complaint about an instance that was learned just now is not passed on to its owner."""
     patch.setattr(PeerUpdates, "pass_on", lambda self, instance, why, now: [])
@@ -367,6 +379,8 @@ OFF = [
     (an_accused_one_stays_in_turn, "where its row says"),
     (every_binder_asks_whom_it_is_told_of, "in whose name others speak"),
     (newcomers_are_asked_like_others, "in whose name others speak"),
+    (the_accused_are_asked_at_once_whenever_somebody_complains, "times within"),
+    (quotas_are_for_those_that_renew_as_well, "renew, which it owns"),
     (one_refusal_evicts, "after too few questions"),
     (answers_are_not_heard, "lives and has answered it"),
     (lateness_is_no_excuse, ""),

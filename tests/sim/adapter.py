@@ -2,6 +2,7 @@
 real shell makes stands here, and nowhere else."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 
 from prr.config import Limits, WireForm
@@ -17,6 +18,9 @@ from prr.wire.instance import Address, Instance, Service
 from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.version import LEFT
 
+NEWCOMERS, NEWCOMERS_PER_SECOND = 48, 4.0
+"""In a cluster of twenty servers, some of which come back once a second."""
+
 
 def make_binder(
     own_ips: frozenset[str],
@@ -25,17 +29,22 @@ def make_binder(
     identity: int,
     rng: Random,
     tight: int,
+    flooded: bool,
     keeps: bool,
     counter: int,
 ) -> Binder:
-    """A binder's core. `tight` is the room for verifications at once; 0: as much as usual."""
+    """A binder's core. `tight` is the room for verifications at once; 0: as much as usual. One that
+    is `flooded` reaches its quotas soon."""
+    limits = Limits(verifications=tight) if tight else Limits()
+    if flooded:
+        limits = replace(limits, newcomers=NEWCOMERS, newcomers_per_second=NEWCOMERS_PER_SECOND)
     return Binder(
         own_ips,
         peers,
         identity=identity,
         rng=rng,
         wire=WireForm.LAB2016 if lab2016 else WireForm.SPEC,
-        limits=Limits(verifications=tight) if tight else Limits(),
+        limits=limits,
         keeps=keeps,
         counter=counter,
         is_watched=True,

@@ -79,6 +79,15 @@ QUESTIONS_MAX = 6
 """Questions in one verification, refusals or not, and however late the binder is: three of its own,
 and one each time that it waits for opinions. Those that could not be sent do not count."""
 
+ASKED_WINDOW = 1.0
+ASKED_MAX = 12
+"""Questions that one instance may get from one binder within these seconds, whoever complains and
+however often: four times for complaints, where an answer may be lost each time, and for whatever
+else it is asked about."""
+
+REFUSALS = frozenset({Event.OVER_QUOTA, Event.FLOODED, Event.HOST_FULL, Event.CREDENTIAL_FULL})
+"""What is said of a subscription that is over a quota."""
+
 LAG_ALLOWED = 0.2
 """Seconds a verdict may be late before the binder has to doubt itself: a question's timeout."""
 
@@ -192,6 +201,7 @@ class Ledger:
         # Whose leave was acknowledged here, and who have not been named since.
         self._left: dict[Instance, ServerProcess | None] = {}
         self._questions: dict[str, list[Question]] = {}
+        self._asked_at: defaultdict[Instance, deque[float]] = defaultdict(deque)
         self._steps = 0
         self.drains = DrainLedger(binder)
         self._peer_heard: dict[str, float] = {}  # by address
@@ -280,6 +290,7 @@ class Ledger:
             raise Violation(f"{self._name}: asks {name} {count} times in one verification")
         if len(asked) > 1 and not any(one.answered for one in asked):
             self._heard.pop(probe.instance, None)  # it is not vouched for any more
+        self._check_flooded(probe.instance)
         return question
 
     def reported(self, report: Report) -> None:
@@ -293,6 +304,8 @@ class Ledger:
             self._heard.pop(report.instance, None)  # it refused, if a peer's word did not do
         elif report.event is Event.VERIFIED:
             self._questions.pop(report.subject, None)
+        elif report.event in REFUSALS:
+            self._check_refused(report.instance)
         elif report.event is Event.PEER_LOST:
             self._check_lost(report.subject)
         elif report.event is Event.PEER_BACK:
@@ -442,6 +455,23 @@ class Ledger:
         if not last.to_newcomer and not any(question.refused for question in questions):
             self._check_silenced(name)
             self._check_second_opinion(name, server)
+
+    def _check_flooded(self, instance: Instance) -> None:
+        """Whoever complains brings an instance so many questions at most."""
+        now, asked_at = self._binder.now, self._asked_at[instance]
+        asked_at.append(now)
+        while asked_at[0] <= now - ASKED_WINDOW:
+            asked_at.popleft()
+        if len(asked_at) > ASKED_MAX and not self._binder.cluster.options.hostile:
+            what = f"{describe(instance)} {len(asked_at)} times within {ASKED_WINDOW:g} s"
+            raise Violation(f"{self._name}: asks {what}")
+
+    def _check_refused(self, instance: Instance) -> None:
+        """A quota is for new ones: one that lives, has answered and is owned here may renew."""
+        core, server = self._binder.core, self._truth.up.get(instance)
+        is_known = adapter.owns(core, instance) and adapter.is_proved(core, instance)
+        if server is not None and server.running and is_known:
+            raise Violation(f"{self._name}: does not let {describe(instance)} renew, which it owns")
 
     def _check_silenced(self, name: str) -> None:
         now, silenced = self._binder.now, self._silenced

@@ -143,6 +143,7 @@ class Cluster:
             disk.identity if disk else identity,
             rng,
             self.options.tight,
+            flooded=self.options.flood > 0,
             keeps=disk is not None,
             counter=disk.counter if disk else 0,
         )

@@ -103,6 +103,7 @@ class Options:
     particular: float = 0.0  # share of the servers that say a weight and a zone, of clients a zone
     restated: float = 0.0  # what such a server says anew while it runs
     drains: float = 0.0  # what operators say, that an instance is drained or no longer
+    flood: float = 0.0  # complaints about one that lives, in the names of a thousand hosts
 
     @property
     def has_lab_servers(self) -> bool:
@@ -190,6 +191,7 @@ def options_for(seed: int) -> Options:
         particular=Random(f"{seed}/particular").choice((0.0, 0.0, 0.5, 1.0)),
         restated=Random(f"{seed}/restated").choice((0.0, 0.1, 1.0)),
         drains=Random(f"{seed}/drains").choice((0.0, 0.0, 0.3, 2.0)),
+        flood=Random(f"{seed}/flood").choice((*[0.0] * 6, 50.0, 200.0)),
     )
 
 

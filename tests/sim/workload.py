@@ -22,7 +22,16 @@ from prr.wire.frames import (
     Verify,
 )
 from prr.wire.inquiries import ListQuery
-from prr.wire.instance import NAMED, Address, Instance, Service, is_wide, make_instance, service_of
+from prr.wire.instance import (
+    NAMED,
+    Address,
+    Instance,
+    Service,
+    address_of,
+    is_wide,
+    make_instance,
+    service_of,
+)
 from prr.wire.messages import Announcement, Started, Suspicion
 from prr.wire.particulars import encode_particulars
 from prr.wire.query import Query
@@ -53,6 +62,10 @@ KILLED_WITHIN = 3  # binders killed at one stroke, at most
 
 STRANGER = "10.0.9.9"
 
+FLOODED_SECONDS = 3.0  # for which complaints are about the same one
+
+FLOODED_NEW = 0.05  # subscriptions, for each complaint
+
 OF_2016 = 0.3  # share of the calls that go to a binder of 2016 alone, where there is one
 
 
@@ -67,6 +80,7 @@ class Workload:
         self._ipv6 = Random(f"{cluster.options.seed}/ipv6/workload")
         self._zones = Random(f"{cluster.options.seed}/zones")
         self._operators = Operators(cluster)
+        self._floods = Random(f"{cluster.options.seed}/floods")
         self._over = False
 
     def start(self) -> None:
@@ -90,6 +104,7 @@ class Workload:
             (options.strangers, self._annoy),
             (options.forged, self._forge),
             (options.suspicious, self._suspect),
+            (options.flood, self._flood),
         ):
             if rate:
                 self._world.after(rng.expovariate(rate), self._repeat, rate, action)
@@ -259,6 +274,24 @@ class Workload:
         frame, codec = (said, _SERVER) if said else (Complaint(instance), _CLIENT)
         self._cluster.network.send(source if said else self._client(), binder, codec.encode(frame))
 
+    def _flood(self) -> None:
+        """Somebody floods in forged names: with complaints about one that lives, another one every
+        few seconds, and with subscriptions, where their owners go on to ask them: what these leave
+        behind is silent, and goes no faster than the eviction limiter lets it."""
+        rng, cluster = self._floods, self._cluster
+        live = [one for one in cluster.live_servers() if not one.leaving]
+        if not live:
+            return
+        accused = live[int(self._world.now / FLOODED_SECONDS) % len(live)].instance
+        binder = rng.choice(cluster.binder_addresses)
+        complaint = _CLIENT.encode(Complaint(accused))
+        cluster.network.send(_one_of_many(4, rng), binder, complaint)
+        if self._options.binders_go_on and not self._options.tight and rng.random() < FLOODED_NEW:
+            instance = make_instance(rng.choice(self._options.types), _one_of_many(5, rng))
+            cluster.truth.subscribed.add(instance)
+            first, _ = _subscriptions(service_of(instance), 2)
+            cluster.network.send(address_of(instance), binder, _SERVER.encode(first))
+
     def _suspect(self) -> None:
         """A binder says to another that a server is in doubt, mostly one that lives."""
         rng, cluster = self._rng, self._cluster
@@ -299,6 +332,11 @@ class Workload:
 def _look_up(number: int) -> Lookup:
     """A lookup by number, or, now and then, by a name that leaves no room for the answer."""
     return Lookup(number, trailer=Query(name=b"a") if number == NAMED else None)
+
+
+def _one_of_many(net: int, rng: Random) -> Address:
+    """An address of one of a thousand hosts, in whose name somebody floods."""
+    return f"10.{net}.{rng.randrange(4)}.{rng.randrange(250)}", rng.randint(1024, 9999)
 
 
 def _subscriptions(service: Service, start: int) -> tuple[Frame, Frame]:

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from random import Random
@@ -46,7 +47,7 @@ class Fleet:
         """`net` (1 to 254) is the second number of their addresses, and the one after it."""
         self.count = count
         self.sent = 0  # messages, those that were said again included
-        self.questions = 0
+        self.questions: Counter[int] = Counter()  # by number
         self.answers = True
         """They are there: else they answer no question."""
 
@@ -67,6 +68,10 @@ class Fleet:
     def close(self) -> None:
         """Give the port back."""
         self._socket.close()
+
+    def fileno(self) -> int:
+        """What tells that there is something to hear."""
+        return self._socket.fileno()
 
     def instance(self, number: int) -> Instance:
         """One of them."""
@@ -142,7 +147,7 @@ class Fleet:
             if data[0] == confirmation:
                 yield number
             elif data[0] == _QUESTION:
-                self.questions += 1
+                self.questions[number] += 1
                 if not self.answers:
                     continue
                 self.send(number, self._presence(number, data), source)

@@ -154,7 +154,7 @@ def _herd(binder: _Binder, parsed: argparse.Namespace, stack: ExitStack) -> dict
     return {
         "half_confirmed_within_s": round(took[len(took) // 2], 3),
         "all_confirmed_within_s": round(took[-1], 3),
-        "asked_whether_there": fleet.questions,
+        "asked_whether_there": fleet.questions.total(),
         "held_afterwards": status.get("instances"),
         **_lookups("before", quiet),
         **_lookups("meanwhile", lookups.get()),

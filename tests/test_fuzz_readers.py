@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from tests.fuzz.mutator import inputs
-from tests.fuzz.targets import CORPUS, RUNS, TARGETS
+from tests.fuzz.target import CORPUS, RUNS
+from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
 

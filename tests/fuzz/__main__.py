@@ -2,7 +2,7 @@
 
 Each runs in a process of its own, as libFuzzer ends its process. What it finds is printed as hex
 digits: once mended, the line belongs into the target's file in `corpus/`. With `--grow` that file
-gets the shortest inputs that reach lines no other input of the corpus reaches.
+gets the shortest inputs that reach more than the corpus did.
 """
 
 import argparse
@@ -13,13 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.fuzz.mutator import LENGTH_MAX
-from tests.fuzz.targets import CORPUS, TARGETS, Target
+from tests.fuzz.target import CORPUS, Target
+from tests.fuzz.targets import TARGETS
 
 INPUT_SECONDS_MAX = 5
 MEGABYTES_MAX = 512
 """What one input may take, and the process: whatever is read has a limit."""
 
-GROWN_BYTES_MAX = 10_000
+GROWN_BYTES_MAX = 8_000
 """Of a target's file in the corpus."""
 
 
@@ -43,8 +44,7 @@ def _fuzz_apart(target: Target, runs: int, seconds: int, grow: bool) -> bool:
         known, found, broken = (Path(scratch, name) for name in ("known", "found", "broken"))
         for folder in (known, found, broken):
             folder.mkdir()
-        corpus = target.corpus()
-        _write(known, corpus)
+        _write(known, target.corpus())
         limits = [
             f"-runs={runs}",
             f"-max_total_time={seconds}",
@@ -54,30 +54,25 @@ def _fuzz_apart(target: Target, runs: int, seconds: int, grow: bool) -> bool:
             f"-artifact_prefix={broken}/",
             "-print_final_stats=1",
         ]
-        done = _libfuzzer(target, *limits, found, known)
+        command = [sys.executable, "-m", "tests.fuzz.inside", target.name, *limits]
+        done = subprocess.run([*command, found, known], stderr=subprocess.PIPE, text=True)
         for one in broken.iterdir():
             print(f"{target.name}: {one.read_bytes().hex()}", file=sys.stderr)
         lines = done.stderr.splitlines()
         told = lines[-40:] if done.returncode else [one for one in lines if "stat::" in one]
         print(target.name, *told, sep="\n", file=sys.stderr)
         if grow:
-            _grow(target, corpus, known, found)
+            _grow(target, found)
         return done.returncode != 0
 
 
-def _libfuzzer(target: Target, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.fuzz.inside", target.name, *map(str, arguments)]
-    return subprocess.run(command, stderr=subprocess.PIPE, text=True)
-
-
-def _grow(target: Target, corpus: list[bytes], known: Path, found: Path) -> None:
-    """Put what has reached more than the corpus into it, the shortest first."""
-    _libfuzzer(target, "-merge=1", known, found)
-    more = {one.read_bytes() for one in known.iterdir()} - {*corpus}
+def _grow(target: Target, found: Path) -> None:
+    """Put the shortest of what has reached more than the corpus did into it."""
     path = CORPUS / f"{target.name}.txt"
     lines = path.read_text().splitlines() if path.exists() else []
-    for one in sorted(more, key=lambda data: (len(data), data)):
-        if sum(map(len, lines)) + 2 * len(one) <= GROWN_BYTES_MAX:
+    known = {*target.corpus()}
+    for one in sorted((one.read_bytes() for one in found.iterdir()), key=len):
+        if one not in known and sum(map(len, lines)) + 2 * len(one) <= GROWN_BYTES_MAX:
             lines.append(one.hex())
     path.write_text("".join(f"{line}\n" for line in lines))
 

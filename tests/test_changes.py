@@ -4,11 +4,13 @@ from random import Random
 
 import pytest
 
+from prr.core.binder import Binder
 from prr.core.directory.changes import HISTORY_MAX, ChangeFeed
 from prr.core.directory.directory import Directory
 from prr.core.directory.listed import listed
 from prr.core.directory.watched import WatchedDirectory
 from prr.core.effects import Event, Report
+from prr.wire.frames import Subscribe
 from prr.wire.trailer import Listed
 from tests.cores import at, rising
 
@@ -92,16 +94,8 @@ def test_every_method_that_changes_a_directory_is_watched():
     }
     assert changing <= vars(WatchedDirectory).keys()
     reading = {
-        *(
-            "lookup",
-            "lookup_run",
-            "slots",
-            "upcoming",
-            "instances_of",
-            "page_of",
-            "services",
-            "service_count",
-        ),
+        *("lookup", "lookup_run", "slots", "instances_of", "page_of", "services", "service_count"),
+        "upcoming",
         *("count", "count_drained", "is_suspect", "is_drained", "is_last_in_turn", "is_unheard"),
         *("version", "particulars", "latest", "removal", "is_newer", "is_disputed", "has_room"),
         *("in_turn_at", "unknown_and_alone", "alone", "inspect", "sizes", "feed"),
@@ -109,6 +103,20 @@ def test_every_method_that_changes_a_directory_is_watched():
     }
     public = {name for name in vars(Directory) if not name.startswith("_")}
     assert public == changing | reading  # whoever adds one has to say which it is
+
+
+def test_a_binder_that_nobody_watches_has_nothing_of_it():
+    binder, watched = (
+        Binder(frozenset(), (), 1, Random(1), is_watched=is_) for is_ in (False, True)
+    )
+    assert type(binder.directory) is Directory
+    assert binder.directory.feed is None
+    for one in (binder, watched):
+        one.start(0.0)
+        one.handle(Subscribe(2), ("10.0.0.1", 1), 0.0)
+    assert told(watched.directory.feed) == [
+        (at(2, "10.0.0.1", 1), Listed.UP, "subscribed", "self-reported")
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -21,6 +21,12 @@ def subscribe(peers, binder, type_):
     return peer
 
 
+def seen(binder):
+    """The number of the last change that a watcher who comes now is not told."""
+    with watching(binder) as stream:
+        return int(stream.next()[1].partition("-")[2])
+
+
 def test_a_death_its_verification_and_the_return_are_told_as_they_happen(cluster, binder, peers):
     server = cluster.server(2, binder)
     with watching(binder) as stream:
@@ -69,6 +75,7 @@ def test_who_comes_back_is_told_what_was_missed_and_nothing_twice(binder, peers)
 @pytest.mark.parametrize("last", ["other-1", "x", "-", "a-999999999999999999999999", "1"])
 def test_who_comes_from_another_process_is_told_to_look_at_everything_anew(last, binder, peers):
     subscribe(peers, binder, 7)
+    eventually(lambda: seen(binder) == 1)
     with watching(binder, last=last) as stream:
         event, at, _ = stream.next()
         assert event == "resync"
@@ -87,6 +94,7 @@ def test_beyond_the_history_there_is_a_resync(cluster, peers):
         _, first, _ = stream.next()
     for _ in range(4):
         subscribe(peers, binder, 7)
+    eventually(lambda: seen(binder) >= 4)
     with watching(binder, last=first) as stream:
         event, last, _ = stream.next()
         assert event == "resync"

@@ -76,7 +76,6 @@ class Watchers:
         if len(self._watchers) >= self._most:
             why = f"{len(self._watchers)} watch already, which is the limit; ask another binder"
             raise busy(why)
-        self._read_feed()
         at, front = self._place(last)
         watcher = Watcher(take(), service, at, self._forget)
         self._told = min(self._told, at)
@@ -119,15 +118,16 @@ class Watchers:
     def _read_feed(self) -> None:
         """Write down what has changed since the last time."""
         changes = self._feed.since(self._seen, HISTORY_MAX)
-        self._seen = self._feed.last
         if changes is None:
             self._history.clear()
+            self._seen = self._feed.last
             return
         now = time.time()
-        for change in changes:
+        for change in in_slices(changes):
             said = json.dumps(self._row(change, now))
             text = f"id: {self._run}-{change.number}\nevent: change\ndata: {said}\n\n"
             self._history.append((change.number, service_of(change.instance), text.encode()))
+            self._seen = change.number
 
     def _tell(self) -> int:
         """Tell each what it has not been told, or some of it; how many were."""

@@ -8,8 +8,12 @@ import sys
 import jsonschema
 import pytest
 from openapi_spec_validator import validate
+from werkzeug.test import Client as Asking
+from werkzeug.wrappers import Response
 
+from prr.shell.http.application import Application
 from prr.shell.http.routes import ROUTES
+from prr.shell.http.served import Served
 from tests.http_of import ask, binder_with_http, where
 from tests.nodes import ROOT, eventually, run, wire
 
@@ -310,3 +314,62 @@ def test_a_suspect_is_shown_as_the_list_shows_it(binder, peers):
     eventually(lambda: [row["state"] for row in listed(binder)] == ["suspect"])
     (row,) = ask(binder, "/v1/services/2").json["instances"]
     assert row["state"] == "suspect"
+
+
+class Keys:
+    """Stands for operators' keys."""
+
+    needs_token = True
+
+    def operator(self, token, source_ip):
+        return f"alice from {source_ip}" if token == "T0ken" else None
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer T0ken"}, 200),
+        ({"Authorization": "bearer  T0ken"}, 200),
+        ({"Authorization": "Basic T0ken"}, 401),
+        ({"Authorization": "Bearer other"}, 401),
+        ({"Authorization": "Bearer"}, 401),
+        ({"Authorization": "Bearer T0ken", "Origin": "http://evil.example"}, 403),
+        ({"Authorization": "Bearer T0ken", "Via": "1.1 proxy"}, 200),
+    ],
+    ids=str,
+)
+def test_where_there_are_keys_an_operator_is_known_by_a_token_wherever_the_request_comes_from(
+    sent, status
+):
+    called = []
+
+    def view(request, *operator, **arguments):
+        called.append(operator)
+        return Response("{}", content_type="application/json")
+
+    views = {route.view: view for route in ROUTES}
+    application = Application(views, Keys(), frozenset(), Served())
+    asking = Asking(application)
+    where = {"REMOTE_ADDR": "10.0.0.9"}
+    answer = asking.post("/v1/drains", headers=sent, json={}, environ_base=where)
+    assert answer.status_code == status
+    by = "" if "Via" in sent else "10.0.0.9"
+    assert called == ([(f"alice from {by}",)] if status == 200 else [])
+    if status == 401:
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert "Authorization: Bearer TOKEN" in answer.json["detail"]
+    reading = asking.get("/v1/status", headers=sent, environ_base=where).status_code
+    assert reading == (200 if status == 403 else status)
+    assert asking.get("/v1/services", environ_base=where).status_code == 200
+
+
+def test_a_bug_in_a_view_is_told_as_one_and_ends_nothing(caplog):
+    def view(request, *operator, **arguments):
+        raise ZeroDivisionError
+
+    application = Application({route.view: view for route in ROUTES}, Keys(), frozenset(), Served())
+    answer = Asking(application).get("/v1/services")
+    assert answer.status_code == 500
+    assert answer.content_type == "application/problem+json"
+    assert "ZeroDivisionError" in caplog.text

@@ -27,10 +27,11 @@ def where_to_serve_http(config: BinderConfig) -> Address | None:
     if config.http is None:
         return None
     address = resolve_listen(config.http, gevent.socket)
-    if not is_loopback(address[0]) and not config.http_open:
+    if not is_loopback(address[0]) and not config.http_open and config.key is None:
         raise BadInput(
             f"--http {describe_address(config.http)}: other hosts reach that, and without keys it "
-            f"would be open to all of them; use --http 127.0.0.1:{address[1]}, or add --http-open"
+            f"would be open to all of them; use --http 127.0.0.1:{address[1]}, a --key, or add "
+            f"--http-open"
         )
     return address
 
@@ -42,15 +43,15 @@ def _start(server: "HttpServer") -> None:
 
 @contextmanager
 def serving_http(
-    config: BinderConfig, node: BinderNode, names: Mapping[int, str]
+    config: BinderConfig, node: BinderNode, names: Mapping[int, str], is_open: bool
 ) -> Iterator[None]:
-    """Serve HTTP meanwhile, if it is asked for. Raises BadInput."""
+    """Serve HTTP meanwhile, if it is asked for; `is_open`: anybody may read. Raises BadInput."""
     address = where_to_serve_http(config)
     if address is None or config.http is None:
         yield
         return
     try:
-        from prr.shell.http.authorizer import HostOnly
+        from prr.shell.http.authorizer import HostOnly, WithKeys
         from prr.shell.http.server import HttpServer
     except ImportError as error:
         if (error.name or "prr").partition(".")[0] == "prr":
@@ -60,7 +61,8 @@ def serving_http(
             f"it: {sys.executable} -m pip install 'prr[http]'"
         ) from error
     hosts = frozenset({config.http[0].lower(), socket.gethostname().lower()})
-    server = HttpServer(address, node, HostOnly(), names, hosts, __version__)
+    authorizer = HostOnly() if config.key is None else WithKeys(lambda: node.keyring)
+    server = HttpServer(address, node, authorizer, names, hosts, __version__, is_open)
     gevent.spawn(_start, server)  # once the node runs, and has said where it listens
     try:
         yield

@@ -50,7 +50,7 @@ QUESTIONS = {
 }
 """The verbs that ask something and exit, and the settings of each."""
 
-WATCHING = (TYPE_ARGUMENT, BINDERS_HTTP)
+WATCHING = (TYPE_ARGUMENT, BINDERS_HTTP, CLIENT_KEY)
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "prr") -> int:
@@ -145,7 +145,7 @@ def _run_watch(flags: dict[str, Any]) -> int:
 
     values = gather("client", WATCHING, flags)
     _need(values, BINDERS_HTTP)
-    return run_watch(values.get("type"), values["http"], flags["output"])
+    return run_watch(values.get("type"), values["http"], values.get("key"), flags["output"])
 
 
 def _run_question(verb: str, flags: dict[str, Any]) -> int:

@@ -154,6 +154,7 @@ def _add_events(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
     watch = _add_verb(verbs, "watch", "print what is there, then every change as it happens")
     watch.add_argument("type", metavar="SERVICE", nargs="?", help=TYPE_ARGUMENT.help)
     _add_setting(watch, BINDERS_HTTP)
+    _add_setting(watch, CLIENT_KEY)
     _add_output(watch)
 
 

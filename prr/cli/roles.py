@@ -79,7 +79,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     node.on_hangup(rereading(read, config, ["peers", "key"], follower.change_to))
     gevent.spawn(follower.keep_resolving)
     collect_seldom()
-    with serving_http(config, node, names):
+    with serving_http(config, node, names, _trust(config).takes_lookups):
         node.run()
     return YES
 

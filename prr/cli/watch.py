@@ -10,14 +10,17 @@ from prr.client.errors import NoBinderAnswered
 from prr.client.watch import Change, Watch
 from prr.config import HostPort
 from prr.services import names_by_number
+from prr.trust.keyring import Held
 from prr.wire.instance import Service, describe_address
 
 
-def run_watch(service: Service | None, http: tuple[HostPort, ...], output: str) -> int:
+def run_watch(
+    service: Service | None, http: tuple[HostPort, ...], key: Held | None, output: str
+) -> int:
     """Print what is there, then every change, a line each, until somebody stops it."""
     names = names_by_number()
     try:
-        for change in Watch(service, http).changes():
+        for change in Watch(service, http, key).changes():
             say(_as_json(change) if output == "json" else _as_text(change, names))
     except NoBinderAnswered as error:
         print(f"prr: {error}; is a binder running there with --http?", file=sys.stderr)

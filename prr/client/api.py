@@ -69,8 +69,8 @@ class Client:
         """
         self._binders = KnownBinders(checked_binders(binders))
         self._kept = KeptSockets()
-        held = checked_key(key, Holder.CLIENT, Holder.OPERATOR)
-        self._codec = Codec(Role.CLIENT, keys=held)
+        self._held = checked_key(key, Holder.CLIENT, Holder.OPERATOR)
+        self._codec = Codec(Role.CLIENT, keys=self._held)
         self._zone = "" if zone is None else parse_zone(zone)
         self._rng = random.Random()
         self._patience = Patience()
@@ -175,7 +175,7 @@ class Client:
 
         _refuse_event_loop()
         which = None if service is None else checked_service(service)
-        return Watch(which, checked_binders(http)).changes()
+        return Watch(which, checked_binders(http), self._held).changes()
 
     def _known(self) -> tuple[tuple[Address, ...], bool]:
         try:

@@ -51,8 +51,10 @@ class Event(NamedTuple):
 class BinderHttp:
     """One binder's HTTP. Raises OSError where it cannot be reached, or what comes is no answer."""
 
-    def __init__(self, address: HostPort) -> None:
+    def __init__(self, address: HostPort, token: str | None = None) -> None:
+        """`token`: that of an operator, where binders ask for one."""
         self._address = address
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._stream: http.client.HTTPConnection | None = None
 
     def rows(self, service: int | str | None) -> Iterator[dict[str, Any]]:
@@ -66,7 +68,8 @@ class BinderHttp:
         Raises Refused."""
         path = "/v1/watch" + (f"?service={quote(str(service))}" if service is not None else "")
         self._stream = self._connect()
-        self._stream.request("GET", path, headers={"Last-Event-ID": last} if last else {})
+        going_on = {"Last-Event-ID": last} if last else {}
+        self._stream.request("GET", path, headers=self._headers | going_on)
         answer = self._stream.getresponse()
         if answer.status != 200:
             raise Refused(_why(answer))
@@ -99,7 +102,7 @@ class BinderHttp:
             connection = self._connect()
             try:
                 asked = urlencode({"limit": PAGE_ROWS} | cursor)
-                connection.request("GET", f"{path}?{asked}")
+                connection.request("GET", f"{path}?{asked}", headers=self._headers)
                 answer = connection.getresponse()
                 if answer.status == 404:  # there is none
                     return

@@ -10,6 +10,9 @@ from prr.client.event_stream import BinderHttp, Event, Refused, pause
 from prr.config import HostPort
 from prr.record import record
 from prr.text import parse_address
+from prr.trust.credential import Holder, decode_credential
+from prr.trust.keyring import Held
+from prr.trust.token import token_of
 from prr.wire.instance import Address, Service, describe_address
 
 GIVE_UP = 10.0
@@ -43,10 +46,12 @@ class Change:
 class Watch:
     """Follows one service, or all, at one binder or, should that be gone, another."""
 
-    def __init__(self, service: Service | None, addresses: tuple[HostPort, ...]) -> None:
-        """`addresses`: where binders serve HTTP."""
+    def __init__(
+        self, service: Service | None, addresses: tuple[HostPort, ...], key: Held | None = None
+    ) -> None:
+        """`addresses`: where binders serve HTTP. `key`: an operator's, where they ask for one."""
         self._service = service
-        self._binders = [BinderHttp(address) for address in addresses]
+        self._binders = [BinderHttp(address, _token_of(key)) for address in addresses]
         self._names = ", ".join(map(describe_address, addresses))
         self._known: dict[tuple[Service, Address], str] = {}
 
@@ -101,6 +106,13 @@ class Watch:
         else:
             self._known[key] = change.state
         yield change
+
+
+def _token_of(key: Held | None) -> str | None:
+    """What of a key HTTP takes: that of an operator."""
+    credential = None if key is None else decode_credential(key.credential)
+    is_operator = credential is not None and credential.holder is Holder.OPERATOR
+    return token_of(key) if key is not None and is_operator else None
 
 
 def _change_of(row: dict[str, Any]) -> Change:

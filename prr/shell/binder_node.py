@@ -42,6 +42,7 @@ from prr.shell.storage.drains_file import DrainsFile
 from prr.shell.storage.store import Store
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.reader import Reader
+from prr.trust.keyring import Keyring
 from prr.wire.codec import Codec
 from prr.wire.found import AnswerRun
 from prr.wire.frames import Complaint, Frame
@@ -83,6 +84,11 @@ class BinderNode(Node[Effect]):
         """What decides; to be read only."""
         return self._binder
 
+    @property
+    def keyring(self) -> Keyring | None:
+        """The cluster's, as it is now; None without keys."""
+        return self._codec.keyring
+
     def status(self) -> dict[str, Any]:
         """How the binder is, as `prr status` shows it."""
         return self._control.status()
@@ -103,9 +109,9 @@ class BinderNode(Node[Effect]):
         return dict(drops)
 
     def look_up(self, asked: Asked) -> Instance | None:
-        """The instance whose turn it is, as for who asks with a datagram; None if there is none, or
-        none is known yet."""
-        found = self._binder.look_up_asked([asked])
+        """The instance whose turn it is, as for who asks with a datagram and may; None if there is
+        none, or none is known yet."""
+        found = self._binder.look_up_asked([asked], is_proved=True)
         self._counts[Metric.LOOKUPS] += len(found)
         self._counts[Metric.UNKNOWN] += found.count(NOBODY)
         return found[0] if found and found[0] != NOBODY else None

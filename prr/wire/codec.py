@@ -128,6 +128,11 @@ class Codec:
         """It seals, and opens."""
         return self._sealer is not None
 
+    @property
+    def keyring(self) -> Keyring | None:
+        """The one it seals and opens with, if it is a binder's and has one."""
+        return self._sealer.keyring if isinstance(self._sealer, BinderSealer) else None
+
     def change_keys(self, keys: Keyring | Held) -> None:
         """Seal and open with these from now on."""
         if isinstance(keys, Held):

@@ -27,7 +27,7 @@ class BinderSealer:
     """A binder's: it derives every holder's key."""
 
     def __init__(self, keyring: Keyring) -> None:
-        self._keyring = keyring
+        self.keyring = keyring
         self._own = keyring.of_binders[:SIGNATURES_MAX]
         self._of_binders = {key.secret_id: key for key in keyring.of_binders}
 
@@ -43,7 +43,7 @@ class BinderSealer:
         if not seal.credential:
             said = covered(data, len(self._own))
             return signed(said, [(key.secret_id, key.tag_between(said)) for key in self._own])
-        key = self._keyring.key(seal.secret, seal.credential)
+        key = self.keyring.key(seal.secret, seal.credential)
         if key is None:
             return data
         said = covered(data)
@@ -61,24 +61,24 @@ class BinderSealer:
         if read.who[:1] == _BETWEEN_BINDERS:
             return self._open_peer(data, read)
         secret_id, tag = tag_in(data)
-        secret = self._keyring.secret(secret_id)
+        secret = self.keyring.secret(secret_id)
         if secret is None:
             return _FAULTY[Fault.SECRET]
         who, said = read.who, data[: read.covered]
-        known = self._keyring.known(secret_id, who)
+        known = self.keyring.known(secret_id, who)
         made = known.tag_to_binder(said) if known else tag_to_binder(derive(secret, who), said)
         if not equal(tag, made):
             return _FAULTY[Fault.TAG]
         holder = decode_credential(who)
         if holder is None:
             return _FAULTY[Fault.CREDENTIAL]
-        self._keyring.key(secret_id, who)
-        fault = Fault.REVOKED if holder.id in self._keyring.revoked else None
+        self.keyring.key(secret_id, who)
+        fault = Fault.REVOKED if holder.id in self.keyring.revoked else None
         return Seal(read.number, who, secret_id, fault=fault)
 
     def key(self, seal: Seal) -> Key | None:
         """The key with which a seal was made that holds."""
-        return self._keyring.key(seal.secret, seal.credential)
+        return self.keyring.key(seal.secret, seal.credential)
 
     def _open_peer(self, data: bytes, read: Read) -> Seal:
         session = read.who[1:]

@@ -31,13 +31,16 @@ class Application:
         authorizer: Authorizer,
         hosts: frozenset[str],
         served: Served,
+        is_open: bool = True,
     ) -> None:
-        """`views` by name, of all ROUTES; those for operators that change something are called with
-        who it is as well. `hosts` are the names of this host, beside its addresses."""
+        """`views` by name, of all ROUTES; those that change something are called with who it is as
+        well. `hosts` are the names of this host, beside its addresses. `is_open`: anybody may read;
+        else only operators."""
         self._views = views
         self._authorizer = authorizer
         self._hosts = hosts | {"localhost"}
         self._served = served
+        self._is_open = is_open
         rules = [Rule(one.rule, methods=[one.method], endpoint=one) for one in ROUTES]
         self._map = Map(rules, strict_slashes=False, merge_slashes=False)
 
@@ -64,11 +67,10 @@ class Application:
 
     def _respond(self, request: Request) -> Response | None:
         route, arguments = self._map.bind_to_environ(request.environ).match()
-        changes = route.method != "GET"
         self._check_host(request)
-        if route.is_for_operators:
+        if route.is_for_operators or not (self._is_open or route.says_nothing):
             operator = self._operator(request)
-            if changes:
+            if route.method != "GET":
                 self._check_origin(request)
                 return self._views[route.view](request, operator, **arguments)
         return self._views[route.view](request, **arguments)

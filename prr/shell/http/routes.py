@@ -27,6 +27,7 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     body: str = ""  # the schema of what is sent along; "": nothing is
     is_for_operators: bool = False
+    says_nothing: bool = False  # of any service: anybody may ask, whatever has to be proved
     refusals: tuple[int, ...] = field(default=())
     """What else may be answered, beside what any request may be."""
 
@@ -94,8 +95,14 @@ ROUTES = (
         *("GET", "/v1/watch", "watch", "every change as it happens, as server-sent events", ""),
         parameters=(SERVICE,),
     ),
-    Route("GET", "/healthz", "healthz", "200 as long as it runs", ""),
-    Route("GET", "/readyz", "readyz", "200 once it can answer every lookup", ""),
+    Route("GET", "/healthz", "healthz", "200 as long as it runs", "", says_nothing=True),
+    Route(
+        *("GET", "/readyz", "readyz", "200 once it can answer every lookup", ""),
+        says_nothing=True,
+    ),
     Route("GET", "/metrics", "metrics", "what Prometheus reads", ""),
-    Route("GET", "/openapi.json", "openapi", "this table, for programs", "OpenAPI"),
+    Route(
+        *("GET", "/openapi.json", "openapi", "this table, for programs", "OpenAPI"),
+        says_nothing=True,
+    ),
 )

@@ -30,9 +30,11 @@ class HttpServer:
         names: Mapping[int, str],
         hosts: frozenset[str],
         version: str,
+        is_open: bool,
     ) -> None:
         """Listens at `address`. `names` are what numbers are called, `hosts` what this host is
-        called, `version` is that of the program. Raises BadInput if it cannot listen."""
+        called, `version` is that of the program. `is_open`: anybody may read. Raises BadInput if it
+        cannot listen."""
         room = room_for_connections()
         most = min(CONNECTIONS_MAX, max(room // 2, 8))
         rows = Rows(node.core, names)
@@ -49,7 +51,7 @@ class HttpServer:
             one.view: getattr(views if one.method == "GET" else changing, one.view)
             for one in ROUTES
         }
-        application = Application(by_name, authorizer, hosts, served)
+        application = Application(by_name, authorizer, hosts, served, is_open)
         self._listener = Listener(address, application, most, served.drop)
         served.connections = lambda: len(self._listener)
         served.watchers = lambda: len(self._watchers)

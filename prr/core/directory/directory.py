@@ -77,23 +77,24 @@ class Directory(TableWalks):
         return self._rotation.instances_of(service)
 
     def page_of(
-        self, service: Service, cursor: bytes, offset: int
+        self, service: Service, cursor: bytes, offset: int, looks: int = 0
     ) -> tuple[list[Instance], int | None]:
         """Some instances of a service, from behind `cursor` (b"": from the start) and from `offset`
-        on, and the next offset, None at the end; no more than a part of the directory is looked at.
+        on, and the next offset, None at the end; about `looks` instances and buckets are looked at
+        (0: LOOKS).
 
         Who goes on from there, or from behind any of them, sees every instance that was held all
         the while, exactly once.
         """
         offset = max(offset, offset_of(cursor) if cursor else 0)
-        after = None
-        if sum(self._rotation.count(service)) <= LOOKS:
+        after, looks = None, looks or LOOKS
+        if sum(self._rotation.count(service)) <= looks:
             ones = [one for one in self.instances_of(service) if offset_of(one) >= offset]
         else:
-            seen, after = self._tables.from_offset(offset, LOOKS)
+            seen, after = self._tables.from_offset(offset, looks)
             ones = [one for one in seen if service_of(one) == service]
-        ones.sort(key=place_of)
-        return [one for one in ones if not cursor or place_of(one) > place_of(cursor)], after
+        places, begin = sorted(map(place_of, ones)), place_of(cursor) if cursor else ()
+        return [Instance(place[-1]) for place in places if place > begin], after
 
     def services(self, most: int = 1 << 30) -> list[Service]:
         """The services that have at least one instance, in turn or suspect, `most` at most: numbers

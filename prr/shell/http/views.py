@@ -23,6 +23,9 @@ from prr.wire.questions import Asked
 
 JSON = "application/json"
 
+LOOKS = 128
+"""Instances and buckets looked at between two turns of others, 0.2 ms."""
+
 
 class Views:
     """Answers for one binder. Each method has the request, and what its path says."""
@@ -148,12 +151,12 @@ class Views:
         among many of other services it may take a while to come upon one."""
         cursor, offset = after or b"", 0
         while True:
-            found, following = self._directory.page_of(service, cursor, offset)
+            found, following = self._directory.page_of(service, cursor, offset, LOOKS)
             yield from found
             yield None
             if following is None:
                 return
-            offset = following
+            cursor, offset = b"", following
 
 
 def _order(service: Service) -> tuple[bool, Service]:

@@ -103,16 +103,17 @@ def start_full_binders(
     instances: list[Instance],
     processes: ExitStack,
     zones: Mapping[Instance, str] | None = None,
+    arguments: Sequence[str] = (),
 ) -> list[Address]:
-    """Binders that all know `instances`, and in which zones they are, and never ask them. Raises
-    Trouble."""
+    """Binders, started with `arguments`, that all know `instances`, and in which zones they are,
+    and never ask them. Raises Trouble."""
     binders = []
     for _ in range(count):
         with ExitStack() as opened:
             filler = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             filler.bind(("127.0.0.1", 0))
             peer = f"--peer={describe_address(filler.getsockname())}"
-            binder = parse_peer(start_binder(processes, peer, LEASE).address)
+            binder = parse_peer(start_binder(processes, peer, LEASE, *arguments).address)
             _fill(binder, instances, zones or {}, filler)
             processes.push(opened.pop_all())  # nobody else may get the peer's address
         binders.append(binder)

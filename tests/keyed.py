@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from random import Random
 
-from prr.config import Require
+from prr.config import LIMITS, Limits, Require
 from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.effects import (
@@ -54,9 +54,10 @@ class Sealed:
         trust: Trust = ON,
         keyrings: Iterable[Keyring] = (RING, RING),
         servers: Iterable[tuple[Address, Held, Service]] = (),
+        limits: Limits = LIMITS,
     ) -> None:
         self.now = 100.0
-        self.trust = trust
+        self.trust, self.limits = trust, limits
         self.heard: list[tuple[Address, Address, bytes]] = []
         self.reports: list[tuple[Address, Report]] = []
         self.stopped: dict[Address, Stop] = {}
@@ -77,7 +78,9 @@ class Sealed:
         """A new process, which knows nothing."""
         peers = tuple(other for other in BINDERS if other != at)
         ips = frozenset({at[0]})
-        binder = Binder(ips, peers, BINDERS.index(at) + 1, Random(seed), trust=self.trust)
+        binder = Binder(
+            ips, peers, BINDERS.index(at) + 1, Random(seed), limits=self.limits, trust=self.trust
+        )
         self.nodes[at] = binder
         self.do(at, binder.start(self.now))
         return binder

@@ -6,15 +6,18 @@ from random import Random
 
 import pytest
 
-from prr.config import Require
+from prr.config import Limits, Require
 from prr.core.effects import Event
 from prr.core.outcomes import FoundService, NoBinder
+from prr.core.whole_client import WholeClient
 from prr.trust.credential import Holder
 from prr.trust.keyring import Keyring
 from prr.wire.codec import Codec
+from prr.wire.errors import VainSeal
 from prr.wire.frames import Alive, Complaint, Frame, ListRequest, Lookup, Removed, Role, Subscribe
 from prr.wire.inquiries import DrainQuery, TextQuery
 from prr.wire.messages import AgentAnnouncement, Started
+from prr.wire.particulars import decode_particulars
 from prr.wire.seal import Seal
 from tests.keyed import (
     BINDERS,
@@ -328,3 +331,51 @@ def test_nothing_that_a_binder_says_unasked_is_longer_than_what_it_was_told():
         None,
         NoBinder,
     )
+
+
+def test_the_instances_of_a_revoked_credential_are_gone():
+    sealed = net()
+    sealed.add_server(OTHER, held_by(Holder.SERVER, "web-8", "web"), "web", seed=5)
+    sealed.run(0.1)
+    revoking = Keyring((SECRET,), frozenset({"web-7"}))
+    for number, at in enumerate(BINDERS):
+        sealed.codecs[at].change_keys(revoking)
+        operators = sealed.binder(number).operators
+        sealed.do(at, operators.revoke(revoking.revoked, sealed.now))
+    sealed.run(3.0)
+    assert sealed.tables() == [{instance_of("web", OTHER)}] * 2
+    assert any("web-7 is revoked" in report.why for _, report in sealed.reports)
+
+
+def test_an_instance_is_held_with_the_id_of_its_credential_which_no_client_is_told():
+    sealed = net()
+    for number in (0, 1):
+        directory = sealed.binder(number).directory
+        assert decode_particulars(directory.particulars(ONE)).credential == "web-7"
+        assert directory.count_of_credential(b"web-7") == 1
+    whole = WholeClient("web", BINDERS, Random(1), is_keyed=True)
+    codec = Codec(Role.CLIENT, keys=APP)
+    (asked,) = whole.start(sealed.now)
+    (effect,) = sealed.binder(0).handle(
+        sealed.codecs[A].decode(codec.encode(asked.frame)), CLIENT, sealed.now
+    )
+    assert whole.handle(codec.decode(sealed.codecs[A].encode(effect.frame)), A, 0.0) == []
+    (row,) = whole.outcome.values()
+    assert decode_particulars(row.particulars).credential == ""
+
+
+def test_one_credential_has_no_more_instances_than_it_may():
+    sealed = Sealed(limits=Limits(instances_per_credential=3))
+    for number in range(5):
+        at = ("10.0.1.1", 4000 + number)
+        sealed.add_server(at, WEB, "web", seed=number)
+        sealed.run(0.05)
+    assert [len(table) for table in sealed.tables()] == [3, 3]
+    assert sealed.count(Event.CREDENTIAL_FULL) >= 2
+
+
+def test_nothing_is_read_under_a_seal_that_proves_nothing_where_that_is_worth_nothing():
+    strict = Codec(Role.BINDER, keys=Keyring((STRANGE_SECRET,)), is_strict=True)
+    with pytest.raises(VainSeal):
+        strict.decode(Codec(Role.CLIENT, keys=APP).encode(Lookup(7, seal=Seal(5))))
+    assert strict.decode(b"\2\7") == Lookup(7)

@@ -16,7 +16,7 @@ from prr.cli.dns import open_dns
 from prr.cli.exits import NO_BINDER, YES
 from prr.cli.http import serving_http, where_to_serve_http
 from prr.cli.reload import NamedPeers, SettingsFollower, rereading
-from prr.config import ANY_IPV6, BadInput, BinderConfig, ServerConfig
+from prr.config import ANY_IPV6, BadInput, BinderConfig, Require, ServerConfig
 from prr.core.binder import Binder
 from prr.core.keyed_server import server_class
 from prr.core.lookups import FOUND_FORMS
@@ -69,7 +69,7 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     peers = NamedPeers(config.peers, own, bool(handed))
     core = _core(config, own, peers, store)
     first_line = _first_line("binder", config, own, bool(handed), dns.line)
-    codec = Codec(Role.BINDER, FOUND_FORMS[config.wire], config.key)
+    codec = Codec(Role.BINDER, FOUND_FORMS[config.wire], config.key, config.require is Require.ON)
     drains = None if config.state is None else DrainsFile(config.state)
     names = _names()
     node = BinderNode(core, codec, lanes, first_line, store, names, drains)

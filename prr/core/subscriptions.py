@@ -11,12 +11,12 @@ from prr.core.liveness.states import Case, Trigger
 from prr.core.pacing import RENEWAL
 from prr.core.printable import in_one_line
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.core.trust import is_valid, speaks_for
+from prr.core.trust import credential_of, is_valid, speaks_for
 from prr.wire.drain import own_particulars
 from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed, Verify
 from prr.wire.instance import Address, Instance, address_of, is_on_host, make_instance
 from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Reason, Renew, Search, Started
-from prr.wire.particulars import asked_at, with_agent
+from prr.wire.particulars import as_held, asked_at
 from prr.wire.proofs import Again, Confirmed
 from prr.wire.seal import Seal
 from prr.wire.version import NO_START, encode_version
@@ -85,7 +85,7 @@ class Subscriptions:
             return [not_believed(Alive(seal=seal), source, instance)]
         if not self._has_ticket(instance, source, seal, now):
             return [self._again(instance, source, seal, now)]
-        effects = self._subscribe(instance, said, True, source, now, is_proved=True)
+        effects = self._subscribe(instance, said, True, source, now, seal)
         return [self._with_ticket(effect, instance, source, now) for effect in effects]
 
     def _has_ticket(self, instance: Instance, source: Address, seal: Seal, now: float) -> bool:
@@ -130,15 +130,19 @@ class Subscriptions:
         is_ours: bool,
         source: Address,
         now: float,
-        is_proved: bool = False,
+        seal: Seal | None = None,
     ) -> list[Effect]:
+        """`seal` is that of a server that has proved to be there."""
+        is_proved = seal is not None
         if self._versioned.reach.excludes(instance):
             return [Report(Event.REFUSED, instance, EXCLUDED)]
         agent = None if source == address_of(instance) else source
+        holder = credential_of(seal)
+        credential = holder.id if holder is not None else ""
         is_elsewhere = is_proved and source[0] != address_of(instance)[0]
         own = own_particulars(said.particulars or b"") if said else b""
         # Where it is asked is where it speaks from, whatever it says: nobody else is asked.
-        particulars = with_agent(own, agent, is_elsewhere) if said else b""
+        particulars = as_held(own, agent, is_elsewhere, credential) if said else b""
         refusal = self._detector.admission.refusal(instance, particulars, now, is_proved)
         if refusal is not None:
             return [refusal]

@@ -14,6 +14,7 @@ from prr.wire.drain import (
 )
 from prr.wire.frames import Found, Lookup
 from prr.wire.instance import Address, Instance, service_of
+from prr.wire.particulars import decode_particulars, encode_particulars
 from prr.wire.version import Version
 from prr.wire.whole_service import WholePage, WholeQuery
 from prr.wire.wide import Said, WideUpdate, encode_wide, row_bytes
@@ -50,7 +51,12 @@ def answer_whole(
 
 
 def _told(particulars: bytes) -> bytes:
-    """What a client may know: that an instance is drained, not what an operator says of it."""
+    """What a client may know: that an instance is drained, not what an operator says of it, nor
+    whose it is."""
+    said = decode_particulars(particulars)
+    if said.credential:
+        own = encode_particulars(replace(said, credential=""))
+        particulars = with_drain(own, drain_in(particulars))
     if not is_drained(particulars):
         return own_particulars(particulars)
     word = replace(decode_drain(drain_in(particulars)), why="")

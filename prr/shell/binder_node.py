@@ -42,7 +42,7 @@ from prr.shell.storage.drains_file import DrainsFile
 from prr.shell.storage.store import Store
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.reader import Reader
-from prr.trust.keyring import Keyring
+from prr.trust.keyring import Held, Keyring
 from prr.wire.codec import Codec
 from prr.wire.found import AnswerRun
 from prr.wire.frames import Complaint, Frame
@@ -131,6 +131,12 @@ class BinderNode(Node[Effect]):
                 self._store.confirm(answer.instance, partial(hear, answer.frame))
             else:
                 hear(answer.frame)
+
+    def change_keys(self, keys: Keyring | Held) -> None:
+        """Seal and open with these from now on; whose credentials are revoked goes."""
+        super().change_keys(keys)
+        if isinstance(keys, Keyring):
+            self.step(self._binder.operators.revoke, keys.revoked)
 
     def tell(self, key: str, ask: Callable[[], Any]) -> None:
         """Have `status` say under `key` what `ask` says then."""

@@ -16,7 +16,7 @@ import gevent
 import gevent.event
 from gevent.hub import get_hub
 
-from prr.core.effects import Report, Stop
+from prr.core.effects import Event, Report, Stop
 from prr.core.metrics import METRIC_OF, Metric, by_key
 from prr.shell.core_timer import CoreTimer
 from prr.shell.log.handler import close_log
@@ -30,9 +30,9 @@ from prr.shell.udp.reader import Reader
 from prr.shell.worker_pool import WorkerPool
 from prr.trust.keyring import Held, Keyring
 from prr.wire.codec import Codec
-from prr.wire.errors import MalformedFrame
+from prr.wire.errors import MalformedFrame, VainSeal
 from prr.wire.frames import Frame
-from prr.wire.instance import Address
+from prr.wire.instance import Address, describe_address
 
 _log = logging.getLogger("prr")
 
@@ -224,6 +224,10 @@ class Node(Generic[_E]):
     def _serve(self, data: bytes, source: Address) -> None:
         try:
             frame = self._codec.decode(data)
+        except VainSeal as fault:
+            why = f"from {describe_address(source)}: {fault}"
+            self._report(Report(Event.NOT_BELIEVED, "a datagram", why))
+            return
         except MalformedFrame:
             self._counts[Metric.MALFORMED] += 1
             return

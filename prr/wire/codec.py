@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from prr.trust.keyring import Held, Keyring
-from prr.wire.errors import MalformedFrame, OutOfPlace
+from prr.wire.errors import MalformedFrame, OutOfPlace, VainSeal
 from prr.wire.first_questions import is_answer, is_usual_answer
 from prr.wire.forms import FORM_OF, TABLE, Form
 from prr.wire.found import (
@@ -64,11 +64,17 @@ class Codec:
     """Writes what a program of one role sends, and reads what reaches it."""
 
     def __init__(
-        self, role: Role, found: FoundForm = Found, keys: Keyring | Held | None = None
+        self,
+        role: Role,
+        found: FoundForm = Found,
+        keys: Keyring | Held | None = None,
+        is_strict: bool = False,
     ) -> None:
         """`found` is the frame with which a binder answers a lookup. `keys`: a binder's keyring, or
         the credential that another role holds; without them seals are skipped, and none is made.
+        With `is_strict` nothing is read under a seal that proves nothing.
         """
+        self._is_strict = is_strict
         self.role = role
         self._sealer: Sealer | None = None
         self._sealed_questions: SealedQuestions | None = None
@@ -177,7 +183,7 @@ class Codec:
         to open it: whether it holds is for the receiver to see.
 
         Raises MalformedFrame when the bytes are no frame, OutOfPlace (a MalformedFrame) when they
-        are one that this role never receives.
+        are one that this role never receives, VainSeal (likewise) when it `is_strict`.
         """
         if not data:
             raise MalformedFrame("an empty datagram")
@@ -187,6 +193,8 @@ class Codec:
                 raise OutOfPlace(f"code {data[0]} is never sent to a {self.role}")
             raise MalformedFrame(f"no frame has the code {data[0]}")
         seal = None if self._sealer is None else self._sealer.open(data)
+        if self._is_strict and seal is not None and seal.fault is not None:
+            raise VainSeal(seal.fault)  # before anything else is read, which costs more
         for form in forms[:-1]:
             try:
                 return _decode_form(data, form, seal)

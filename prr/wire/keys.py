@@ -254,7 +254,8 @@ KEYS = (
         lambda value: type(value) is bytes and is_particulars(value),
         "of the instance: 1 its weight, a byte; 2 its zone, a label; 3 its tags, each `key=value`, "
         "a line feed between two; 4 where it is asked, ip and port; 5 what operators say of it; 6 "
-        "as 4, but on another host: a binder says so",
+        "as 4, but on another host: a binder says so; 7 the id in its "
+        "credential: likewise",
     ),
     Key(
         27,

@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from prr.record import record
+from prr.trust.credential import is_id
 from prr.wire.instance import (
     ADDRESS_BYTES,
     Address,
@@ -34,6 +35,10 @@ _WEIGHT, _ZONE, _TAGS, _ASK_AT = 1, 2, 3, 4
 _ASK_ELSEWHERE = 6
 """The number of the field that says the same of an agent on another host. A binder writes it, once
 the agent has shown a credential for that."""
+
+_CREDENTIAL = 7
+"""That of the field which says whose it is: the id in the credential with which it has subscribed.
+A binder writes it, too."""
 
 DRAIN = 5
 """The number of the field that operators write: see `drain`."""
@@ -75,6 +80,8 @@ class Particulars:
     ask_at: Address | None = None
     is_asked_elsewhere: bool = False
     """Who answers for it is on another host, and may be."""
+    credential: str = ""
+    """The id of the credential with which it has subscribed, if with any."""
 
 
 def encode_particulars(particulars: Particulars) -> bytes:
@@ -89,6 +96,7 @@ def encode_particulars(particulars: Particulars) -> bytes:
     if at is not None:
         where = _ASK_ELSEWHERE if particulars.is_asked_elsewhere else _ASK_AT
         values[where] = encode_address(at)
+    values[_CREDENTIAL] = particulars.credential.encode()
     said = b"".join(encode_field(number, value) for number, value in values.items() if value)
     assert is_particulars(said)
     return said
@@ -105,6 +113,7 @@ def decode_particulars(data: bytes) -> Particulars:
         tags=_tags(said.get(_TAGS, b"")),
         ask_at=None if at is None else decode_address(at),
         is_asked_elsewhere=_ASK_ELSEWHERE in said,
+        credential=said.get(_CREDENTIAL, b"").decode(),
     )
 
 
@@ -132,15 +141,21 @@ def asked_at(instance: Instance, particulars: bytes) -> Address:
     return agent if agent is not None and is_believed else own
 
 
-def with_agent(particulars: bytes, agent: Address | None, elsewhere: bool = False) -> bytes:
-    """The same particulars, but this agent's address in place of what they say; None: no agent.
-    `elsewhere`: it may be on another host than the instance. Where that changes them, fields that
-    say nothing here are left out: they might have no room."""
+def as_held(
+    particulars: bytes, agent: Address | None, elsewhere: bool = False, credential: str = ""
+) -> bytes:
+    """The particulars that a server says, and what a binder knows of it in place of what they say:
+    the address of its agent (None: no agent), which `elsewhere` may be on another host, and the id
+    of its `credential` ("": none). Where that changes them, fields that say nothing here are left
+    out: they might have no room."""
     said = decode_particulars(particulars)
-    elsewhere = elsewhere and agent is not None
-    if said.ask_at == agent and said.is_asked_elsewhere is elsewhere:
-        return particulars
-    return encode_particulars(replace(said, ask_at=agent, is_asked_elsewhere=elsewhere))
+    held = replace(
+        said,
+        ask_at=agent,
+        is_asked_elsewhere=elsewhere and agent is not None,
+        credential=credential,
+    )
+    return particulars if held == said else encode_particulars(held)
 
 
 def is_tag(text: str) -> bool:
@@ -175,6 +190,8 @@ def _is_valid(number: int, value: bytes) -> bool:
             return is_name(value)
         case 3:
             return _are_tags(value)
+        case 7:
+            return is_id(value.decode("ascii", "replace"))
         case 4 | 6:
             return len(value) == ADDRESS_BYTES or is_ipv6_key(value)
         case 5:
@@ -215,5 +232,8 @@ def _tags(value: bytes) -> dict[str, str]:
 
 
 def credential_of(particulars: bytes) -> bytes:
-    """With which credential an instance has subscribed; b"" if with none."""
-    return b""
+    """The id of the credential with which an instance has subscribed; b"" if with none."""
+    if not particulars:
+        return b""
+    fields = fields_of(particulars)
+    return next((value for number, value, _ in fields if number == _CREDENTIAL), b"")

@@ -28,7 +28,10 @@ from tests.netns import Network, why_not
 from tests.nodes import NODE, ROOT, Node, eventually, run
 
 DOCUMENTS = sorted(
-    [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")]
+    [
+        *(ROOT / name for name in ("README.md", "SECURITY.md", "benchmarks/README.md")),
+        *(ROOT / "docs").glob("*.md"),
+    ]
 )
 README = (ROOT / "README.md").read_text()
 README_LINES_MAX = 150
@@ -351,3 +354,14 @@ def test_words_are_the_field_s():
         if re.search(rf"\b{phrase}\b", text, re.IGNORECASE)
     ]
     assert found == []
+
+
+def test_what_the_security_document_says_points_to_tests_that_there_are():
+    text = (ROOT / "SECURITY.md").read_text()
+    named = re.findall(r"`(test_\w+)(?: -k (\w+|\"[^\"]+\"))?`", text)
+    assert len(named) > 20
+    for name, choice in named:
+        source = (ROOT / "tests" / f"{name}.py").read_text()
+        tests = re.findall(r"(?m)^def (test_\w+)", source)
+        for word in choice.strip('"').split(" or ") if choice else ():
+            assert any(word in test for test in tests), (name, word)

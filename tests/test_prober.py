@@ -9,11 +9,17 @@ from gevent.hub import get_hub
 
 from prr.core.effects import Outcome, Probe
 from prr.shell import prober as module
-from prr.shell.prober import SWEEP_MAX, URGENT_RUN, Prober
+from prr.shell.prober import PROOFS_MAX, SWEEP_MAX, URGENT_RUN, Prober
+from prr.trust.credential import Holder
+from prr.wire.codec import Codec
 from prr.wire.frames import Alive, Role, Verify
 from prr.wire.instance import make_instance
+from prr.wire.messages import Challenge
+from prr.wire.proofs import Proof
+from prr.wire.seal import Seal
 from tests.cores import CODECS, encode
 from tests.families import LOOPBACKS, udp
+from tests.keyed import RING, held_by
 
 WAIT = 0.05
 
@@ -159,3 +165,69 @@ def test_a_question_that_still_waits_when_the_next_one_is_asked_is_told_as_unsen
     service.setblocking(False)
     with pytest.raises(BlockingIOError):
         service.recv(100)
+
+
+PROVIDER = held_by(Holder.SERVER, "web-7", 1)
+
+
+def proof_question(service, serial=1):
+    """A question that only a sealed answer settles, and that answer."""
+    at = service.getsockname()[:2]
+    one = make_instance(1, at)
+    asked = Verify(trailer=Challenge.for_proof(one, 2**63 + serial))
+    proof = Alive(trailer=Proof(instance=one, start=77), seal=Seal(2**63 + serial))
+    answer = Codec(Role.SERVER, keys=PROVIDER).encode(proof)
+    return Probe(one, serial, 10 * WAIT, asked, 0, at, wants_proof=True), answer
+
+
+@pytest.fixture
+def keyed():
+    """As `told`, of a prober that has keys."""
+    outcomes = []
+    prober = Prober(lambda probe, outcome: outcomes.append(outcome), Codec(Role.BINDER, keys=RING))
+    yield outcomes, prober
+    prober.close()
+
+
+def test_a_refusal_may_be_forged_and_a_sealed_answer_counts_all_the_same(keyed, service):
+    outcomes, prober = keyed
+    asked, answer = proof_question(service)
+    prober.ask(asked)
+    _, asker = service.recvfrom(1000)
+    address = service.getsockname()
+    service.close()
+    prober.ask(asked)  # refused by the kernel, as somebody on the path might have it
+    until(lambda: outcomes)
+    assert outcomes == [Outcome.REFUSED] and is_open(asker)
+    with socket.socket(service.family, socket.SOCK_DGRAM) as again:
+        again.bind(address)
+        again.sendto(encode(Alive()), asker)
+        again.sendto(answer[:-1] + bytes((answer[-1] ^ 1,)), asker)
+        again.sendto(answer, asker)
+        until(lambda: len(outcomes) == 2)
+    assert outcomes == [Outcome.REFUSED, Outcome.ALIVE] and not is_open(asker)
+
+
+def test_junk_in_front_of_a_sealed_answer_is_read_over(keyed, service):
+    outcomes, prober = keyed
+    asked, answer = proof_question(service)
+    prober.ask(asked)
+    _, asker = service.recvfrom(1000)
+    for _ in range(PROOFS_MAX - 1):
+        service.sendto(encode(Alive()), asker)
+    service.sendto(answer, asker)
+    until(lambda: outcomes)
+    assert outcomes == [Outcome.ALIVE]
+
+
+def test_sockets_of_refused_questions_are_closed_when_their_time_is_over(keyed, service):
+    outcomes, prober = keyed
+    asked, _ = proof_question(service)
+    prober.ask(asked)
+    _, asker = service.recvfrom(1000)
+    service.close()
+    for _ in range(3):
+        prober.ask(asked)
+        gevent.sleep(WAIT)
+    until(lambda: not is_open(asker))
+    assert set(outcomes) == {Outcome.REFUSED}

@@ -8,7 +8,7 @@ import pytest
 from prr.core.binder import Binder
 from prr.core.introduction import Introduction
 from prr.trust.credential import CREDENTIAL_BYTES_MAX, Holder
-from prr.trust.keyring import Keyring
+from prr.trust.keyring import Keyring, secret_id
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Found, Lookup, Role, Subscribe, Unknown, Verify
@@ -18,7 +18,7 @@ from prr.wire.query import Query
 from prr.wire.questions import QUESTION_BYTES_MAX, REMEMBERED
 from prr.wire.seal import SEAL_BYTES_MAX, Fault, Seal, blank, read_seal, tags_in
 from prr.wire.version import Version
-from tests.cores import decode, encode, forms_for, random_frame, rows_in
+from tests.cores import CODECS, decode, encode, forms_for, random_frame, rows_in
 from tests.keyed import OLD_SECRET, RING, SECRET, STRANGE_SECRET, held_by
 
 pytestmark = pytest.mark.elsewhere
@@ -217,3 +217,16 @@ def test_a_question_for_a_proof_has_room_for_any():
     answer = said.answer(decode(asked, Role.SERVER), {one})
     assert answer is not None
     assert len(Codec(Role.SERVER, keys=held).encode(answer)) <= len(asked)
+
+
+def test_a_binder_counts_what_each_secret_has_proved():
+    codec = Codec(Role.BINDER, keys=Keyring((SECRET, OLD_SECRET)))
+    new, old = secret_id(SECRET).hex(), secret_id(OLD_SECRET).hex()
+    assert codec.opened == {new: 0, old: 0} and list(codec.opened) == [new, old]
+    codec.decode(Codec(Role.CLIENT, keys=OLD_APP).encode(Lookup(7, seal=Seal(1))))
+    codec.sealed_asked(Burst([question("web")] * 3), 0)
+    codec.decode(BINDER.encode(Unknown(seal=WORD)))
+    codec.decode(question("web")[:-1] + b"x")
+    assert codec.opened == {new: 5, old: 1}  # one was read twice: when it was learned, too
+    codec.change_keys(Keyring((SECRET,)))
+    assert codec.opened == {new: 0} and CODECS[Role.BINDER].opened == {}

@@ -38,12 +38,21 @@ def in_full(said: Said[dict[str, Any]]) -> str:
                 ("PEER", "KIND", "STATE", "HEARD S AGO", "ROUND TRIP MS", "AGREES"),
                 [_peer_row(peer) for peer in status["peers"]],
             ),
+            *_seals(status.get("seals")),
             "",
             as_table(
                 ("COUNT", "OF"), [(count, name) for name, count in status["counters"].items()]
             ),
         ]
     )
+
+
+def _seals(opened: dict[str, int] | None) -> list[str]:
+    """By which secret how much was proved, for who wants to prune the old one."""
+    if opened is None:
+        return []
+    rows = [(secret, count) for secret, count in opened.items()]
+    return ["", as_table(("SECRET", "PROVED"), rows)]
 
 
 def _digest(status: dict[str, Any]) -> str:

@@ -78,6 +78,8 @@ class BinderNode(Node[Effect]):
         self._control = ControlAnswers(core, self._history, self._overload)
         self.tell("state", store.status)
         self.tell("counters", lambda: by_key(self._count_all()))
+        if codec.has_keys:
+            self.tell("seals", lambda: codec.opened)
 
     @property
     def core(self) -> Binder:

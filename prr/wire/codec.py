@@ -135,6 +135,16 @@ class Codec:
         return self._sealer is not None
 
     @property
+    def opened(self) -> dict[str, int]:
+        """How many seals have held that a binder was sent, for each secret of its keyring, by its
+        id, since the keyring was read; the newest secret first."""
+        sealer = self._sealer
+        if not isinstance(sealer, BinderSealer):
+            return {}
+        ids = [key.secret_id for key in sealer.keyring.of_binders]
+        return {one.hex(): sealer.opened[one] for one in ids}
+
+    @property
     def keyring(self) -> Keyring | None:
         """The one it seals and opens with, if it is a binder's and has one."""
         return self._sealer.keyring if isinstance(self._sealer, BinderSealer) else None

@@ -1,6 +1,8 @@
 """Who seals what is sent, and opens what has come: a binder with its keyring, or whoever holds a
 credential."""
 
+from collections import Counter
+
 from prr.trust.credential import decode_credential
 from prr.trust.keyring import Held, Key, Keyring, derive, equal, tag_to_binder
 from prr.wire.seal import (
@@ -28,6 +30,8 @@ class BinderSealer:
 
     def __init__(self, keyring: Keyring) -> None:
         self.keyring = keyring
+        self.opened: Counter[bytes] = Counter()
+        """How many seals held, for the id of each secret."""
         self._own = keyring.of_binders[:SIGNATURES_MAX]
         self._of_binders = {key.secret_id: key for key in keyring.of_binders}
 
@@ -73,6 +77,7 @@ class BinderSealer:
         if holder is None:
             return _FAULTY[Fault.CREDENTIAL]
         self.keyring.key(secret_id, who)
+        self.opened[secret_id] += 1
         fault = Fault.REVOKED if holder.id in self.keyring.revoked else None
         return Seal(read.number, who, secret_id, fault=fault)
 
@@ -90,6 +95,7 @@ class BinderSealer:
             key = self._of_binders.get(secret)
             if key is not None:
                 fault = None if equal(tag, key.tag_between(said)) else Fault.TAG
+                self.opened[secret] += fault is None
                 break
         return Seal(read.number, session=session) if fault is None else _FAULTY[fault]
 

@@ -227,8 +227,8 @@ def zones_are_not_looked_at(patch):
 
 
 def leaves_are_acknowledged_only(patch):
-    def keep(self, instance, source, now):
-        return [Send(Removed(instance), source)]
+    def keep(self, frame, source, now):
+        return [Send(Removed(frame.instance), source)]
 
     patch.setattr(Subscriptions, "withdrawn", keep)
 
@@ -259,10 +259,10 @@ def lists_for_everybody(patch):
 def versions_are_not_compared(patch):
     """What is heard last is believed, as with the bare frames."""
 
-    def is_news(self, instance, version, is_there):
+    def is_news(self, instance, version, is_there, particulars=b""):
         return self.directory.latest(instance) != version
 
-    def believe(self, instance, version, is_there, now):
+    def believe(self, instance, version, is_there, now, particulars=b""):
         newest = self.next_version(instance, version.start)._replace(owner=version.owner)
         if is_there:
             known = instance in self.directory

@@ -130,7 +130,8 @@ class BinderProcess(Process):
         del burst[:count]
         for data, source in taken:
             frame = read(data, self.role)
-            assert frame is not None
+            if frame is None:
+                raise Violation(f"{self.name}: takes {data.hex()} for a subscription")
             self.trace("<-", frame, source)
             self.ledger.received(frame, source, data)
         self.act(effects)

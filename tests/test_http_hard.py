@@ -91,6 +91,21 @@ def test_who_does_not_take_an_answer_is_given_up(cluster, peers):
     assert ask(binder, "/healthz").status == 200
 
 
+def test_new_connections_wait_for_their_turn(cluster):
+    pace = {
+        f"{listener.__name__}.{name}": value
+        for name, value in (("ACCEPT_PAUSE", 0.4), ("ACCEPTED_AT_ONCE", 2))
+    }
+    binder = binder_with_http(cluster, limits=pace)
+    began_at = time.monotonic()
+    with ExitStack() as stack:
+        opened = [stack.enter_context(connect(binder)) for _ in range(7)]
+        for one in opened:
+            one.sendall(HELLO + b"Connection: close\r\n\r\n")
+        assert [all_of(one)[:15] for one in opened] == [b"HTTP/1.1 200 OK"] * 7
+    assert time.monotonic() - began_at > 3 * 0.4
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "said"),
     [
@@ -241,6 +256,7 @@ def test_the_limits_are_those_of_the_manual():
     manual = (ROOT / "docs" / "http.md").read_text()
     for told in (
         f"{listener.CONNECTIONS_MAX} connections",
+        f"{listener.ACCEPTED_AT_ONCE / listener.ACCEPT_PAUSE:g} new connections a second",
         f"{connection.HEAD_BYTES_MAX} bytes of headers, within {connection.HEAD_LIMIT:g} s",
         f"{asked.BODY_BYTES_MAX} bytes sent along",
         f"{connection.ANSWER_LIMIT:g} s for an answer",

@@ -1,13 +1,21 @@
 """Who watches: every change once, in order, with its reason; and nobody waits for anybody."""
 
+import os
 import socket
 import time
+from contextlib import ExitStack
 
+import gevent.socket
 import pytest
 
+from prr.core.directory.changes import ChangeFeed
 from prr.shell.http import watchers
+from prr.wire.trailer import Listed
+from tests.cores import at
 from tests.http_of import Stream, ask, binder_with_http, watching, where
-from tests.nodes import eventually, wire
+from tests.nodes import PATIENCE, eventually, wire
+
+ONE = at(2, "10.0.0.1", 1)
 
 
 @pytest.fixture
@@ -159,3 +167,48 @@ def test_who_does_not_read_is_cut_off_and_costs_nobody_else_anything(cluster, pe
         eventually(lambda: b"prr_http_watchers 1.0" in ask(binder, "/metrics").body)
         dropped = b'prr_http_connections_dropped_total{reason="did not read"} 1.0'
         assert dropped in ask(binder, "/metrics").body
+
+
+def test_a_bug_ends_who_watches_and_not_the_binder(monkeypatch, caplog):
+    monkeypatch.setattr(watchers, "AFTER_BUG", 0.01)
+    held = {}
+    feed = ChangeFeed(lambda one: (held.get(one), b""))
+    made = []
+
+    def row(change, when):
+        made.append(change)
+        return {"state": "up", "share": 1 / (len(made) - 1)}
+
+    def change(state):
+        feed.note(ONE)
+        held[ONE] = state
+        feed.settle([])
+
+    everyone = watchers.Watchers(feed, row, 9, lambda why: None)
+    with ExitStack() as stack:
+        stack.callback(everyone.close)
+
+        def joined():
+            here, there = (stack.enter_context(one) for one in gevent.socket.socketpair())
+            everyone.join(lambda: socket.socket(fileno=os.dup(there.fileno())), None, "")
+            there.close()
+            here.settimeout(PATIENCE)
+            return here
+
+        first = joined()
+        change(Listed.UP)
+        assert b"event: hello" in all_of(first)
+        assert "ZeroDivisionError" in caplog.text
+        second = joined()
+        change(Listed.SUSPECT)
+        said = b""
+        while b"event: change" not in said:
+            said += second.recv(4096)
+
+
+def all_of(opened):
+    """All that comes until the other side hangs up."""
+    data = b""
+    while part := opened.recv(4096):
+        data += part
+    return data

@@ -8,6 +8,7 @@ the processor from lookups, and not that of each other.
 """
 
 import json
+import logging
 import secrets
 import socket
 import time
@@ -34,12 +35,17 @@ REST = 0.0002
 """Seconds that it rests for each that was sent something, twenty times what that takes: so watchers
 take a twentieth of the processor at most, and a thousand are told within a fifth of a second."""
 
+AFTER_BUG = 1.0
+"""Seconds to rest after a round that has failed, so that a bug fills no log."""
+
 HEARTBEAT = 15.0
 """Seconds within which each watcher is sent something: who hears nothing for three times as long
 has lost its connection, and so finds out the binder when one is gone."""
 
 CATCHING_UP = 64
 """Changes that one who comes back is told in one round, some 16 kB: the others have their turns."""
+
+_log = logging.getLogger("prr")
 
 
 class Watchers:
@@ -110,10 +116,22 @@ class Watchers:
         rest = PAUSE
         while True:
             gevent.sleep(rest)
-            self._read_feed()
-            told = self._tell() if self._told < self._seen else 0
-            self._beat(time.monotonic())
-            rest = max(PAUSE, told * REST)
+            try:
+                rest = self._go_round()
+            except Exception:  # that must not end the binder
+                _log.exception("bug in the HTTP server: whoever watches has to come again")
+                for watcher in [*self._watchers]:
+                    watcher.close()
+                self._history.clear()
+                self._seen = self._told = self._feed.last
+                rest = AFTER_BUG
+
+    def _go_round(self) -> float:
+        """Tell what there is to be told; how long to rest then, in seconds."""
+        self._read_feed()
+        told = self._tell() if self._told < self._seen else 0
+        self._beat(time.monotonic())
+        return max(PAUSE, told * REST)
 
     def _read_feed(self) -> None:
         """Write down what has changed since the last time."""

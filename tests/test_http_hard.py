@@ -78,7 +78,7 @@ def test_a_request_that_does_not_come_to_its_end_is_given_up(cluster):
 
 
 def test_who_does_not_take_an_answer_is_given_up(cluster, peers):
-    binder = binder_with_http(cluster, limits=limits(ANSWER_LIMIT=0.5))
+    binder = binder_with_http(cluster, limits=limits(ANSWER_LIMIT=3.0))
     for _ in range(300):
         assert peers().ask(b"\x05\x02", binder.address) == b"\x06"
     with socket.socket() as slow:

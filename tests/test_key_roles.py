@@ -258,4 +258,4 @@ def test_a_key_that_is_revoked_is_not_believed_any_more(cluster, keys):
     binder.process.send_signal(signal.SIGHUP)
     binder.wait_for("revoked: app")
     assert is_ignored(keys["app"], binder)
-    binder.wait_for("not believed Lookup.*its credential is revoked")
+    binder.wait_for("not believed .*its credential is revoked")

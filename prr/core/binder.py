@@ -97,8 +97,7 @@ class Binder:
         self._gate = Gate(trust, self._peers, own_ips, identity, rng)
         self._subscriptions = Subscriptions(self._versioned, self._detector, self._gate, keeps)
         self._programs = Programs(self._versioned, self._draining, self._gate)
-        operating = self._draining, self._complaints, self._detector
-        self.operators = Operators(self._versioned, self._gate, *operating)
+        self.operators = Operators(self._versioned, self._gate, self._draining, self._complaints)
         self._sync = Sync(self._versioned, self._peers, wire)
         self._restoring = Restoring(self._versioned, self._detector)
         self._versioned.resume(counter)

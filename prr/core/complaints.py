@@ -11,7 +11,10 @@ from prr.core.printable import complaint_of
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import Peers
 from prr.wire.frames import Complaint
-from prr.wire.instance import Address, describe_address, host_of
+from prr.wire.instance import Address, Instance, describe_address, host_of
+
+NOBODY: Address = ("0.0.0.0", 0)
+"""Who accuses where nobody does."""
 
 
 class Complaints:
@@ -46,3 +49,7 @@ class Complaints:
             return [Report(Event.OVER_COMPLAINTS, "a complaint", describe_address(source))]
         passed = self._peer_updates.pass_on(instance, why, now)
         return passed or self._detector.accuse(instance, why, now, source)
+
+    def blame(self, instance: Instance, why: str, now: float) -> list[Effect]:
+        """Ask an instance, as if somebody had complained about it."""
+        return self._detector.accuse(instance, why, now, NOBODY)

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from prr.core.complaints import Complaints
 from prr.core.effects import Effect
 from prr.core.gate import Gate
-from prr.core.liveness.detector import Detector
 from prr.core.replication.draining import Draining
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.step import step
@@ -14,9 +13,6 @@ from prr.wire.frames import Complaint
 from prr.wire.inquiries import DrainQuery
 from prr.wire.instance import Address
 from prr.wire.particulars import credential_of
-
-NOBODY: Address = ("0.0.0.0", 0)
-"""Who accuses where nobody does."""
 
 
 class Operators:
@@ -28,9 +24,7 @@ class Operators:
         gate: Gate,
         draining: Draining,
         complaints: Complaints,
-        detector: Detector,
     ) -> None:
-        self._detector = detector
         self._versioned = versioned
         self._gate = gate
         self._draining = draining
@@ -55,5 +49,5 @@ class Operators:
             version = directory.version(instance)
             if credential in gone and version and version.owner == self._versioned.identity:
                 why = f"the credential {credential.decode()} is revoked"
-                effects += self._detector.accuse(instance, why, now, NOBODY)
+                effects += self._complaints.blame(instance, why, now)
         return effects

@@ -63,6 +63,9 @@ _MESSAGES = {form.frame: messages_of(form.frame) for form in TABLE}
 class Codec:
     """Writes what a program of one role sends, and reads what reaches it."""
 
+    found_sealed_run = staticmethod(found_sealed_run)
+    """`found_sealed_run(instances, asked)`: the answers to the first of some sealed lookups."""
+
     def __init__(
         self,
         role: Role,
@@ -96,11 +99,6 @@ class Codec:
             found_read_run
         )
         """`found_read_run(instances, asked)`: the answers to the first of these."""
-
-        self.found_sealed_run: Callable[[Sequence[Instance], Sequence[SealedAsked]], AnswerRun] = (
-            found_sealed_run
-        )
-        """`found_sealed_run(instances, asked)`: likewise, sealed."""
 
         self.subscription_run: Callable[[Columns, int], SubscriptionRun] = subscription_run
         """`subscription_run(burst, at)`: the subscriptions of one form that stand in a row from

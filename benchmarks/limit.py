@@ -8,7 +8,9 @@ ratio is the median of the rounds' ratios. Without a `cc` there is no C.
 
 "no" is the binder asked for types that nobody provides. With `--ways` it is also asked by name,
 by zone, of which there are two, and by who takes IPv6, where a type has as many instances again:
-what these cost beside a number.
+what these cost beside a number. With `--keys` there is another binder, which has a keyring and
+requires proof of all but lookups: asked as the first one is ("keyed"), and under a client's seal
+("sealed"), each question with a number of its own.
 
 Subscriptions and verifications are sent in every turn, by the generator that sends the lookups:
 to the binder in its turn, else to a sink. "quiet" is the binder while they go to the sink: what
@@ -16,6 +18,7 @@ they cost the lookups.
 """
 
 import argparse
+import secrets
 import socket
 import sys
 import tempfile
@@ -45,7 +48,10 @@ from benchmarks.load import (
 from benchmarks.load import measure as measure_load
 from benchmarks.nodes import READY_LIMIT, make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
-from benchmarks.tally import ZONES, Load, name_for, zones_of
+from benchmarks.tally import BATCH, ZONES, Load, name_for, zones_of
+from prr.trust.credential import Credential, Holder, encode_credential
+from prr.trust.key_file import keyring_text
+from prr.trust.keyring import SECRET_BYTES, Held, Keyring
 from prr.wire.instance import Address, Instance
 
 BARE = Path(__file__).with_name("bare.py")
@@ -71,12 +77,21 @@ MISS = "no"
 subscribe in the background."""
 
 
+KEYED, SEALED = "keyed", "sealed"
+"""Another binder, with a keyring, asked without a seal and with one."""
+
+_KEYRING_ARGUMENTS = ("--require=on", "--legacy=127.0.0.1/32")
+"""It requires proof, but not of who fills it."""
+
 WAYS: dict[str, dict[str, Any]] = {
     "by_name": {"by_name": True},
     "by_zone": {"zone": ZONES[0]},
     "ipv6": {"wide": True},
 }
 """The binder, asked otherwise than by a bare number, and what the load has for it."""
+
+OTHERWISE = (MISS, KEYED, SEALED, *WAYS)
+"""What is asked otherwise than the binder is, and compared with that."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -85,6 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--ways", action="store_true", help="the binder by name, by zone and at IPv6, too"
     )
+    parser.add_argument("--keys", action="store_true", help="a binder with a keyring, too")
     parser.set_defaults(sockets=SOCKETS)
     return run(parser, _measure, arguments)
 
@@ -109,6 +125,10 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
             BINDER: {},
         }
         nodes |= dict.fromkeys(of_the_binder, binder)
+        if parsed.keys:
+            keyed, held = _start_keyed(registered, processes)
+            nodes |= {KEYED: keyed, SEALED: keyed}
+            of_the_binder |= {KEYED: {}, SEALED: _sealed(asked, held)}
         pids = {name: [pid] for name, node in nodes.items() if (pid := pid_at(node)) is not None}
         pinned = pin(pid for (pid,) in pids.values())
         load = Load(
@@ -144,12 +164,12 @@ def _compared(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         **{
             f"binder_to_{name}": _ratios(ours, rows)
             for name, rows in found.items()
-            if name not in (BINDER, MISS, *WAYS)
+            if name not in (BINDER, *OTHERWISE)
         },
         **{
             f"{name}_to_binder": _ratios(rows, ours)
             for name, rows in found.items()
-            if name in (MISS, *WAYS)
+            if name in OTHERWISE
         },
     }
 
@@ -160,9 +180,27 @@ def _others(count: int, types: bytes) -> list[Instance]:
     return named + make_instances(count, types, ipv6=True)
 
 
+def _start_keyed(registered: list[Instance], processes: ExitStack) -> tuple[Address, Held]:
+    """A binder with a keyring that knows the same, and a client's credential of its."""
+    folder = Path(processes.enter_context(tempfile.TemporaryDirectory()))
+    secret = secrets.token_bytes(SECRET_BYTES)
+    file = folder / "cluster.key"
+    file.touch(mode=0o600)
+    file.write_text(keyring_text(secret))
+    arguments = [f"--key={file}", *_KEYRING_ARGUMENTS]
+    (binder,) = start_full_binders(1, registered, processes, arguments=arguments)
+    client = encode_credential(Credential(Holder.CLIENT, "benchmark"))
+    return binder, Keyring((secret,)).issue(client)
+
+
+def _sealed(types: bytes, held: Held) -> dict[str, Any]:
+    """What the load has where lookups are sealed: each has a number of its own."""
+    return {"held": held, "types": (types * BATCH)[: max(BATCH, len(types))]}
+
+
 def _figures(name: str, load: Load) -> dict[str, Any]:
     """One measurement of one of them."""
-    if name in (BINDER, MISS, *WAYS):
+    if name in (BINDER, *OTHERWISE):
         return measure_load(replace(load, sink=None))
     if name == QUIET:
         return measure_load(load)

@@ -13,13 +13,17 @@ have left that unsure).
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from prr.core.wanted import Wanted
+from prr.trust.keyring import Held
 from prr.wire.codec import Codec
 from prr.wire.frames import Found, FoundInstance, Lookup, Role, Unknown
 from prr.wire.instance import NAMED, Address, Instance, Service, describe_address, service_of
 from prr.wire.query import FOUND_IPV6_BYTES, Query
 from prr.wire.questions import Asked
+from prr.wire.seal import NUMBER_BYTES, Seal
+from prr.wire.sealed_questions import SealedAsked, found_sealed_run
 
 Right = set[tuple[int, bytes]]
 
@@ -27,6 +31,9 @@ _CLIENT = Codec(Role.CLIENT)
 _BINDERS = [Codec(Role.BINDER, found) for found in (Found, FoundInstance)]
 
 ROW_BYTES = 2 + FOUND_IPV6_BYTES
+
+SEEN_BYTES = ROW_BYTES - 2
+"""Of an answer, that a generator looks at; of a longer one, its length besides."""
 
 BATCH = 64
 """Questions that one socket sends at once; the kernel makes no more segments of one send."""
@@ -53,6 +60,7 @@ class Load:
     denied: bytes = b""
     by_name: bool = False  # the services of the types have names, and are asked for by these
     wide: bool = False  # by who takes IPv6
+    held: Held | None = None  # by who has this credential, each under a seal of its own
     zone: str = ""  # that is asked for
     subscriptions_per_second: int = 0  # that the first target has to do meanwhile,
     verifications: int = 0
@@ -67,7 +75,8 @@ class Load:
 
     def arguments(self) -> list[str]:
         """A generator's command-line arguments."""
-        questions = [_CLIENT.encode(self._lookup(type_)) for type_ in self.types]
+        codec = _CLIENT if self.held is None else Codec(Role.CLIENT, keys=self.held)
+        questions = [codec.encode(self._lookup(*one)) for one in enumerate(self.types)]
         questions = questions or [self.question]
         sockets = max(self.sockets, len(self.targets))
         return [
@@ -81,12 +90,23 @@ class Load:
 
     def rows(self) -> bytes:
         """The right answers, as a generator reads them."""
+        if self.held is not None:
+            return b"".join(self._sealed_rows(self.held))
         right = right_answers(self.instances, self.denied, self.read)
         return b"".join(
-            bytes((number, len(answer))) + answer.ljust(ROW_BYTES - 2, b"\0")
+            _row(number, answer)
             for number, type_ in enumerate(self.types)
             for answer in right.get(self.service(type_), ())
         )
+
+    def _sealed_rows(self, held: Held) -> Iterator[bytes]:
+        """Each question has a number, which its answers repeat."""
+        key = held.key()
+        for number, type_ in enumerate(self.types):
+            named = [one for one in self.instances if service_of(one) == self.service(type_)]
+            asked = SealedAsked(Asked(type_), key, number.to_bytes(NUMBER_BYTES, "big"))
+            for answer in found_sealed_run(named, [asked] * len(named)).datagrams():
+                yield _row(number, answer)
 
     def service(self, type_: int) -> Service:
         """What is asked for as one of the types."""
@@ -98,9 +118,12 @@ class Load:
         asked = Asked(name_for(0) if self.by_name else 0, self.zone, self.wide)
         return None if asked == Asked(0) else asked
 
-    def _lookup(self, type_: int) -> Lookup:
-        query = Query.about(self.service(type_), self.wide, self.zone)
-        return Lookup(NAMED if self.by_name else type_, trailer=query)
+    def _lookup(self, number: int, type_: int) -> Lookup:
+        service = NAMED if self.by_name else type_
+        if self.held is not None:
+            asked = Wanted(service, takes_ipv6=False, is_keyed=True).question(self.targets[0])
+            return replace(asked, seal=Seal(number))
+        return Lookup(service, trailer=Query.about(self.service(type_), self.wide, self.zone))
 
 
 @dataclass(slots=True)
@@ -171,6 +194,11 @@ class Tally:
             number = int(words[0])
             answer = bytes.fromhex(words[1].strip("-"))
             self.doubtful[None if number < 0 else services[number], answer] += int(words[2])
+
+
+def _row(number: int, answer: bytes) -> bytes:
+    """A right answer to the question of this number."""
+    return bytes((number, len(answer))) + answer[:SEEN_BYTES].ljust(SEEN_BYTES, b"\0")
 
 
 ZONES = ("eu", "us")

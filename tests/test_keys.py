@@ -16,7 +16,7 @@ from prr.wire.codec import Codec
 from prr.wire.errors import VainSeal
 from prr.wire.frames import Alive, Complaint, Frame, ListRequest, Lookup, Removed, Role, Subscribe
 from prr.wire.inquiries import DrainQuery, TextQuery
-from prr.wire.messages import AgentAnnouncement, Started
+from prr.wire.messages import AgentAnnouncement, Announcement, Search, Started
 from prr.wire.particulars import decode_particulars
 from prr.wire.seal import Seal
 from tests.keyed import (
@@ -107,6 +107,13 @@ def test_one_that_is_gone_is_evicted():
         (WEB, announcement(instance_of("web", OTHER))),
         (WEB, Complaint(ONE, seal=Seal(1))),
         (held_by(Holder.SERVER, "db-1", "db"), announcement(instance_of("web", STRANGER))),
+        (held_by(Holder.SERVER, "db-1", "db"), Subscribe(7, seal=Seal(1))),
+        (
+            held_by(Holder.SERVER, "db-1", "db"),
+            Subscribe(7, trailer=Started(start=9), seal=Seal(1)),
+        ),
+        (WEB, Alive(trailer=Search(types=b"\7", start=9), seal=Seal(1))),
+        (WEB, Alive(trailer=Announcement(name=b"web", start=9, padding=bytes(99)), seal=Seal(1))),
         (held_by(Holder.SERVER, "db-1", "db"), Removed(ONE, seal=Seal(1))),
         (APP, Removed(ONE, seal=Seal(1))),
         (held_by(Holder.CLIENT, ring=Keyring((STRANGE_SECRET,))), Complaint(ONE, seal=Seal(1))),

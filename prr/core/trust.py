@@ -11,8 +11,9 @@ from typing import TypeGuard
 from prr.config import Require
 from prr.record import record
 from prr.trust.credential import Credential, Holder, Network, decode_credential
-from prr.wire.frames import Complaint, Frame, Lookup, Role
+from prr.wire.frames import Complaint, Frame, Lookup, Removed, Role
 from prr.wire.instance import Address, Instance, address_of, service_of
+from prr.wire.messages import AgentAnnouncement
 from prr.wire.seal import Seal
 
 
@@ -54,7 +55,8 @@ class Trust:
         if isinstance(frame, Lookup):
             return self.takes_lookups or holder is not None
         if role is Role.SERVER:
-            return holder is not None and holder.holder is Holder.SERVER
+            is_server = holder is not None and holder.holder is Holder.SERVER
+            return is_server and names_instance(frame)
         if isinstance(frame, Complaint):
             return is_of_session or (holder is not None and holder.holder is not Holder.SERVER)
         return True  # what programs on its own host may ask; the rest is for `is_operator`
@@ -74,6 +76,12 @@ def credential_of(seal: Seal | None) -> Credential | None:
     if not is_valid(seal) or not seal.credential:
         return None
     return decode_credential(seal.credential)
+
+
+def names_instance(frame: Frame) -> bool:
+    """A server's word in which its instance stands, so that a seal covers it too: of which service
+    the others are, and where, a credential of any service would prove."""
+    return isinstance(frame, Removed) or isinstance(frame.trailer, AgentAnnouncement)
 
 
 def is_operator(seal: Seal | None) -> bool:

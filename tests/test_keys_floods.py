@@ -17,9 +17,11 @@ from prr.wire.instance import make_instance
 from prr.wire.trailer import Question
 from tests.forging import KINDS, Ear, Known, Mouth, forgeries, why_not
 from tests.keys import APP, BILLING, ME, held, write_credential, write_keyring
-from tests.nodes import binder_arguments, eventually, run
+from tests.nodes import Peer, binder_arguments, eventually, run
 
 pytestmark = pytest.mark.skipif(why_not != "", reason=why_not)
+
+LIST = b"\x07"
 
 AT_ONCE = 250
 """Forgeries that leave before it is seen whether they have been read: a queue holds so many."""
@@ -95,6 +97,12 @@ class Fortress:
             found.append([(one["service"], one["address"], one["state"]) for one in rows])
         return found
 
+    def wait_until_read(self):
+        """Nothing is left in the queues: who asks for a list waits behind all that came before."""
+        with closing(Peer()) as asking:
+            for address in self.addresses:
+                asking.ask(LIST, address)
+
     def counts(self, number):
         """The counters of a binder."""
         return json.loads(fetch_text(self.addresses[number], Question.STATUS))["counters"]
@@ -148,6 +156,7 @@ class Siege:
                 fortress.client.lookup("billing")
                 self.lookups.append(time.monotonic() - began)
                 fortress.client.lookup("web")
+                fortress.wait_until_read()
 
     def matching(self, pattern):
         """Lines of either binder since it began."""

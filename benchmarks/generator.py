@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import suppress
 
-from benchmarks.tally import BATCH, ROW_BYTES, Right, Tally
+from benchmarks.tally import BATCH, ROW_BYTES, SEEN_BYTES, Right, Tally
 from prr.shell.udp.mmsg import received_by
 from prr.wire.instance import Address
 
@@ -69,7 +69,8 @@ class Line:
             return
         tally.unasked += max(0, count - len(self._open))
         numbers, self._open = self._open[:count], self._open[count:]
-        answers = [(number, self._received.datagram(at)) for at, number in enumerate(numbers)]
+        datagrams = [self._received.datagram(at)[:SEEN_BYTES] for at in range(len(numbers))]
+        answers = [*zip(numbers, datagrams, strict=True)]
         if not right.issuperset(answers):
             self._doubtful += [answer for answer in answers if answer not in right]
         if answers:

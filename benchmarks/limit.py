@@ -49,6 +49,7 @@ from benchmarks.load import measure as measure_load
 from benchmarks.nodes import READY_LIMIT, make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
 from benchmarks.tally import BATCH, ZONES, Load, name_for, zones_of
+from prr.config import BadInput
 from prr.trust.credential import Credential, Holder, encode_credential
 from prr.trust.key_file import keyring_text
 from prr.trust.keyring import SECRET_BYTES, Held, Keyring
@@ -83,6 +84,11 @@ KEYED, SEALED = "keyed", "sealed"
 _KEYRING_ARGUMENTS = ("--require=on", "--legacy=127.0.0.1/32")
 """It requires proof, but not of who fills it."""
 
+SEALED_AT_ONCE = 4
+"""Lookups in flight on a socket, at most: those of a socket leave as segments of one send, and the
+kernel sorts that into the binder's queues as if it were one datagram, which is too long for the
+lookups' queue beyond."""
+
 WAYS: dict[str, dict[str, Any]] = {
     "by_name": {"by_name": True},
     "by_zone": {"zone": ZONES[0]},
@@ -109,6 +115,11 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     """The figures of each, in the median, and the binder's ratios to the others."""
     check_counts(parsed.instances, parsed.types)
     check_in_flight(parsed.in_flight, parsed.sockets)
+    if parsed.keys and parsed.in_flight > SEALED_AT_ONCE * parsed.sockets:
+        raise BadInput(
+            f"{parsed.in_flight} lookups in flight from {parsed.sockets} sockets; with --keys "
+            f"each has {SEALED_AT_ONCE} at most"
+        )
     asked = types_from(0, parsed.types)
     has_work = bool(parsed.subscriptions_per_second or parsed.verifications)
     denied = b"" if has_work else types_from(parsed.types, min(parsed.types, 256 - parsed.types))

@@ -33,7 +33,7 @@ _BINDERS = [Codec(Role.BINDER, found) for found in (Found, FoundInstance)]
 ROW_BYTES = 2 + FOUND_IPV6_BYTES
 
 SEEN_BYTES = ROW_BYTES - 2
-"""Of an answer, that a generator looks at; of a longer one, its length besides."""
+"""Of an answer, that a generator looks at: a sealed one is longer by most of its tag."""
 
 BATCH = 64
 """Questions that one socket sends at once; the kernel makes no more segments of one send."""

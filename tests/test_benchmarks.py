@@ -279,6 +279,23 @@ def test_limit_asks_the_binder_in_other_ways(run_one):
         assert result[f"{name}_to_binder"]["cpu_us_per_lookup"] == pytest.approx(ratio, rel=0.01)
 
 
+@pytest.mark.parametrize("has_cc", [True, False])
+def test_limit_asks_a_binder_with_keys(run_one, capsys, monkeypatch, has_cc):
+    if not has_cc:
+        monkeypatch.setattr("benchmarks.generate.has_compiler", lambda: False)
+        monkeypatch.setattr(limit, "has_compiler", lambda: False)
+    elif shutil.which("cc") is None:
+        pytest.skip("no cc here")
+    tiny = ("--seconds", "0.2", "--rounds", "1", "--instances", "300", "--types", "3")
+    result = run_one(limit, *tiny, "--keys")
+    for name in (limit.KEYED, limit.SEALED):
+        assert result[name]["answered"] > 30
+        assert (result[name]["lost"], result[name]["wrong"]) == (0, 0)
+        assert result[f"{name}_to_binder"]["cpu_us_per_lookup"] > 0
+    assert limit.main(["--keys", "--in-flight", "10", "--sockets", "2"]) == 2
+    assert "has 4 at most" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "verifications", [0, pytest.param(20, marks=pytest.mark.slow)], ids=["without", "with"]
 )

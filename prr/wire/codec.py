@@ -225,7 +225,7 @@ def _decode_form(data: bytes, form: Form, seal: Seal | None) -> Frame:
         if form.padded:
             return form.frame(*values)
         raise
-    if said.pop("seal", None) is not None:
+    if said.pop("seal", None) is not None and seal is None:  # else it was found in its place
         check_place(data)
     return _framed(form, values, said, seal)
 

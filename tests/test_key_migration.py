@@ -41,9 +41,10 @@ class Asking:
     def _run(self):
         while not self._is_over.wait(0.01):
             for client in self._clients:
-                self._ask(client)
+                self.ask(client)
 
-    def _ask(self, client):
+    def ask(self, client):
+        """Look up and call once."""
         try:
             for service in SERVICES:
                 client.lookup(service)
@@ -100,11 +101,11 @@ class Migrating:
         agent.wait_for("confirmed")
         return agent
 
-    def settle(self, asking):
+    def settle(self, asking, rounds=20):
         """Both binders answer, and as many questions have been answered as to show it."""
         eventually(lambda: all(map(knows_all, self.names)))
         before = asking.answers
-        eventually(lambda: asking.answers > before + 20)
+        eventually(lambda: asking.answers > before + rounds)
 
 
 def knows_all(name):

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -26,6 +27,7 @@ LEGACY = ("--legacy", f"127.{LEGACY_NET}.0.0/16")
 
 RENEWED_EVERY = 0.5
 RESENT_AFTER = 0.5
+PAUSE = 0.05  # between two rounds of lookups: others here want the processor, too
 """Seconds."""
 
 WAITING = "import socket, time; _ = socket.create_server(('', {})); time.sleep(600)".format
@@ -89,8 +91,10 @@ class AskingAll(Asking):
         super().use(key)
         self._key = str(key)
 
-    def _ask(self, client):
-        super()._ask(client)
+    def ask(self, client):
+        """Look up and call once, and look up in the two other ways."""
+        super().ask(client)
+        time.sleep(PAUSE)
         try:
             asyncio.run(AsyncClient(self._binders, key=self._key).lookup("billing"))
             self._ask_as_2016()
@@ -203,7 +207,7 @@ def migrate(cluster, directory, settle):
 def check(asking, legacy, complained):
     """Nobody has noticed."""
     assert asking.failures == []
-    assert asking.answers > 50
+    assert asking.answers > 30
     assert (legacy.unconfirmed, complained) == (0, [])
     assert legacy.renewals > 10
     print(
@@ -214,7 +218,7 @@ def check(asking, legacy, complained):
 
 @in_a_thread
 def test_all_kinds_of_programs_go_through_a_migration(cluster, tmp_path):
-    check(*migrate(cluster, tmp_path, Everyone.settle))
+    check(*migrate(cluster, tmp_path, partial(Everyone.settle, rounds=4)))
 
 
 @pytest.mark.slow

@@ -4,18 +4,28 @@ import json
 import re
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from statistics import median
 
+import gevent
 import pytest
 
+from benchmarks.generate import generate
+from benchmarks.load import figures_of
+from benchmarks.nodes import make_instances, start_full_binders
 from benchmarks.proc import cpu_seconds, resident_kib
+from benchmarks.tally import Load
 from prr import Client
 from prr.client.control import fetch_text
 from prr.demo.ports import free_port
 from prr.trust.credential import Credential, Holder
+from prr.wire.codec import Codec
+from prr.wire.frames import Complaint, Role
 from prr.wire.instance import make_instance
+from prr.wire.seal import Seal
 from prr.wire.trailer import Question
-from tests.forging import KINDS, Ear, Known, Mouth, forgeries, why_not
+from tests.forging import KINDS, STRANGE_SECRET, Ear, Known, Mouth, forgeries, why_not
 from tests.keys import APP, BILLING, ME, held, write_credential, write_keyring
 from tests.nodes import Peer, binder_arguments, eventually, run
 
@@ -191,3 +201,51 @@ def test_of_a_hundred_thousand_forgeries_none_is_believed(fortress):
     print(f"{sum(map(len, siege.lines))} lines in {siege.seconds:.1f} s")
     half, most = 1000 * waits[len(waits) // 2], 1000 * waits[-1]
     print(f"lookups meanwhile: {half:.2f} ms, {most:.2f} at most")
+
+
+FLOOD_SECONDS = 2.0
+ROUNDS = 3
+FORGERIES = 1e9
+"""A second: as many as one core sends, which is more than five times what a binder can read."""
+
+
+def overloaded(address, instances, garbage):
+    """What lookups come to while garbage floods their binder; None: none does."""
+    asking = Load([address], b"\x07", instances, FLOOD_SECONDS, in_flight=64, sockets=64)
+    if garbage is None:
+        return figures_of(generate(asking))
+    flood = Load(
+        [address], seconds=2 * FLOOD_SECONDS, rate=FORGERIES, question=garbage, how="flood"
+    )
+    flooding = gevent.spawn(generate, flood)
+    gevent.sleep(FLOOD_SECONDS / 2)
+    found = figures_of(generate(asking))
+    flooding.get()
+    return found
+
+
+@pytest.mark.slow
+def test_forgeries_cost_lookups_no_more_than_what_bears_no_seal(tmp_path):
+    """Alternately, in one run; what is told is the median. All of it is from a legacy network, so
+    that what bears no seal is read and believed, as it is without keys."""
+    key = write_keyring(tmp_path)
+    with ExitStack() as processes:
+        filled = make_instances(100, b"\x07")
+        arguments = [f"--key={key}", "--legacy=127.0.0.1/32"]
+        (address,) = start_full_binders(1, filled, processes, arguments=arguments)
+        complaint = Complaint(make_instance(7, ("127.0.7.7", 4000)))
+        sealed = Codec(Role.CLIENT, keys=held(APP, STRANGE_SECRET))
+        floods = {
+            "none": None,
+            "unsealed": Codec(Role.CLIENT).encode(complaint),
+            "forged": sealed.encode(replace(complaint, seal=Seal(1))),
+        }
+        found = {name: [] for name in floods}
+        for _ in range(ROUNDS):
+            for name, garbage in floods.items():
+                found[name].append(overloaded(address, filled, garbage))
+    goodput = {
+        name: median(one["lookups_per_second"] for one in rows) for name, rows in found.items()
+    }
+    print(goodput, {name: [one["p99_ms"] for one in rows] for name, rows in found.items()})
+    assert goodput["forged"] > 0.8 * goodput["unsealed"]

@@ -65,6 +65,9 @@ def test_the_wheel_has_all_of_the_package_and_its_command_works(tmp_path):
         "prr/conf/announce.toml",
         "prr/conf/prr.toml",
         "prr/conf/services.toml",
+        "prr/shell/http/page/index.html",
+        "prr/shell/http/page/page.css",
+        "prr/shell/http/page/page.js",
     }
     installed = run(bin_ / "pip", "install", wheel)
     assert installed.returncode == 0, installed.stderr

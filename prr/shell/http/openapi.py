@@ -59,8 +59,7 @@ def _operation(route: Route) -> dict[str, Any]:
 def _content(route: Route) -> dict[str, Any]:
     if route.answer:
         return {"application/json": {"schema": _named(route.answer)}}
-    media_type = "text/event-stream" if route.view == "watch" else "text/plain"
-    return {media_type: {"schema": {"type": "string"}}}
+    return {route.media_type: {"schema": {"type": "string"}}}
 
 
 def _named(schema: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ read it."""
 from dataclasses import field
 
 from prr.record import record
+from prr.shell.http.assets import CSS, HTML, JAVASCRIPT
 
 
 @record
@@ -28,6 +29,7 @@ class Route:
     body: str = ""  # the schema of what is sent along; "": nothing is
     is_for_operators: bool = False
     says_nothing: bool = False  # of any service: anybody may ask, whatever has to be proved
+    media_type: str = "text/plain"  # of what is answered, where that has no schema
     refusals: tuple[int, ...] = field(default=())
     """What else may be answered, beside what any request may be."""
 
@@ -94,6 +96,22 @@ ROUTES = (
     Route(
         *("GET", "/v1/watch", "watch", "every change as it happens, as server-sent events", ""),
         parameters=(SERVICE,),
+        media_type="text/event-stream",
+    ),
+    Route(
+        *("GET", "/", "page", "the page for people", ""),
+        says_nothing=True,
+        media_type=HTML,
+    ),
+    Route(
+        *("GET", "/page.css", "style", "its style", ""),
+        says_nothing=True,
+        media_type=CSS,
+    ),
+    Route(
+        *("GET", "/page.js", "script", "its script", ""),
+        says_nothing=True,
+        media_type=JAVASCRIPT,
     ),
     Route("GET", "/healthz", "healthz", "200 as long as it runs", "", says_nothing=True),
     Route(

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Request, Response
 
 from prr.shell.binder_node import BinderNode
 from prr.shell.http.asked import Reader, limit_in
+from prr.shell.http.assets import CSS, HTML, JAVASCRIPT, Assets
 from prr.shell.http.exposition import CONTENT_TYPE, Exposition
 from prr.shell.http.openapi import openapi
 from prr.shell.http.pages import Pages
@@ -50,6 +51,7 @@ class Views:
         feed = self._directory.feed
         assert feed is not None
         self._pages = Pages(lambda: feed.last)
+        self._assets = Assets()
         self._openapi = json.dumps(openapi(version), indent=1)
 
     def services(self, request: Request) -> Response:
@@ -102,6 +104,15 @@ class Views:
             self._watchers.join(request.environ["prr.connection"], which, last)
         except OSError as error:
             raise busy(f"there is no room for one more: {error.strerror}") from error
+
+    def page(self, request: Request) -> Response:
+        return self._assets.response("index.html", HTML)
+
+    def style(self, request: Request) -> Response:
+        return self._assets.response("page.css", CSS)
+
+    def script(self, request: Request) -> Response:
+        return self._assets.response("page.js", JAVASCRIPT)
 
     def healthz(self, request: Request) -> Response:
         return Response("ok\n", content_type="text/plain")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -76,6 +77,28 @@ def test_the_demo_tells_its_story_and_ends_by_itself():
     last = story.splitlines()[-1]
     assert re.match(r"PASS: B was gone everywhere after \d+ ms; 0 lookups failed; ", last)
     assert "\x1b" not in story
+
+
+@pytest.mark.slow
+def test_with_http_a_binder_serves_the_page_until_somebody_ends_it():
+    demo = start_demo("--http")
+    try:
+        told = ""
+        while "The page stays at" not in told:
+            line = demo.stdout.readline()
+            assert line, demo.stderr.read()
+            told += line
+        (url,) = set(re.findall(r"http://127\.0\.0\.1:\d+/", told))
+        with urlopen(url, timeout=PATIENCE) as answer:
+            assert b"page.js" in answer.read()
+        nodes = children_of(demo.pid)
+        assert len(nodes) >= 8
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(PATIENCE) == 0
+        assert not any(is_running(node) for node in nodes)
+    finally:
+        demo.kill()
+        demo.communicate()
 
 
 def test_on_a_terminal_there_is_a_panel_and_who_watches_chooses_the_victim():

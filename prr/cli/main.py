@@ -86,7 +86,7 @@ def _run(program: str, arguments: Sequence[str] | None) -> int:
         case "demo":
             from prr.demo.demo import run_demo
 
-            return run_demo(parsed.kill)
+            return run_demo(parsed.kill, parsed.http)
         case "key":
             from prr.cli.key import run_key
 

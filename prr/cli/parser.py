@@ -170,6 +170,8 @@ def _add_demo(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:
         const=CHOOSE,
         help=killing,
     )
+    page = "serve a page of the cluster, and go on until Ctrl-C"
+    demo.add_argument("--http", action="store_true", help=page)
 
 
 def _add_draining(verbs: "argparse._SubParsersAction[_VerbParser]") -> None:

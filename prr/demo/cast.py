@@ -9,3 +9,11 @@ VICTIM = "B"
 
 CHOOSE = "?"
 """Stands for the server that whoever watches will choose."""
+
+INTRODUCTION = """\
+A dead server is out of every binder's answers a fraction of a second after the first call that
+fails, and a dead binder is hardly missed. See for yourself: here are three binders, six servers of
+two types, and clients, each node a process of its own on 127.0.0.1. One server and one binder will
+be killed.
+"""
+"""What it is about."""

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import gevent
 import gevent.select
@@ -21,8 +21,9 @@ from prr.cli.keyboard import Keys, has_keys
 from prr.cli.output import say
 from prr.client.errors import PrrError
 from prr.config import BadInput
-from prr.demo.cast import BINDERS, CHOOSE, SERVERS, VICTIM
+from prr.demo.cast import BINDERS, CHOOSE, INTRODUCTION, SERVERS, VICTIM
 from prr.demo.news import Failed, Failure, Interrupted, Key, Line, News
+from prr.demo.page import PAGE_ACT, open_page
 from prr.demo.ports import free_port
 from prr.demo.processes import Process, run_command
 from prr.demo.screen import Plain, Screen, State, takes_panels
@@ -47,23 +48,18 @@ FAILED = 1
 
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.+-]+ [A-Z]+ ")
 """How the nodes' log lines begin: time and level."""
-_INTRODUCTION = """\
-A dead server is out of every binder's answers a fraction of a second after the first call that
-fails, and a dead binder is hardly missed. See for yourself: here are three binders, six servers of
-two types, and clients, each node a process of its own on 127.0.0.1. One server and one binder will
-be killed.
-"""
 _GONE = ("evicted", "removed")
 _TOLD = (*_GONE, "synced")
 """How those log lines of the binders begin that belong to the story."""
 
 
-def run_demo(victim: str = VICTIM) -> int:
-    """Tell the story; the exit code. `victim` is the server that is killed, or CHOOSE."""
+def run_demo(victim: str = VICTIM, has_page: bool = False) -> int:
+    """Tell the story; the exit code. `victim` is the server that is killed, or CHOOSE. `has_page`:
+    a binder serves its page, and the demo goes on until it is interrupted."""
     if victim == CHOOSE and not has_keys():
         raise BadInput("--kill without a server needs a terminal; name one, as in --kill D")
     with ExitStack() as processes:
-        demo = _Demo(processes, victim)
+        demo = _Demo(processes, victim, f"127.0.0.1:{free_port()}" if has_page else "")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             handler = gevent.signal_handler(number, demo.hear_signal, number)
             processes.callback(handler.cancel)
@@ -85,12 +81,19 @@ def _screen(trouble: Callable[[BaseException], None]) -> Screen:
     return Panel(trouble)
 
 
+def _as_server(name: str, binders: list[str], *more: str) -> list[str]:
+    """The arguments of a server."""
+    return ["server", f"--type={SERVERS[name]}", *(f"--binder={one}" for one in binders), *more]
+
+
 class _Demo:
     """What runs, and the queue of what happens to it."""
 
-    def __init__(self, processes: ExitStack, victim: str) -> None:
+    def __init__(self, processes: ExitStack, victim: str, page: str) -> None:
+        """`page`: where a binder that is not killed serves HTTP; "": nowhere."""
         self._processes = processes
         self._victim = victim
+        self._page = page
         self._news: Queue[News] = Queue()
         self._screen = _screen(self._hear_trouble)
         self._timeline = Timeline(self._screen.say)
@@ -101,17 +104,24 @@ class _Demo:
     def play(self) -> bool:
         """The whole story; whether it went as promised. Raises Failed, Interrupted, OSError and
         OutputLost."""
+        addresses = [f"127.0.0.1:{free_port()}" for _ in range(BINDERS)]
         with self._screen:
-            verdict = self._tell()
+            verdict = self._tell(addresses)
         say(verdict)
+        if self._page:
+            say(f"The page stays at http://{self._page}/ until you press Ctrl-C.")
+            with suppress(Interrupted):
+                self._go_on(addresses)
         return verdict.startswith(PASS)
 
-    def _tell(self) -> str:
+    def _tell(self, addresses: list[str]) -> str:
         """The story up to the last line, which says how it went."""
-        self._screen.say(_INTRODUCTION)
-        addresses = [f"127.0.0.1:{free_port()}" for _ in range(BINDERS)]
+        self._screen.say(INTRODUCTION)
         binders = [self._start_binder(number, addresses) for number in range(BINDERS)]
         self._await(binders, "synced")
+        if self._page:
+            self._timeline.event(f"the page is at http://{self._page}/")
+            open_page(f"http://{self._page}/")
         servers = [self._start_server(name, addresses) for name in SERVERS]
         self._await(servers, "confirmed")
         traffic = Traffic(addresses, sorted(set(SERVERS.values())), self._hear_trouble)
@@ -147,14 +157,29 @@ class _Demo:
         else:
             self._news.put(error)
 
+    def _go_on(self, binders: list[str]) -> None:
+        """One more server comes, and is killed, again and again, for who looks at the page. Raises
+        what ends that."""
+        arguments = _as_server(VICTIM, binders, f"--listen=127.0.0.1:{free_port()}")
+        while True:
+            with Process("the server that comes and goes", arguments, self._hear_line):
+                self._pass(PAGE_ACT)
+            self._pass(PAGE_ACT)
+
+    def _pass(self, seconds: float) -> None:
+        """Let some time pass."""
+        ends_at = time.monotonic() + seconds
+        while self._next(ends_at) is not None:
+            pass
+
     def _start_binder(self, number: int, addresses: list[str]) -> Process:
         own = addresses[number]
         peers = [f"--peer={address}" for address in addresses if address != own]
-        return self._start(f"binder {number + 1}", ["binder", f"--listen={own}", *peers])
+        http = [f"--http={self._page}"] if self._page and own == addresses[-1] else []
+        return self._start(f"binder {number + 1}", ["binder", f"--listen={own}", *peers, *http])
 
     def _start_server(self, name: str, binders: list[str]) -> Process:
-        arguments = ["server", f"--type={SERVERS[name]}", *(f"--binder={one}" for one in binders)]
-        return self._start(f"server {name} of type {SERVERS[name]}", arguments)
+        return self._start(f"server {name} of type {SERVERS[name]}", _as_server(name, binders))
 
     def _start(self, name: str, arguments: list[str]) -> Process:
         self._screen.show(name, State.STARTING)

@@ -103,6 +103,16 @@ def test_a_hello_counts_for_the_word_it_answers_and_once():
     assert pair.ends[A].believe(hello, B) is Belief.STALE
 
 
+def test_what_is_sent_back_to_who_said_it_is_never_believed():
+    ours, said = Sessions(Random(1)), []
+    for _ in range(5):  # whatever it says comes back as if the peer had said so
+        said.append(ours.sealed(FRAMES[0], B))
+        for seal in said:
+            belief = ours.believe(seal, B)
+            assert belief is Belief.STALE
+            said += [ours.hello(seal, B)] if belief is Belief.UNKNOWN else []
+
+
 def test_what_is_kept_to_be_said_again_is_bounded():
     end = Sessions(Random(1))
     seals = [end.sealed(FRAMES[0], B) for _ in range(3 * KEPT_MAX)]

@@ -114,6 +114,8 @@ class Sessions:
             session.quoted, before = seal.number, session.use
             session.use = second
             return Belief.STALE if second == before else Belief.HELLO
+        if first == self._boot:
+            return Belief.STALE  # its own words, sent back; it gives nobody a token for these
         if first == session.boot:
             if second != session.token:
                 return Belief.UNKNOWN

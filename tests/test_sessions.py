@@ -11,7 +11,7 @@ from prr.wire.seal import Seal
 
 pytestmark = pytest.mark.elsewhere
 
-A, B = ("10.0.0.1", 2222), ("10.0.0.2", 2222)
+A, B, C = ("10.0.0.1", 2222), ("10.0.0.2", 2222), ("10.0.0.3", 2222)
 FRAMES = [Unknown(), Verify()]
 
 
@@ -111,6 +111,17 @@ def test_what_is_sent_back_to_who_said_it_is_never_believed():
             belief = ours.believe(seal, B)
             assert belief is Belief.STALE
             said += [ours.hello(seal, B)] if belief is Belief.UNKNOWN else []
+
+
+def test_a_hello_is_for_one_peer():
+    ours, other, said = Sessions(Random(1)), Sessions(Random(2)), []
+    for peer in (B, C):
+        said.append(ours.sealed(FRAMES[0], peer))
+    assert other.believe(said[1], A) is Belief.UNKNOWN
+    hello = other.hello(said[1], A)
+    assert ours.believe(hello, B) is Belief.STALE  # it is C's, whoever says it
+    assert ours.believe(hello, C) is Belief.HELLO
+    assert other.believe(ours.sealed(FRAMES[0], B), A) is not Belief.FRESH
 
 
 def test_what_is_kept_to_be_said_again_is_bounded():

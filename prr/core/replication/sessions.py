@@ -1,17 +1,19 @@
 """Sessions: so that what one binder has told another cannot be told again by somebody else.
 
-Intuition: each process draws a number when it starts, its boot. To be believed, a word has to bear
-the token that the receiver gives out for the sender's boot. Whoever does not know it yet is told it
-in a hello, and says again what was not believed. The token is for one process of the peer: when
-another one has come back with its own, all that earlier ones have said is worth nothing any more.
-Within a session each number counts once.
+Intuition: each process draws a number when it starts, and from it one for each peer, its boot. To
+be believed, a word has to bear the token that the receiver gives out for the sender's boot. Whoever
+does not know it yet is told it in a hello, and says again what was not believed. The token is for
+one process of the peer: when another one has come back with its own, all that earlier ones have
+said is worth nothing any more. Within a session each number counts once.
 
 A session in a seal is what kind it is, and two values of eight bytes:
     a word   0, the sender's boot, the token
     a hello  1, the boot that it is for, the token to use; its number is that of the word it answers
 
 Nothing that is said again by somebody else changes a session: a hello counts only if it answers a
-word that is later than that of the last hello, and a boot is taken over only with its token.
+word that is later than that of the last hello, and a boot is taken over only with its token. Nor
+what is sent elsewhere, or back: a boot is for one peer, so a hello for it is that peer's, and a
+process knows its own boots.
 """
 
 from collections import deque
@@ -27,6 +29,9 @@ from prr.wire.seal import Seal
 
 VALUE_BYTES = 8
 NOTHING = bytes(VALUE_BYTES)
+
+MARK_BYTES = 4
+"""Of a boot, those that all of one process have in common."""
 
 WINDOW = 1 << 15
 """Words of one session that may overtake each other: they are read from several queues."""
@@ -89,7 +94,9 @@ class Sessions:
         """What `rng` draws for this process nobody else can foresee."""
         secret = rng.randbytes(32)
         self._hasher = blake2s(key=secret, digest_size=VALUE_BYTES, person=b"sessions")
-        self._boot = rng.randbytes(VALUE_BYTES)
+        size = VALUE_BYTES - MARK_BYTES
+        self._boots = blake2s(key=secret, digest_size=size, person=b"boots")
+        self._mark = rng.randbytes(MARK_BYTES)
         self._number = 0
         self._sessions: dict[Address, _Session] = {}
 
@@ -102,19 +109,19 @@ class Sessions:
         session = self._sessions.setdefault(peer, _Session())
         self._number += 1
         session.kept.append((self._number, frame))
-        return Seal(self._number, session=_WORD + self._boot + session.use)
+        return Seal(self._number, session=_WORD + self._boot(peer) + session.use)
 
     def believe(self, seal: Seal, peer: Address) -> Belief:
         """What a valid seal of a peer is worth; a hello has been taken to heart."""
         session = self._sessions.setdefault(peer, _Session())
         kind, first, second = seal.session[:1], seal.session[1:9], seal.session[9:]
         if kind == _HELLO:
-            if first != self._boot or not session.quoted < seal.number <= self._number:
+            if first != self._boot(peer) or not session.quoted < seal.number <= self._number:
                 return Belief.STALE
             session.quoted, before = seal.number, session.use
             session.use = second
             return Belief.STALE if second == before else Belief.HELLO
-        if first == self._boot:
+        if first[:MARK_BYTES] == self._mark:
             return Belief.STALE  # its own words, sent back; it gives nobody a token for these
         if first == session.boot:
             if second != session.token:
@@ -140,6 +147,12 @@ class Sessions:
         unheard = [frame for number, frame in session.kept if number >= hello.number]
         session.kept.clear()
         return iter(unheard)
+
+    def _boot(self, peer: Address) -> bytes:
+        """What this process is to a peer."""
+        hasher = self._boots.copy()
+        hasher.update(encode_address(peer))
+        return self._mark + hasher.digest()
 
     def _token(self, peer: Address, boot: bytes, session: _Session) -> bytes:
         hasher = self._hasher.copy()

@@ -8,8 +8,11 @@ from random import Random
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
 from prr.core.effects import Update
+from prr.core.keyed_server import server_class
 from prr.core.lookups import FOUND_FORMS
 from prr.core.server import Server
+from prr.core.trust import Trust
+from prr.trust.keyring import Keyring
 from prr.wire import drain
 from prr.wire.codec import Codec
 from prr.wire.drain import drain_in
@@ -32,6 +35,7 @@ def make_binder(
     flooded: bool,
     keeps: bool,
     counter: int,
+    trust: Trust,
 ) -> Binder:
     """A binder's core. `tight` is the room for verifications at once; 0: as much as usual. One that
     is `flooded` reaches its quotas soon."""
@@ -47,13 +51,15 @@ def make_binder(
         limits=limits,
         keeps=keeps,
         counter=counter,
+        trust=trust,
         is_watched=True,
     )
 
 
-def codec(lab2016: bool) -> Codec:
+def codec(lab2016: bool, keys: Keyring | None) -> Codec:
     """A binder's codec."""
-    return Codec(Role.BINDER, FOUND_FORMS[WireForm.LAB2016 if lab2016 else WireForm.SPEC])
+    form = FOUND_FORMS[WireForm.LAB2016 if lab2016 else WireForm.SPEC]
+    return Codec(Role.BINDER, form, keys)
 
 
 def make_server(
@@ -62,10 +68,12 @@ def make_server(
     binders: tuple[Address, ...],
     rng: Random,
     particulars: Particulars | None = None,
+    is_keyed: bool = False,
 ) -> Server:
     """A server's core. Every binder sees it at the same address."""
     said = encode_particulars(particulars or Particulars())
-    return Server(type_, dict.fromkeys(binders, address), rng, particulars=said)
+    seen_at = dict.fromkeys(binders, address)
+    return server_class(is_keyed)(type_, seen_at, rng, particulars=said)
 
 
 def instances(binder: Binder) -> list[Instance]:

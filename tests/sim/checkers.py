@@ -10,6 +10,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from prr.config import Require
 from prr.core.effects import ConfirmAll, Effect, Event, Probe, Report
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.runs import Runs, Subscribers
@@ -38,11 +39,12 @@ from prr.wire.instance import (
     make_instance,
     service_of,
 )
-from prr.wire.messages import Announcement, Opinion
+from prr.wire.messages import AgentAnnouncement, Announcement, Opinion
 from prr.wire.query import Query
 from prr.wire.questions import Asked, asked_by
 from tests.sim import adapter
 from tests.sim.drains import DrainLedger, Said
+from tests.sim.proofs import Sealed, SealedLedger, excused, let_in
 from tests.sim.trace import one_line
 from tests.sim.turns import passed_over
 from tests.sim.world import Violation
@@ -154,8 +156,8 @@ Runs.run = _run_all_and_compare  # type: ignore[method-assign]
 
 
 def is_announcement(frame: Frame) -> bool:
-    """A server subscribes whose service has a name."""
-    return isinstance(frame, Alive) and isinstance(frame.trailer, Announcement)
+    """A server subscribes whose service has a name, or which has a key."""
+    return isinstance(frame, Alive) and isinstance(frame.trailer, Announcement | AgentAnnouncement)
 
 
 @dataclass(slots=True)
@@ -168,6 +170,7 @@ class Truth:
     """Datagrams that victims may get for what was said in their name, less those they got."""
     left_at: dict[Instance, float] = field(default_factory=dict)  # acknowledged, not come back
     drains: dict[Instance, Said] = field(default_factory=dict)
+    sealed: Sealed = field(default_factory=Sealed)
 
 
 @dataclass(slots=True)
@@ -204,6 +207,7 @@ class Ledger:
         self._asked_at: defaultdict[Instance, deque[float]] = defaultdict(deque)
         self._steps = 0
         self.drains = DrainLedger(binder)
+        self.sealed = SealedLedger(binder)
         self._peer_heard: dict[str, float] = {}  # by address
         self._peers_of_ours: set[str] = set()
         self._peers_lost: set[str] = set()
@@ -220,6 +224,7 @@ class Ledger:
         """A datagram is about to be handled."""
         self._allow_for(frame, source)
         self._source = source
+        self.sealed.received(source, data)
         self._lookup = frame if isinstance(frame, Lookup) else None
         if isinstance(frame, Lookup):
             is_wide = isinstance(frame.trailer, Query) and frame.trailer.wide is not None
@@ -228,23 +233,28 @@ class Ledger:
         if source not in self._peers:
             self._credit[source] += 1
             self._longest[source] = max(len(data), self._longest.get(source, STRANGER_BYTES))
-        elif isinstance(frame, ServiceList):
-            self._heard_peer = True
-        if source in self._peers:
-            name = describe_address(source)
-            self._peer_heard[name] = self._binder.now
-            if frame.trailer and frame.trailer.binder is not None:
-                self._peers_of_ours.add(name)
         if self._left:
             named = [i for i in self._left if i in data or source == address_of(i)]
             for instance in named:
                 del self._left[instance]
+
+    def let_in(self, frame: Frame, source: Address, data: bytes) -> None:
+        """A datagram has been handled: it counts as a peer's if it is certain that it is one."""
+        if source not in self._peers or let_in().peer is None:
+            return
+        self.sealed.let_in(source, data)
+        self._heard_peer = self._heard_peer or isinstance(frame, ServiceList)
+        name = describe_address(source)
+        self._peer_heard[name] = self._binder.now
+        if frame.trailer and frame.trailer.binder is not None:
+            self._peers_of_ours.add(name)
 
     def sent(self, frame: Frame, target: Address, data: bytes) -> None:
         """A datagram is about to be sent from the binder's own socket."""
         self._check_victim(target)
         if target not in self._peers:
             self._check_stranger(frame, target, data)
+        self.sealed.sent(frame, target, data)
         if isinstance(frame, Found):
             is_at_once = self._is_at_once(target)
             self._check_read(asked := self._answered(target), frame.address)
@@ -335,7 +345,10 @@ class Ledger:
     def compare_vouched(self, vouched: list[Instance], source: Address) -> None:
         """What `source` said has been handled: no word of another takes one of `vouched` away."""
         for instance in vouched:
-            by_itself = source == address_of(instance)
+            is_proved = self._binder.cluster.options.require is Require.ON
+            by_itself = source == address_of(instance) and not is_proved
+            if is_proved and excused(self._binder.cluster, service_of(instance)):
+                continue
             if not by_itself and not adapter.holds(self._binder.core, instance):
                 raise Violation(
                     f"{self._name}: drops {describe(instance)}, heard here, on another's word"
@@ -356,6 +369,7 @@ class Ledger:
             self._check_silence_is_told()
         self._steps += 1
         self.drains.stepped()
+        self.sealed.stepped()
         cluster = self._binder.cluster
         if cluster.options.all_in_reach and not cluster.network.was_ever_cut:
             self._check_in_turn()
@@ -520,7 +534,9 @@ class Ledger:
         """Nothing was heard of it, and nothing of it waits to be heard."""
         if self._binder.now - self._peer_heard[name] < self._patience:
             raise Violation(f"{self._name}: calls {name} lost, which it hears")
-        if name in map(describe_address, self._binder.waiting_sources()):
+        is_attacked = self._binder.cluster.options.attacked > 0
+        waiting = map(describe_address, self._binder.waiting_sources())
+        if name in waiting and not is_attacked:
             raise Violation(f"{self._name}: calls {name} lost, whose words wait in its queue")
         self._peers_lost.add(name)
 
@@ -549,4 +565,5 @@ class Ledger:
         """Damaged bytes have passed for sound ones in this run, or a peer of ours is hostile: what
         subscribed is unsure."""
         cluster = self._binder.cluster
-        return cluster.network.forged > 0 or cluster.options.hostile > 0
+        is_stolen = cluster.options.stolen == "server"
+        return cluster.network.forged > 0 or cluster.options.hostile > 0 or is_stolen

@@ -33,11 +33,13 @@ from tests.sim.checkers import SETTLED, SETTLED_LAB2016, Truth
 from tests.sim.disk import Disk
 from tests.sim.faults import Options
 from tests.sim.hostile import Hostile
+from tests.sim.keys import Keys
 from tests.sim.lab2016 import LabBinder, make_lab_server
 from tests.sim.network import Host, Network, ipv6_of
 from tests.sim.particulars import ZONES, misunderstood, random_particulars
 from tests.sim.process import Process
 from tests.sim.processes import BinderProcess, ClientProcess, ServerProcess
+from tests.sim.proofs import check_outcome
 from tests.sim.trace import Trace
 from tests.sim.turns import uneven
 from tests.sim.world import Clock, World
@@ -69,6 +71,7 @@ class Cluster:
         self.world = World(trace)
         self.network = Network(self.world, options)
         self.truth = Truth()
+        self.keys = Keys(options)
         self.dice = Random(f"{options.seed}/shells")
         self._rng = Random(f"{options.seed}/cluster")
         self.healed = False
@@ -86,7 +89,8 @@ class Cluster:
         }
         for place, count in places.items():
             for index in range(count):
-                self.network.add_host(self._ip(place, index), f"{place} {index + 1}")
+                if (ip := self._ip(place, index)) not in self.network.hosts:
+                    self.network.add_host(ip, f"{place} {index + 1}")
         for index in range(CLIENT_HOSTS):
             self.network.add_host(self._ip("client", index), f"client {index + 1}")
 
@@ -120,6 +124,11 @@ class Cluster:
         is_known = self.options.ipv6_peers and binder in self.binder_addresses
         return (ipv6_of(binder[0]), binder[1]) if is_known else binder
 
+    def addresses_of(self, binder: BinderProcess) -> tuple[Address, Address]:
+        """Where servers find one, in either family."""
+        ip, port = binder.address
+        return binder.address, (ipv6_of(ip), port)
+
     def live_binders(self) -> list[BinderProcess]:
         """The binders that run."""
         return [binder for binder in self.binders if binder and binder.running]
@@ -146,6 +155,7 @@ class Cluster:
             flooded=self.options.flood > 0,
             keeps=disk is not None,
             counter=disk.counter if disk else 0,
+            trust=self.keys.trust,
         )
         binder = BinderProcess(self, host, self._clock(), core, address, disk)
         self.binders[index] = binder
@@ -187,13 +197,17 @@ class Cluster:
             is_of_2016, binders = False, self.ipv6_binder_addresses
             address = host.ipv6, address[1]
         if is_of_2016:
-            said, core = Particulars(), make_lab_server(type_, address, binders, rng)
+            held, said = None, Particulars()
+            core = make_lab_server(type_, address, binders, rng)
         else:
-            said = self._particulars(index)
-            core = adapter.make_server(type_, address, binders, rng, said)
+            held, said = self.keys.of_server(index, type_), self._particulars(index)
+            core = adapter.make_server(type_, address, binders, rng, said, held is not None)
         instance = make_instance(type_, address)
         self.truth.left_at.pop(instance, None)
-        self.truth.up[instance] = server = ServerProcess(self, host, self._clock(), core, instance)
+        self.truth.sealed.ended_at.pop(instance, None)
+        self.truth.up[instance] = server = ServerProcess(
+            self, host, self._clock(), core, instance, held
+        )
         server.particulars = encode_particulars(said)
         self.servers[index] = server
         server.start()
@@ -216,8 +230,17 @@ class Cluster:
         """A client begins one exchange."""
         host = self.network.hosts[self._ip("client", self._rng.randrange(CLIENT_HOSTS))]
         _, rng = self._identity()
-        core = Client(type_, message, binders, rng, takes_ipv6=takes_ipv6, zone=zone)
-        client = ClientProcess(self, host, self._clock(), core, type_, takes_ipv6)
+        held = self.keys.of_client(self._starts)
+        core = Client(
+            type_,
+            message,
+            binders,
+            rng,
+            takes_ipv6=takes_ipv6,
+            zone=zone,
+            is_keyed=held is not None,
+        )
+        client = ClientProcess(self, host, self._clock(), core, type_, takes_ipv6, held)
         self.clients.append(client)
         client.start()
         return client
@@ -238,6 +261,7 @@ class Cluster:
     def client_ended(self, client: ClientProcess) -> None:
         """A client has its outcome."""
         self.clients.remove(client)
+        check_outcome(self, client)
 
     # What the shells ask for.
 
@@ -396,7 +420,8 @@ class Cluster:
 
     def _ip(self, place: str, index: int) -> str:
         network = {"binder": 0, "server": 1, "client": 2, "lab binder": 3, "hostile": 4}[place]
-        return f"10.0.{network}.{index + 1}"
+        house = self.options.housed if place == "server" else 1
+        return f"10.0.{network}.{index // house + 1}"
 
 
 def _unused(types: tuple[Service, ...]) -> int:

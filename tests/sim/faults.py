@@ -6,9 +6,10 @@ fault, so it happens in most.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import Random
 
+from prr.config import Require
 from prr.wire.instance import Service
 
 SHAPES = ("isolate", "halves", "one way", "bridge")
@@ -104,19 +105,29 @@ class Options:
     restated: float = 0.0  # what such a server says anew while it runs
     drains: float = 0.0  # what operators say, that an instance is drained or no longer
     flood: float = 0.0  # complaints about one that lives, in the names of a thousand hosts
+    require: Require | None = None  # what binders with a keyring ask to be proved; None: no keys
+    attacked: float = 0.0  # of what somebody says who is on every path; see `attacker`
+    stolen: str = ""  # whose credential he has: a "client"'s, or a "server"'s of the first type
+    housed: int = 1  # servers on one host
+    withheld: float = 0.0  # share of the datagrams that he withholds
 
     @property
     def has_lab_servers(self) -> bool:
         """They subscribe once and answer whatever they are asked: a binder that loses its memory
         may lose them for good, and another type on their address passes for the one before."""
-        return self.lab_servers > 0 and not self.binder_crashes and not self.retyped
+        return (
+            self.lab_servers > 0
+            and not self.attacked
+            and not self.binder_crashes
+            and not self.retyped
+        )
 
     @property
     def reliable(self) -> bool:
         """What is sent arrives, once and soon; who runs goes on running."""
         paths = self.conditions
         damage = (paths.loss, paths.duplicated, paths.corrupted, paths.truncated)
-        cuts = (self.cuts, self.estranged, self.clogs)
+        cuts = (self.cuts, self.estranged, self.clogs, self.withheld)
         breaks = (self.binder_crashes, self.pauses, self.preempted, self.lagging)
         return not any((*damage, *cuts, *breaks)) and paths.delay_mean <= 0.01
 
@@ -124,6 +135,13 @@ class Options:
     def all_in_reach(self) -> bool:
         """Every binder hears each server that lives at once, and has room to ask it."""
         return self.reliable and not self.tight and not self.hostile and not self.lab_binders
+
+    @property
+    def is_calm(self) -> bool:
+        """Nothing happens but that servers come and go, and what the attacker does."""
+        is_refused_at_once = not self.icmp_limited and not self.host_share
+        is_undisturbed = is_refused_at_once and not self.drift and not self.suspicious
+        return self.all_in_reach and self.conditions == CALM and is_undisturbed
 
     @property
     def binders_go_on(self) -> bool:
@@ -155,7 +173,7 @@ def options_for(seed: int) -> Options:
         value = _log_uniform(rng, low, high)
         return round(value, 6) if fault in there else 0.0
 
-    return Options(
+    options = Options(
         seed=seed,
         binders=rng.choice((1, 2, 2, 3, 3, 3, 4, 5)),
         servers=rng.randint(1, rng.choice((3, 8, 20))),
@@ -192,6 +210,63 @@ def options_for(seed: int) -> Options:
         restated=Random(f"{seed}/restated").choice((0.0, 0.1, 1.0)),
         drains=Random(f"{seed}/drains").choice((0.0, 0.0, 0.3, 2.0)),
         flood=Random(f"{seed}/flood").choice((*[0.0] * 6, 50.0, 200.0)),
+        require=Random(f"{seed}/keys").choice((None, None, *Require, Require.ON)),
+    )
+    return _maybe_attacked(options) if options.require is Require.ON else options
+
+
+def _maybe_attacked(options: Options) -> Options:
+    """In most of the runs somebody attacks where all is to be proved; in half of these nothing else
+    is amiss."""
+    rng = Random(f"{options.seed}/attacked")
+    if rng.random() < 0.2:
+        return options
+    attacked = attacked_options(options, rng.choice(("", "", "client", "server")))
+    return calmed(attacked) if rng.random() < 0.5 else attacked
+
+
+def attacked_options(options: Options, stolen: str = "") -> Options:
+    """The same, with an attacker who has `stolen` so much."""
+    rng = Random(f"{options.seed}/attacker/options")
+    return replace(
+        options,
+        require=Require.ON,
+        attacked=rng.choice((20.0, 60.0)),
+        stolen=stolen,
+        withheld=rng.choice((0.0, 0.02, 0.2)),
+        forged=0.0,
+        flood=0.0,
+        drains=0.0,
+    )
+
+
+def calmed(options: Options) -> Options:
+    """The same with nobody but servers who come and go, for long enough that leases run out."""
+    rng = Random(f"{options.seed}/calmed")
+    return replace(
+        options,
+        seconds=40.0,
+        conditions=CALM,
+        drift=0.0,
+        buffer=256,
+        icmp_limited=False,
+        cuts=0.0,
+        estranged=0.0,
+        clogs=0.0,
+        binder_crashes=0.0,
+        server_crashes=0.2,
+        host_share=0.0,
+        pauses=0.0,
+        preempted=0.0,
+        leaves=0.1,
+        suspicious=0.0,
+        strangers=0.0,
+        tight=0,
+        withheld=0.0,
+        servers=min(options.servers, 6),
+        housed=rng.choice((1, 2)),
+        calls=rng.choice((0.0, options.calls)),
+        false_complaints=rng.choice((0.0, options.false_complaints)),
     )
 
 

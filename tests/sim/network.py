@@ -12,6 +12,7 @@ from struct import unpack
 from typing import TYPE_CHECKING, Protocol
 
 from prr.core.effects import Probe
+from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import Frame, Role
 from prr.wire.instance import Address, canonical
@@ -167,6 +168,8 @@ class Network:
         self.cuts: list[Cut] = []
         self._mended: list[tuple[float, Cut]] = []
         self.forged = 0  # damaged datagrams that no checksum told apart: anything may be true
+        self.tap: Callable[[Address, Address, bytes], bool] | None = None
+        """Hears each datagram first; what it says True of goes no further."""
         self._world = world
         self._rng = Random(f"{options.seed}/network")
         self._icmp_limited = options.icmp_limited
@@ -191,11 +194,21 @@ class Network:
 
     def send(self, source: Address, target: Address, data: bytes) -> None:
         """Put a datagram on its path."""
+        if self.tap is not None and self.tap(source, target, data):
+            return
         conditions = self.conditions
         self._travel(source, target, data, 0.0)
         if conditions.duplicated and self._rng.random() < conditions.duplicated:
             later = self._rng.expovariate(1 / conditions.replay_mean)
             self._travel(source, target, data, later)
+
+    def inject(self, source: Address, target: Address, data: bytes, takes: float) -> None:
+        """Have a datagram arrive in `takes` seconds, whoever sends it, whatever befalls paths."""
+        self._world.after(takes, self._arrive, source, target, data)
+
+    def refuse_soon(self, by: Address, to: Address, takes: float) -> None:
+        """The same with a refusal."""
+        self._world.after(takes, self._arrive_refusal, by, to)
 
     def cut(self, cut: Cut) -> None:
         """From now on this holds up datagrams."""
@@ -327,14 +340,16 @@ def ipv6_of(ip: str) -> str:
     return canonical(f"fd00:0:{network}:{number}::1")
 
 
-def read(data: bytes, role: Role) -> Frame | None:
-    """The frame in a datagram for `role`; None if there is none. Nothing else may come of it."""
+def read(data: bytes, reader: Role | Codec) -> Frame | None:
+    """The frame in a datagram for a reader, who opens seals if it has a codec of its own; None if
+    there is none. Nothing else may come of it."""
+    codec = reader if isinstance(reader, Codec) else CODECS[reader]
     try:
-        return CODECS[role].decode(data)
+        return codec.decode(data)
     except MalformedFrame:
         return None
     except Exception as error:
-        raise Violation(f"decode raised {error!r} at {data.hex()} for a {role}") from error
+        raise Violation(f"decode raised {error!r} at {data.hex()} for a {codec.role}") from error
 
 
 def checksum(data: bytes) -> int:

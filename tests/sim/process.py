@@ -9,6 +9,7 @@ from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.effects import Effect
 from prr.core.server import Server
+from prr.trust.keyring import Held
 from prr.wire.codec import Codec
 from prr.wire.frames import Frame, Role
 from prr.wire.instance import Address
@@ -29,13 +30,16 @@ class Process:
     role: Role
     core: Binder | Server | Client
 
-    def __init__(self, cluster: Cluster, host: Host, clock: Clock) -> None:
+    def __init__(
+        self, cluster: Cluster, host: Host, clock: Clock, keys: Held | None = None
+    ) -> None:
+        """`keys`: the credential that it has, if any."""
         self.cluster = cluster
         self.world = cluster.world
         self.host = host
         self.name = host.name
         self.clock = clock
-        self.codec = Codec(self.role)
+        self.codec = Codec(self.role, keys=keys)
         self.running = True
         self.paused = False
         self.started_at = self.world.now
@@ -92,7 +96,7 @@ class Process:
 
     def receive(self, data: bytes, source: Address) -> None:
         """Take one datagram from the process's own socket."""
-        frame = read(data, self.role)
+        frame = read(data, self.codec)
         if frame is not None:
             self.trace("<-", frame, source)
             self.act(self.decide(self.core.handle, frame, source, self.now))

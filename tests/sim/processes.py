@@ -7,6 +7,7 @@ as these do: effects in order, a question to an instance from a fresh connected 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ from prr.core.effects import (
     Stop,
 )
 from prr.core.server import Server
+from prr.trust.keyring import Held
+from prr.wire.found import AnswerRun
 from prr.wire.frames import Frame, Removed, Role, Subscribe, Verify
 from prr.wire.instance import (
     Address,
@@ -79,7 +82,7 @@ class BinderProcess(Process):
         self.core = core
         self.address = address
         self.disk = disk
-        self.codec = adapter.codec(cluster.options.lab2016)
+        self.codec = adapter.codec(cluster.options.lab2016, cluster.keys.ring)
         self.ledger = Ledger(self)
         self.follower = Follower()
         self.group_probes = 0
@@ -113,11 +116,18 @@ class BinderProcess(Process):
             if not answers.count:
                 asked = self.codec.questions_asked(_Burst(burst), 0)
                 answers = self.codec.found_read_run(self.core.look_up_asked(asked), asked)
+            if not answers.count:
+                answers = self._answers_sealed(burst)
             for one, answer in zip(burst, answers.datagrams(), strict=False):
                 self._answer(*one, answer)
             del burst[: answers.count]
             if not answers.count and not self._subscribe_run(burst):
                 self._receive_one(*burst.pop(0))
+
+    def _answers_sealed(self, burst: list[tuple[bytes, Address]]) -> AnswerRun:
+        sealed = self.codec.sealed_asked(_Burst(burst), 0)
+        found = self.core.look_up_asked([one.asked for one in sealed], is_proved=True)
+        return self.codec.found_sealed_run(found, sealed)
 
     def _subscribe_run(self, burst: list[tuple[bytes, Address]]) -> bool:
         """Those at the front that are alike; False if that is none."""
@@ -129,7 +139,7 @@ class BinderProcess(Process):
         taken = burst[:count]
         del burst[:count]
         for data, source in taken:
-            frame = read(data, self.role)
+            frame = read(data, self.codec)
             if frame is None:
                 raise Violation(f"{self.name}: takes {data.hex()} for a subscription")
             self.trace("<-", frame, source)
@@ -138,12 +148,12 @@ class BinderProcess(Process):
         for data, source in taken:
             self.ledger.compare_vouched(vouched, source)
             if self.running and self.cluster.wants_twin():
-                self._handle_twin(read(data, self.role), source, data)
+                self._handle_twin(read(data, self.codec), source, data)
         return bool(taken)
 
     def _answer(self, data: bytes, source: Address, answer: bytes) -> None:
         """An answer to a lookup that no frame was made for."""
-        asked, said = read(data, self.role), read(answer, Role.CLIENT)
+        asked, said = read(data, self.codec), read(answer, Role.CLIENT)
         if asked is None or said is None:
             raise Violation(f"{self.name}: answers {data.hex()} with {answer.hex()}")
         self.trace("<-", asked, source)
@@ -153,7 +163,7 @@ class BinderProcess(Process):
         self._socket.send(answer, source)
 
     def _receive_one(self, data: bytes, source: Address) -> None:
-        frame = read(data, self.role)
+        frame = read(data, self.codec)
         if frame is None:
             return
         self._handle(frame, source, data)
@@ -169,7 +179,9 @@ class BinderProcess(Process):
         self.trace("<-", frame, source)
         self.ledger.received(frame, source, data)
         vouched = self.ledger.vouched_for()
-        self.act(self.decide(self.core.handle, frame, source, self.now))
+        effects = self.decide(self.core.handle, frame, source, self.now)
+        self.ledger.let_in(frame, source, data)
+        self.act(effects)
         self.ledger.compare_vouched(vouched, source)
 
     def act(self, effects: list[Effect]) -> None:
@@ -177,8 +189,9 @@ class BinderProcess(Process):
             match effect:
                 case Send(frame=frame, target=target):
                     self._send(frame, target)
-                case Answer(found=found, target=target, asked=asked):
-                    self._send(read(self.codec.found(found, asked), Role.CLIENT), target)
+                case Answer(found=found, target=target, asked=asked, seal=seal):
+                    frame = read(self.codec.found(found, asked, seal), Role.CLIENT)
+                    self._send(replace(frame, seal=seal), target)
                 case Persist() | KeepDrains():
                     self._keep(effect)
                 case Confirm() | ConfirmAll():
@@ -291,7 +304,7 @@ class BinderProcess(Process):
 
     def answered(self, asking: Socket, probe: Probe, data: bytes) -> None:
         """A datagram came to a question's own socket."""
-        frame = read(data, self.role)
+        frame = read(data, self.codec)
         if frame is None or not probe.is_answer(frame):
             return
         self._stop_listening(asking)
@@ -303,9 +316,14 @@ class BinderProcess(Process):
             self.trace("<!", frame, probe.at)
             self.act(self.decide(self.core.probed, probe, Outcome.ALIVE, self.now))
 
-    def refused(self, asking: Socket, probe: Probe) -> None:
-        """Nobody listens where a question went."""
-        self._stop_listening(asking)
+    def refused(self, asking: _AskingSocket, probe: Probe) -> None:
+        """Nobody listens where a question went, or somebody forges that: a sealed answer is waited
+        for all the same, and the next question leaves from another socket."""
+        if not probe.wants_proof:
+            self._stop_listening(asking)
+        elif asking.is_refused:
+            return
+        asking.is_refused = True
         self._outcome(probe, Outcome.REFUSED)
 
     def _outcome(self, probe: Probe, outcome: Outcome) -> None:
@@ -373,13 +391,18 @@ class _AskingSocket(Socket):
         self._binder = binder
         self._probe = probe
 
+    is_refused = False
+
     def is_about(self, probe: Probe) -> bool:
-        return (self._probe.instance, self._probe.serial) == (probe.instance, probe.serial)
+        return not self.is_refused and (self._probe.instance, self._probe.serial) == (
+            probe.instance,
+            probe.serial,
+        )
 
     def arrive(self, data: bytes, source: Address) -> None:
         question = self.question
         assert question is not None
-        frame = read(data, Role.BINDER)
+        frame = read(data, self._binder.codec)
         is_answer = frame is not None and self._probe.is_answer(frame)
         if source == self.target and is_answer and self._binder.now <= question.ends_at:
             question.answered, question.waited = True, self._binder.paused
@@ -398,9 +421,15 @@ class ServerProcess(Process):
     core: Server
 
     def __init__(
-        self, cluster: Cluster, host: Host, clock: Clock, core: Server, instance: Instance
+        self,
+        cluster: Cluster,
+        host: Host,
+        clock: Clock,
+        core: Server,
+        instance: Instance,
+        keys: Held | None = None,
     ) -> None:
-        super().__init__(cluster, host, clock)
+        super().__init__(cluster, host, clock, keys)
         self.core = core
         self.instance = instance
         self.particulars = b""
@@ -413,6 +442,10 @@ class ServerProcess(Process):
         """Say this from now on."""
         self.particulars = particulars
         self.core.change_particulars(particulars)
+
+    def end(self) -> None:
+        super().end()
+        self.cluster.truth.sealed.ended_at[self.instance] = self.world.now
 
     def stop(self) -> None:
         self.leaving = True
@@ -431,7 +464,10 @@ class ServerProcess(Process):
                     if isinstance(frame, Subscribe) or is_announcement(frame):
                         self.cluster.truth.subscribed.add(self.instance)
                     self.trace("->", frame, target)
-                    self._socket.send(self.encode(frame), target)
+                    data = self.encode(frame)
+                    said = address_of(self.instance), target, self.started_at
+                    self.cluster.truth.sealed.words[data] = said
+                    self._socket.send(data, target)
                 case Report():
                     self.world.note(self.name, effect.text())
                 case Stop():
@@ -457,11 +493,14 @@ class ClientProcess(Process):
         core: Client,
         type_: Service,
         takes_ipv6: bool,
+        keys: Held | None = None,
     ) -> None:
-        super().__init__(cluster, host, clock)
+        super().__init__(cluster, host, clock, keys)
         self.core = core
         self.type = type_
         self.takes_ipv6 = takes_ipv6
+        self.lines: list[Address] = []
+        """Where it was asking from."""
         self._line: Socket | None = None
 
     def act(self, effects: list[Effect]) -> None:
@@ -491,6 +530,7 @@ class ClientProcess(Process):
                 self._line.close()
             address = self.host.towards(target[0]), self.host.free_port()
             refused = partial(self._refused, target)
+            self.lines.append(address)
             network = self.cluster.network
             self._line = Socket(network, address, self, self.receive, target, refused)
             self.sockets = [self._line]

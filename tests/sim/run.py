@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.sim.attacker import Attacker
 from tests.sim.cluster import Cluster
 from tests.sim.faults import Options, options_for
 from tests.sim.trace import Trace
@@ -72,10 +73,15 @@ def under_faults(cluster: Cluster) -> None:
     weather = Weather(cluster.world, cluster.network, cluster.options)
     workload.start()
     weather.start()
+    attacker = Attacker(cluster) if cluster.options.attacked else None
+    if attacker is not None:
+        attacker.start()
     hostile = cluster.start_hostile() if cluster.options.hostile else None
     cluster.world.run(cluster.options.seconds)
     if hostile is not None:
         hostile.end()
+    if attacker is not None:
+        attacker.end()
     workload.end()
     weather.end()
     cluster.heal()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
+from prr.config import Require
 from prr.wire.codec import Codec
 from prr.wire.frames import (
     Added,
@@ -35,6 +36,7 @@ from prr.wire.instance import (
 from prr.wire.messages import Announcement, Started, Suspicion
 from prr.wire.particulars import encode_particulars
 from prr.wire.query import Query
+from prr.wire.seal import Seal
 from prr.wire.version import encode_version
 from tests.sim.checkers import VICTIMS
 from tests.sim.cluster import CLIENT_HOSTS, SERVER_PORT, Cluster
@@ -80,6 +82,7 @@ class Workload:
         self._ipv6 = Random(f"{cluster.options.seed}/ipv6/workload")
         self._zones = Random(f"{cluster.options.seed}/zones")
         self._operators = Operators(cluster)
+        self._complainer = Codec(Role.CLIENT, keys=cluster.keys.of_anybody)
         self._floods = Random(f"{cluster.options.seed}/floods")
         self._over = False
 
@@ -223,7 +226,7 @@ class Workload:
         self._world.after(rng.uniform(*UNSEEN), cluster.network.mend, cut)
         for server in cluster.servers:
             if server is not None and server.host.ip in unseen and rng.random() < 0.8:
-                complaint, at = _CLIENT.encode(Complaint(server.instance)), rng.uniform(0, 0.5)
+                complaint, at = self._complaint(server.instance), rng.uniform(0, 0.5)
                 send = partial(cluster.network.send, self._client(), binder.address, complaint)
                 self._world.after(at, send)
 
@@ -234,7 +237,7 @@ class Workload:
         server = self._cluster.servers[index]
         is_known = server is not None and rng.random() < 0.9
         accused = server.instance if is_known else self._anybody()
-        self._send(Complaint(accused), self._client())
+        self._send_bytes(self._complaint(accused), self._client())
 
     def _annoy(self) -> None:
         """A stranger sends what only others may send, or nonsense."""
@@ -267,12 +270,12 @@ class Workload:
         source = f"{VICTIMS}{rng.randint(1, 3)}", rng.randint(1, 3)
         type_ = rng.choice(self._options.types)
         instance = make_instance(type_, source)
-        self._cluster.truth.subscribed.add(instance)
+        self._pretend(instance)
         first, renewal = _subscriptions(type_, rng.randint(2, 9))
         said = rng.choice((first, first, renewal, Removed(instance), None))
         binder = rng.choice(self._cluster.binder_addresses)
-        frame, codec = (said, _SERVER) if said else (Complaint(instance), _CLIENT)
-        self._cluster.network.send(source if said else self._client(), binder, codec.encode(frame))
+        data = _SERVER.encode(said) if said else self._complaint(instance)
+        self._cluster.network.send(source if said else self._client(), binder, data)
 
     def _flood(self) -> None:
         """Somebody floods in forged names: with complaints about one that lives, another one every
@@ -284,13 +287,18 @@ class Workload:
             return
         accused = live[int(self._world.now / FLOODED_SECONDS) % len(live)].instance
         binder = rng.choice(cluster.binder_addresses)
-        complaint = _CLIENT.encode(Complaint(accused))
+        complaint = self._complaint(accused)
         cluster.network.send(_one_of_many(4, rng), binder, complaint)
         if self._options.binders_go_on and not self._options.tight and rng.random() < FLOODED_NEW:
             instance = make_instance(rng.choice(self._options.types), _one_of_many(5, rng))
-            cluster.truth.subscribed.add(instance)
+            self._pretend(instance)
             first, _ = _subscriptions(service_of(instance), 2)
             cluster.network.send(address_of(instance), binder, _SERVER.encode(first))
+
+    def _pretend(self, instance: Instance) -> None:
+        """It is said that it is there, and may be believed unless that has to be proved."""
+        if self._options.require is not Require.ON:
+            self._cluster.truth.subscribed.add(instance)
 
     def _suspect(self) -> None:
         """A binder says to another that a server is in doubt, mostly one that lives."""
@@ -318,11 +326,18 @@ class Workload:
         rng = self._rng
         return make_instance(rng.choice(self._options.types), ("10.0.8.8", rng.randint(1, 99)))
 
+    def _complaint(self, instance: Instance) -> bytes:
+        """One that is believed."""
+        return self._complainer.encode(Complaint(instance, seal=Seal(self._world.steps)))
+
     def _send(self, frame: Frame, source: Address) -> None:
+        self._send_bytes(_CLIENT.encode(frame), source)
+
+    def _send_bytes(self, data: bytes, source: Address) -> None:
         """From a socket of nobody's, to a binder, or now and then to a server."""
         targets = list(self._cluster.binder_addresses)
         targets += [(f"10.0.1.{i + 1}", SERVER_PORT + i + 1) for i in range(len(targets) // 3)]
-        self._cluster.network.send(source, self._rng.choice(targets), _CLIENT.encode(frame))
+        self._cluster.network.send(source, self._rng.choice(targets), data)
 
     def _away(self) -> float:
         low, high = AWAY

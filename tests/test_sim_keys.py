@@ -1,0 +1,223 @@
+"""The simulator with keys: somebody hears all that is said and says what he likes, in some runs
+with a stolen credential. What he may not bring about is in `tests/sim/proofs.py`.
+
+And with a protection switched off, the simulator has to find that out.
+"""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from prr.core import answers, effects, subscriptions, tickets, trust
+from prr.core.client import Client
+from prr.core.gate import Gate
+from prr.core.replication.sessions import Belief, Sessions, Window
+from prr.core.subscriptions import Subscriptions
+from prr.core.tickets import Tickets
+from prr.core.trust import Trust
+from prr.trust.keyring import Key, Keyring, derive, secret_id
+from prr.wire import sealed_questions, sealing
+from prr.wire.instance import address_of
+from prr.wire.proofs import Proof
+from tests.sim.faults import attacked_options, calmed, options_for
+from tests.sim.keys import PRUNED
+from tests.sim.processes import BinderProcess
+from tests.sim.run import Result, run_options
+
+pytestmark = pytest.mark.elsewhere
+
+SEEDS = range(10)
+MORE_SEEDS = range(10, 110)
+STOLEN = ("", "client", "server")
+
+
+def run_attacked(case: tuple[int, str, bool]) -> Result:
+    """One seed with an attacker, who has stolen so much; nothing else is amiss if `is_calm`."""
+    seed, stolen, is_calm = case
+    options = attacked_options(options_for(seed), stolen)
+    return run_options(calmed(options) if is_calm else options)
+
+
+CASES = [(seed, STOLEN[seed % 3], seed % 2 == 0) for seed in SEEDS]
+MORE_CASES = [*product(MORE_SEEDS, STOLEN, (True, False))]
+
+
+def judged(results: list[Result]) -> str:
+    """What failed."""
+    return "\n".join(f"seed {one.seed}: {one.reason}" for one in results if one.reason)
+
+
+@pytest.mark.ahead(run_attacked, CASES)
+def test_an_attacker_changes_nothing_that_he_may_not(ahead):
+    assert not judged(ahead)
+
+
+@pytest.mark.slow
+@pytest.mark.ahead(run_attacked, MORE_CASES)
+def test_more_attackers(ahead):
+    assert not judged(ahead)
+
+
+# Protections switched off. Each entry: how, and what the simulator must then say.
+
+
+def tags_are_not_checked(patch):
+    for module in (sealing, sealed_questions):
+        patch.setattr(module, "equal", lambda tag, other: True)
+
+
+def pruned_secrets_are_believed(patch):
+    known = Keyring.secret
+
+    def remembers(self, number):
+        return known(self, number) or (PRUNED if number == secret_id(PRUNED) else None)
+
+    patch.setattr(Keyring, "secret", remembers)
+
+    def derives(self, number, who):
+        return Key(number, derive(self.secret(number), who))
+
+    patch.setattr(Keyring, "key", derives)
+
+
+def tickets_are_not_checked(patch):
+    patch.setattr(Subscriptions, "_has_ticket", lambda *_: True)
+
+
+def tickets_are_for_any_source(patch):
+    patch.setattr(tickets, "encode_address", lambda address: b"")
+
+
+def tickets_are_for_any_state(patch):
+    patch.setattr(Subscriptions, "_state", lambda self, instance: b"")
+
+
+def tickets_are_not_used_up(patch):
+    patch.setattr(Tickets, "use", lambda *_: True)
+
+
+def tokens_are_not_checked(patch):
+    believe = Sessions.believe
+
+    def gullible(self, seal, peer):
+        found = believe(self, seal, peer)
+        return Belief.FRESH if found is Belief.UNKNOWN else found
+
+    patch.setattr(Sessions, "believe", gullible)
+
+
+def words_are_believed_again(patch):
+    patch.setattr(Window, "take", lambda *_: True)
+
+
+def own_words_are_taken_for_the_peers(patch):
+    believe = Sessions.believe
+
+    def gullible(self, seal, peer):
+        mark = self._mark
+        if seal.session[:1] == b"\0":  # a word, no hello
+            self._mark = b"none of them"
+        try:
+            return believe(self, seal, peer)
+        finally:
+            self._mark = mark
+
+    patch.setattr(Sessions, "believe", gullible)
+
+
+def a_hello_is_whoever_says_it(patch):
+    patch.setattr(Sessions, "_boot", lambda self, peer: self._mark + bytes(4))
+
+
+def nobody_has_to_prove_that_he_is_there(patch):
+    patch.setattr(Trust, "demands_proof", lambda *_: False)
+
+
+def whoever_answers_may_be_another(patch):
+    proves = effects.proves
+
+    def lax(question, answer, instance, start, at):
+        if isinstance(answer.trailer, Proof):
+            said = replace(answer.trailer, instance=instance, start=start)
+            answer = replace(answer, trailer=said)
+        return proves(question, answer, instance, start, at)
+
+    patch.setattr(effects, "proves", lax)
+
+
+def a_refusal_is_final(patch):
+    refused = BinderProcess.refused
+
+    def believe(self, asking, probe):
+        self._stop_listening(asking)
+        refused(self, asking, probe)
+
+    patch.setattr(BinderProcess, "refused", believe)
+
+
+def services_are_not_compared(patch):
+    def speaks(seal, instance, source):
+        return trust.is_valid(seal) and source[0] == address_of(instance)[0]
+
+    for module in (subscriptions, answers):
+        patch.setattr(module, "speaks_for", speaks)
+
+
+def peers_are_heard_before_the_gate(patch):
+    enter = Gate.enter
+
+    def hears(self, frame, source):
+        return replace(enter(self, frame, source), peer=self._peers.get(source))
+
+    patch.setattr(Gate, "enter", hears)
+
+
+def clients_take_any_answer(patch):
+    handle = Client.handle
+    patch.setattr(
+        Client,
+        "handle",
+        lambda self, frame, *how: handle(self, replace(frame, seal=self._seal), *how),
+    )
+
+
+def bare_subscriptions_count_under_any_seal(patch):
+    patch.setattr(trust, "_names_its_instance", lambda frame: True)
+
+
+OFF = [
+    (tags_are_not_checked, ""),
+    (pruned_secrets_are_believed, "which nobody subscribed"),
+    (tickets_are_not_checked, ""),
+    (tickets_are_for_any_source, ""),
+    (tickets_are_for_any_state, "which had left"),
+    (tickets_are_not_used_up, "dead for"),
+    (tokens_are_not_checked, "believes what"),
+    (words_are_believed_again, "believes twice"),
+    (own_words_are_taken_for_the_peers, "never said to it"),
+    (a_hello_is_whoever_says_it, "never said to it"),
+    (nobody_has_to_prove_that_he_is_there, "dead for"),
+    (whoever_answers_may_be_another, "dead for"),
+    (a_refusal_is_final, "which lives"),
+    (services_are_not_compared, ""),
+    (peers_are_heard_before_the_gate, "does not say so"),
+    (clients_take_any_answer, "from who is no binder"),
+    (bare_subscriptions_count_under_any_seal, "which nobody subscribed"),
+]
+
+FEW = 40
+"""Seeds within which a missing protection has to be noticed."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("switch_off", "complaint"), OFF, ids=[off.__name__ for off, _ in OFF])
+def test_a_protection_switched_off_is_noticed(switch_off, complaint, monkeypatch):
+    switch_off(monkeypatch)
+    for seed in range(FEW):
+        for case in ((seed, STOLEN[seed % 3], True), (seed, STOLEN[seed % 3], False)):
+            reason = run_attacked(case).reason
+            if reason is not None and complaint in reason:
+                return
+            assert "raised TypeError" not in (reason or ""), "the mutant itself has rotted"
+    raise AssertionError(f"nobody noticed in {FEW} seeds")

@@ -6,6 +6,7 @@ And with a protection switched off, the simulator has to find that out.
 
 from dataclasses import replace
 from itertools import product
+from random import Random
 
 import pytest
 
@@ -18,14 +19,22 @@ from prr.core.tickets import Tickets
 from prr.core.trust import Trust
 from prr.trust.keyring import Key, Keyring, derive, secret_id
 from prr.wire import sealed_questions, sealing
-from prr.wire.instance import address_of
+from prr.wire.instance import Address, address_of
 from prr.wire.proofs import Proof
+from tests.sim import world
+from tests.sim.attacker import LAIR
+from tests.sim.cluster import Cluster
 from tests.sim.faults import attacked_options, calmed, options_for
 from tests.sim.keys import PRUNED
 from tests.sim.processes import BinderProcess
-from tests.sim.run import Result, run_options
+from tests.sim.run import Result, come_to_rest, run_options
+from tests.sim.trace import Trace
+from tests.sim.workload import Workload
 
 pytestmark = pytest.mark.elsewhere
+
+Datagram = tuple[Address, Address, bytes]
+"""Whence, where to, and what."""
 
 SEEDS = range(10)
 MORE_SEEDS = range(10, 110)
@@ -126,10 +135,6 @@ def own_words_are_taken_for_the_peers(patch):
     patch.setattr(Sessions, "believe", gullible)
 
 
-def a_hello_is_whoever_says_it(patch):
-    patch.setattr(Sessions, "_boot", lambda self, peer: self._mark + bytes(4))
-
-
 def nobody_has_to_prove_that_he_is_there(patch):
     patch.setattr(Trust, "demands_proof", lambda *_: False)
 
@@ -195,8 +200,7 @@ OFF = [
     (tickets_are_not_used_up, "dead for"),
     (tokens_are_not_checked, "believes what"),
     (words_are_believed_again, "believes twice"),
-    (own_words_are_taken_for_the_peers, "never said to it"),
-    (a_hello_is_whoever_says_it, "never said to it"),
+    (own_words_are_taken_for_the_peers, "never said"),
     (nobody_has_to_prove_that_he_is_there, "dead for"),
     (whoever_answers_may_be_another, "dead for"),
     (a_refusal_is_final, "which lives"),
@@ -221,3 +225,49 @@ def test_a_protection_switched_off_is_noticed(switch_off, complaint, monkeypatch
                 return
             assert "raised TypeError" not in (reason or ""), "the mutant itself has rotted"
     raise AssertionError(f"nobody noticed in {FEW} seeds")
+
+
+# What a network has heard, said again.
+
+
+def lived(seconds: float) -> tuple[Cluster, list[Datagram]]:
+    """A cluster in which all is to be proved, and all that was said in it, while servers came and
+    went; at rest since."""
+    options = calmed(attacked_options(options_for(1)))
+    options = replace(options, binders=3, servers=4, attacked=0.0, lab_servers=0.0)
+    options = replace(options, calls=1.0, types=(7, "web"))
+    cluster, heard = Cluster(options, Trace()), []
+    cluster.network.tap = lambda *said: bool(heard.append(said))
+    workload = Workload(cluster)
+    workload.start()
+    cluster.world.run(seconds)
+    workload.end()
+    cluster.heal()
+    assert come_to_rest(cluster, 60.0) is None
+    cluster.network.tap = None
+    return cluster, heard
+
+
+def say_again(cluster: Cluster, heard: list[Datagram], rng: Random) -> set[str]:
+    """All of it, in any order, each from where it came, from elsewhere, or to another: what the
+    tables are, with who is out of turn, as often as they were another."""
+    rng.shuffle(heard)
+    tables = set()
+    for source, target, data in heard:
+        whence = rng.choice((source, source, LAIR, rng.choice(heard)[0]))
+        where = rng.choice((target, target, rng.choice(heard)[1]))
+        cluster.network.inject(whence, where, data, 0.0)
+        cluster.world.run(cluster.world.now + 0.003)
+        tables.add(str([sorted(binder.core.directory) for binder in cluster.live_binders()]))
+    return tables
+
+
+@pytest.mark.parametrize(
+    "seconds", [15.0, pytest.param(3600.0, marks=pytest.mark.slow)], ids=["moment", "hour"]
+)
+def test_what_was_heard_changes_nothing_when_it_is_said_again(seconds, monkeypatch):
+    monkeypatch.setattr(world, "STEPS_MAX", 10**9)
+    cluster, heard = lived(seconds)
+    assert len(heard) > 10 * seconds
+    assert len(say_again(cluster, heard, Random(1))) == 1
+    assert come_to_rest(cluster, 5.0) is None

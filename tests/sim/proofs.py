@@ -1,9 +1,10 @@
 """What must hold where everybody has to prove who he is, whoever listens and says what he likes.
 
-Each word of a peer counts once, and only if that peer has said it, to this binder. Nothing is held
-that nobody subscribed who may. In a network that is sound but for the attacker, what lives is never
-removed, what is dead is not held for longer than it would be anyhow, and every lookup gets an
-answer; the answer is always one that a binder gave.
+Each word of a peer counts once at a binder, and only if that peer has said it. (To which binder is
+not looked at: all have one key, so whoever sends on all that two of them say can stand between any
+two, as a router may.) Nothing is held that nobody subscribed who may. In a network that is sound
+but for the attacker, what lives is never removed, what is dead is not held for longer than it would
+be anyhow, and every lookup gets an answer; the answer is always one that a binder gave.
 
 Who has stolen a server's credential can say about its service what he likes, and about no other.
 """
@@ -128,10 +129,9 @@ class SealedLedger:
         """A word of a peer is believed."""
         if not self._is_on:
             return
-        here = self._cluster.as_peer(self._binder.address)
-        *ends, said = self._cluster.truth.sealed.words.get(data, (None, None, 0.0))
-        if ends != [source, here]:
-            self._violated(f"believes what {source[0]} never said to it")
+        whose, _, said = self._cluster.truth.sealed.words.get(data, (None, None, 0.0))
+        if whose != source:
+            self._violated(f"believes what {source[0]} never said")
         if data in self._let_in:
             self._violated(f"believes twice what {source[0]} said once")
         if said < self._latest.get(source, said):

@@ -195,8 +195,10 @@ class Detector:
         """Hear what became of a Probe."""
         if outcome is Outcome.UNSENT:
             self._newcomers.count(probe.instance, -1)
-        is_disputed = self._directory.is_disputed(probe.instance)
-        refusals = 1 if is_disputed else REFUSALS  # the peer that evicted it has seen the others
+        # The peer that evicted a disputed one has seen the others. But a refusal can be
+        # forged, where an answer has to be proved: the answer gets the time to come.
+        is_settled = self._directory.is_disputed(probe.instance) and not probe.wants_proof
+        refusals = 1 if is_settled else REFUSALS
         verdict = self._verifications.probed(probe, outcome, now, refusals)
         return self._judge(verdict, now) if verdict else []
 

@@ -48,7 +48,10 @@ def run_attacked(case: tuple[int, str, bool]) -> Result:
     return run_options(calmed(options) if is_calm else options)
 
 
-CASES = [(seed, STOLEN[seed % 3], seed % 2 == 0) for seed in SEEDS]
+KNOWN_CASES = [(78, "", True)]
+"""Those that once showed a mistake: one forged refusal was enough where binders disagreed."""
+
+CASES = [*KNOWN_CASES, *((seed, STOLEN[seed % 3], seed % 2 == 0) for seed in SEEDS)]
 MORE_CASES = [*product(MORE_SEEDS, STOLEN, (True, False))]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from prr.config import Require
@@ -532,7 +533,7 @@ class Ledger:
 
     def _check_lost(self, name: str) -> None:
         """Nothing was heard of it, and nothing of it waits to be heard."""
-        if self._binder.now - self._peer_heard[name] < self._patience:
+        if self._binder.now - self._peer_heard.get(name, -inf) < self._patience:
             raise Violation(f"{self._name}: calls {name} lost, which it hears")
         is_attacked = self._binder.cluster.options.attacked > 0
         waiting = map(describe_address, self._binder.waiting_sources())

@@ -33,6 +33,9 @@ DEAD_MAX = LEASE + 3.0
 SETTLED = 3.0
 """Seconds after its start from which a server is there for certain."""
 
+ACQUAINTED = 10.0
+"""Seconds from which binders that look like legacy ones tell each other of all there is."""
+
 LOOK_EVERY = 20
 """Steps between two looks for what is dead."""
 
@@ -199,7 +202,8 @@ def check_outcome(cluster: Cluster, client: ClientProcess) -> None:
             is_told = True
     if not is_told:
         raise Violation(f"{client.name}: takes {outcome} from who is no binder")
-    if not cluster.options.is_calm or cluster.world.now < SETTLED:
+    acquainted = ACQUAINTED if cluster.options.lab2016 else SETTLED
+    if not cluster.options.is_calm or cluster.world.now < acquainted:
         return
     if isinstance(outcome, NoBinder):
         raise Violation(f"{client.name}: hears no binder, all of which answer")

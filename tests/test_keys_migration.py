@@ -216,6 +216,7 @@ def check(asking, legacy, complained):
     )
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_all_kinds_of_programs_go_through_a_migration(cluster, tmp_path):
     check(*migrate(cluster, tmp_path, partial(Everyone.settle, rounds=4)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prr.core.binder import Binder
 from prr.wire.drain import own_particulars
 from prr.wire.instance import describe
-from prr.wire.particulars import Particulars
+from prr.wire.particulars import Particulars, as_held
 
 if TYPE_CHECKING:
     from tests.sim.processes import ServerProcess
@@ -28,6 +28,7 @@ def random_particulars(rng: Random) -> Particulars:
 def misunderstood(core: Binder, servers: Iterable[ServerProcess]) -> str | None:
     """Of one of these, which a binder holds, it thinks otherwise than that says."""
     for one in (server for server in servers if server.instance in core.directory):
-        if own_particulars(core.directory.particulars(one.instance)) != one.particulars:
+        held = own_particulars(core.directory.particulars(one.instance))
+        if as_held(held, None) != one.particulars:  # whose it is stands there as well
             return f"has other particulars of {describe(one.instance)} than that says"
     return None

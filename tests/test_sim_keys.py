@@ -41,10 +41,10 @@ MORE_SEEDS = range(10, 110)
 STOLEN = ("", "client", "server")
 
 
-def run_attacked(case: tuple[int, str, bool]) -> Result:
+def run_attacked(seed: tuple[int, str, bool]) -> Result:
     """One seed with an attacker, who has stolen so much; nothing else is amiss if `is_calm`."""
-    seed, stolen, is_calm = case
-    options = attacked_options(options_for(seed), stolen)
+    number, stolen, is_calm = seed
+    options = attacked_options(options_for(number), stolen)
     return run_options(calmed(options) if is_calm else options)
 
 

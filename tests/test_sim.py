@@ -89,7 +89,7 @@ def test_liveness(ahead):
 
 def run_without_operators(seed: int) -> Result:
     """As the known seeds were found: before there were any."""
-    return run_options(replace(options_for(seed), drains=0.0))
+    return run_options(replace(options_for(seed), drains=0.0, require=None, attacked=0.0))
 
 
 @pytest.mark.ahead(run_without_operators, KNOWN_SEEDS)

@@ -33,6 +33,8 @@ def hostile_options(seed):
     rng = Random(f"{seed}/with a hostile peer")
     return replace(
         options_for(seed),
+        require=None,
+        attacked=0.0,
         hostile=rng.choice((3.0, 10.0, 40.0)),
         lab_servers=0.0,
         tight=0,
@@ -109,6 +111,8 @@ def restarted(times, pause=0.06):
     often, at any moment; and then it heard of servers that nobody else did."""
     calm = replace(
         options_for(1),
+        require=None,
+        attacked=0.0,
         binders=3,
         servers=6,
         seconds=0.0,

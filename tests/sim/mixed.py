@@ -54,6 +54,8 @@ def mixed_options(seed: int) -> Options:
         lab_servers=rng.choice((0.0, 0.5, 0.5, 1.0)),
         swapped=rng.choice((0.0, 0.3)),
         ipv6_peers=False,
+        require=None,
+        attacked=0.0,
     )
 
 

@@ -28,6 +28,7 @@ class Pair:
     def restart(self, at) -> None:
         self.ended.add(self.ends[at].sealed(FRAMES[0], other(at)).session[1:9])
         self.ends[at] = Sessions(self.rng)
+        self.say(at)  # a binder that starts asks its peers first
 
     def say(self, source, frame=FRAMES[0]) -> None:
         """One says something, and what follows is seen to."""
@@ -145,3 +146,30 @@ def test_a_window_takes_each_number_once_in_any_order():
     assert not window.take(1)  # too long ago to know
     assert window.take(10 * WINDOW) and window.take(9 * WINDOW + 1)
     assert not window.take(9 * WINDOW + 1)
+
+
+def test_what_was_said_to_one_peer_does_not_part_another():
+    c = ("10.0.0.3", 2222)
+    rng = Random(7)
+    one, two, three = (Sessions(rng) for _ in range(3))
+
+    def say(end, to, source, target):
+        """A word that is believed, after a hello if need be."""
+        seal = end.sealed(FRAMES[0], target)
+        if to.believe(seal, source) is Belief.UNKNOWN:
+            assert end.believe(to.hello(seal, source), target) is Belief.HELLO
+            seal = end.sealed(FRAMES[0], target)
+            assert to.believe(seal, source) is Belief.FRESH
+        return seal
+
+    for _ in range(2):
+        said = say(one, three, A, c)
+        say(three, one, c, A)
+    assert two.believe(said, A) is Belief.UNKNOWN  # sent on to another binder
+    hello = two.hello(said, A)
+    late = one.sealed(FRAMES[0], c)
+    forged = Seal(late.number, session=two.hello(late, A).session)
+    assert one.believe(hello, c) is Belief.STALE  # which is sent back in the name of the first
+    assert one.believe(forged, c) is Belief.STALE
+    assert three.believe(one.sealed(FRAMES[0], c), A) is Belief.FRESH
+    assert two.believe(one.sealed(FRAMES[0], c), c) is not Belief.FRESH

@@ -23,8 +23,8 @@ SEAL_KEY = 30
 """The trailer's key."""
 
 NUMBER_BYTES = 8
-SESSION_BYTES = 17
-"""What kind of word it is, and two values of 8 bytes; see `core.replication.sessions`."""
+SESSIONS_BYTES = (17, 25)
+"""What kind of word it is, and two or three values of 8 bytes; see `core.replication.sessions`."""
 
 SIGNATURES_MAX = 2
 

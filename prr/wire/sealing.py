@@ -6,7 +6,7 @@ from collections import Counter
 from prr.trust.credential import decode_credential
 from prr.trust.keyring import Held, Key, Keyring, derive, equal, tag_to_binder
 from prr.wire.seal import (
-    SESSION_BYTES,
+    SESSIONS_BYTES,
     SIGNATURES_MAX,
     Fault,
     Read,
@@ -89,7 +89,7 @@ class BinderSealer:
         session = read.who[1:]
         said = data[: read.covered]
         fault: Fault | None = Fault.SECRET
-        if len(session) != SESSION_BYTES:
+        if len(session) not in SESSIONS_BYTES:
             return _FAULTY[Fault.CREDENTIAL]
         for secret, tag in tags_in(data, read):
             key = self._of_binders.get(secret)

@@ -6,14 +6,15 @@ does not know it yet is told it in a hello, and says again what was not believed
 one process of the peer: when another one has come back with its own, all that earlier ones have
 said is worth nothing any more. Within a session each number counts once.
 
-A session in a seal is what kind it is, and two values of eight bytes:
+A session in a seal is what kind it is, and values of eight bytes:
     a word   0, the sender's boot, the token
-    a hello  1, the boot that it is for, the token to use; its number is that of the word it answers
+    a hello  1, the boot that it is for, the token to use, the sender's boot; its number is that of
+             the word it answers
 
 Nothing that is said again by somebody else changes a session: a hello counts only if it answers a
 word that is later than that of the last hello, and a boot is taken over only with its token. Nor
-what is sent elsewhere, or back: a boot is for one peer, so a hello for it is that peer's, and a
-process knows its own boots.
+what is sent elsewhere, or back: a boot is for one peer, a process knows its own boots, and once it
+knows its peer's, a hello has to have that: so it is no other binder's.
 """
 
 from collections import deque
@@ -114,10 +115,12 @@ class Sessions:
     def believe(self, seal: Seal, peer: Address) -> Belief:
         """What a valid seal of a peer is worth; a hello has been taken to heart."""
         session = self._sessions.setdefault(peer, _Session())
-        kind, first, second = seal.session[:1], seal.session[1:9], seal.session[9:]
+        kind, first, second = seal.session[:1], seal.session[1:9], seal.session[9:17]
         if kind == _HELLO:
             if first != self._boot(peer) or not session.quoted < seal.number <= self._number:
                 return Belief.STALE
+            if session.boot and seal.session[17:] != session.boot:
+                return Belief.STALE  # another binder's, or a process of which no word has come yet
             session.quoted, before = seal.number, session.use
             session.use = second
             return Belief.STALE if second == before else Belief.HELLO
@@ -139,7 +142,7 @@ class Sessions:
         """What seals the hello that answers a peer's word that was UNKNOWN."""
         session, boot = self._sessions[peer], seal.session[1:9]
         token = session.token if boot == session.boot else self._token(peer, boot, session)
-        return Seal(seal.number, session=_HELLO + boot + token)
+        return Seal(seal.number, session=_HELLO + boot + token + self._boot(peer))
 
     def unheard(self, hello: Seal, peer: Address) -> Iterator[Frame]:
         """What a peer that has said hello could not believe: that word, and the later ones."""

@@ -62,6 +62,7 @@ def unharmed(seen, onlookers):
     return is_served and seen.turns(onlookers.accused) >= IN_TURN
 
 
+@pytest.mark.slow  # it needs a host that does nothing else
 @pytest.mark.parametrize(("kind", "sources"), [("complaints", 1000), ("both", 1)])
 def test_a_flood_harms_no_other(onlookers, kind, sources):
     for _ in range(ROUNDS):

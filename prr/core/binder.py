@@ -14,6 +14,7 @@ from prr.core.control import Programs
 from prr.core.deadlines import earliest
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
+from prr.core.directory.reach import Reach
 from prr.core.effects import DrainRow, Effect, Outcome, Probe, Stop, stray
 from prr.core.gate import Gate, answered
 from prr.core.inspection import BinderInspection
@@ -28,6 +29,7 @@ from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.sync import Sync
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.restoring import Restoring
+from prr.core.shared_store import SharedStore
 from prr.core.status import lease_of, status_of, summary_of
 from prr.core.step import persisted, step
 from prr.core.subscriptions import Subscriptions
@@ -77,32 +79,32 @@ class Binder:
         counter: int = 0,
         trust: Trust = NO_KEYS,
         is_watched: bool = False,
+        shares_store: bool = False,
     ) -> None:
-        """`own_ips` are the addresses of its host: who has one of them, or a loopback one, is a
-        local. With `expects_peers` more of them may be added soon. `identity` tells this binder
-        from all others (64 bits); `lease` is in seconds. With `keeps` it has a store, which it says
-        what to persist; it denies nothing before it is started. `counter` is no earlier than any
-        that an earlier process with this identity has used, and of a run of its own. `trust`: what
-        others have to prove; with a keyring nobody may foresee what `rng` draws. `is_watched`: it
-        has a change feed."""
-        self._expects_peers, self._is_started = expects_peers, not keeps
-        self._peers = Peers(peers)
-        self._versioned = VersionedDirectory(identity, limits, self._peers, own_ips, is_watched)
+        """`own_ips` are its host's addresses: who has one, or a loopback one, is local. With
+        `expects_peers` more may be added soon. `identity` (64 bits) tells it from all others,
+        `lease` is in seconds. With `keeps` it has a store, and denies nothing before it is started;
+        `shares_store`: which others have, too. `counter` is no earlier than any that an earlier
+        process with this identity used, and of a run of its own. `trust`: what others have to
+        prove; with a keyring nobody may foresee what `rng` draws. `is_watched`: it has a change
+        feed."""
+        self._expects_peers, self._is_started, self._peers = expects_peers, not keeps, Peers(peers)
+        reach = Reach(own_ips, self._peers, shares_store)
+        self._versioned = VersionedDirectory(identity, limits, self._peers, reach, is_watched)
         self._detector = Detector(self._versioned, self._peers, limits, lease, rng, trust)
         self._draining = Draining(self._versioned, keeps)
         self._peer_updates = PeerUpdates(self._versioned, self._detector, self._draining)
-        known = self.directory, self._peers
-        self._complaints = Complaints(*known, self._detector, self._peer_updates, limits, rng)
+        others = self._peers, self._peer_updates
+        self._complaints = Complaints(self.directory, self._detector, *others, limits, rng)
         self._lookups = Lookups(self.directory)
         self._gate = Gate(trust, self._peers, own_ips, identity, rng)
         self._subscriptions = Subscriptions(self._versioned, self._detector, self._gate, keeps)
         self._programs = Programs(self._versioned, self._draining, self._gate)
         self.operators = Operators(self._versioned, self._gate, self._draining, self._complaints)
+        self.shared_store = SharedStore(self._versioned, self._gate, *others, shares_store)
         self._sync = Sync(self._versioned, self._peers, wire)
         self._restoring = Restoring(self._versioned, self._detector)
-        self._versioned.resume(counter)
-        if keeps:
-            self.directory.note_changes()
+        self._versioned.resume(counter, keeps)
 
     @property
     def directory(self) -> Directory:
@@ -121,8 +123,8 @@ class Binder:
 
     @property
     def is_ready(self) -> bool:
-        """It has heard its disk and its peers, or waited long enough for them."""
-        return self._is_started and self._sync.is_synced
+        """It has heard its store and its peers, or waited long enough for these."""
+        return self._is_started and self._sync.is_synced and not self.shared_store.is_awaited
 
     def inspect(self) -> BinderInspection:
         """What it holds, for tests; to be read only."""

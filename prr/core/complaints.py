@@ -23,8 +23,8 @@ class Complaints:
     def __init__(
         self,
         directory: Directory,
-        peers: Peers,
         detector: Detector,
+        peers: Peers,
         peer_updates: PeerUpdates,
         limits: Limits,
         rng: Random,

@@ -16,9 +16,12 @@ from prr.wire.instance import Instance, is_loopback, is_on_loopback
 class Reach:
     """How far the words of one binder go."""
 
-    def __init__(self, own_ips: frozenset[str], peers: Peers) -> None:
-        """`own_ips`: where it listens; empty where that is not known."""
-        self._listens_elsewhere = bool(own_ips) and not any(map(is_loopback, own_ips))
+    def __init__(self, own_ips: frozenset[str], peers: Peers, shares_store: bool = False) -> None:
+        """`own_ips`: where it listens; empty where that is not known. With `shares_store` others
+        read what it knows, on other hosts unless it listens on loopback only."""
+        are_local = [*map(is_loopback, own_ips)]
+        is_local = all(are_local) if shares_store else any(are_local)
+        self._listens_elsewhere = bool(own_ips) and not is_local
         self._peers = peers
 
     @property

@@ -94,7 +94,7 @@ class Table:
         if not self._changed:
             return {}
         changed, self._changed = self._changed, {}
-        return {instance: self._update(instance) for instance in changed}
+        return {instance: self.update(instance) for instance in changed}
 
     def put(self, instance: Instance, version: Version, particulars: bytes = b"") -> None:
         """`instance` is present, at `version`."""
@@ -277,7 +277,8 @@ class Table:
         if self._changed is not None:
             self._changed[instance] = None
 
-    def _update(self, instance: Instance) -> Update | None:
+    def update(self, instance: Instance) -> Update | None:
+        """The last update about an instance; None if nothing is known of it."""
         data = self._present[bucket_of(instance)].get(instance)
         if data is not None:
             return _update_of(data, True)

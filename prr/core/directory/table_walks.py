@@ -22,6 +22,11 @@ class TableWalks:
         one that is forgotten. Always empty unless changes are noted."""
         return self._tables.take_changes()
 
+    def update(self, instance: Instance) -> Update | None:
+        """The last update about an instance, a disputed removal left aside; None if nothing is
+        known of it."""
+        return self._tables.of(instance).update(instance)
+
     def digest(self, wide: bool = True) -> bytes:
         """The digest of all that is held: equal on two binders that hold the same. Without `wide`
         instances it is what those compare who do not know them."""

@@ -54,9 +54,7 @@ class LeaseOwners:
 
     def is_orphaning(self, owner: int, now: float) -> bool:
         """A home has been silent for a lease, and has not been heard since."""
-        if any(peer.identity == owner for peer in self._peers.heard_lately(now)):
-            return False
-        return self._is_over(owner, now)
+        return owner not in self._peers.alive(now) and self._is_over(owner, now)
 
     def _is_over(self, owner: int, now: float) -> bool:
         since = self._silent_since.get(owner)
@@ -79,7 +77,7 @@ class LeaseOwners:
     def _review(self, now: float) -> None:
         owners = self._directory.owners()
         self._review_at = now + max(REVIEW_PAUSE, len(owners) / REVIEWED)
-        heard = {peer.identity for peer in self._peers.heard_lately(now)} | {self._identity}
+        heard = self._peers.alive(now) | {self._identity}
         last_heard = {
             peer.identity: peer.heard_at for peer in self._peers.all() if peer.heard_at is not None
         }
@@ -88,7 +86,7 @@ class LeaseOwners:
             for owner in owners
             if owner not in heard
         }
-        rank = sum(other is not None and other < self._identity for other in heard)
+        rank = sum(other < self._identity for other in heard)
         turn = now - rank * RANK_PAUSE
         self._orphaning = {
             encode_owner(owner) for owner in self._silent_since if self._is_over(owner, turn)

@@ -48,7 +48,7 @@ class RecheckQueue:
             return []
         due: list[Instance] = []
         room = min(ASKED_MAX, UNDER_WAY_MAX - under_way)
-        heard = {peer.identity for peer in self._peers.heard_lately(now)}
+        heard = self._peers.alive(now)
         for _ in range(LOOKS_MAX):
             if not self._queue or len(due) >= room:
                 break

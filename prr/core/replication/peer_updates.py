@@ -7,7 +7,7 @@ counts as if it had been decided here.
 
 from typing import NamedTuple, assert_never
 
-from prr.core.effects import Effect, Event, Report, Send
+from prr.core.effects import Effect, Event, Report, Send, Update
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.just_learned import JustLearned
 from prr.core.liveness.states import Case, Trigger
@@ -157,9 +157,18 @@ class PeerUpdates:
             return News.OLD, []  # whoever knows wide instances knows versions
         if version is None:
             return self._take_over_bare(instance, is_there, peer, now)
+        update = Update(version, is_there, particulars)
+        return self.take_over(instance, update, _peer(peer), now)
+
+    def take_over(
+        self, instance: Instance, update: Update, who: str, now: float
+    ) -> tuple[News, list[Effect]]:
+        """The same for an update with a version, which `who` says: it may be nobody's in
+        particular, but what a store has."""
+        version, is_there, particulars = update
         drained: list[Effect] = []
         if particulars and is_there:
-            drained = self._draining.hear(instance, particulars, _peer(peer), now)
+            drained = self._draining.hear(instance, particulars, who, now)
         if not self._versioned.is_news(instance, version, is_there, particulars):
             return News.OLD, drained  # of most: this binder knows as much, or better
         trigger = Trigger.PEER_SAYS_UP if is_there else Trigger.PEER_SAYS_GONE

@@ -67,6 +67,8 @@ class Peers:
         for address in addresses:
             self.add(address)
         self._turn = 0
+        self._registered: frozenset[int] = frozenset()
+        self._is_current = False
 
     def __contains__(self, address: Address) -> bool:
         return address in self._by_address
@@ -108,6 +110,20 @@ class Peers:
     def heard_lately(self, now: float) -> list[Peer]:
         """Those of ours that are not silent."""
         return [peer for peer in self.ours() if not self.is_silent(peer, now)]
+
+    def register(self, identities: frozenset[int], is_current: bool) -> None:
+        """These binders are looked after in a store that all share: they hold a lease there, or
+        somebody else is to adopt what they owned. Not `is_current`: they did so when the store was
+        heard last."""
+        self._registered, self._is_current = identities, is_current
+
+    def alive(self, now: float) -> set[int]:
+        """The identities of the others that are there: heard lately, or registered. While the store
+        is not heard, its word holds for those alone that were never heard themselves."""
+        heard = {peer.identity for peer in self.heard_lately(now) if peer.identity is not None}
+        if self._is_current:
+            return heard | self._registered
+        return heard | self._registered.difference(peer.identity for peer in self.ours())
 
     def are_gone(self, now: float) -> bool:
         """Not one of ours has been heard for so long that they are rather gone than out of reach.

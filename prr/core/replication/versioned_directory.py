@@ -5,9 +5,8 @@ so that no two are equal. The newest wins wherever it arrives, in any order and 
 binders that heard the same updates know the same. SWIM's incarnation numbers do this for members
 (Das et al., 2002, 4.2); here any binder may decide, and none needs the instance to raise a number.
 
-What is decided is told to every peer at once, in a frame of its own. Only after a partition, or
-when a lease owner is gone, thousands are to be told within a second: that an instance is there
-after all. These are gathered for a moment, and go out in pages like those of anti-entropy.
+What is decided is told to every peer at once, in a frame of its own. Only that thousands are there
+after all, as after a partition, is gathered for a moment, and goes out in pages.
 """
 
 from collections.abc import Sequence
@@ -52,13 +51,13 @@ class VersionedDirectory:
         identity: int,
         limits: Limits,
         peers: Peers,
-        own_ips: frozenset[str] = frozenset(),
+        reach: Reach | None = None,
         is_watched: bool = False,
     ) -> None:
         self.identity = identity
         self.directory = WatchedDirectory(limits) if is_watched else Directory(limits)
         self.drains = Drains(self.directory)
-        self.reach = Reach(own_ips, peers)
+        self.reach = reach or Reach(frozenset(), peers)
         self.returning = Returning()
         self._peers = peers
         self._counter = self._run = 0
@@ -77,8 +76,8 @@ class VersionedDirectory:
         learned: bool = False,
         particulars: bytes | None = None,
     ) -> Adding:
-        """Decide that an instance is there, and that this binder owns its lease; None: with the
-        particulars that it has. It is drained if it was."""
+        """Decide that an instance is there, and that this binder owns its lease; `particulars`
+        None: those that it has. It is drained if it was."""
         if self.reach.excludes(instance):
             return Adding.EXCLUDED
         particulars = self.drains.beside(instance, particulars)
@@ -162,9 +161,7 @@ class VersionedDirectory:
             return []
         untold, self._untold, self._gathers_until = self._untold, {}, now + GATHER
         words = {i: is_news for i, is_news in untold.items() if i in self.directory}
-        if len(words) == 1:
-            return self.tell_added(*words.popitem())
-        return self._tell_all(words)
+        return self.tell_added(*words.popitem()) if len(words) == 1 else self._tell_all(words)
 
     def _tell_all(self, words: dict[Instance, bool]) -> list[Effect]:
         """Tell the others that many are there: whether each `is_news`."""
@@ -264,10 +261,13 @@ class VersionedDirectory:
         """No earlier than any counter used here: what `resume` needs."""
         return of_run(self._counter, self._run)
 
-    def resume(self, counter: int) -> None:
+    def resume(self, counter: int, keeps: bool = False) -> None:
         """Go on where an earlier process with this identity ended, with a run of its own: that of
-        `counter`, which is no earlier than any that is known to have been used."""
+        `counter`, which is no earlier than any that is known to have been used. With `keeps` its
+        changes are noted, for a store."""
         self._counter, self._run = counter, run_of(counter)
+        if keeps:
+            self.directory.note_changes()
 
     def next_version(self, instance: Instance, start: int) -> Version:
         """The version of a decision about `instance` made here: newer than the latest update about

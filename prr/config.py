@@ -92,7 +92,9 @@ class BinderConfig:
     """A binder's settings; `lease` and `dns_ttl` are in seconds, `state` is a directory (None:
     nothing is kept), `dns` and `http` where DNS is answered and HTTP served (None: nowhere). With
     `http_open` that may be without keys, though others reach it. What `require` says holds of
-    lookups only with `require_lookup`, and of nobody in the networks `legacy`."""
+    lookups only with `require_lookup`, and of nobody in the networks `legacy`. `store`: the servers
+    of the etcd that it shares with other binders (none: it shares none), in which its keys begin
+    with `store_prefix`; the rest is how it shows there who it is, from files."""
 
     listen: HostPort = DEFAULT_BINDER
     peers: tuple[HostPort, ...] = ()
@@ -108,6 +110,13 @@ class BinderConfig:
     dns_domain: str = "prr."
     http: HostPort | None = None
     http_open: bool = False
+    store: tuple[HostPort, ...] = ()
+    store_prefix: str = "/prr/"
+    store_ca: Path | None = None
+    store_cert: Path | None = None
+    store_key: Path | None = None
+    store_user: str = ""
+    store_password: Path | None = None
 
 
 @record

@@ -250,6 +250,13 @@ def parse_directory(text: str) -> Path:
     return Path(text)
 
 
+def parse_file(text: str) -> Path:
+    """A file's path. Raises ValueError."""
+    if not text or "\0" in text:
+        raise ValueError(f"{text!r} is not a file; use a path such as /etc/prr/ca.pem")
+    return Path(text)
+
+
 def parse_ttl(text: str) -> int:
     """For how long, in seconds, an answer of DNS may be kept: 0 or 1. Raises ValueError."""
     if text not in ("0", "1"):

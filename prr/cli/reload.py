@@ -4,7 +4,8 @@ Names are resolved again, too: all of them at SIGHUP, otherwise those that faile
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import fields
 from typing import TypeVar
 
@@ -22,6 +23,10 @@ from prr.wire.instance import Address, describe_address, is_loopback
 
 RESOLVE_PAUSE = 5.0
 """Seconds before a peer's name that could not be resolved is tried again."""
+
+FOUND_FOR = 60.0
+"""Seconds for which a binder is a peer that is found no longer: as long as one that is silent is
+waited for, see `GONE_AFTER`."""
 
 _log = logging.getLogger("prr")
 
@@ -118,6 +123,7 @@ class SettingsFollower:
         self._peers = peers
         self._core = core
         self._node = node
+        self._found: dict[Address, float] = {}
 
     def keep_resolving(self) -> None:
         """Try again and again the names that could not be resolved. Never ends."""
@@ -138,18 +144,27 @@ class SettingsFollower:
         if config.key is not None:
             self._node.change_keys(config.key)
 
+    def found(self, addresses: Collection[Address]) -> None:
+        """Follow binders that have been found, too, as long as they are; and for a time beyond
+        that, since whoever cannot register any more may be there all the same."""
+        now = time.monotonic()
+        self._found |= dict.fromkeys(addresses, now)
+        self._found = {one: at for one, at in self._found.items() if now - at < FOUND_FOR}
+        self._follow()
+
     def _follow(self) -> None:
-        wanted = self._peers.addresses()
+        named = self._peers.addresses()
+        more = [one for one in self._found if one not in named]
+        wanted = [*named, *more[: PEERS_MAX - len(named)]]
         for peer in self._core.peers.all():
             if peer.address not in wanted:
                 self._core.remove_peer(peer.address)
-                _log.info(
-                    "peer removed %s: no longer in the settings", describe_address(peer.address)
-                )
+                _log.info("peer removed %s: no longer named", describe_address(peer.address))
         for address in wanted:
             if address not in self._core.peers:
                 self._node.step(self._core.add_peer, address)
-                _log.info("peer added %s: it is in the settings", describe_address(address))
+                how = "it is in the settings" if address in named else "it has registered"
+                _log.info("peer added %s: %s", describe_address(address), how)
 
 
 def rereading(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gevent
 import gevent.socket
@@ -48,6 +49,9 @@ from prr.wire.instance import (
 ANYWHERE: Address = (ANY_IPV6, 0)
 """Stands for the address of a node whose settings are only checked: all peers are in reach."""
 
+if TYPE_CHECKING:
+    from prr.cli.etcd import SharedEtcd
+
 _log = logging.getLogger("prr")
 
 
@@ -61,7 +65,9 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
         raise BadInput(f"{len(config.peers)} peers; use {PEERS_MAX} at most")
     log_to_stderr()
     dns = open_dns(config)
-    store = _open_store(config.state)
+    local = _open_store(config.state)
+    etcd = _open_etcd(config, local)
+    store = local if etcd is None else etcd.store
     handed = handed_over()
     lanes = _lanes(config, handed)
     own = _own(lanes)
@@ -78,6 +84,8 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
     node.on_hangup(rereading(read, config, ["peers", "key"], follower.change_to))
     gevent.spawn(follower.keep_resolving)
+    if etcd is not None:
+        etcd.start(own, core, node, follower)
     collect_seldom()
     with serving_http(config, node, names, _trust(config).takes_lookups):
         node.run()
@@ -100,6 +108,7 @@ def _core(config: BinderConfig, own: Address, peers: NamedPeers, store: Store) -
         counter=store.counter,
         trust=_trust(config),
         is_watched=config.http is not None,
+        shares_store=bool(config.store),
     )
 
 
@@ -152,6 +161,22 @@ def _open_store(path: Path | None) -> Store:
     from prr.shell.storage.sqlite_store import SQLiteStore  # loads SQLite, which not all need
 
     return SQLiteStore(path, identity)
+
+
+def _open_etcd(config: BinderConfig, local: Store) -> "SharedEtcd | None":
+    """The etcd that it shares with others, besides its `local` store. Raises BadInput."""
+    if not config.store:
+        return None
+    try:
+        from prr.cli.etcd import SharedEtcd
+    except ImportError as error:
+        if (error.name or "prr").partition(".")[0] == "prr":
+            raise  # a bug
+        raise BadInput(
+            f"--store needs the package {error.name}, which {sys.executable} cannot load; install "
+            f"it with pip install geventhttpclient, or leave --store out"
+        ) from error
+    return SharedEtcd(config, local)
 
 
 def run_server(read: Callable[[], ServerConfig]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from prr.cli.keys import parse_client_key, parse_keyring, parse_operator_key, parse_server_key
 from prr.cli.setting import Setting
+from prr.cli.store_text import parse_prefix, parse_store
 from prr.particulars import check_tags, parse_tag, parse_weight, parse_zone
 from prr.services import numbers_by_name
 from prr.text import (
@@ -15,6 +16,7 @@ from prr.text import (
     parse_count,
     parse_directory,
     parse_domain,
+    parse_file,
     parse_lease,
     parse_listen,
     parse_message,
@@ -124,6 +126,23 @@ HTTP = (
         is_switch=True,
     ),
 )
+STORE = (
+    Setting(
+        "store",
+        "--store",
+        parse_store,
+        "etcd://HOST:PORT,...",
+        "an etcd to share with the other binders (default: none, they tell one another)",
+    ),
+    Setting(
+        "store_prefix", "--store-prefix", parse_prefix, "TEXT", "what its keys there begin with"
+    ),
+    Setting("store_ca", "--store-ca", parse_file, "FILE", "reach it by TLS, and whom to believe"),
+    Setting("store_cert", "--store-cert", parse_file, "FILE", "the certificate to show there"),
+    Setting("store_key", "--store-key", parse_file, "FILE", "and the key of that"),
+    Setting("store_user", "--store-user", parse_word, "NAME", "the user to be there"),
+    Setting("store_password", "--store-password", parse_file, "FILE", "has the user's password"),
+)
 BINDERS_HTTP = Setting(
     "http",
     "--http",
@@ -230,7 +249,7 @@ KILL_AFTER = Setting(
 )
 
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
-    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE, *TRUST, *DNS, *HTTP),
+    "binder": (LISTEN, PEERS, WIRE, LEASE, STATE, *TRUST, *DNS, *HTTP, *STORE),
     "server": (TYPE, SERVER_LISTEN, BINDERS, SERVER_KEY, *PARTICULARS),
     "run": (
         *(COMMAND, TYPE, PORT, BINDERS, SERVER_KEY, *PARTICULARS, *CHECKS),

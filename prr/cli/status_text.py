@@ -106,4 +106,7 @@ def _kept(state: dict[str, Any] | None) -> str:
         return "nothing kept on disk"
     if state["failing"]:
         return f"the disk fails ({state['failing']})"
+    if "etcd" in state:
+        waiting = state["etcd"]["uncommitted"]
+        return f"{waiting} changes not in etcd yet" if waiting else "all in etcd"
     return f"{state['unsaved']} changes not on disk yet" if state["unsaved"] else "all on disk"

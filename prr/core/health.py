@@ -28,7 +28,7 @@ def degraded(status: dict[str, Any]) -> list[str]:
             f"dropped by the kernel"
         )
     if not status.get("synced", True):
-        reasons.append("not ready: it waits for its peers or its disk")
+        reasons.append(f"not ready: it waits for {_waits_for(status)}")
     if isolated := status.get("isolated"):
         reasons.append(isolated)
     else:
@@ -59,7 +59,20 @@ def _state(state: dict[str, Any]) -> list[str]:
         reasons.append(f"the disk fails ({state['failing']}): nobody is confirmed")
     if state.get("damaged"):
         reasons.append(f"the state on disk was damaged: {state['damaged']}")
+    etcd = state.get("etcd") or {}
+    if etcd.get("away_s") is not None:
+        reasons.append(
+            f"etcd away for {etcd['away_s']:.0f} s ({etcd['why']}): nobody new is confirmed"
+        )
+    elif etcd.get("why"):
+        reasons.append(f"etcd takes no updates ({etcd['why']}): nobody new is confirmed")
     return reasons
+
+
+def _waits_for(status: dict[str, Any]) -> str:
+    """What a binder has not heard that is not ready."""
+    has_etcd = "etcd" in (status.get("state") or {})
+    return "its peers, its disk or etcd" if has_etcd else "its peers or its disk"
 
 
 def _peers(peers: list[dict[str, Any]]) -> list[str]:

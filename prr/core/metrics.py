@@ -39,6 +39,15 @@ class Metric(Enum):
         "the disk refuses to write; the server asks again",
     )
 
+    ETCD_WRITTEN = "updates written to etcd", "updates", "in transactions of 100 at most"
+    ETCD_CONFLICTS = (
+        "transactions that met another update",
+        "transactions",
+        "which was heard instead; what is newer is written again",
+    )
+    ETCD_MALFORMED = "malformed keys or values in etcd", "keys", "somebody else's: not read"
+    ETCD_READINGS = "readings of all that is in etcd", "readings", "at the start, and after a gap"
+
     SUBSCRIBED = Event.SUBSCRIBED, "instances", "new here, by their own subscription"
     LEARNED = Event.LEARNED, "reports", "new instances, or removals, from a peer"
     WITHDRAWN = Event.WITHDRAWN, "instances", "deregistered by themselves"

@@ -74,6 +74,11 @@ class Commits:
         """Further ones may be found."""
         return self._rest is not None
 
+    @property
+    def may_write(self) -> bool:
+        """`batch` may have writes: there are not enough under way, and all has been read."""
+        return self._batches < UNDER_WAY_MAX and self._read is None
+
     def is_committed(self, instance: Instance) -> bool:
         """The store has what the directory says of it, or something newer."""
         return instance not in self._under_way and self._lacking(instance) is None
@@ -99,7 +104,7 @@ class Commits:
     def batch(self, now: float) -> list[Write]:
         """The next writes, one transaction, which are now under way; [] if there are none, or
         enough of them."""
-        if self._batches >= UNDER_WAY_MAX or self._read is not None:
+        if not self.may_write:
             return []
         self._compare_some(now)
         self._step_in(now)
@@ -125,7 +130,7 @@ class Commits:
     def deadline(self) -> float | None:
         """When `batch` may have writes that it does not have now; None: not before something else
         happens."""
-        if self._batches >= UNDER_WAY_MAX or self._read is not None:
+        if not self.may_write:
             return None
         return next(iter(self._others.values()), None)
 

@@ -83,6 +83,7 @@ class Exposition:
 
     def _health(self, status: dict[str, Any]) -> Iterator[Family]:
         limiter, state = status["brake"] or {}, status["state"] or {}
+        etcd = state.get("etcd") or {}
         for name, help_, value in (
             ("ready", "it can answer every lookup", status["synced"]),
             ("degraded_reasons", "why it is not well: how many reasons", len(status["degraded"])),
@@ -91,6 +92,8 @@ class Exposition:
             ("held_back_instances", "silent, and kept by it", limiter.get("held_back", 0)),
             ("store_unsaved_changes", "not on disk yet", state.get("unsaved", 0)),
             ("store_failing", "the disk refuses to write", bool(state.get("failing"))),
+            ("etcd_away", "etcd does not answer", etcd.get("away_s") is not None),
+            ("etcd_uncommitted_changes", "not in etcd yet", etcd.get("uncommitted", 0)),
             ("uptime_seconds", "since it started", status["uptime_s"]),
         ):
             yield GaugeMetricFamily(f"prr_{name}", help_, value=float(value))

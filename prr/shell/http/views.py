@@ -96,7 +96,7 @@ class Views:
     def watch(self, request: Request) -> None:
         """Takes the connection away from the server."""
         if not self._core.is_ready:
-            raise busy("this binder has not heard its peers or its disk yet; ask again soon")
+            raise busy("this binder has not heard its peers or its store yet; ask again soon")
         service = request.args.get("service")
         which = None if service is None else self._reader.service(service)
         last = request.headers.get("Last-Event-ID", "")
@@ -119,8 +119,9 @@ class Views:
 
     def readyz(self, request: Request) -> Response:
         if not self._core.is_ready:
-            raise busy("this binder has not heard its peers or its disk yet")
-        return Response("ok\n", content_type="text/plain")
+            raise busy("this binder has not heard its peers or its store yet")
+        reasons = self._node.status()["degraded"]
+        return Response(f"{'; '.join(reasons) or 'ok'}\n", content_type="text/plain")
 
     def metrics(self, request: Request) -> Response:
         page = self._pages.get("metrics", self._exposition.text)
@@ -134,7 +135,7 @@ class Views:
 
     def _unknown(self, service: Service) -> Problem:
         if not self._core.is_ready:
-            return busy("this binder has not heard its peers or its disk yet; ask again soon")
+            return busy("this binder has not heard its peers or its store yet; ask again soon")
         why = f"{describe_service(service)} has no instance; /v1/services shows what has"
         return Problem(HTTPStatus.NOT_FOUND, why)
 

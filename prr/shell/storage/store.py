@@ -47,8 +47,9 @@ class Store(Protocol):
     """No earlier than any that an earlier process with this identity has used, and of a run of its
     own. Fixed before `load`."""
 
-    counts: Counter[Metric]
-    """What has happened to it, how often."""
+    @property
+    def counts(self) -> Counter[Metric]:
+        """What has happened to it, how often."""
 
     def load(self, directory: Directory, learn: Learn) -> None:
         """Have the binder learn all that was kept, a batch at a time, from this greenlet; once.

@@ -1,0 +1,165 @@
+"""Requests to one etcd server: JSON over HTTP, and over TLS where that is asked for.
+
+geventhttpclient: it is kept up, waits without blocking other greenlets and without patching the
+standard library, and gives up a connection that is silent. etcd's own protocol is gRPC, whose
+library for Python runs threads of its own; what it has beyond the gateway is not needed here.
+"""
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPException
+from ssl import SSLContext
+from typing import Any
+
+from geventhttpclient import HTTPClient
+
+from prr.config import HostPort
+from prr.wire.instance import describe_address
+
+CONNECT_WAIT = 1.0
+"""Seconds in which a server must take a connection."""
+
+SILENCE = 3.0
+"""Seconds without a word after which a connection is dead: a leader is elected in one or two."""
+
+CONNECTIONS = 4
+"""To one server: two transactions, the registration, and one to spare."""
+
+BLOCK = 1 << 16
+LINE_MAX = 64 << 20
+"""Bytes of one message of a watch: etcd packs up to 1,000 revisions into one, of 100 updates each
+at most, as after a short cut."""
+
+_INVALID, _NOT_FOUND, _EXHAUSTED, _OUT_OF_RANGE, _UNAUTHENTICATED = 3, 5, 8, 11, 16
+"""Of the codes of gRPC those that are of use here."""
+
+
+class Unavailable(Exception):
+    """A server cannot be asked now, or does not know what became of the request."""
+
+
+class Rejected(Exception):
+    """A request is not valid, however often it is made."""
+
+
+class Compacted(Exception):
+    """The state that was asked for is gone, since etcd has compacted its history, or is to come."""
+
+
+class LeaseGone(Exception):
+    """There is no such lease, or not any more."""
+
+
+class NoRoom(Exception):
+    """etcd has reached its quota, and takes nothing more until an operator has made room."""
+
+
+class LoggedOut(Exception):
+    """The token is not valid, or not any more."""
+
+
+_RAISED: dict[object, type[Exception]] = {
+    _INVALID: Rejected,
+    _NOT_FOUND: LeaseGone,
+    _EXHAUSTED: NoRoom,
+    _OUT_OF_RANGE: Compacted,
+    _UNAUTHENTICATED: LoggedOut,
+}
+
+
+class Gateway:
+    """One etcd server."""
+
+    def __init__(self, endpoint: HostPort, tls: SSLContext | None) -> None:
+        """`tls` None: in the clear."""
+        self.name = describe_address(endpoint)
+        self._endpoint = endpoint
+        self._tls = tls
+        self._client = self._open(CONNECTIONS)
+        self._watching: HTTPClient | None = None
+
+    def call(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
+        """The answer to one request; of those that stream, the first message.
+
+        Raises Unavailable, Rejected, Compacted, LeaseGone, NoRoom or LoggedOut.
+        """
+        try:
+            with self._client.post(path, json.dumps(body), _headers(token)) as response:
+                return self._checked(response.status_code, bytes(response.read()))
+        except TimeoutError as error:
+            raise Unavailable(f"{self.name} is silent") from error
+        except (OSError, HTTPException) as error:
+            raise Unavailable(f"{self.name}: {_said(error)}") from error
+
+    def stream(self, path: str, body: dict[str, Any], token: str = "") -> Iterator[dict[str, Any]]:
+        """The messages of one that streams, until it ends or is silent for SILENCE. At most one at
+        a time.
+
+        Raises as `call`, also while it is iterated.
+        """
+        self.end_stream()
+        self._watching = client = self._open(1)
+        try:
+            response = client.post(path, json.dumps(body), _headers(token))
+            if response.status_code != 200:
+                self._checked(response.status_code, response.read())
+            while line := response.readline(b"\n"):
+                if len(line) > LINE_MAX:
+                    raise Unavailable(f"{self.name}: a message of {len(line)} bytes")
+                if line.strip():
+                    yield self._checked(200, line)
+            raise Unavailable(f"{self.name} has ended the stream")
+        except TimeoutError:
+            return
+        except (OSError, HTTPException) as error:
+            raise Unavailable(f"{self.name}: {_said(error)}") from error
+        finally:
+            client.close()
+
+    def end_stream(self) -> None:
+        """End what streams, if anything does."""
+        if self._watching is not None:
+            self._watching.close()
+            self._watching = None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.end_stream()
+        self._client.close()
+
+    def _open(self, connections: int) -> HTTPClient:
+        (host, port), tls = self._endpoint, self._tls
+        return HTTPClient(
+            host,
+            port,
+            concurrency=connections,
+            block_size=BLOCK,
+            connection_timeout=CONNECT_WAIT,
+            network_timeout=SILENCE,
+            ssl=tls is not None,
+            ssl_context_factory=None if tls is None else lambda **_: tls,
+        )
+
+    def _checked(self, status: int, text: bytes) -> dict[str, Any]:
+        """The answer, unless it is an error."""
+        try:
+            said = json.loads(text)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            raise Unavailable(f"{self.name}: status {status}, and no answer of an etcd")
+        if status == 200 and "error" not in said:
+            return said
+        error = said.get("error")
+        code, why = said.get("code"), error
+        if isinstance(error, dict):  # as a stream has it
+            code, why = error.get("grpc_code"), error.get("message")
+        raise _RAISED.get(code, Unavailable)(f"{self.name}: {why}")
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {"Content-Type": "application/json"} | ({"Authorization": token} if token else {})
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

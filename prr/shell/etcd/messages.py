@@ -1,0 +1,161 @@
+"""What is asked of etcd and what it answers, as its JSON gateway has it: numbers of 64 bits are
+text there, keys and values base64. See https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from prr.core.commits.layout import INSTANCES, instance_in, key_of, update_in, value_of
+from prr.core.commits.stored import Stored, Write
+from prr.record import record
+from prr.wire.instance import Instance
+
+PAGE = 1000
+"""Keys of one page of a reading, some 300 kB, 20 ms of work."""
+
+
+@record
+class Header:
+    """Which state of which store an answer is about: the `cluster`, how many writes there have been
+    (`revision`), and how many leaders (`term`)."""
+
+    cluster: str
+    revision: int
+    term: int
+
+    def is_before(self, other: "Header") -> bool:
+        """What has `other` cannot become this later: it is another store, or an older state."""
+        is_same = self.cluster == other.cluster
+        return not is_same or self.revision < other.revision or self.term < other.term
+
+
+@record
+class Found:
+    """Some of the keys that etcd has: the instances, how many keys were not read, since they or
+    their values are none of ours, and the last key, if there are more."""
+
+    header: Header
+    instances: dict[Instance, Stored]
+    malformed: int
+    next_key: bytes | None
+
+
+def header_of(answer: dict[str, Any]) -> Header:
+    """The header of an answer; KeyError, ValueError or TypeError if it has none."""
+    said = answer["header"]
+    return Header(
+        str(said["cluster_id"]), int(said.get("revision", 0)), int(said.get("raft_term", 0))
+    )
+
+
+def text_of(data: bytes) -> str:
+    """Bytes as JSON has them."""
+    return b64encode(data).decode()
+
+
+def after(prefix: bytes) -> bytes:
+    """The first key behind all that begin with `prefix`."""
+    return prefix[:-1] + bytes((prefix[-1] + 1,))
+
+
+def range_of(prefix: bytes) -> dict[str, str]:
+    """All keys that begin with `prefix`, for a range or a watch."""
+    return {"key": text_of(prefix), "range_end": text_of(after(prefix))}
+
+
+class Keys:
+    """The keys of one cluster of binders, which all begin with `prefix`."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix.encode()
+        self.instances = self.prefix + INSTANCES.encode()
+
+    def of(self, instance: Instance) -> str:
+        """The key of an instance, as JSON has it."""
+        return text_of(self.prefix + key_of(instance).encode())
+
+    def page(self, begin: bytes | None, revision: int) -> dict[str, Any]:
+        """Ask for the next keys of instances, from `begin` on (None: the first), as of a revision;
+        0: the latest."""
+        asked: dict[str, Any] = range_of(self.instances) | {"limit": str(PAGE)}
+        if begin is not None:
+            asked["key"] = text_of(begin)
+        return asked | ({"revision": str(revision)} if revision else {})
+
+    def found(self, answer: dict[str, Any]) -> Found:
+        """What such a page has."""
+        rows = answer.get("kvs", [])
+        instances, malformed = self._read(rows)
+        more = rows and answer.get("more")
+        next_key = b64decode(rows[-1]["key"]) + b"\0" if more else None
+        return Found(header_of(answer), instances, malformed, next_key)
+
+    def transaction(self, writes: Sequence[Write], removals: str) -> dict[str, Any]:
+        """Carry out all of these writes, or none, and tell what is there instead. What is gone is
+        to be forgotten with the lease `removals`."""
+        keys = [self.of(write.instance) for write in writes]
+        return {
+            "compare": [
+                {"key": key, "target": "MOD", "mod_revision": str(write.revision)}
+                for key, write in zip(keys, writes, strict=True)
+            ],
+            "success": [
+                {"request_put": _put(key, write, removals)}
+                for key, write in zip(keys, writes, strict=True)
+            ],
+            "failure": [{"request_range": {"key": key}} for key in keys],
+        }
+
+    def instead(self, writes: Sequence[Write], answer: dict[str, Any]) -> dict[Instance, Stored]:
+        """What is there of each instance, where a transaction was not carried out."""
+        header = header_of(answer)
+        found: dict[Instance, Stored] = {}
+        for write, said in zip(writes, answer["responses"], strict=True):
+            rows = said["response_range"].get("kvs", [])
+            stored = Stored(header.revision, is_there=False)
+            if rows:
+                stored = _stored(rows[0])
+            found[write.instance] = stored
+        return found
+
+    def events(self, result: dict[str, Any]) -> tuple[dict[Instance, Stored], int, int]:
+        """The events of a watch: what each instance has now, how many were not read, and the
+        revision of the last, 0 if there is none."""
+        events = result.get("events", [])
+        instances, malformed = self._read(
+            event["kv"] | {"is_gone": event.get("type") == "DELETE"} for event in events
+        )
+        last = max((int(event["kv"]["mod_revision"]) for event in events), default=0)
+        return instances, malformed, last
+
+    def _read(self, rows: Iterator[Any] | list[Any]) -> tuple[dict[Instance, Stored], int]:
+        """Of several about one instance the last one counts."""
+        found: dict[Instance, Stored] = {}
+        malformed = 0
+        for row in rows:
+            try:
+                key = b64decode(row["key"])[len(self.prefix) :].decode()
+                instance = instance_in(key)
+            except ValueError:
+                malformed += 1
+                continue
+            found[instance] = stored = _stored(row)
+            malformed += stored.is_there and stored.update is None
+        return found, malformed
+
+
+def _stored(row: dict[str, Any]) -> Stored:
+    """What a key has; without an update if its value says none."""
+    revision = int(row["mod_revision"])
+    if row.get("is_gone"):
+        return Stored(revision, is_there=False)
+    try:
+        return Stored(revision, update_in(b64decode(row.get("value", ""))))
+    except ValueError:
+        return Stored(revision)
+
+
+def _put(key: str, write: Write, removals: str) -> dict[str, str]:
+    put = {"key": key, "value": text_of(value_of(write.update))}
+    return put if write.update.is_present else put | {"lease": removals}

@@ -1,0 +1,152 @@
+"""A binder's key in etcd, under a lease that ends soon after the binder does, and those of others.
+
+So binders find each other, and know who is gone: an instance belongs to the binder that has decided
+about it last (its lease owner), and if that one is not registered any more, another one adopts it.
+Which one, a transaction says: whoever is the first to write `adopting/OWNER` under its own lease.
+"""
+
+import json
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import gevent
+
+from prr.core.replication.peers import PEERS_MAX
+from prr.record import record
+from prr.shell.etcd.endpoints import Endpoints
+from prr.shell.etcd.gateway import LeaseGone
+from prr.shell.etcd.messages import range_of, text_of
+from prr.shell.etcd.pauses import Pauses
+from prr.text import parse_address
+from prr.wire.instance import Address, describe_address
+
+TTL = 10
+"""Seconds after which a binder that is gone is no longer registered: three silences of a server
+that is asked, and its pauses."""
+
+PAUSE = 1.0
+"""Seconds between two renewals of the lease, and two looks at who is registered."""
+
+CLAIMS_MAX = 16
+"""Owners that are gone and claimed in one look: a peer that makes owners up costs no more."""
+
+
+@record
+class Registered:
+    """Who is registered: the identities of other binders and their addresses; and besides whom
+    others look after. Not `is_current`: some time ago."""
+
+    binders: dict[int, Address]
+    looked_after: frozenset[int]
+    is_current: bool
+
+
+class Registration:
+    """That of one binder."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        prefix: str,
+        identity: int,
+        where: Callable[[], Address],
+        owners: Callable[[], Iterable[int]],
+        follow: Callable[[Registered], None],
+    ) -> None:
+        """`where` others reach this binder; `owners`: the lease owners of what it knows. Whatever
+        is seen is told to `follow`."""
+        self._endpoints = endpoints
+        self._binders, self._adopting = f"{prefix}binders/", f"{prefix}adopting/"
+        self._identity = identity
+        self._where, self._owners, self._follow = where, owners, follow
+        self._lease = ""
+        self._claimed: set[int] = set()  # here
+        self._seen = Registered({}, frozenset(), False)
+        self._settled_at = 0.0
+
+    def run(self) -> None:
+        """Never ends."""
+        pauses = Pauses()
+        while True:
+            try:
+                self._look()
+            except LeaseGone:
+                self._lease = ""
+                self._claimed.clear()
+                gevent.sleep(pauses.next())
+            except Exception:  # whether etcd is there, the watcher tells
+                seen = self._seen
+                self._seen = Registered(seen.binders, seen.looked_after, False)
+                self._follow(self._seen)
+                # Those that are gone from it by then may not have been able to renew theirs.
+                self._settled_at = time.monotonic() + TTL
+                gevent.sleep(pauses.next())
+            else:
+                pauses.reset()
+                gevent.sleep(PAUSE)
+
+    def leave(self) -> None:
+        """End the lease, if etcd hears it: this binder stops."""
+        with suppress(Exception):  # else it ends by itself
+            if self._lease:
+                self._endpoints.call("/v3/lease/revoke", {"ID": self._lease})
+
+    def _look(self) -> None:
+        self._renew()
+        binders = self._read()
+        missing = {*self._owners()} - binders.keys() - {self._identity}
+        for owner in self._claimed - missing:
+            self._endpoints.call("/v3/kv/deleterange", {"key": self._claim_key(owner)})
+            self._claimed.discard(owner)
+        for owner in islice(missing - self._claimed, CLAIMS_MAX):
+            if self._claim(owner):
+                self._claimed.add(owner)
+        looked_after = frozenset(missing - self._claimed)
+        is_current = time.monotonic() >= self._settled_at
+        self._seen = Registered(binders, looked_after, is_current)
+        self._follow(self._seen)
+
+    def _renew(self) -> None:
+        """Renew the lease; register first, if need be."""
+        if self._lease:
+            answer = self._endpoints.call("/v3/lease/keepalive", {"ID": self._lease})
+            if not int(answer["result"].get("TTL", 0)):
+                raise LeaseGone("the lease of this binder has run out")
+            return
+        lease = str(self._endpoints.call("/v3/lease/grant", {"TTL": str(TTL)})["ID"])
+        value = json.dumps({"address": describe_address(self._where())})
+        key = text_of(f"{self._binders}{self._identity:016x}".encode())
+        put = {"key": key, "value": text_of(value.encode()), "lease": lease}
+        self._endpoints.call("/v3/kv/put", put)
+        self._lease = lease
+
+    def _read(self) -> dict[int, Address]:
+        """The other binders; what is malformed is left out."""
+        asked = range_of(self._binders.encode()) | {"limit": str(2 * PEERS_MAX)}
+        found: dict[int, Address] = {}
+        for row in self._endpoints.call("/v3/kv/range", asked).get("kvs", []):
+            try:
+                identity = int(b64decode(row["key"])[len(self._binders) :], 16)
+                address = parse_address(json.loads(b64decode(row["value"]))["address"])
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+            if identity != self._identity:
+                found[identity] = address
+        return found
+
+    def _claim(self, owner: int) -> bool:
+        """Be the one that adopts what `owner` had; False if another one is."""
+        key = self._claim_key(owner)
+        put = {"key": key, "value": text_of(f"{self._identity:016x}".encode())}
+        body: dict[str, Any] = {
+            "compare": [{"key": key, "target": "CREATE", "create_revision": "0"}],
+            "success": [{"request_put": put | {"lease": self._lease}}],
+        }
+        return bool(self._endpoints.call("/v3/kv/txn", body).get("succeeded"))
+
+    def _claim_key(self, owner: int) -> str:
+        return text_of(f"{self._adopting}{owner:016x}".encode())

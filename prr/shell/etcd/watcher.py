@@ -1,0 +1,124 @@
+"""Follows what is written to etcd: reads all of it once, then watches what changes.
+
+One stream has all changes. It is dead after 3 s of silence, whatever the reason: then a read that
+the whole cluster has to agree to shows whether this server is well, and the stream is opened again
+behind the last change, there or at the next server. So nothing depends on notices of progress,
+which the gateway cannot ask for, and an idle stream costs two requests each 3 s.
+
+All is read anew at the start, when what is to be watched has been compacted, and when etcd may have
+lost something: its revisions or its leaders' terms went back, it is another cluster, or no server
+answered for a while, who may all have been set up from an older state.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+
+from prr.core.commits.stored import Stored
+from prr.shell.etcd.endpoints import Endpoints
+from prr.shell.etcd.gateway import Compacted, Unavailable
+from prr.shell.etcd.messages import Header, Keys, header_of, range_of
+from prr.shell.etcd.pauses import Pauses
+from prr.wire.instance import Instance
+
+
+class Follower(Protocol):
+    """What the watcher tells: the store of one binder."""
+
+    def reading(self, is_another: bool) -> None:
+        """All is read anew from now on; see `Commits.reading`."""
+
+    def found(self, instances: dict[Instance, Stored], malformed: int) -> None:
+        """This is there, or was written just now; and so many keys or values were not read."""
+
+    def has_read(self, revision: int) -> None:
+        """All was read, as of `revision`."""
+
+    def answered(self) -> None:
+        """etcd is there."""
+
+    def failed(self, why: str) -> None:
+        """It is not."""
+
+
+class Watcher:
+    """The reading and watching of one binder."""
+
+    def __init__(self, endpoints: Endpoints, keys: Keys, follower: Follower) -> None:
+        self._endpoints = endpoints
+        self._keys = keys
+        self._follower = follower
+        self._last: Header | None = None  # of the latest state that was seen
+        self._revision: int | None = None  # up to which all is known; None: to be read
+
+    def run(self, sleep: Callable[[float], object] = gevent.sleep) -> None:
+        """Never ends."""
+        pauses = Pauses()
+        while True:
+            try:
+                self._follow()
+                pauses.reset()
+            except Compacted:
+                self._revision = None
+                sleep(pauses.next())
+            except Exception as error:
+                self._follower.failed(str(error) or type(error).__name__)
+                sleep(pauses.next())
+
+    def _follow(self) -> None:
+        """See that etcd is there, read all if need be, and watch until the stream is silent."""
+        header = self._ask()
+        self._follower.answered()
+        if self._revision is None or self._endpoints.have_all_failed:
+            self._read_all(self._last is not None and header.is_before(self._last))
+        self._watch()
+
+    def _ask(self) -> Header:
+        """The latest state, which most of the servers have to agree to."""
+        body = range_of(self._keys.prefix) | {"limit": "1", "keys_only": True}
+        header = header_of(self._endpoints.call("/v3/kv/range", body))
+        if self._last is not None and header.is_before(self._last):
+            self._revision = None
+        return header
+
+    def _read_all(self, is_another: bool) -> None:
+        self._follower.reading(is_another)
+        self._endpoints.have_all_failed = False
+        begin, revision = None, 0
+        while True:
+            answer = self._endpoints.call("/v3/kv/range", self._keys.page(begin, revision))
+            found = self._keys.found(answer)
+            revision = revision or found.header.revision
+            self._follower.found(found.instances, found.malformed)
+            self._last = found.header
+            if found.next_key is None:
+                break
+            begin = found.next_key
+            gevent.sleep(0)  # lookups have their turn
+        self._revision = revision
+        self._follower.has_read(revision)
+
+    def _watch(self) -> None:
+        assert self._revision is not None
+        create = range_of(self._keys.instances) | {"start_revision": str(self._revision + 1)}
+        for message in self._endpoints.stream("/v3/watch", {"create_request": create}):
+            result = message["result"]
+            if result.get("canceled"):
+                self._canceled(result)
+            self._hear(result)
+
+    def _canceled(self, result: dict[str, Any]) -> None:
+        why = result.get("cancel_reason") or "the watch was ended"
+        if int(result.get("compact_revision", 0)):
+            raise Compacted(why)
+        raise Unavailable(why)
+
+    def _hear(self, result: dict[str, Any]) -> None:
+        instances, malformed, last = self._keys.events(result)
+        header = header_of(result)
+        if self._last is None or not header.is_before(self._last):
+            self._last = header
+        if last:
+            self._follower.found(instances, malformed)
+            self._revision = last

@@ -1,0 +1,145 @@
+"""Writes to etcd what a binder wants to have there, many updates in one transaction."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import gevent
+from gevent.event import Event
+
+from prr.core.commits.commits import Commits
+from prr.core.commits.stored import Write
+from prr.core.effects import Update
+from prr.core.metrics import Metric
+from prr.shell.etcd.endpoints import Endpoints
+from prr.shell.etcd.gateway import LeaseGone, NoRoom, Rejected
+from prr.shell.etcd.messages import Keys, header_of
+from prr.shell.etcd.pauses import Pauses
+from prr.shell.etcd.reachability import Reachability
+from prr.wire.instance import Instance, describe
+
+COMPARE_PAUSE = 60.0
+"""Seconds between two comparisons of all that is known with what is known to be committed, 1 us for
+each instance."""
+
+REMOVALS_KEPT = 7200
+"""Seconds after which etcd forgets what is gone, or half of it: binders do so after an hour."""
+
+_log = logging.getLogger("prr")
+
+
+class Removals:
+    """The lease with which etcd forgets removals. One serves all of an hour, so that they cost etcd
+    no lease each."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        self._lease = ""
+        self._good_until = 0.0
+
+    def lease(self, now: float) -> str:
+        """Its id. Raises as `Endpoints.call` does."""
+        if now >= self._good_until:
+            answer = self._endpoints.call("/v3/lease/grant", {"TTL": str(REMOVALS_KEPT)})
+            self._lease, self._good_until = str(answer["ID"]), now + REMOVALS_KEPT / 2
+        return self._lease
+
+    def forget(self) -> None:
+        """The lease is gone; the next removal has another one."""
+        self._good_until = 0.0
+
+
+class Writer:
+    """The transactions of one binder."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        keys: Keys,
+        commits: Commits,
+        reachability: Reachability,
+        counts: Counter[Metric],
+        ended: Callable[[Iterable[Instance]], None],
+    ) -> None:
+        """`ended` is told which instances are no longer under way."""
+        self._endpoints = endpoints
+        self._keys = keys
+        self._commits = commits
+        self._reachability = reachability
+        self._counts = counts
+        self._ended = ended
+        self._removals = Removals(endpoints)
+        self._wake = Event()
+        self._compare_at = 0.0
+
+    def wake(self) -> None:
+        """There may be something to write."""
+        self._wake.set()
+
+    def run(self, hear: Callable[[list[tuple[Instance, Update]]], None]) -> None:
+        """Never ends. UNDER_WAY_MAX of these may run at once. `hear` is told what is there instead
+        of what was to be written."""
+        pauses = Pauses()
+        while True:
+            self._wake.clear()
+            now = time.monotonic()
+            if now >= self._compare_at:
+                self._compare_at = now + COMPARE_PAUSE
+                self._commits.compare()
+            writes = self._commits.batch(now)
+            if not writes:
+                self._rest(now)
+            elif self._write(writes, hear):
+                pauses.reset()
+            else:
+                gevent.sleep(pauses.next())
+
+    def _rest(self, now: float) -> None:
+        """Until there may be something to write."""
+        if self._commits.is_comparing and self._commits.may_write:
+            gevent.sleep(0.001)
+            return
+        due = self._commits.deadline()
+        until = self._compare_at if due is None else min(due, self._compare_at)
+        self._wake.wait(max(until - now, 0.001))
+
+    def _write(
+        self, writes: list[Write], hear: Callable[[list[tuple[Instance, Update]]], None]
+    ) -> bool:
+        """Carry out a batch; False if there is no sense in trying again at once."""
+        try:
+            heard = self._carry_out(writes)
+        except Rejected as error:
+            for write in self._commits.rejected(writes):
+                _log.error("etcd does not take %s: %s", describe(write.instance), error)
+            return True
+        except LeaseGone:
+            self._removals.forget()
+            self._commits.failed(writes)
+            return False
+        except NoRoom as error:
+            self._commits.failed(writes)
+            self._reachability.refuses(f"{error}: make room there, then `etcdctl alarm disarm`")
+            return False
+        except Exception as error:
+            self._commits.failed(writes)
+            self._reachability.failed(str(error) or type(error).__name__)
+            return False
+        self._reachability.refuses("")
+        hear(heard)
+        self._ended([write.instance for write in writes])
+        return True
+
+    def _carry_out(self, writes: list[Write]) -> list[tuple[Instance, Update]]:
+        """What of what is there instead the binder is to hear."""
+        are_gone = not all(write.update.is_present for write in writes)
+        lease = self._removals.lease(time.monotonic()) if are_gone else ""
+        answer = self._endpoints.call("/v3/kv/txn", self._keys.transaction(writes, lease))
+        if answer.get("succeeded"):
+            self._commits.written(writes, header_of(answer).revision)
+            self._counts[Metric.ETCD_WRITTEN] += len(writes)
+            return []
+        self._counts[Metric.ETCD_CONFLICTS] += 1
+        instead = self._keys.instead(writes, answer)
+        return self._commits.refused(writes, instead, time.monotonic())

@@ -39,7 +39,8 @@ class Metric(Enum):
         "the disk refuses to write; the server asks again",
     )
 
-    ETCD_WRITTEN = "updates written to etcd", "updates", "in transactions of 100 at most"
+    ETCD_WRITTEN = "updates written to etcd", "updates", "in those transactions"
+    ETCD_COMMITS = "transactions in etcd", "transactions", "of 100 updates at most"
     ETCD_CONFLICTS = (
         "transactions that met another update",
         "transactions",

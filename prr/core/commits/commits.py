@@ -29,7 +29,7 @@ BATCH_MAX = 100
 """Writes in one transaction; etcd takes 128 unless it is told otherwise (--max-txn-ops)."""
 
 UNDER_WAY_MAX = 2
-"""Batches under way at once: while one is written to disks, the next one travels."""
+"""Batches under way at once: while one is written to disks, the next one travels, if it is full."""
 
 STEP_IN = 1.0
 """Seconds after which a binder commits what another one has decided, if that has not; for each
@@ -75,6 +75,11 @@ class Commits:
         return self._rest is not None
 
     @property
+    def has_full_batch(self) -> bool:
+        """So many are dirty that a batch can have no more."""
+        return len(self._own) >= BATCH_MAX
+
+    @property
     def may_write(self) -> bool:
         """`batch` may have writes: there are not enough under way, and all has been read."""
         return self._batches < UNDER_WAY_MAX and self._read is None
@@ -108,6 +113,8 @@ class Commits:
             return []
         self._compare_some(now)
         self._step_in(now)
+        if self._batches and not self.has_full_batch:
+            return []  # more will have gathered when the one under way has ended
         writes: list[Write] = []
         waiting: list[Instance] = []
         while self._own and len(writes) < BATCH_MAX:

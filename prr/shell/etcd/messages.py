@@ -92,8 +92,8 @@ class Keys:
         return Found(header_of(answer), instances, malformed, next_key)
 
     def transaction(self, writes: Sequence[Write], removals: str) -> dict[str, Any]:
-        """Carry out all of these writes, or none, and tell what is there instead. What is gone is
-        to be forgotten with the lease `removals`."""
+        """Carry out all of these writes, or none. What is gone is to be forgotten with the lease
+        `removals`. What is there instead is not asked for: it rarely is, and costs etcd a third."""
         keys = [self.of(write.instance) for write in writes]
         return {
             "compare": [
@@ -104,11 +104,16 @@ class Keys:
                 {"request_put": _put(key, write, removals)}
                 for key, write in zip(keys, writes, strict=True)
             ],
-            "failure": [{"request_range": {"key": key}} for key in keys],
         }
 
-    def instead(self, writes: Sequence[Write], answer: dict[str, Any]) -> dict[Instance, Stored]:
-        """What is there of each instance, where a transaction was not carried out."""
+    def reading(self, writes: Sequence[Write]) -> dict[str, Any]:
+        """Read the instances of these writes, all as of one revision."""
+        return {
+            "success": [{"request_range": {"key": self.of(write.instance)}} for write in writes]
+        }
+
+    def there(self, writes: Sequence[Write], answer: dict[str, Any]) -> dict[Instance, Stored]:
+        """What such a reading says is there of each instance."""
         header = header_of(answer)
         found: dict[Instance, Stored] = {}
         for write, said in zip(writes, answer["responses"], strict=True):
@@ -119,12 +124,17 @@ class Keys:
             found[write.instance] = stored
         return found
 
-    def events(self, result: dict[str, Any]) -> tuple[dict[Instance, Stored], int, int]:
+    def events(
+        self, result: dict[str, Any], known: dict[str, int]
+    ) -> tuple[dict[Instance, Stored], int, int]:
         """The events of a watch: what each instance has now, how many were not read, and the
-        revision of the last, 0 if there is none."""
+        revision of the last, 0 if there is none. What is `known`, the revision of a key as JSON has
+        it, need not be read again, and is forgotten."""
         events = result.get("events", [])
         instances, malformed = self._read(
-            event["kv"] | {"is_gone": event.get("type") == "DELETE"} for event in events
+            event["kv"] | {"is_gone": event.get("type") == "DELETE"}
+            for event in events
+            if known.pop(event["kv"]["key"], 0) != int(event["kv"]["mod_revision"])
         )
         last = max((int(event["kv"]["mod_revision"]) for event in events), default=0)
         return instances, malformed, last

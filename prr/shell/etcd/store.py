@@ -82,7 +82,7 @@ class EtcdStore:
         self._writer = Writer(
             self._endpoints, self._keys, commits, self.reachability, self._counts, self._ended
         )
-        watcher = Watcher(self._endpoints, self._keys, self)
+        watcher = Watcher(self._endpoints, self._keys, self, self._writer.written)
         runs: list[Callable[[], None]] = [
             watcher.run,
             *[partial(self._writer.run, self._heard)] * UNDER_WAY_MAX,

@@ -45,7 +45,11 @@ class Follower(Protocol):
 class Watcher:
     """The reading and watching of one binder."""
 
-    def __init__(self, endpoints: Endpoints, keys: Keys, follower: Follower) -> None:
+    def __init__(
+        self, endpoints: Endpoints, keys: Keys, follower: Follower, written: dict[str, int]
+    ) -> None:
+        """`written` here, as JSON has the key, at which revision: it is not read again."""
+        self._written = written
         self._endpoints = endpoints
         self._keys = keys
         self._follower = follower
@@ -115,7 +119,7 @@ class Watcher:
         raise Unavailable(why)
 
     def _hear(self, result: dict[str, Any]) -> None:
-        instances, malformed, last = self._keys.events(result)
+        instances, malformed, last = self._keys.events(result, self._written)
         header = header_of(result)
         if self._last is None or not header.is_before(self._last):
             self._last = header

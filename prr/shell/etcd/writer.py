@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -22,6 +23,13 @@ from prr.wire.instance import Instance, describe
 COMPARE_PAUSE = 60.0
 """Seconds between two comparisons of all that is known with what is known to be committed, 1 us for
 each instance."""
+
+GATHER = 0.004
+"""Seconds that a transaction waits for more updates if another one has just ended: as long as the
+disks took for that. The first one after a rest does not wait."""
+
+WRITTEN_MAX = 1 << 14
+"""Keys that are remembered as written here, 3 MB: what is under way in a second or two."""
 
 REMOVALS_KEPT = 7200
 """Seconds after which etcd forgets what is gone, or half of it: binders do so after an hour."""
@@ -63,6 +71,9 @@ class Writer:
         ended: Callable[[Iterable[Instance]], None],
     ) -> None:
         """`ended` is told which instances are no longer under way."""
+        self.written: dict[str, int] = {}
+        """The keys written lately, as JSON has them, each with its revision, until that has been
+        seen."""
         self._endpoints = endpoints
         self._keys = keys
         self._commits = commits
@@ -92,6 +103,8 @@ class Writer:
                 self._rest(now)
             elif self._write(writes, hear):
                 pauses.reset()
+                if not self._commits.has_full_batch:
+                    gevent.sleep(GATHER)
             else:
                 gevent.sleep(pauses.next())
 
@@ -131,15 +144,25 @@ class Writer:
         self._ended([write.instance for write in writes])
         return True
 
+    def _remember(self, transaction: dict[str, Any], revision: int) -> None:
+        if len(self.written) > WRITTEN_MAX:  # they were seen before they were remembered
+            self.written.clear()
+        self.written |= {one["key"]: revision for one in transaction["compare"]}
+
     def _carry_out(self, writes: list[Write]) -> list[tuple[Instance, Update]]:
         """What of what is there instead the binder is to hear."""
         are_gone = not all(write.update.is_present for write in writes)
         lease = self._removals.lease(time.monotonic()) if are_gone else ""
-        answer = self._endpoints.call("/v3/kv/txn", self._keys.transaction(writes, lease))
+        transaction = self._keys.transaction(writes, lease)
+        answer = self._endpoints.call("/v3/kv/txn", transaction)
         if answer.get("succeeded"):
-            self._commits.written(writes, header_of(answer).revision)
+            revision = header_of(answer).revision
+            self._commits.written(writes, revision)
+            self._remember(transaction, revision)
+            self._counts[Metric.ETCD_COMMITS] += 1
             self._counts[Metric.ETCD_WRITTEN] += len(writes)
             return []
         self._counts[Metric.ETCD_CONFLICTS] += 1
-        instead = self._keys.instead(writes, answer)
-        return self._commits.refused(writes, instead, time.monotonic())
+        reading = self._endpoints.call("/v3/kv/txn", self._keys.reading(writes))
+        there = self._keys.there(writes, reading)
+        return self._commits.refused(writes, there, time.monotonic())

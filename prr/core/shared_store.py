@@ -55,7 +55,9 @@ class SharedStore:
         over, and what is heard here and said to be gone is asked."""
         effects: list[Effect] = []
         heard: list[News] = []
-        for instance, update in updates:
+        if len(updates) > REPORTED_MAX:
+            heard += [News.ADDED] * self._peer_updates.learn_new(updates)
+        for instance, update in updates[len(heard) :]:
             if update.is_present and self._versioned.reach.excludes(instance):
                 effects.append(Report(Event.EXCLUDED, "an instance", _SAYS))
                 continue

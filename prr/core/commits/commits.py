@@ -218,8 +218,8 @@ class Commits:
 
     def _mark(self, instance: Instance, now: float) -> None:
         """It is dirty, if the store lacks what the directory says."""
-        if instance in self._own or instance in self._others:
-            return
+        if instance in self._own or instance in self._others or self._read is not None:
+            return  # when all is read, all is compared
         update = self._lacking(instance)
         if update is None:
             return

@@ -5,6 +5,8 @@ about what it does. An update of ours has a version. That of a legacy (2016) bin
 counts as if it had been decided here.
 """
 
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple, assert_never
 
 from prr.core.effects import Effect, Event, Report, Send, Update
@@ -159,6 +161,29 @@ class PeerUpdates:
             return self._take_over_bare(instance, is_there, peer, now)
         update = Update(version, is_there, particulars)
         return self.take_over(instance, update, _peer(peer), now)
+
+    def learn_new(self, updates: Sequence[tuple[Instance, Update]]) -> int:
+        """Take over at once, from a store, the first of some updates, as many as certainly are of
+        use and of no consequence: nothing is known of these instances, nor of anything at their
+        addresses. How many."""
+        plain = [*takewhile(self._is_plain, updates)]
+        count = self._directory.unknown_and_alone([instance for instance, _ in plain])
+        if not count or not self._directory.has_room(plain[0][0], learned=True, count=count):
+            return 0
+        for instance, update in plain[:count]:
+            self._detector.release(instance)
+            self._versioned.has_seen(update.version)
+        self._directory.add_all([(instance, update.version) for instance, update in plain[:count]])
+        return count
+
+    def _is_plain(self, row: tuple[Instance, Update]) -> bool:
+        instance, (version, is_there, particulars) = row
+        is_simple = is_there and not particulars and not is_wide(instance)
+        is_others = version.owner != self._versioned.identity and not version.is_unproven
+        is_free = (
+            instance not in self._versioned.returning and instance not in self._versioned.drains
+        )
+        return is_simple and is_others and is_free and not self._versioned.reach.excludes(instance)
 
     def take_over(
         self, instance: Instance, update: Update, who: str, now: float

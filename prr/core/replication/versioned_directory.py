@@ -61,8 +61,7 @@ class VersionedDirectory:
         self.returning = Returning()
         self._peers = peers
         self._counter = self._run = 0
-        # Whether it is news. As large as the verifications that end within GATHER.
-        self._untold: dict[Instance, bool] = {}
+        self._untold: dict[Instance, bool] = {}  # whether it is news; what is verified in GATHER
         self._gathers_until = 0.0
 
     def can_hold(self, instance: Instance) -> bool:
@@ -235,7 +234,7 @@ class VersionedDirectory:
     ) -> News:
         """Take over another binder's word, which must be news, if there is room."""
         if not is_there:
-            self._has_seen(version)
+            self.has_seen(version)
             self.returning.settle(instance)
             known = self.directory.remove(instance, version, now)
             return News.REMOVED if known else News.OLD
@@ -243,7 +242,7 @@ class VersionedDirectory:
         adding = self.directory.add(instance, version, True, merged)
         if adding is Adding.FULL:
             return News.REFUSED
-        self._has_seen(version)
+        self.has_seen(version)
         self.returning.settle(instance)
         if merged != particulars:  # a later word on it is known here
             self._untold.setdefault(instance, False)
@@ -252,7 +251,7 @@ class VersionedDirectory:
     def dispute(self, instance: Instance, version: Version) -> None:
         """Another binder's word that an instance is gone, which is held and was heard here. It must
         be news; it is not carried out before it has been seen to be true."""
-        self._has_seen(version)
+        self.has_seen(version)
         self.returning.settle(instance)
         self.directory.dispute(instance, version)
 
@@ -270,13 +269,13 @@ class VersionedDirectory:
             self.directory.note_changes()
 
     def next_version(self, instance: Instance, start: int) -> Version:
-        """The version of a decision about `instance` made here: newer than the latest update about
-        it, and, unless the two lie half a turn apart, later than any counter that was seen."""
+        """The version of a decision about `instance` made here: newer than the latest about it,
+        and, unless they lie half a turn apart, later than any counter that was seen."""
         latest = self.directory.latest(instance)
         version = Version(counter_after(self._counter, self._run), self.identity, start)
         if latest is not None and not is_newer(version, latest):
             version = version._replace(counter=counter_after(latest.counter, self._run))
-        self._has_seen(version)
+        self.has_seen(version)
         return version
 
     def _tell_others(self, row: WideUpdate) -> list[Effect]:
@@ -290,7 +289,8 @@ class VersionedDirectory:
         assert version is not None
         return WideUpdate(instance, version, Said.THERE, self.directory.particulars(instance))
 
-    def _has_seen(self, version: Version) -> None:
+    def has_seen(self, version: Version) -> None:
+        """What is decided here from now on is later than this."""
         if is_later(version.counter, self._counter):
             self._counter = version.counter
 

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import gevent
+from gevent.util import wrap_errors
 
 from prr.core.commits.stored import Stored
 from prr.shell.etcd.endpoints import Endpoints
 from prr.shell.etcd.gateway import Compacted, Unavailable
-from prr.shell.etcd.messages import Header, Keys, header_of, range_of
+from prr.shell.etcd.messages import Found, Header, Keys, header_of, range_of
 from prr.shell.etcd.pauses import Pauses
 from prr.wire.instance import Instance
 
@@ -89,19 +90,25 @@ class Watcher:
     def _read_all(self, is_another: bool) -> None:
         self._follower.reading(is_another)
         self._endpoints.have_all_failed = False
-        begin, revision = None, 0
-        while True:
-            answer = self._endpoints.call("/v3/kv/range", self._keys.page(begin, revision))
-            found = self._keys.found(answer)
-            revision = revision or found.header.revision
+        found = self._page(None, 0)
+        self._last, revision = found.header, found.header.revision
+        while found.next_key is not None:
+            # etcd looks for the next page while this one is heard.
+            ask = wrap_errors(Exception, self._page)  # what one greenlet raises ends the process
+            coming = gevent.spawn(ask, found.next_key, revision)
             self._follower.found(found.instances, found.malformed)
-            self._last = found.header
-            if found.next_key is None:
-                break
-            begin = found.next_key
-            gevent.sleep(0)  # lookups have their turn
+            answer = coming.get()
+            if isinstance(answer, Exception):
+                raise answer
+            found = answer
+        self._follower.found(found.instances, found.malformed)
         self._revision = revision
         self._follower.has_read(revision)
+
+    def _page(self, begin: bytes | None, revision: int) -> Found:
+        return self._keys.found(
+            self._endpoints.call("/v3/kv/range", self._keys.page(begin, revision))
+        )
 
     def _watch(self) -> None:
         assert self._revision is not None

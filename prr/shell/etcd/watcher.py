@@ -94,7 +94,7 @@ class Watcher:
         self._last, revision = found.header, found.header.revision
         while found.next_key is not None:
             # etcd looks for the next page while this one is heard.
-            ask = wrap_errors(Exception, self._page)  # what one greenlet raises ends the process
+            ask = wrap_errors((Exception,), self._page)  # what one greenlet raises ends the process
             coming = gevent.spawn(ask, found.next_key, revision)
             self._follower.found(found.instances, found.malformed)
             answer = coming.get()

@@ -28,6 +28,7 @@ NO_DEFAULT = {
     *(("binder", key) for key in ("key", "require", "legacy")),
     ("binder", "dns"),
     ("binder", "http"),
+    *(("binder", f"store{part}") for part in ("", "_ca", "_cert", "_key", "_user", "_password")),
     ("server", "type"),
     ("server", "listen"),
     ("run", "command"),

@@ -17,6 +17,7 @@ from prr.cli.dns import open_dns
 from prr.cli.exits import NO_BINDER, YES
 from prr.cli.http import serving_http, where_to_serve_http
 from prr.cli.reload import NamedPeers, SettingsFollower, rereading
+from prr.cli.store_text import SCHEME
 from prr.config import ANY_IPV6, BadInput, BinderConfig, Require, ServerConfig
 from prr.core.binder import Binder
 from prr.core.keyed_server import server_class
@@ -120,6 +121,7 @@ def check_binder(read: Callable[[], BinderConfig]) -> int:
     config = read()
     where_to_serve_http(config)
     NamedPeers(config.peers, ANYWHERE)
+    _open_etcd(config, NoStore(0))
     return YES
 
 
@@ -166,6 +168,7 @@ def _open_store(path: Path | None) -> Store:
 def _open_etcd(config: BinderConfig, local: Store) -> "SharedEtcd | None":
     """The etcd that it shares with others, besides its `local` store. Raises BadInput."""
     if not config.store:
+        _check_no_store(config)
         return None
     try:
         from prr.cli.etcd import SharedEtcd
@@ -177,6 +180,14 @@ def _open_etcd(config: BinderConfig, local: Store) -> "SharedEtcd | None":
             f"it with pip install geventhttpclient, or leave --store out"
         ) from error
     return SharedEtcd(config, local)
+
+
+def _check_no_store(config: BinderConfig) -> None:
+    """Nothing is said about a store that is not there: whoever has forgotten to name it thinks that
+    it is shared."""
+    for key in ("prefix", "ca", "cert", "key", "user", "password"):
+        if getattr(config, f"store_{key}") != getattr(BinderConfig(), f"store_{key}"):
+            raise BadInput(f"--store-{key} needs a store; add --store {SCHEME}HOST:PORT")
 
 
 def run_server(read: Callable[[], ServerConfig]) -> int:

@@ -122,9 +122,14 @@ class Binder:
         return self._versioned.identity
 
     @property
+    def is_serving(self) -> bool:
+        """It answers about what it knows, and waits for nothing but a store that others share."""
+        return self._is_started and self._sync.is_synced
+
+    @property
     def is_ready(self) -> bool:
         """It has heard its store and its peers, or waited long enough for these."""
-        return self._is_started and self._sync.is_synced and not self.shared_store.is_awaited
+        return self.is_serving and not self.shared_store.is_awaited
 
     def inspect(self) -> BinderInspection:
         """What it holds, for tests; to be read only."""
@@ -277,9 +282,8 @@ class Binder:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        return earliest(
-            self._detector.deadline(), self._sync.deadline(), self._versioned.deadline()
-        )
+        ones = self._detector, self._sync, self._versioned
+        return earliest(*(one.deadline() for one in ones))
 
     @step
     def tick(self, now: float) -> list[Effect]:
@@ -288,7 +292,6 @@ class Binder:
         return effects + self._draining.tick(now) + self._versioned.tick(now)
 
     def _answer_waiting(self) -> list[Effect]:
-        """Answer those who had to wait, once the peers have told what they know."""
         return self._lookups.answer_waiting() if self.is_ready else []
 
     def _merge(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:

@@ -71,8 +71,10 @@ def _state(state: dict[str, Any]) -> list[str]:
 
 def _waits_for(status: dict[str, Any]) -> str:
     """What a binder has not heard that is not ready."""
-    has_etcd = "etcd" in (status.get("state") or {})
-    return "its peers, its disk or etcd" if has_etcd else "its peers or its disk"
+    etcd = (status.get("state") or {}).get("etcd")
+    if etcd and etcd.get("away_s") is not None:
+        return "etcd"  # that comes last: of its peers and its disk, further reasons tell
+    return "its peers, its disk or etcd" if etcd else "its peers or its disk"
 
 
 def _peers(peers: list[dict[str, Any]]) -> list[str]:

@@ -155,6 +155,9 @@ class BinderNode(Node[Effect]):
         drains = [] if self._drains is None else self._drains.read()
         self.step(partial(self._binder.start, drains=drains))
 
+    def _is_serving(self) -> bool:
+        return self._binder.is_serving
+
     def _learn(self, present: list[Entry], gone: list[Entry]) -> None:
         self.step(self._binder.learn, present, gone)
 

@@ -170,7 +170,7 @@ class Node(Generic[_E]):
         for effect in effects:
             self._do(effect)
         self._timer.set()
-        if not self._notifier.is_ready and self._core.is_ready:
+        if not self._notifier.is_ready and self._is_serving():
             self._notifier.ready()
             if self._tell_ready is not None:
                 self._tell_ready()
@@ -180,6 +180,10 @@ class Node(Generic[_E]):
     def _begin(self) -> None:
         """Start the core, now or soon."""
         self.step(self._core.start)
+
+    def _is_serving(self) -> bool:
+        """It does its work, as far as that is up to this host: a restart would not help."""
+        return self._core.is_ready
 
     def _do(self, effect: _E) -> None:
         """Do what the core has decided."""

@@ -6,6 +6,7 @@ Which one, a transaction says: whoever is the first to write `adopting/OWNER` un
 """
 
 import json
+import logging
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterable
@@ -15,10 +16,11 @@ from typing import Any
 
 import gevent
 
+from prr.addresses import is_ip
 from prr.core.replication.peers import PEERS_MAX
 from prr.record import record
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import LeaseGone
+from prr.shell.etcd.gateway import LeaseGone, Unavailable
 from prr.shell.etcd.messages import range_of, text_of
 from prr.shell.etcd.pauses import Pauses
 from prr.text import parse_address
@@ -33,6 +35,8 @@ PAUSE = 1.0
 
 CLAIMS_MAX = 16
 """Owners that are gone and claimed in one look: a peer that makes owners up costs no more."""
+
+_log = logging.getLogger("prr")
 
 
 @record
@@ -67,6 +71,7 @@ class Registration:
         self._claimed: set[int] = set()  # here
         self._seen = Registered({}, frozenset(), False)
         self._settled_at = 0.0
+        self._told = ""
 
     def run(self) -> None:
         """Never ends."""
@@ -78,7 +83,8 @@ class Registration:
                 self._lease = ""
                 self._claimed.clear()
                 gevent.sleep(pauses.next())
-            except Exception:  # whether etcd is there, the watcher tells
+            except Exception as error:
+                self._tell(error)
                 seen = self._seen
                 self._seen = Registered(seen.binders, seen.looked_after, False)
                 self._follow(self._seen)
@@ -87,7 +93,15 @@ class Registration:
                 gevent.sleep(pauses.next())
             else:
                 pauses.reset()
+                self._told = ""
                 gevent.sleep(PAUSE)
+
+    def _tell(self, error: Exception) -> None:
+        """Log once why this binder cannot be registered. Whether etcd is there, others tell."""
+        why = str(error) or type(error).__name__
+        if not isinstance(error, Unavailable) and why != self._told:
+            self._told = why
+            _log.error("not registered in etcd (%s): others will take this binder for gone", why)
 
     def leave(self) -> None:
         """End the lease, if etcd hears it: this binder stops."""
@@ -128,14 +142,13 @@ class Registration:
         """The other binders; what is malformed is left out."""
         asked = range_of(self._binders.encode()) | {"limit": str(2 * PEERS_MAX)}
         found: dict[int, Address] = {}
-        for row in self._endpoints.call("/v3/kv/range", asked).get("kvs", []):
-            try:
-                identity = int(b64decode(row["key"])[len(self._binders) :], 16)
-                address = parse_address(json.loads(b64decode(row["value"]))["address"])
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
-            if identity != self._identity:
-                found[identity] = address
+        answer = self._endpoints.call("/v3/kv/range", asked)
+        for row in answer.get("kvs", []):
+            with suppress(ValueError):
+                key = b64decode(row["key"])[len(self._binders) :]
+                found[_identity_in(key)] = _address_in(b64decode(row.get("value", "")))
+        if found.pop(self._identity, None) is None and not answer.get("more"):
+            raise LeaseGone("somebody has deleted the key of this binder")
         return found
 
     def _claim(self, owner: int) -> bool:
@@ -150,3 +163,26 @@ class Registration:
 
     def _claim_key(self, owner: int) -> str:
         return text_of(f"{self._adopting}{owner:016x}".encode())
+
+
+def _identity_in(key: bytes) -> int:
+    """The binder that registers with this key; ValueError if none does."""
+    identity = int(key, 16)
+    if key != b"%016x" % identity:
+        raise ValueError("not 16 hexadecimal digits")
+    return identity
+
+
+def _address_in(value: bytes) -> Address:
+    """Where that value says it is; ValueError if it does not."""
+    try:
+        said = json.loads(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    address = said.get("address") if isinstance(said, dict) else None
+    if not isinstance(address, str):
+        raise ValueError("no address")
+    ip, port = parse_address(address)
+    if not is_ip(ip):
+        raise ValueError(f"{ip} is no address")
+    return ip, port

@@ -1,5 +1,6 @@
 """The servers of one etcd cluster: one of them is asked, until it fails, then the next one."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from ssl import SSLContext
@@ -7,6 +8,10 @@ from typing import Any
 
 from prr.config import HostPort
 from prr.shell.etcd.gateway import Gateway, LoggedOut, Unavailable
+
+LOG_IN_PAUSE = 5.0
+"""Seconds between two attempts to log in, once one was refused: etcd takes 60 ms of a CPU for each,
+so that nobody can guess many passwords."""
 
 
 class Endpoints:
@@ -26,6 +31,7 @@ class Endpoints:
         self._turn = first % len(endpoints)
         self._user, self._password = user, password
         self._token = ""
+        self._log_in_at, self._why_not = 0.0, ""
         self._failed: set[str] = set()
         self.have_all_failed = True
         """Every server has failed, one after the other, since this was last set to False: they may
@@ -65,11 +71,9 @@ class Endpoints:
             gateway.close()
 
     def _logged_in(self, gateway: Gateway, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        if self._user and not self._token:
-            self._log_in(gateway)
         try:
             return gateway.call(path, body, self._token)
-        except LoggedOut:  # a token lives for some minutes
+        except LoggedOut:  # a token lives for some minutes, and is needed where there are users
             self._log_in(gateway)
         try:
             return gateway.call(path, body, self._token)
@@ -80,6 +84,8 @@ class Endpoints:
         self._token = ""
         if self._password is None:
             raise Unavailable(f"{gateway.name} wants a user; use --store-user")
+        if time.monotonic() < self._log_in_at:
+            raise Unavailable(self._why_not)
         try:
             password = self._password.read_text().strip()
         except (OSError, ValueError) as error:
@@ -90,11 +96,15 @@ class Endpoints:
         except Unavailable:
             raise
         except Exception as error:
-            raise Unavailable(f"user {self._user} is refused: {error}") from error
+            self._log_in_at = time.monotonic() + LOG_IN_PAUSE
+            self._why_not = f"user {self._user} is refused: {error}"
+            raise Unavailable(self._why_not) from error
 
     def _leave(self, gateway: Gateway) -> None:
-        """Ask the next one from now on, unless another request has found out before."""
+        """Ask the next one from now on, unless another request has found out before. What streams
+        from there ends: it may be silent for a while before that shows."""
         self._failed.add(gateway.name)
+        gateway.end_stream()
         if len(self._failed) == len(self._gateways):
             self.have_all_failed = True
         if self._gateways[self._turn] is gateway:

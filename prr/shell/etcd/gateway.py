@@ -12,6 +12,7 @@ from ssl import SSLContext
 from typing import Any
 
 from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPSocketPoolResponse
 
 from prr.config import HostPort
 from prr.wire.instance import describe_address
@@ -30,8 +31,15 @@ LINE_MAX = 64 << 20
 """Bytes of one message of a watch: etcd packs up to 1,000 revisions into one, of 100 updates each
 at most, as after a short cut."""
 
-_INVALID, _NOT_FOUND, _EXHAUSTED, _OUT_OF_RANGE, _UNAUTHENTICATED = 3, 5, 8, 11, 16
+_INVALID, _NOT_FOUND, _DENIED, _EXHAUSTED, _OUT_OF_RANGE, _UNAUTHENTICATED = 3, 5, 7, 8, 11, 16
 """Of the codes of gRPC those that are of use here."""
+
+_LOGGED_OUT = ("etcdserver: user name is empty", "etcdserver: revision of auth store is old")
+"""What etcd says, with _INVALID, to a request without a token, and to a token from before its users
+were changed."""
+
+SHOWN_MAX = 80
+"""Bytes that are shown of an answer that is none of an etcd's."""
 
 
 class Unavailable(Exception):
@@ -54,13 +62,24 @@ class NoRoom(Exception):
     """etcd has reached its quota, and takes nothing more until an operator has made room."""
 
 
-class LoggedOut(Exception):
-    """The token is not valid, or not any more."""
+class Denied(Exception):
+    """This user may not do that."""
 
+
+class LoggedOut(Exception):
+    """There is no token, or it is not valid, or not any more."""
+
+
+_BROKEN = (OSError, HTTPException, UnicodeError)
+"""What a connection raises that fails; the last one is a name that no host can have."""
+
+_ANSWERED = ("header", "result", "error")
+"""Every answer of an etcd has one of these."""
 
 _RAISED: dict[object, type[Exception]] = {
     _INVALID: Rejected,
     _NOT_FOUND: LeaseGone,
+    _DENIED: Denied,
     _EXHAUSTED: NoRoom,
     _OUT_OF_RANGE: Compacted,
     _UNAUTHENTICATED: LoggedOut,
@@ -76,19 +95,19 @@ class Gateway:
         self._endpoint = endpoint
         self._tls = tls
         self._client = self._open(CONNECTIONS)
-        self._watching: HTTPClient | None = None
+        self._watching: HTTPSocketPoolResponse | None = None
 
     def call(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
         """The answer to one request; of those that stream, the first message.
 
-        Raises Unavailable, Rejected, Compacted, LeaseGone, NoRoom or LoggedOut.
+        Raises Unavailable, Rejected, Compacted, LeaseGone, NoRoom, Denied or LoggedOut.
         """
         try:
             with self._client.post(path, json.dumps(body), _headers(token)) as response:
                 return self._checked(response.status_code, bytes(response.read()))
         except TimeoutError as error:
             raise Unavailable(f"{self.name} is silent") from error
-        except (OSError, HTTPException) as error:
+        except _BROKEN as error:
             raise Unavailable(f"{self.name}: {_said(error)}") from error
 
     def stream(self, path: str, body: dict[str, Any], token: str = "") -> Iterator[dict[str, Any]]:
@@ -98,9 +117,9 @@ class Gateway:
         Raises as `call`, also while it is iterated.
         """
         self.end_stream()
-        self._watching = client = self._open(1)
+        client = self._open(1)
         try:
-            response = client.post(path, json.dumps(body), _headers(token))
+            self._watching = response = client.post(path, json.dumps(body), _headers(token))
             if response.status_code != 200:
                 self._checked(response.status_code, response.read())
             while line := response.readline(b"\n"):
@@ -111,15 +130,15 @@ class Gateway:
             raise Unavailable(f"{self.name} has ended the stream")
         except TimeoutError:
             return
-        except (OSError, HTTPException) as error:
+        except _BROKEN as error:
             raise Unavailable(f"{self.name}: {_said(error)}") from error
         finally:
             client.close()
 
     def end_stream(self) -> None:
-        """End what streams, if anything does."""
+        """End what streams, if anything does: whoever reads it gets Unavailable."""
         if self._watching is not None:
-            self._watching.close()
+            self._watching.release()
             self._watching = None
 
     def close(self) -> None:
@@ -146,14 +165,19 @@ class Gateway:
             said = json.loads(text)
         except (ValueError, RecursionError):
             said = None
-        if not isinstance(said, dict):
-            raise Unavailable(f"{self.name}: status {status}, and no answer of an etcd")
+        is_etcd = isinstance(said, dict) and not said.keys().isdisjoint(_ANSWERED)
+        if not isinstance(said, dict) or not is_etcd:
+            raise Unavailable(
+                f"{self.name}: status {status}, and no answer of an etcd: {text[:SHOWN_MAX]!r}"
+            )
         if status == 200 and "error" not in said:
             return said
         error = said.get("error")
         code, why = said.get("code"), error
         if isinstance(error, dict):  # as a stream has it
             code, why = error.get("grpc_code"), error.get("message")
+        if why in _LOGGED_OUT:
+            code = _UNAUTHENTICATED
         raise _RAISED.get(code, Unavailable)(f"{self.name}: {why}")
 
 

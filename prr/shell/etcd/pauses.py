@@ -3,8 +3,8 @@
 import random
 
 FIRST = 0.05
-MAX = 5.0
-"""Seconds: each pause is twice the one before."""
+MAX = 1.0
+"""Seconds: each pause is twice the one before, and what is back is found within a second or so."""
 
 
 class Pauses:

@@ -75,7 +75,9 @@ class Watcher:
         """See that etcd is there, read all if need be, and watch until the stream is silent."""
         header = self._ask()
         self._follower.answered()
-        if self._revision is None or self._endpoints.have_all_failed:
+        if self._endpoints.have_all_failed:
+            self._revision = None  # whatever becomes of this reading
+        if self._revision is None:
             self._read_all(self._last is not None and header.is_before(self._last))
         self._watch()
 
@@ -90,6 +92,7 @@ class Watcher:
     def _read_all(self, is_another: bool) -> None:
         self._follower.reading(is_another)
         self._endpoints.have_all_failed = False
+        self._written.clear()
         found = self._page(None, 0)
         self._last, revision = found.header, found.header.revision
         while found.next_key is not None:

@@ -14,7 +14,7 @@ from prr.core.commits.stored import Write
 from prr.core.effects import Update
 from prr.core.metrics import Metric
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import LeaseGone, NoRoom, Rejected
+from prr.shell.etcd.gateway import Denied, LeaseGone, NoRoom, Rejected
 from prr.shell.etcd.messages import Keys, header_of
 from prr.shell.etcd.pauses import Pauses
 from prr.shell.etcd.reachability import Reachability
@@ -30,6 +30,9 @@ disks took for that. The first one after a rest does not wait."""
 
 WRITTEN_MAX = 1 << 14
 """Keys that are remembered as written here, 3 MB: what is under way in a second or two."""
+
+TELL_PAUSE = 1.0
+"""Seconds between two lines about instances that etcd does not take."""
 
 REMOVALS_KEPT = 7200
 """Seconds after which etcd forgets what is gone, or half of it: binders do so after an hour."""
@@ -82,7 +85,7 @@ class Writer:
         self._ended = ended
         self._removals = Removals(endpoints)
         self._wake = Event()
-        self._compare_at = 0.0
+        self._compare_at = self._tell_at = 0.0
 
     def wake(self) -> None:
         """There may be something to write."""
@@ -124,8 +127,7 @@ class Writer:
         try:
             heard = self._carry_out(writes)
         except Rejected as error:
-            for write in self._commits.rejected(writes):
-                _log.error("etcd does not take %s: %s", describe(write.instance), error)
+            self._given_up(self._commits.rejected(writes), error)
             return True
         except LeaseGone:
             self._removals.forget()
@@ -135,14 +137,26 @@ class Writer:
             self._commits.failed(writes)
             self._reachability.refuses(f"{error}: make room there, then `etcdctl alarm disarm`")
             return False
+        except Denied as error:
+            self._commits.failed(writes)
+            self._reachability.refuses(str(error))
+            return False
         except Exception as error:
             self._commits.failed(writes)
             self._reachability.failed(str(error) or type(error).__name__)
             return False
+        self._reachability.answered()
         self._reachability.refuses("")
         hear(heard)
         self._ended([write.instance for write in writes])
         return True
+
+    def _given_up(self, writes: list[Write], error: Rejected) -> None:
+        """These are not in etcd until they change. One is named in a second at most."""
+        now = time.monotonic()
+        if writes and now >= self._tell_at:
+            self._tell_at = now + TELL_PAUSE
+            _log.error("etcd does not take %s: %s", describe(writes[0].instance), error)
 
     def _remember(self, transaction: dict[str, Any], revision: int) -> None:
         if len(self.written) > WRITTEN_MAX:  # they were seen before they were remembered

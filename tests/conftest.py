@@ -3,6 +3,8 @@
 import pytest
 
 from tests.ahead import Ahead, is_elsewhere, is_late
+from tests.etcd import Etcd
+from tests.etcd_load import Servers
 from tests.nodes import Cluster, Peer
 
 
@@ -26,6 +28,35 @@ def peers():
     yield make
     for peer in made:
         peer.close()
+
+
+@pytest.fixture
+def etcd(tmp_path):
+    """Makes an etcd of its own for one test, which may break it."""
+    made = []
+
+    def make(nodes=1, *flags, **more):
+        made.append(Etcd(tmp_path / "etcd", nodes, *flags, **more))
+        made[0].start()
+        return made[0]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def servers():
+    """Makes servers."""
+    made = []
+
+    def make(*binders):
+        made.append(Servers(one.address for one in binders))
+        return made[0]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 def pytest_collection_modifyitems(items):

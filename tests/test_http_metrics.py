@@ -81,7 +81,9 @@ def test_alerts_and_dashboard_read_only_what_there_is(cluster):
 
 
 def test_every_metric_is_documented_and_every_counter_of_a_binder_there(cluster):
-    names = names_of(binder_with_http(cluster))
+    binder = binder_with_http(cluster, "--dns", "127.0.0.1:0")
+    names = names_of(binder)
+    assert metrics_of(binder)["prr_dns_connections",] == 0
     counters = {f"prr_{metric.name.lower()}_total" for metric in set(Metric) - NOT_OF_A_BINDER}
     assert counters <= names
     documented = set(re.findall(r"`(prr_[a-z_]+)`", (ROOT / "docs" / "http.md").read_text()))

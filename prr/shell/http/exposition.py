@@ -77,6 +77,8 @@ class Exposition:
             *("prr_queue_dropped", "datagrams dropped by the kernel, by queue", "queue"),
             self._node.queue_drops(),
         )
+        if dns := status.get("dns"):
+            yield from _dns(dns)
         lags = {(): (self._lag.counts, self._lag.seconds)}
         yield _histogram("prr_loop_lag_seconds", "how late the loop is", loop_lag.BOUNDS, lags)
         yield from self._served.families()
@@ -148,6 +150,13 @@ def _counters(name: str, help_: str, label: str, counts: Mapping[str, float]) ->
     for value, count in counts.items():
         family.add_metric([value], count)
     return family
+
+
+def _dns(status: dict[str, int]) -> Iterator[Family]:
+    """What became of queries by DNS, and how many connections there are for them."""
+    connections = status.pop("connections")
+    yield _counters("prr_dns_answers", "answers by DNS, and what got none", "code", status)
+    yield GaugeMetricFamily("prr_dns_connections", "open for DNS over TCP", value=connections)
 
 
 def _histogram(

@@ -5,8 +5,10 @@ one exception that is meant for that, or means something that comes out the same
 and read again.
 """
 
-from tests.fuzz import datagrams, files, typed, values
+from tests.fuzz import datagrams, files, stored, typed, values
 
 TARGETS = {
-    target.name: target for module in (datagrams, values, files, typed) for target in module.TARGETS
+    target.name: target
+    for module in (datagrams, values, files, typed, stored)
+    for target in module.TARGETS
 }

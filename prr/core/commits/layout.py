@@ -18,6 +18,7 @@ from prr.wire.instance import (
     Service,
     address_of,
     describe_address,
+    is_instance,
     is_name,
     make_instance,
     service_of,
@@ -48,7 +49,7 @@ def instance_in(key: str) -> Instance:
     if not port.isdecimal() or int(port) > PORT_MAX:
         raise ValueError(f"{port} is not a port")
     instance = make_instance(_service(service), (host.strip("[]"), int(port)))
-    if key_of(instance) != key:  # one key an instance: no other spelling of it
+    if not is_instance(instance) or key_of(instance) != key:  # it has no other spelling
         raise ValueError(f"{kind}/{service}/{address} is not in canonical form")
     return instance
 

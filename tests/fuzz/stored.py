@@ -1,0 +1,89 @@
+"""What stands in an etcd that binders share: keys, values, and answers of its gateway."""
+
+import json
+from base64 import b64encode
+from random import Random
+
+from prr.core.commits.layout import instance_in, key_of, update_in, value_of
+from prr.core.effects import Update
+from prr.shell.etcd.messages import Keys
+from prr.wire.particulars import encode_particulars
+from tests.cores import random_instance, random_version
+from tests.fuzz.target import Target
+from tests.sim.particulars import random_particulars
+
+KEYS = Keys("/prr/")
+
+
+def _key(data: bytes) -> bool:
+    """A key of an instance, which has no other."""
+    try:
+        text = data.decode()
+        instance = instance_in(text)
+    except ValueError:
+        return False
+    assert key_of(instance) == text
+    return True
+
+
+def _value(data: bytes) -> bool:
+    """A value that says an update, which says the same when it is written again."""
+    try:
+        update = update_in(data)
+    except ValueError:
+        return False
+    assert update_in(value_of(update)) == update
+    return True
+
+
+def _page(data: bytes) -> bool:
+    """A page of keys: whatever they and their values are, it is read, or is no page."""
+    try:
+        found = KEYS.found(json.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False  # as the watcher takes it for
+    assert all(stored.is_there for stored in found.instances.values())
+    return True
+
+
+def _good_keys() -> list[bytes]:
+    rng = Random(1)
+    return [key_of(random_instance(rng)).encode() for _ in range(20)]
+
+
+def _good_values() -> list[bytes]:
+    rng = Random(2)
+    updates = [
+        Update(
+            random_version(rng),
+            is_there,
+            encode_particulars(random_particulars(rng)) if is_there else b"",
+        )
+        for is_there in (True, False)
+        for _ in range(10)
+    ]
+    return [value_of(update) for update in updates]
+
+
+def _good_pages() -> list[bytes]:
+    rows = [
+        {
+            "key": b64encode(b"/prr/" + key).decode(),
+            "mod_revision": str(number + 3),
+            "value": b64encode(value).decode(),
+        }
+        for number, (key, value) in enumerate(zip(_good_keys(), _good_values(), strict=True))
+    ]
+    header = {"cluster_id": "14841639068965178418", "revision": "44", "raft_term": "2"}
+    return [
+        json.dumps({"header": header, "kvs": some, "more": is_more}).encode()
+        for some in ([], rows[:2])
+        for is_more in (False, True)
+    ]
+
+
+TARGETS = [
+    Target("etcd-keys", _key, _good_keys),
+    Target("etcd-values", _value, _good_values),
+    Target("etcd-pages", _page, _good_pages),
+]

@@ -21,9 +21,8 @@ RETURNS = 56
 
 
 def judge(seed):
-    """What is wrong with the run of a seed whose binders have disks; None if it is well. Attackers
-    have runs of their own."""
-    return run_options(replace(options_for(seed), disk=True, attacked=0.0)).reason
+    """What is wrong with the run of a seed whose binders have disks; None if it is well."""
+    return run_options(replace(options_for(seed), disk=True)).reason
 
 
 @pytest.mark.parametrize("seed", [*CRASHING[:12], RETURNS])

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from prr.config import Require
 from prr.core.effects import ConfirmAll, Effect, Event, Probe, Report
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.runs import Runs, Subscribers
@@ -45,7 +44,7 @@ from prr.wire.query import Query
 from prr.wire.questions import Asked, asked_by
 from tests.sim import adapter
 from tests.sim.drains import DrainLedger, Said
-from tests.sim.proofs import Sealed, SealedLedger, excused, let_in
+from tests.sim.proofs import Sealed, SealedLedger, let_in
 from tests.sim.trace import one_line
 from tests.sim.turns import passed_over
 from tests.sim.world import Violation
@@ -343,14 +342,10 @@ class Ledger:
             and not adapter.is_newcomer(self._binder.core, instance)
         ]
 
-    def compare_vouched(self, vouched: list[Instance], source: Address) -> None:
+    def compare_vouched(self, vouched: list[Instance], source: Address, data: bytes) -> None:
         """What `source` said has been handled: no word of another takes one of `vouched` away."""
-        for instance in vouched:
-            is_proved = self._binder.cluster.options.require is Require.ON
-            by_itself = source == address_of(instance) and not is_proved
-            if is_proved and excused(self._binder.cluster, service_of(instance)):
-                continue
-            if not by_itself and not adapter.holds(self._binder.core, instance):
+        for instance in (i for i in vouched if not adapter.holds(self._binder.core, i)):
+            if not self.sealed.is_own(instance, source, data):
                 raise Violation(
                     f"{self._name}: drops {describe(instance)}, heard here, on another's word"
                 )

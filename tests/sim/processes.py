@@ -146,7 +146,7 @@ class BinderProcess(Process):
             self.ledger.received(frame, source, data)
         self.act(effects)
         for data, source in taken:
-            self.ledger.compare_vouched(vouched, source)
+            self.ledger.compare_vouched(vouched, source, data)
             if self.running and self.cluster.wants_twin():
                 self._handle_twin(read(data, self.codec), source, data)
         return bool(taken)
@@ -182,7 +182,7 @@ class BinderProcess(Process):
         effects = self.decide(self.core.handle, frame, source, self.now)
         self.ledger.let_in(frame, source, data)
         self.act(effects)
-        self.ledger.compare_vouched(vouched, source)
+        self.ledger.compare_vouched(vouched, source, data)
 
     def act(self, effects: list[Effect]) -> None:
         for effect in effects:

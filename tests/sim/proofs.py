@@ -95,6 +95,7 @@ class SealedLedger:
         self._is_strict = self._is_on and options.is_calm
         self._let_in: set[bytes] = set()
         self._confirmed: set[bytes] = set()
+        self._left: set[bytes] = set()  # what was said by those that left
         self._latest: dict[Address, float] = {}
         self._held: frozenset[Instance] = frozenset()
         self._source: Address | None = None
@@ -120,13 +121,27 @@ class SealedLedger:
         """What is confirmed has been said by whoever is told so, to this binder, and once."""
         if self._cluster.options.stolen == "server":
             return
-        here = self._cluster.addresses_of(self._binder)
-        source, target, _ = self._cluster.truth.sealed.words.get(self._data, (None, None, 0.0))
-        if source != server or target not in here:
+        if not self._is_said_here(self._data, server):
             self._violated(f"confirms to {server[0]} what that has not said to it")
         if self._data in self._confirmed:
             self._violated(f"confirms twice what {server[0]} said once")
         self._confirmed.add(self._data)
+
+    def is_own(self, instance: Instance, source: Address, data: bytes) -> bool:
+        """On this word an instance is dropped: it has said so itself, here and once, though maybe
+        before it was started again."""
+        if not self._is_on:
+            return source == address_of(instance)
+        if excused(self._cluster, service_of(instance)):
+            return True
+        is_first = data not in self._left
+        self._left.add(data)
+        return is_first and self._is_said_here(data, address_of(instance))
+
+    def _is_said_here(self, data: bytes, server: Address) -> bool:
+        """This server has really said it, to this binder."""
+        source, target, _ = self._cluster.truth.sealed.words.get(data, (None, None, 0.0))
+        return source == server and target in self._cluster.addresses_of(self._binder)
 
     def let_in(self, source: Address, data: bytes) -> None:
         """A word of a peer is believed."""

@@ -44,7 +44,7 @@ from prr.wire.query import Query
 from prr.wire.questions import Asked, asked_by
 from tests.sim import adapter
 from tests.sim.drains import DrainLedger, Said
-from tests.sim.proofs import Sealed, SealedLedger, let_in
+from tests.sim.proofs import Sealed, SealedLedger, excused, let_in
 from tests.sim.trace import one_line
 from tests.sim.turns import passed_over
 from tests.sim.world import Violation
@@ -228,7 +228,7 @@ class Ledger:
         self._lookup = frame if isinstance(frame, Lookup) else None
         if isinstance(frame, Lookup):
             is_wide = isinstance(frame.trailer, Query) and frame.trailer.wide is not None
-            can_take = is_wide and len(data) >= IPV6_BYTES
+            can_take = is_wide and frame.trailer.size >= IPV6_BYTES  # what is skipped is no room
             self._open[source].append(asked_by(frame)._replace(wide=can_take))
         if source not in self._peers:
             self._credit[source] += 1
@@ -510,6 +510,7 @@ class Ledger:
         for instance, server in self._truth.up.items():
             since = max(server.started_at, now - OUT_WINDOW)
             is_there = server.running and not server.leaving
+            is_there = is_there and not excused(self._binder.cluster, service_of(instance))
             is_out = is_there and adapter.is_out_of_turn(core, instance)
             if not is_out or not adapter.is_proved(core, instance):
                 self._is_out.discard(instance)

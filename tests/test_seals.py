@@ -27,7 +27,7 @@ APP = held_by(Holder.CLIENT, "app")
 OLD_APP = held_by(Holder.CLIENT, ring=Keyring((OLD_SECRET,)))
 WEB = held_by(Holder.SERVER, "web-7", "web")
 ANSWER = Seal(5, APP.credential, APP.secret_id)
-WORD = Seal(5, session=bytes(17))
+WORD = Seal(5, session=bytes(25))
 BINDER, ASKING, SERVING = (
     Codec(Role.BINDER, keys=RING),
     Codec(Role.CLIENT, keys=APP),
@@ -57,7 +57,7 @@ def test_what_its_holder_seals_a_binder_opens_and_the_other_way_round():
     assert asked.seal == Seal(2**64 - 1, APP.credential, APP.secret_id)
     data = BINDER.encode(Found(IPV4, seal=asked.seal.answer()))
     assert ASKING.decode(data) == Found(IPV4, trailer=Plain(), seal=Seal(2**64 - 1))
-    word = Seal(3, session=bytes(range(17)))
+    word = Seal(3, session=bytes(range(25)))
     assert BINDER.decode(BINDER.encode(Unknown(seal=word))).seal == word
 
 

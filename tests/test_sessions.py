@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from prr.core.replication.peers import Peers
 from prr.core.replication.sessions import KEPT_MAX, WINDOW, Belief, Sessions, Window
 from prr.wire.frames import Unknown, Verify
 from prr.wire.seal import Seal
@@ -15,19 +16,24 @@ A, B, C = ("10.0.0.1", 2222), ("10.0.0.2", 2222), ("10.0.0.3", 2222)
 FRAMES = [Unknown(), Verify()]
 
 
+def end_of(rng, *peers):
+    """A process that has these peers."""
+    return Sessions(rng, Peers(peers))
+
+
 class Pair:
     """Two processes, and all that was ever said between any of them."""
 
     def __init__(self, seed: int = 1) -> None:
         self.rng = Random(seed)
-        self.ends = {A: Sessions(self.rng), B: Sessions(self.rng)}
+        self.ends = {A: end_of(self.rng, B), B: end_of(self.rng, A)}
         self.recorded: list[tuple[object, Seal]] = []
         self.believed: list[tuple[object, Seal]] = []
         self.ended: set[bytes] = set()  # processes
 
     def restart(self, at) -> None:
-        self.ended.add(self.ends[at].sealed(FRAMES[0], other(at)).session[1:9])
-        self.ends[at] = Sessions(self.rng)
+        self.ended.add(self.ends[at].sealed(FRAMES[0], other(at)).session[1:17])
+        self.ends[at] = end_of(self.rng, other(at))
         self.say(at)  # a binder that starts asks its peers first
 
     def say(self, source, frame=FRAMES[0]) -> None:
@@ -41,7 +47,7 @@ class Pair:
         belief = end.believe(seal, source)
         if belief is Belief.FRESH:
             assert (source, seal) not in self.believed
-            assert seal.session[1:9] not in self.ended
+            assert seal.session[1:17] not in self.ended
             self.believed.append((source, seal))
         elif belief is Belief.UNKNOWN:
             self.deliver(target, end.hello(seal, source))
@@ -105,17 +111,14 @@ def test_a_hello_counts_for_the_word_it_answers_and_once():
 
 
 def test_what_is_sent_back_to_who_said_it_is_never_believed():
-    ours, said = Sessions(Random(1)), []
-    for _ in range(5):  # whatever it says comes back as if the peer had said so
-        said.append(ours.sealed(FRAMES[0], B))
-        for seal in said:
-            belief = ours.believe(seal, B)
-            assert belief is Belief.STALE
-            said += [ours.hello(seal, B)] if belief is Belief.UNKNOWN else []
+    ours = end_of(Random(1), B, C)
+    for _ in range(5):  # whatever it says comes back as if a peer had said so
+        said = ours.sealed(FRAMES[0], B)
+        assert {ours.believe(said, peer) for peer in (B, C)} == {Belief.ANOTHERS}
 
 
 def test_a_hello_is_for_one_peer():
-    ours, other, said = Sessions(Random(1)), Sessions(Random(2)), []
+    ours, other, said = end_of(Random(1), B, C), end_of(Random(2), A), []
     for peer in (B, C):
         said.append(ours.sealed(FRAMES[0], peer))
     assert other.believe(said[1], A) is Belief.UNKNOWN
@@ -125,10 +128,24 @@ def test_a_hello_is_for_one_peer():
     assert other.believe(ours.sealed(FRAMES[0], B), A) is not Belief.FRESH
 
 
+def test_nobody_stands_in_for_another_binder():
+    rng = Random(8)
+    a, b, c = end_of(rng, B, C), end_of(rng, A, C), end_of(rng, A, B)
+    said = a.sealed(FRAMES[0], B)
+    assert c.believe(said, A) is Belief.ANOTHERS  # to whom somebody sends it on
+    c.sealed(FRAMES[0], A)
+    hello = c.hello(said, A)  # as one says that does not know B
+    assert a.believe(hello, B) is Belief.HELLO
+    assert c.believe(a.sealed(FRAMES[0], B), A) is Belief.ANOTHERS
+    said = c.sealed(FRAMES[0], B)
+    assert b.believe(said, A) is Belief.UNKNOWN  # A never said it
+    assert c.believe(b.hello(said, A), B) is Belief.ANOTHERS
+
+
 def test_what_is_kept_to_be_said_again_is_bounded():
-    end = Sessions(Random(1))
+    end = end_of(Random(1), B)
     seals = [end.sealed(FRAMES[0], B) for _ in range(3 * KEPT_MAX)]
-    peer = Sessions(Random(2))
+    peer = end_of(Random(2), A)
     assert peer.believe(seals[0], A) is Belief.UNKNOWN
     hello = peer.hello(seals[0], A)
     assert end.believe(hello, B) is Belief.HELLO
@@ -151,7 +168,7 @@ def test_a_window_takes_each_number_once_in_any_order():
 def test_what_was_said_to_one_peer_does_not_part_another():
     c = ("10.0.0.3", 2222)
     rng = Random(7)
-    one, two, three = (Sessions(rng) for _ in range(3))
+    one, two, three = end_of(rng, B, c), end_of(rng, A), end_of(rng, A, B)  # two has no third
 
     def say(end, to, source, target):
         """A word that is believed, after a hello if need be."""

@@ -20,6 +20,8 @@ from prr.wire.instance import Address, Instance, describe_address
 from prr.wire.messages import Hello
 from prr.wire.seal import Seal
 
+_NOT_TO_BE_HEARD = (Belief.HELLO, Belief.STALE, Belief.ANOTHERS)
+
 
 @record
 class Entry:
@@ -45,7 +47,7 @@ class Gate:
         """`own_ips` are those of the binder's host."""
         self.trust = trust
         self.tickets = Tickets(rng) if trust.is_keyed else None
-        self._sessions = Sessions(rng) if trust.is_keyed else None
+        self._sessions = Sessions(rng, peers) if trust.is_keyed else None
         self._peers = peers
         self._own_ips = own_ips
         self._identity = identity
@@ -58,7 +60,7 @@ class Gate:
             return Entry(role, peer, [stray(frame, source)] if role is None else [])
         belief, effects = self._session(frame.seal, peer)
         is_on = self.trust.require is Require.ON
-        if belief is Belief.HELLO or belief is Belief.STALE or (belief is Belief.UNKNOWN and is_on):
+        if belief in _NOT_TO_BE_HEARD or (belief is Belief.UNKNOWN and is_on):
             return Entry(None, None, effects)
         role = sender_of(frame, source, peer is not None, self._own_ips, is_operator(frame.seal))
         if role is None:
@@ -90,6 +92,9 @@ class Gate:
                 return belief, [Send(hello, peer.address)]
             case Belief.STALE:
                 return belief, [Report(Event.REPLAYED, "a word", describe_address(peer.address))]
+            case Belief.ANOTHERS:
+                why = f"{describe_address(peer.address)}, to another binder"
+                return belief, [Report(Event.REPLAYED, "a word", why)]
             case Belief.FRESH:
                 return belief, []
 

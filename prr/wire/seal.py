@@ -23,8 +23,9 @@ SEAL_KEY = 30
 """The trailer's key."""
 
 NUMBER_BYTES = 8
-SESSIONS_BYTES = (17, 25)
-"""What kind of word it is, and two or three values of 8 bytes; see `core.replication.sessions`."""
+SESSIONS_BYTES = (25, 41)
+"""What kind of word it is, a boot and a token, and maybe another boot; see
+`core.replication.sessions`."""
 
 SIGNATURES_MAX = 2
 

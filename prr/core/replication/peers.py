@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2s
 
 from prr.wire.instance import Address, Instance, address_key, encode_address, is_loopback
 
@@ -20,6 +21,15 @@ GONE_AFTER = 60.0
 """Seconds after which a binder that hears none of its peers takes it that they are gone, and
 decides alone. Longer keeps dead services as suspects longer where the last of several binders
 survives; shorter has one that is cut off evict sooner what only the others can reach."""
+
+
+NAME_BYTES = 8
+"""Of a peer's name: that two peers ever have the same one need not be thought of."""
+
+
+def name_of(peer: Address) -> bytes:
+    """A peer's address as binders tell each other whom they mean; others are not to read it."""
+    return blake2s(encode_address(peer), digest_size=NAME_BYTES, person=b"peername").digest()
 
 
 class Kind(StrEnum):
@@ -64,6 +74,7 @@ class Peers:
         self.has_remote = False
         """One of them at least is on another host, or is named as if it were."""
         self._keys: set[bytes] = set()
+        self._peer_names: set[bytes] = set()
         for address in addresses:
             self.add(address)
         self._turn = 0
@@ -91,6 +102,10 @@ class Peers:
         """None of `instances` has the address of a peer."""
         return self._keys.isdisjoint(map(address_key, instances))
 
+    def have_named(self, name: bytes) -> bool:
+        """One of them has this name, as `name_of` gives it."""
+        return name in self._peer_names
+
     def get(self, address: Address) -> Peer | None:
         """The peer at an address."""
         return self._by_address.get(address)
@@ -105,6 +120,7 @@ class Peers:
 
     def _look_where(self) -> None:
         self._keys = set(map(encode_address, self._by_address))
+        self._peer_names = set(map(name_of, self._by_address))
         self.has_remote = not all(is_loopback(ip) for ip, _ in self._by_address)
 
     def heard_lately(self, now: float) -> list[Peer]:

@@ -12,6 +12,7 @@ import pytest
 from prr.core import answers, effects, subscriptions, tickets, trust
 from prr.core.client import Client
 from prr.core.gate import Gate
+from prr.core.replication.peers import Peers
 from prr.core.replication.sessions import Belief, Sessions, Window
 from prr.core.subscriptions import Subscriptions
 from prr.core.tickets import Tickets
@@ -140,19 +141,8 @@ def words_are_believed_again(patch):
     patch.setattr(Window, "take", lambda *_: True)
 
 
-def own_words_are_taken_for_the_peers(patch):
-    believe = Sessions.believe
-
-    def gullible(self, seal, peer):
-        mark = self._mark
-        if seal.session[:1] == b"\0":  # a word, no hello
-            self._mark = b"none of them"
-        try:
-            return believe(self, seal, peer)
-        finally:
-            self._mark = mark
-
-    patch.setattr(Sessions, "believe", gullible)
+def words_are_for_whoever_hears_them(patch):
+    patch.setattr(Peers, "have_named", lambda *_: False)
 
 
 def nobody_has_to_prove_that_he_is_there(patch):
@@ -193,7 +183,10 @@ def peers_are_heard_before_the_gate(patch):
     enter = Gate.enter
 
     def hears(self, frame, source):
-        return replace(enter(self, frame, source), peer=self._peers.get(source))
+        entry = enter(self, frame, source)
+        if trust.is_valid(frame.seal):
+            return entry
+        return replace(entry, peer=self._peers.get(source))
 
     patch.setattr(Gate, "enter", hears)
 
@@ -208,27 +201,35 @@ def clients_take_any_answer(patch):
 
 
 def bare_subscriptions_count_under_any_seal(patch):
-    patch.setattr(trust, "_names_its_instance", lambda frame: True)
+    patch.setattr(trust, "names_instance", lambda frame: True)
 
 
 OFF = [
-    (tags_are_not_checked, ""),
-    (pruned_secrets_are_believed, "which nobody subscribed"),
-    (tickets_are_not_checked, ""),
-    (tickets_are_for_any_source, ""),
-    (tickets_are_for_any_state, "which had left"),
-    (tickets_are_not_used_up, "dead for"),
+    (tags_are_not_checked, "never said to it"),
+    (pruned_secrets_are_believed, "confirms to"),
+    (tickets_are_not_checked, "confirms to"),
+    (tickets_are_for_any_source, "confirms to"),
+    (tickets_are_for_any_state, "before the last change"),
+    (tickets_are_not_used_up, "confirms twice"),
     (tokens_are_not_checked, "believes what"),
     (words_are_believed_again, "believes twice"),
-    (own_words_are_taken_for_the_peers, "never said"),
+    (words_are_for_whoever_hears_them, "never said to it"),
     (nobody_has_to_prove_that_he_is_there, "dead for"),
     (whoever_answers_may_be_another, "dead for"),
     (a_refusal_is_final, "which lives"),
-    (services_are_not_compared, ""),
-    (peers_are_heard_before_the_gate, "does not say so"),
+    (services_are_not_compared, "which lives"),
+    (peers_are_heard_before_the_gate, "in what it does not believe"),
     (clients_take_any_answer, "from who is no binder"),
     (bare_subscriptions_count_under_any_seal, "which nobody subscribed"),
 ]
+
+
+@pytest.mark.parametrize("switch_off", [off for off, _ in OFF], ids=lambda off: off.__name__)
+def test_a_protection_switched_off_harms_nobody_where_nobody_attacks(switch_off, monkeypatch):
+    switch_off(monkeypatch)  # else it would be noticed whatever it protects from
+    options = replace(calmed(attacked_options(options_for(1))), attacked=0.0, seconds=6.0)
+    assert run_options(options).reason is None
+
 
 FEW = 40
 """Seeds within which a missing protection has to be noticed."""

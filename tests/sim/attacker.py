@@ -9,8 +9,10 @@ question. In some runs he withholds datagrams, and lets some of these go later.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -55,6 +57,7 @@ from tests.sim.keys import PRUNED, SECRET, STRANGE, issue, role_of
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
+    from tests.sim.processes import ServerProcess
 
 LAIR: Address = ("10.0.6.6", 666)
 """Where he is himself."""
@@ -73,7 +76,11 @@ TAKES_BACK = 0.5
 LATER = (0.01, 3.0)
 
 PARTED = (1.0, 6.0)
-"""Seconds for which he withholds what one server says to one binder."""
+"""Seconds for which he withholds what one server says to one binder, and for which he has a third
+binder stand in for one of two."""
+
+BRINGS_BACK = 0.2
+"""Share of those words of servers that have ended which he says at last, whenever he does."""
 
 QUESTION_CODE, ANSWER_CODE, LOOKUP_CODE = (FORM_OF[one].code for one in (Verify, Alive, Lookup))
 
@@ -92,8 +99,12 @@ class Attacker:
         self._sessions: list[tuple[bytes, int]] = []  # of binders, as they said them last
         self._said: dict[tuple[Address, Address], tuple[Codec, Frame]] = {}
         self._withheld: list[tuple[Address, Address, bytes]] = []
+        self._homes: dict[Address, Address] = {}  # the binder that a server spoke to last
+        self._unheard: deque[tuple[Address, Address, bytes]] = deque(maxlen=50)
         self._parted: tuple[Address, Address] | None = None
         self._parted_until = 0.0
+        self._stands_in: tuple[Address, ...] = ()  # for the second of three, to the first
+        self._stands_until = 0.0
         self._starts: dict[Instance, int] = {}
         self._relayed: dict[Address, Address] = {}  # who asks, and about whom
         self._sealers = list(self._make_sealers())
@@ -138,28 +149,44 @@ class Attacker:
         """A datagram is sent; whether he withholds it."""
         self._remember((source, target, data))
         rng = self._rng
+        self._have_another_stand_in(source, target, data)
         if data[:1] == bytes((QUESTION_CODE,)):
             self._hear_question(source, target, data)
         elif data[:1] == bytes((ANSWER_CODE,)):
             self._hear_server(source, target, data)
         elif data[:1] == bytes((LOOKUP_CODE,)) and rng.random() < REACTS:
             self._say(target, source, self._answer(Found, Unknown))
-        if not self._withholds(source, target):
+        if self._is_parted(source, target):
+            self._unheard.append((source, target, data))
+            return True
+        if rng.random() >= self._options.withheld:
             return False
         self._withheld = [*self._withheld[-49:], (source, target, data)]
         if rng.random() < TAKES_BACK:
             self._world.after(rng.uniform(*LATER), self._let_go, source, target, data)
         return True
 
-    def _withholds(self, source: Address, target: Address) -> bool:
-        """Some of all, and for some seconds all that a server says to a binder."""
-        rng, share = self._rng, self._options.withheld
-        if not share:
+    def _have_another_stand_in(self, source: Address, target: Address, data: bytes) -> None:
+        """What one binder says to a second he has a third hear, sooner, and what this one says to
+        the first he says to it in the second's name."""
+        if self._world.now >= self._stands_until and len(self._binders) > 2:
+            self._stands_in = tuple(map(self._cluster.as_peer, self._rng.sample(self._binders, 3)))
+            self._stands_until = self._world.now + self._rng.uniform(*PARTED)
+        one, other, third = self._stands_in or (LAIR,) * 3
+        if (source, target) == (one, other):
+            self._say(one, third, data)
+        elif (source, target) == (third, one):
+            self._say(other, one, data)
+
+    def _is_parted(self, source: Address, target: Address) -> bool:
+        """For some seconds no word of a server reaches its binder: what of it is never heard may be
+        worth something later."""
+        if not self._options.withheld:
             return False
-        if self._world.now >= self._parted_until and (live := self._live()):
-            self._parted = address_of(rng.choice(live)), rng.choice(self._binders)
-            self._parted_until = self._world.now + rng.uniform(*PARTED)
-        return rng.random() < share or (source, target) == self._parted
+        if self._world.now >= self._parted_until and self._homes:
+            self._parted = self._rng.choice([*self._homes.items()])
+            self._parted_until = self._world.now + self._rng.uniform(*PARTED)
+        return (source, target) == self._parted
 
     def _remember(self, one: tuple[Address, Address, bytes]) -> None:
         self._count += 1
@@ -206,6 +233,7 @@ class Attacker:
         said = self._trailer(data, Role.BINDER)
         if isinstance(said, AgentAnnouncement):
             self._starts[Instance(said.instance)] = said.start
+            self._homes[source] = target
             if self._rng.random() < REACTS:  # the same, sooner and from elsewhere
                 self._say((source[0], self._rng.randint(1024, 9999)), target, data)
 
@@ -231,6 +259,7 @@ class Attacker:
             self._replay,
             self._replay,
             self._replay_of_binders,
+            self._bring_back,
             self._reflect,
             self._alter,
             self._glue,
@@ -258,6 +287,17 @@ class Attacker:
         words = [one for one in self._heard if one[0][0] in binders and one[1][0] in binders]
         for word in self._rng.sample(words, min(3, len(words))):
             self._say(*word)
+
+    def _bring_back(self) -> None:
+        """What one that has ended said to a binder that has not heard it, sooner or later."""
+        started = {address_of(one.instance): one.started_at for one in self._live_servers()}
+        words = self._cluster.truth.sealed.words
+        for word in [*self._unheard]:
+            server, _, data = word
+            has_ended = started.get(server, inf) > words[data].said_at
+            if has_ended and self._rng.random() < BRINGS_BACK:
+                self._unheard.remove(word)
+                self._say(*word)
 
     def _reflect(self) -> None:
         source, target, data = self._rng.choice(self._heard)
@@ -329,7 +369,7 @@ class Attacker:
                 Alive(),
             )
         )
-        session, number = rng.choice(self._sessions or [(bytes(17), 0)])
+        session, number = rng.choice(self._sessions or [(bytes(25), 0)])
         seal = Seal(number + rng.randint(1, 99), session=session)
         self._say(*ends, self._encode(codec, replace(frame, seal=seal)))
 
@@ -393,7 +433,10 @@ class Attacker:
         return self._number
 
     def _live(self) -> list[Instance]:
-        return sorted(one.instance for one in self._cluster.live_servers())
+        return sorted(one.instance for one in self._live_servers())
+
+    def _live_servers(self) -> list[ServerProcess]:
+        return self._cluster.live_servers()
 
     @property
     def _binders(self) -> tuple[Address, ...]:

@@ -240,11 +240,16 @@ class Ledger:
 
     def let_in(self, frame: Frame, source: Address, data: bytes) -> None:
         """A datagram has been handled: it counts as a peer's if it is certain that it is one."""
-        if source not in self._peers or let_in().peer is None:
+        if source not in self._peers:
+            return
+        name = describe_address(source)
+        if let_in().peer is None:
+            is_heard = self._binder.core.peers.get(source).heard_at == self._binder.now
+            if is_heard and self._peer_heard.get(name) != self._binder.now:
+                raise Violation(f"{self._name}: hears {name} in what it does not believe")
             return
         self.sealed.let_in(source, data)
         self._heard_peer = self._heard_peer or isinstance(frame, ServiceList)
-        name = describe_address(source)
         self._peer_heard[name] = self._binder.now
         if frame.trailer and frame.trailer.binder is not None:
             self._peers_of_ours.add(name)

@@ -52,6 +52,7 @@ from tests.sim.disk import COMMIT_TAKES, Disk
 from tests.sim.follower import Follower
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import TIMER_LATE, Process
+from tests.sim.proofs import Word
 from tests.sim.trace import one_line
 from tests.sim.world import Clock, Violation
 
@@ -465,8 +466,9 @@ class ServerProcess(Process):
                         self.cluster.truth.subscribed.add(self.instance)
                     self.trace("->", frame, target)
                     data = self.encode(frame)
-                    said = address_of(self.instance), target, self.started_at
-                    self.cluster.truth.sealed.words[data] = said
+                    here, now = address_of(self.instance), self.world.now
+                    word = Word(here, target, self.started_at, now)
+                    self.cluster.truth.sealed.words[data] = word
                     self._socket.send(data, target)
                 case Report():
                     self.world.note(self.name, effect.text())

@@ -1,8 +1,7 @@
 """What must hold where everybody has to prove who he is, whoever listens and says what he likes.
 
-Each word of a peer counts once at a binder, and only if that peer has said it. (To which binder is
-not looked at: all have one key, so whoever sends on all that two of them say can stand between any
-two, as a router may.) Nothing is held that nobody subscribed who may. In a network that is sound
+Each word of a peer counts once at a binder, and only if that peer has said it to this one. Nothing
+is held that nobody subscribed who may. In a network that is sound
 but for the attacker, what lives is never removed, what is dead is not held for longer than it would
 be anyhow, and every lookup gets an answer; the answer is always one that a binder gave.
 
@@ -12,8 +11,9 @@ Who has stolen a server's credential can say about its service what he likes, an
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prr.config import Require
 from prr.core.gate import Entry, Gate
@@ -21,6 +21,7 @@ from prr.core.outcomes import Answered, FoundService, NoBinder, NoService, Unkno
 from prr.core.pacing import LEASE
 from prr.wire.frames import Found, FoundInstance, Frame, Subscribed, Unknown
 from prr.wire.instance import Address, Instance, Service, address_of, describe, is_ipv6, service_of
+from prr.wire.version import Version
 from tests.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -56,12 +57,25 @@ def let_in() -> Entry:
     return _last[0]
 
 
+class Word(NamedTuple):
+    """Whose it is, to whom, when the process started that said it, and when that did."""
+
+    source: Address | None
+    target: Address | None
+    started_at: float
+    said_at: float
+
+
+NEVER = Word(None, None, 0.0, 0.0)
+"""What nobody has said."""
+
+
 @dataclass(slots=True)
 class Sealed:
     """What was really said, and by whom."""
 
-    words: dict[bytes, tuple[Address, Address, float]] = field(default_factory=dict)
-    """Of binders and servers: whose, to whom, and when the process started that said it."""
+    words: dict[bytes, Word] = field(default_factory=dict)
+    """Of binders and servers."""
     named: defaultdict[Address, set[Address | None]] = field(
         default_factory=lambda: defaultdict(set)
     )
@@ -97,10 +111,10 @@ class SealedLedger:
         self._confirmed: set[bytes] = set()
         self._left: set[bytes] = set()  # what was said by those that left
         self._latest: dict[Address, float] = {}
-        self._held: frozenset[Instance] = frozenset()
+        self._held: dict[Instance, Version | None] = {}
         self._source: Address | None = None
         self._data = b""
-        self._gone: set[Instance] = set()  # those that were dropped here after they had left
+        self._changed_at: dict[Instance, float] = {}  # when what is held changed its version
         self._steps = 0
 
     def received(self, source: Address, data: bytes) -> None:
@@ -113,7 +127,8 @@ class SealedLedger:
         if isinstance(frame, Found | FoundInstance | Unknown):
             sealed.named[target].add(_named(frame))
         here = self._cluster.as_peer(self._binder.address)
-        sealed.words[data] = here, target, self._binder.started_at
+        binder = self._binder
+        sealed.words[data] = Word(here, target, binder.started_at, binder.world.now)
         if self._is_on and isinstance(frame, Subscribed) and target == self._source:
             self._check_confirmed(target)
 
@@ -132,7 +147,7 @@ class SealedLedger:
         before it was started again."""
         if not self._is_on:
             return source == address_of(instance)
-        if excused(self._cluster, service_of(instance)):
+        if self._is_excused(instance):
             return True
         is_first = data not in self._left
         self._left.add(data)
@@ -140,60 +155,69 @@ class SealedLedger:
 
     def _is_said_here(self, data: bytes, server: Address) -> bool:
         """This server has really said it, to this binder."""
-        source, target, _ = self._cluster.truth.sealed.words.get(data, (None, None, 0.0))
-        return source == server and target in self._cluster.addresses_of(self._binder)
+        word = self._word(data)
+        return word.source == server and word.target in self._cluster.addresses_of(self._binder)
+
+    def _word(self, data: bytes) -> Word:
+        return self._cluster.truth.sealed.words.get(data, NEVER)
 
     def let_in(self, source: Address, data: bytes) -> None:
         """A word of a peer is believed."""
         if not self._is_on:
             return
-        whose, _, said = self._cluster.truth.sealed.words.get(data, (None, None, 0.0))
-        if whose != source:
-            self._violated(f"believes what {source[0]} never said")
+        word = self._word(data)
+        if (word.source, word.target) != (source, self._cluster.as_peer(self._binder.address)):
+            self._violated(f"believes what {source[0]} never said to it")
         if data in self._let_in:
             self._violated(f"believes twice what {source[0]} said once")
-        if said < self._latest.get(source, said):
+        if word.started_at < self._latest.get(source, word.started_at):
             self._violated(f"believes what an earlier process of {source[0]} said")
         self._let_in.add(data)
-        self._latest[source] = said
+        self._latest[source] = word.started_at
 
     def stepped(self) -> None:
         """A step is over."""
         if not self._is_on:
             return
-        held = frozenset(self._binder.core.directory)
-        for instance in held - self._held:
-            is_excused = excused(self._cluster, service_of(instance))
-            if is_excused:
-                continue
-            if instance not in self._cluster.truth.subscribed:
+        directory = self._binder.core.directory
+        held = {instance: directory.version(instance) for instance in directory}
+        for instance in held.keys() - self._held.keys():
+            if instance not in self._cluster.truth.subscribed and not self._is_excused(instance):
                 self._violated(f"holds {describe(instance)}, which nobody subscribed who may")
-            if instance in self._gone and address_of(instance) == self._source:
-                self._violated(f"takes in {describe(instance)}, which had left, on its old word")
-        self._source = None
-        left_at = self._cluster.truth.left_at
-        self._gone -= self._gone - left_at.keys()
-        self._gone |= (self._held - held) & left_at.keys()
+        for instance in sorted(dict(held.items() ^ self._held.items())):
+            self._check_is_new(instance)
         if self._is_strict:
-            for instance in self._held - held:
+            for instance in self._held.keys() - held.keys():
                 self._check_dropped(instance)
             self._steps += 1
             if self._steps % LOOK_EVERY == 0:
-                self._check_dead(held)
-        self._held = held
+                self._check_dead(held.keys())
+        self._source, self._held = None, held
+
+    def _check_is_new(self, instance: Instance) -> None:
+        """It has changed: not by what it said itself before it changed here last, which may be what
+        an earlier process of it has said."""
+        word, changed_at = self._word(self._data), self._changed_at.get(instance, 0.0)
+        self._changed_at[instance] = self._binder.world.now
+        is_own = word.source == self._source == address_of(instance)
+        if is_own and word.said_at < changed_at < self._binder.world.now:
+            self._violated(f"changes {describe(instance)} by what it said before the last change")
+
+    def _is_excused(self, instance: Instance) -> bool:
+        return excused(self._cluster, service_of(instance))
 
     def _check_dropped(self, instance: Instance) -> None:
         now, server = self._binder.world.now, self._cluster.truth.up.get(instance)
         if server is None or not server.running or server.leaving:
             return
-        if now - server.started_at > SETTLED and not excused(self._cluster, service_of(instance)):
+        if now - server.started_at > SETTLED and not self._is_excused(instance):
             self._violated(f"drops {describe(instance)}, which lives")
 
-    def _check_dead(self, held: frozenset[Instance]) -> None:
+    def _check_dead(self, held: Set[Instance]) -> None:
         now = self._binder.world.now
         for instance, ended_at in self._cluster.truth.sealed.ended_at.items():
-            is_excused = excused(self._cluster, service_of(instance))
-            if instance in held and now - ended_at > DEAD_MAX and not is_excused:
+            is_over = instance in held and now - ended_at > DEAD_MAX
+            if is_over and not self._is_excused(instance):
                 self._violated(f"holds {describe(instance)}, dead for {now - ended_at:.1f} s")
 
     def _violated(self, what: str) -> None:

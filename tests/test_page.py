@@ -1,6 +1,7 @@
 """The page: its files as they are served, and what is seen of it in a real browser."""
 
 import re
+import signal
 import time
 from contextlib import ExitStack
 
@@ -12,7 +13,7 @@ from prr.shell.http.assets import FOLDER
 from tests.browser import WHY_NOT, browsing
 from tests.http_of import ask, binder_with_http, where
 from tests.keys import ME, write_credential, write_keyring
-from tests.nodes import wire
+from tests.nodes import eventually, wire
 
 MARKUP = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 
@@ -240,6 +241,42 @@ def test_an_operator_drains_an_instance_and_puts_it_back(browser, cluster, binde
     browser.run("$('undrain').click()")
     browser.wait(lambda: browser.cells == {server.name: "up"})
     browser.run("$('close').click()")
+
+
+@smoke
+def test_where_there_are_keys_an_operator_drains_with_his_token(browser, cluster, tmp_path):
+    binder = binder_with_http(cluster, "--key", str(write_keyring(tmp_path)), "--require", "log")
+    token = re.search(r'(?m)^token = "(\S+)"', write_credential(tmp_path, ME).read_text())[1]
+    server = cluster.server(2, binder)
+    browser.open(binder)
+    browser.wait(lambda: browser.cells == {server.name: "up"})
+    browser.click_cell(server.name)
+    browser.run("$('last').checked = true; $('drain').click()")
+    browser.wait(lambda: "Needs an operator's token" in browser.text("problem"))
+    assert browser.cells == {server.name: "up"}
+    browser.run("$('close').click()")
+    browser.wait(lambda: not browser.run("return $('details').open"))
+    browser.run("$('token').focus()")
+    browser.press(token, "\ue007")
+    browser.wait(lambda: browser.text("use-token") == "In use")
+    browser.click_cell(server.name)
+    browser.run("$('last').checked = true; $('drain').click()")
+    browser.wait(lambda: browser.cells == {server.name: "drained"})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "-")
+def test_a_binder_that_falls_silent_is_said_to_be_lost_and_comes_back(browser, cluster, binder):
+    server = cluster.server(2, binder)
+    browser.open(binder)
+    browser.wait(lambda: browser.cells == {server.name: "up"})
+    binder.process.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: browser.banner[0] != "live", 60.0)
+    finally:
+        binder.process.send_signal(signal.SIGCONT)
+    eventually(lambda: browser.banner[0] == "live", 30.0)
+    browser.wait(lambda: browser.cells == {server.name: "up"})
 
 
 @smoke

@@ -247,6 +247,7 @@ class Etcd:
 
     def log_in(self) -> None:
         """Be root."""
+        self.token = ""
         said = self.call("/v3/auth/authenticate", {"name": "root", "password": "root-secret"})
         self.token = said["token"]
 

@@ -2,6 +2,7 @@
 like what it stands for."""
 
 import random
+import ssl
 from pathlib import Path
 
 import gevent
@@ -101,7 +102,9 @@ def _tls(config: BinderConfig) -> gevent.ssl.SSLContext | None:
     if config.store_ca is None:
         return None
     try:
-        context = gevent.ssl.create_default_context(cafile=str(config.store_ca))
+        # The context of gevent: one of the standard library would block all greenlets.
+        context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(config.store_ca)
         if config.store_cert is not None and config.store_key is not None:
             context.load_cert_chain(config.store_cert, config.store_key)
     except gevent.ssl.SSLError as error:

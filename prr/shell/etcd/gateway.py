@@ -12,7 +12,7 @@ from ssl import SSLContext
 from typing import Any
 
 from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPSocketPoolResponse
+from geventhttpclient.response import HTTPConnectionClosed, HTTPSocketPoolResponse
 
 from prr.config import HostPort
 from prr.wire.instance import describe_address
@@ -108,7 +108,7 @@ class Gateway:
         except TimeoutError as error:
             raise Unavailable(f"{self.name} is silent") from error
         except _BROKEN as error:
-            raise Unavailable(f"{self.name}: {_said(error)}") from error
+            raise Unavailable(self._said(error)) from error
 
     def stream(self, path: str, body: dict[str, Any], token: str = "") -> Iterator[dict[str, Any]]:
         """The messages of one that streams, until it ends or is silent for SILENCE. At most one at
@@ -131,7 +131,7 @@ class Gateway:
         except TimeoutError:
             return
         except _BROKEN as error:
-            raise Unavailable(f"{self.name}: {_said(error)}") from error
+            raise Unavailable(self._said(error)) from error
         finally:
             client.close()
 
@@ -159,6 +159,12 @@ class Gateway:
             ssl_context_factory=None if tls is None else lambda **_: tls,
         )
 
+    def _said(self, error: Exception) -> str:
+        """What has gone wrong, for people."""
+        if isinstance(error, HTTPConnectionClosed) and self._tls is None:
+            return f"{self.name} has hung up; if it wants TLS, use --store-ca FILE"
+        return f"{self.name}: {str(error) or type(error).__name__}"
+
     def _checked(self, status: int, text: bytes) -> dict[str, Any]:
         """The answer, unless it is an error."""
         try:
@@ -183,7 +189,3 @@ class Gateway:
 
 def _headers(token: str) -> dict[str, str]:
     return {"Content-Type": "application/json"} | ({"Authorization": token} if token else {})
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__

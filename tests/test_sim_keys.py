@@ -9,8 +9,9 @@ from random import Random
 
 import pytest
 
-from prr.core import answers, effects, subscriptions, tickets, trust
+from prr.core import answers, control, effects, gate, subscriptions, tickets, trust
 from prr.core.client import Client
+from prr.core.control import Programs
 from prr.core.gate import Gate
 from prr.core.replication.peers import Peers
 from prr.core.replication.sessions import Belief, Sessions, Window
@@ -204,7 +205,23 @@ def bare_subscriptions_count_under_any_seal(patch):
     patch.setattr(trust, "names_instance", lambda frame: True)
 
 
+def drains_are_done_again(patch):
+    def drain(self, frame, asked, source, now):
+        if not trust.is_operator(frame.seal):
+            return []
+        return self._draining.asked(asked, source, now)
+
+    patch.setattr(Programs, "_drain", drain)
+
+
+def whoever_has_a_key_may_drain(patch):
+    for module in (gate, control):
+        patch.setattr(module, "is_operator", lambda seal: trust.credential_of(seal) is not None)
+
+
 OFF = [
+    (drains_are_done_again, "as no operator has said"),
+    (whoever_has_a_key_may_drain, "as no operator has said"),
     (tags_are_not_checked, "never said to it"),
     (pruned_secrets_are_believed, "confirms to"),
     (tickets_are_not_checked, "confirms to"),

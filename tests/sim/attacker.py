@@ -82,7 +82,9 @@ binder stand in for one of two."""
 BRINGS_BACK = 0.2
 """Share of those words of servers that have ended which he says at last, whenever he does."""
 
-QUESTION_CODE, ANSWER_CODE, LOOKUP_CODE = (FORM_OF[one].code for one in (Verify, Alive, Lookup))
+QUESTION_CODE, ANSWER_CODE, LOOKUP_CODE, LIST_CODE = (
+    FORM_OF[one].code for one in (Verify, Alive, Lookup, ServiceList)
+)
 
 
 class Attacker:
@@ -154,6 +156,10 @@ class Attacker:
             self._hear_question(source, target, data)
         elif data[:1] == bytes((ANSWER_CODE,)):
             self._hear_server(source, target, data)
+        elif data[:1] == bytes((LIST_CODE,)) and (target, source) in self._said:
+            trailer = self._trailer(data, Role.BINDER)
+            if isinstance(trailer, Again):
+                self._say_with(trailer.ticket, target, source)
         elif data[:1] == bytes((LOOKUP_CODE,)) and rng.random() < REACTS:
             self._say(target, source, self._answer(Found, Unknown))
         if self._is_parted(source, target):
@@ -202,9 +208,7 @@ class Attacker:
         """To a server: who it is, or to say something again."""
         trailer = self._trailer(data)
         if isinstance(trailer, Again):
-            if (said := self._said.pop((target, source), None)) is not None:
-                codec, frame = said
-                self._say(target, source, codec.encode(replace(frame, seal=Seal(trailer.ticket))))
+            self._say_with(trailer.ticket, target, source)
             if self._rng.random() < REACTS:  # a server seals what nonce it is asked with
                 for instance in (one for one in self._live() if address_of(one) == target):
                     asked = Challenge(nonce=trailer.ticket, instance=instance, padding=bytes(304))
@@ -217,6 +221,12 @@ class Attacker:
         if self._rng.random() < REACTS:
             old = self._an_old(Alive, target) if self._rng.random() < REACTS else None
             self._say(target, source, old or self._proof(trailer, target))
+
+    def _say_with(self, ticket: int, source: Address, target: Address) -> None:
+        """A binder has given a ticket for what he has said last."""
+        if (said := self._said.pop((source, target), None)) is not None:
+            codec, frame = said
+            self._say(source, target, codec.encode(replace(frame, seal=Seal(ticket))))
 
     def _ask_neighbours(self, source: Address, target: Address, nonce: int) -> None:
         """Have others on the same host prove that they are there, to whom asked about this one."""
@@ -331,7 +341,7 @@ class Attacker:
         fake = make_instance(rng.choice(self._options.types), LAIR)
         about = rng.choice((*live, fake))
         source = rng.choice((LAIR, address_of(about), rng.choice(self._heard)[0]))
-        drain = DrainQuery(question=Question.DRAIN, nonce=1, seconds=9, text=b"x", cursor=None)
+        drain = DrainQuery(question=Question.DRAIN, nonce=1, seconds=9, text=b"x", last=1)
         service = service_of(fake)
         return rng.choice(
             (

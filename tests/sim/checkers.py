@@ -170,6 +170,7 @@ class Truth:
     """Datagrams that victims may get for what was said in their name, less those they got."""
     left_at: dict[Instance, float] = field(default_factory=dict)  # acknowledged, not come back
     drains: dict[Instance, Said] = field(default_factory=dict)
+    drain_words: dict[bytes, BinderProcess] = field(default_factory=dict)  # of operators, to whom
     sealed: Sealed = field(default_factory=Sealed)
 
 

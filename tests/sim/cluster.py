@@ -302,6 +302,7 @@ class Cluster:
         """What one binder has said since then has reached another, which knew it as a peer."""
         paths = self.options.conditions
         is_lossy = paths.loss or paths.corrupted or paths.truncated or self.options.clogs
+        is_lossy = is_lossy or self.options.withheld
         if is_lossy or paths.delay_mean > 0.01:
             return False
         settled = SETTLED_LAB2016 if self.options.lab2016 else SETTLED

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
+from prr.core.trust import is_valid
+from prr.trust.keyring import Held
 from prr.wire.codec import Codec
 from prr.wire.drain import decode_drain
-from prr.wire.frames import ListRequest, Role
+from prr.wire.frames import Frame, ListRequest, Role
 from prr.wire.inquiries import DrainQuery
-from prr.wire.instance import Instance, describe, is_wide
+from prr.wire.instance import Address, Instance, describe, is_wide
+from prr.wire.proofs import Again
+from prr.wire.seal import Seal
 from prr.wire.trailer import Question
 from tests.sim import adapter
+from tests.sim.network import Socket, read
 from tests.sim.world import Violation
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
     from tests.sim.processes import BinderProcess
+
+OPERATORS_HOST = "10.0.2.1"
+"""Where operators are who have a key: on a client's host."""
 
 SECONDS = (0, 0, 1, 2, 4, 8)
 """For how long an instance may be drained; 0: it is put back."""
@@ -27,6 +36,9 @@ SPREADS = 1.0
 
 LATE = 0.1
 """Seconds by which a drain may end late, at a binder that runs."""
+
+AGAINS = 3
+"""Times that an operator says the same with another ticket."""
 
 _BINDER = Codec(Role.BINDER)
 
@@ -83,15 +95,56 @@ class Operators:
             cursor=None if is_wide(instance) else instance,
             instance=instance if is_wide(instance) else None,
         )
-        data = _BINDER.encode(ListRequest(trailer=asked))
-        before = adapter.drain_word(binder.core, instance)
+        frame, truth = ListRequest(trailer=asked), self._cluster.truth
+        if (held := self._cluster.keys.of_operator) is not None:
+            _Operator(self._cluster, held, binder, frame, rng.getrandbits(64)).say()
+            return
+        data = _BINDER.encode(frame)
+        truth.drain_words[data] = binder
         binder.receive(data, (binder.host.ip, rng.randint(1024, 9999)))
-        word = adapter.drain_word(binder.core, instance)
-        last = self._cluster.truth.drains.get(instance)
-        if word != before and (last is None or word > last.word):
-            said = Said(word, self._cluster.world.now, binder)
-            self._cluster.truth.drains[instance] = said
-            binder.ledger.drains.stepped()
+
+
+class _Operator:
+    """One with a credential, on another host, who says one thing."""
+
+    role = Role.BINDER
+    paused = False
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        held: Held,
+        binder: BinderProcess,
+        frame: ListRequest,
+        number: int,
+    ) -> None:
+        self._cluster = cluster
+        self._codec = Codec(self.role, keys=held)
+        self._binder = binder
+        self._frame = replace(frame, seal=Seal(number))
+        host = cluster.network.hosts[OPERATORS_HOST]
+        address = host.ip, host.free_port()
+        self._line = Socket(cluster.network, address, self, self._receive, binder.address)
+        self._agains = 0
+
+    def say(self) -> None:
+        """Say it, as often as the binder wants to hear it with a ticket."""
+        data = self._codec.encode(self._frame)
+        self._cluster.truth.drain_words[data] = self._binder
+        self._line.send(data, self._binder.address)
+
+    def _receive(self, data: bytes, _: Address) -> None:
+        frame = read(data, self._codec)
+        if frame is None or not is_valid(frame.seal):
+            return
+        if isinstance(frame.trailer, Again) and self._agains < AGAINS:
+            self._agains += 1
+            self._frame = replace(self._frame, seal=Seal(frame.trailer.ticket))
+            self.say()
+
+
+def _drained(said: DrainQuery) -> Instance:
+    return Instance(said.instance or said.cursor or b"")
 
 
 class DrainLedger:
@@ -108,6 +161,28 @@ class DrainLedger:
     def begin(self) -> None:
         """It has read what it had kept."""
         self._has_begun = True
+
+    def word(self, frame: Frame) -> bytes:
+        """The last word of an operator on the instance that a frame drains; b"" if none does."""
+        said = frame.trailer
+        if not isinstance(said, DrainQuery):
+            return b""
+        return adapter.drain_word(self._binder.core, _drained(said))
+
+    def heard(self, frame: Frame, data: bytes, before: bytes) -> None:
+        """A frame has been handled, and before it this was the `word`: what an operator has said
+        holds here from now on, and counts once."""
+        said, word = frame.trailer, self.word(frame)
+        if not isinstance(said, DrainQuery) or word == before:
+            return
+        truth, instance = self._binder.cluster.truth, _drained(said)
+        if truth.drain_words.pop(data, None) is not self._binder and not self._is_unsure:
+            what = f"drains {describe(instance)}, or does no longer, as no operator has said"
+            raise Violation(f"{self._binder.name}: {what}")
+        last = truth.drains.get(instance)
+        if last is None or word > last.word:
+            truth.drains[instance] = Said(word, self._binder.world.now, self._binder)
+            self.stepped()
 
     def stepped(self) -> None:
         """A step is over."""

@@ -236,7 +236,7 @@ def attacked_options(options: Options, stolen: str = "") -> Options:
         withheld=rng.choice((0.0, 0.02, 0.2)),
         forged=0.0,
         flood=0.0,
-        drains=0.0,
+        drains=Random(f"{options.seed}/attacker/drains").choice((0.0, 0.0, 0.3, 2.0)),
     )
 
 

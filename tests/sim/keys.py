@@ -45,6 +45,11 @@ class Keys:
         return issue(Holder.CLIENT, "app") if self._is_keyed(f"client/{number}") else None
 
     @property
+    def of_operator(self) -> Held | None:
+        """What an operator has where it takes a key to drain something."""
+        return issue(Holder.OPERATOR, "operator") if self._require is Require.ON else None
+
+    @property
     def of_anybody(self) -> Held | None:
         """What one has who complains, for no reason, but is believed."""
         return issue(Holder.CLIENT, "app") if self._require else None

@@ -179,11 +179,12 @@ class BinderProcess(Process):
     def _handle(self, frame: Frame, source: Address, data: bytes) -> None:
         self.trace("<-", frame, source)
         self.ledger.received(frame, source, data)
-        vouched = self.ledger.vouched_for()
+        vouched, word = self.ledger.vouched_for(), self.ledger.drains.word(frame)
         effects = self.decide(self.core.handle, frame, source, self.now)
         self.ledger.let_in(frame, source, data)
         self.act(effects)
         self.ledger.compare_vouched(vouched, source, data)
+        self.ledger.drains.heard(frame, data, word)
 
     def act(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -180,9 +180,14 @@ class DrainLedger:
             what = f"drains {describe(instance)}, or does no longer, as no operator has said"
             raise Violation(f"{self._binder.name}: {what}")
         last = truth.drains.get(instance)
-        if last is None or word > last.word:
+        if last is None or word > last.word or self._is_forgotten(instance, last.word):
             truth.drains[instance] = Said(word, self._binder.world.now, self._binder)
             self.stepped()
+
+    def _is_forgotten(self, instance: Instance, word: bytes) -> bool:
+        """Nobody knows a drain of what has been gone since, whose words are counted anew."""
+        binders = self._binder.cluster.live_binders()
+        return all(adapter.drain_word(one.core, instance) < word for one in binders)
 
     def stepped(self) -> None:
         """A step is over."""

@@ -69,11 +69,12 @@ def make_server(
     rng: Random,
     particulars: Particulars | None = None,
     is_keyed: bool = False,
+    is_agent: bool = False,
 ) -> Server:
     """A server's core. Every binder sees it at the same address."""
     said = encode_particulars(particulars or Particulars())
     seen_at = dict.fromkeys(binders, address)
-    return server_class(is_keyed)(type_, seen_at, rng, particulars=said)
+    return server_class(is_keyed)(type_, seen_at, rng, particulars=said, is_agent=is_agent)
 
 
 def instances(binder: Binder) -> list[Instance]:

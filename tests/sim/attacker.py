@@ -38,7 +38,7 @@ from prr.wire.frames import (
     Verify,
 )
 from prr.wire.inquiries import DrainQuery
-from prr.wire.instance import Address, Instance, address_of, make_instance, service_of
+from prr.wire.instance import Address, Instance, make_instance, service_of
 from prr.wire.messages import (
     AgentAnnouncement,
     Challenge,
@@ -210,7 +210,7 @@ class Attacker:
         if isinstance(trailer, Again):
             self._say_with(trailer.ticket, target, source)
             if self._rng.random() < REACTS:  # a server seals what nonce it is asked with
-                for instance in (one for one in self._live() if address_of(one) == target):
+                for instance in (one for one in self._live() if self._speaker(one) == target):
                     asked = Challenge(nonce=trailer.ticket, instance=instance, padding=bytes(304))
                     self._say(source, target, self._bare.encode(Verify(trailer=asked)))
             return
@@ -232,7 +232,7 @@ class Attacker:
         """Have others on the same host prove that they are there, to whom asked about this one."""
         self._relayed[source] = target
         for other in self._live():
-            if (at := address_of(other)) != target and at[0] == target[0]:
+            if (at := self._speaker(other)) != target and at[0] == target[0]:
                 asked = Challenge(nonce=nonce, instance=other, padding=bytes(304))
                 self._say(source, at, self._bare.encode(Verify(trailer=asked)))
 
@@ -300,7 +300,7 @@ class Attacker:
 
     def _bring_back(self) -> None:
         """What one that has ended said to a binder that has not heard it, sooner or later."""
-        started = {address_of(one.instance): one.started_at for one in self._live_servers()}
+        started = {one.speaks_from: one.started_at for one in self._live_servers()}
         words = self._cluster.truth.sealed.words
         for word in [*self._unheard]:
             server, _, data = word
@@ -340,17 +340,17 @@ class Attacker:
         rng, live = self._rng, self._live()
         fake = make_instance(rng.choice(self._options.types), LAIR)
         about = rng.choice((*live, fake))
-        source = rng.choice((LAIR, address_of(about), rng.choice(self._heard)[0]))
+        source = rng.choice((LAIR, self._speaker(about), rng.choice(self._heard)[0]))
         drain = DrainQuery(question=Question.DRAIN, nonce=1, seconds=9, text=b"x", last=1)
         service = service_of(fake)
         return rng.choice(
             (
                 (self._announcement(fake), LAIR),
-                (self._announcement(about), address_of(about)),
+                (self._announcement(about), self._speaker(about)),
                 (Subscribe(service if isinstance(service, int) else 1), LAIR),
                 (Subscribe(1, trailer=Started(start=9)), LAIR),
-                (Removed(about), address_of(about)),
-                (Removed(about), address_of(about)),
+                (Removed(about), self._speaker(about)),
+                (Removed(about), self._speaker(about)),
                 (Complaint(about), source),
                 (ListRequest(trailer=replace(drain, instance=about)), source),
                 (Added(about), source),
@@ -388,7 +388,7 @@ class Attacker:
         if live := self._live():
             instance = self._rng.choice(live)
             answer = self._answer(Subscribed, Removed, about=instance)
-            self._say(self._rng.choice(self._binders), address_of(instance), answer)
+            self._say(self._rng.choice(self._binders), self._speaker(instance), answer)
 
     def _answer(self, *frames: type[Frame], about: Instance | None = None) -> bytes:
         """Of a binder, sealed as well as he can."""
@@ -408,7 +408,7 @@ class Attacker:
 
     def _proof(self, trailer: object, target: Address) -> bytes:
         """That an instance is there, as he can seal it, which is in vain."""
-        known = [one for one in self._starts if address_of(one) == target]
+        known = [one for one in self._starts if self._speaker(one) == target]
         if not isinstance(trailer, Challenge) or not known:
             return self._bare.encode(Alive())
         instance = known[-1]
@@ -444,6 +444,9 @@ class Attacker:
 
     def _live(self) -> list[Instance]:
         return sorted(one.instance for one in self._live_servers())
+
+    def _speaker(self, instance: Instance) -> Address:
+        return self._cluster.truth.speaker(instance)
 
     def _live_servers(self) -> list[ServerProcess]:
         return self._cluster.live_servers()

@@ -173,6 +173,11 @@ class Truth:
     drain_words: dict[bytes, BinderProcess] = field(default_factory=dict)  # of operators, to whom
     sealed: Sealed = field(default_factory=Sealed)
 
+    def speaker(self, instance: Instance) -> Address:
+        """Where an instance speaks from: at another port, if an agent does so for it."""
+        server = self.up.get(instance)
+        return address_of(instance) if server is None else server.speaks_from
+
 
 @dataclass(slots=True)
 class Question:
@@ -235,7 +240,7 @@ class Ledger:
             self._credit[source] += 1
             self._longest[source] = max(len(data), self._longest.get(source, STRANGER_BYTES))
         if self._left:
-            named = [i for i in self._left if i in data or source == address_of(i)]
+            named = [i for i in self._left if i in data or source == self._truth.speaker(i)]
             for instance in named:
                 del self._left[instance]
 
@@ -271,12 +276,12 @@ class Ledger:
         elif isinstance(frame, Unknown) and not isinstance(frame.trailer, Opinion):
             self._check_unknown(self._answered(target))
         elif isinstance(frame, Subscribed):
-            for instance in (i for i in self._truth.up if address_of(i) == target):
+            for instance in (i for i in self._truth.up if self._truth.speaker(i) == target):
                 if adapter.is_newcomer(self._binder.core, instance):
                     self._heard.pop(instance, None)  # it is vouched for once it has answered
                 elif adapter.owns(self._binder.core, instance):  # else it was released meanwhile
                     self._heard[instance] = self._binder.now
-        elif isinstance(frame, Removed) and target == address_of(frame.instance):
+        elif isinstance(frame, Removed) and target == self._truth.speaker(frame.instance):
             self._acknowledges_leave(frame.instance)
 
     def _acknowledges_leave(self, instance: Instance) -> None:

@@ -38,7 +38,7 @@ from tests.sim.lab2016 import LabBinder, make_lab_server
 from tests.sim.network import Host, Network, ipv6_of
 from tests.sim.particulars import ZONES, misunderstood, random_particulars
 from tests.sim.process import Process
-from tests.sim.processes import BinderProcess, ClientProcess, ServerProcess
+from tests.sim.processes import AgentProcess, BinderProcess, ClientProcess, ServerProcess
 from tests.sim.proofs import check_outcome
 from tests.sim.trace import Trace
 from tests.sim.turns import uneven
@@ -201,16 +201,20 @@ class Cluster:
             core = make_lab_server(type_, address, binders, rng)
         else:
             held, said = self.keys.of_server(index, type_), self._particulars(index)
-            core = adapter.make_server(type_, address, binders, rng, said, held is not None)
+            is_keyed, is_agent = held is not None, self._is_agent(index)
+            core = adapter.make_server(type_, address, binders, rng, said, is_keyed, is_agent)
         instance = make_instance(type_, address)
         self.truth.left_at.pop(instance, None)
         self.truth.sealed.ended_at.pop(instance, None)
-        self.truth.up[instance] = server = ServerProcess(
-            self, host, self._clock(), core, instance, held
-        )
+        make = AgentProcess if not is_of_2016 and self._is_agent(index) else ServerProcess
+        server = make(self, host, self._clock(), core, instance, held)
+        self.truth.up[instance] = server
         server.particulars = encode_particulars(said)
         self.servers[index] = server
         server.start()
+
+    def _is_agent(self, index: int) -> bool:
+        return Random(f"{self.options.seed}/agents/{index}").random() < self.options.agents
 
     def _particulars(self, index: int) -> Particulars:
         """What a server that starts says of itself, which may be something else than before."""

@@ -110,6 +110,7 @@ class Options:
     stolen: str = ""  # whose credential he has: a "client"'s, or a "server"'s of the first type
     housed: int = 1  # servers on one host
     withheld: float = 0.0  # share of the datagrams that he withholds
+    agents: float = 0.0  # share of the servers for which an agent speaks
 
     @property
     def has_lab_servers(self) -> bool:
@@ -237,6 +238,7 @@ def attacked_options(options: Options, stolen: str = "") -> Options:
         forged=0.0,
         flood=0.0,
         drains=Random(f"{options.seed}/attacker/drains").choice((0.0, 0.0, 0.3, 2.0)),
+        agents=Random(f"{options.seed}/attacker/agents").choice((0.0, 0.0, 0.5, 1.0)),
     )
 
 

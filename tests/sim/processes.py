@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prr.core.answers import ANY_START
 from prr.core.binder import Binder
@@ -34,7 +34,7 @@ from prr.core.effects import (
 from prr.core.server import Server
 from prr.trust.keyring import Held
 from prr.wire.found import AnswerRun
-from prr.wire.frames import Frame, Removed, Role, Subscribe, Verify
+from prr.wire.frames import Frame, Removed, Request, Role, Subscribe, Verify
 from prr.wire.instance import (
     Address,
     Instance,
@@ -62,6 +62,10 @@ if TYPE_CHECKING:
 PREEMPTED = (0.05, 1.5)
 """Seconds for which a binder is stopped at the worst moments: when a question is decided but not
 sent, and when its answer is under way."""
+
+
+AGENTS_PORTS = 1000
+"""How far an agent's port is from the one of its program."""
 
 
 class BinderProcess(Process):
@@ -437,8 +441,13 @@ class ServerProcess(Process):
         self.particulars = b""
         """What it says of itself, encoded."""
         self.leaving = False
-        self._socket = Socket(cluster.network, address_of(instance), self, self.receive)
+        self._socket = Socket(cluster.network, self.speaks_from, self, self.receive)
         self.sockets.append(self._socket)
+
+    @property
+    def speaks_from(self) -> Address:
+        """Where binders hear it from, and ask it."""
+        return address_of(self.instance)
 
     def restate(self, particulars: bytes) -> None:
         """Say this from now on."""
@@ -467,8 +476,7 @@ class ServerProcess(Process):
                         self.cluster.truth.subscribed.add(self.instance)
                     self.trace("->", frame, target)
                     data = self.encode(frame)
-                    here, now = address_of(self.instance), self.world.now
-                    word = Word(here, target, self.started_at, now)
+                    word = Word(self.speaks_from, target, self.started_at, self.world.now)
                     self.cluster.truth.sealed.words[data] = word
                     self._socket.send(data, target)
                 case Report():
@@ -480,6 +488,28 @@ class ServerProcess(Process):
                 case _:
                     raise Violation(f"{self.name}: nobody knows the effect {effect!r}")
         self.set_alarm()
+
+
+class AgentProcess(ServerProcess):
+    """An agent, and the program for which it speaks, from a port of its own on the same host."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        at = address_of(self.instance)
+        self._program = Socket(self.cluster.network, at, self, self._serve)
+        self.sockets.append(self._program)
+
+    @property
+    def speaks_from(self) -> Address:
+        ip, port = address_of(self.instance)
+        return ip, port + AGENTS_PORTS
+
+    def _serve(self, data: bytes, source: Address) -> None:
+        """The program knows nothing of binders."""
+        frame = read(data, self.codec)
+        if isinstance(frame, Request):
+            for effect in self.decide(self.core.handle, frame, source, self.now):
+                self._program.send(self.encode(effect.frame), source)
 
 
 class ClientProcess(Process):

@@ -146,12 +146,12 @@ class SealedLedger:
         """On this word an instance is dropped: it has said so itself, here and once, though maybe
         before it was started again."""
         if not self._is_on:
-            return source == address_of(instance)
+            return source == self._speaker(instance)
         if self._is_excused(instance):
             return True
         is_first = data not in self._left
         self._left.add(data)
-        return is_first and self._is_said_here(data, address_of(instance))
+        return is_first and self._is_said_here(data, self._speaker(instance))
 
     def _is_said_here(self, data: bytes, server: Address) -> bool:
         """This server has really said it, to this binder."""
@@ -199,9 +199,12 @@ class SealedLedger:
         an earlier process of it has said."""
         word, changed_at = self._word(self._data), self._changed_at.get(instance, 0.0)
         self._changed_at[instance] = self._binder.world.now
-        is_own = word.source == self._source == address_of(instance)
+        is_own = word.source == self._source == self._speaker(instance)
         if is_own and word.said_at < changed_at < self._binder.world.now:
             self._violated(f"changes {describe(instance)} by what it said before the last change")
+
+    def _speaker(self, instance: Instance) -> Address:
+        return self._cluster.truth.speaker(instance)
 
     def _is_excused(self, instance: Instance) -> bool:
         return excused(self._cluster, service_of(instance))

@@ -37,8 +37,8 @@ def etcd(tmp_path):
 
     def make(nodes=1, *flags, **more):
         made.append(Etcd(tmp_path / "etcd", nodes, *flags, **more))
-        made[0].start()
-        return made[0]
+        made[-1].start()
+        return made[-1]
 
     yield make
     for one in made:
@@ -52,7 +52,7 @@ def servers():
 
     def make(*binders):
         made.append(Servers(one.address for one in binders))
-        return made[0]
+        return made[-1]
 
     yield make
     for one in made:

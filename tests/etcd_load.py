@@ -4,24 +4,32 @@ The servers are those of 2016: they subscribe once, again until they are confirm
 they are asked. One thread plays all of them.
 """
 
+import fcntl
 import json
 import re
 import select
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from heapq import heappop, heappush
 
 from prr.client.control import fetch_listings
 from prr.core.directory.listed import Listed
+from prr.demo.processes import die_with_parent
 from prr.wire.instance import address_of, describe_address, service_of
 from tests.etcd import PREFIX, Etcd
-from tests.nodes import Cluster, Node, Peer, run
+from tests.nodes import ROOT, Cluster, Node, run
 
 SUBSCRIBE, CONFIRMED, REMOVED, ARE_YOU_THERE, I_AM = 5, 6, 10, 11, 12
-AGAIN = 0.5
-"""Seconds after which a server asks the next binder."""
+HIGH = 2000
+"""From this number on descriptors are the servers'."""
+
+AGAIN, AGAIN_MAX = 0.5, 4.0
+"""Seconds after which a server asks the next binder: each time twice as many."""
 
 
 def held(binder: Node) -> set[str]:
@@ -68,15 +76,19 @@ def sharing(
 class Server:
     """One server of 2016."""
 
-    def __init__(self, type_: int, binders: list[tuple[str, int]], asks_at: float) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+    def __init__(self, type_: int, binders: list[tuple[str, int]]) -> None:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind(("127.0.0.1", 0))
+        # Others in this process wait by select, which knows low numbers only.
+        self.number = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, HIGH)
+        made.close()
+        self.socket = socket.socket(fileno=self.number)
         self.socket.setblocking(False)
         self.type = type_
-        self.name = "{}/{}:{}".format(type_, *self.socket.getsockname())
+        self.address = self.socket.getsockname()
+        self.name = "{}/{}:{}".format(type_, *self.address)
         self.binders = binders
         self.began_at = time.monotonic()
-        self.asks_at = asks_at
         self.asked = 0
         self.took: float | None = None  # until it was confirmed, seconds
         self.is_leaving = False
@@ -88,12 +100,11 @@ class Servers(threading.Thread):
     def __init__(self, binders: Iterable[tuple[str, int]]) -> None:
         super().__init__(daemon=True)
         self.binders = [*binders]
-        self.died: dict[str, float] = {}  # when
         self.left: set[str] = set()
         self._epoll = select.epoll()
         self._lock = threading.RLock()
         self._open: dict[int, Server] = {}
-        self._waiting: dict[int, None] = {}
+        self._asking: list[tuple[float, int, Server]] = []  # a heap: when to ask again
         self._over = threading.Event()
         self._turn = 0
         self.start()
@@ -103,24 +114,22 @@ class Servers(threading.Thread):
         with self._lock:
             self._turn += 1
             at = self._turn % len(self.binders)
-            server = Server(type_, self.binders[at:] + self.binders[:at], 0.0)
-            number = server.socket.fileno()
-            self._open[number] = server
-            self._waiting[number] = None
-            self._epoll.register(server.socket, select.EPOLLIN)
+            server = Server(type_, self.binders[at:] + self.binders[:at])
+            self._open[server.number] = server
+            self._epoll.register(server.number, select.EPOLLIN)
+            self._ask(server)
         return server
 
     def die(self, server: Server) -> None:
         """End it without a word: its port is closed."""
         with self._lock:
-            self.died[server.name] = time.monotonic()
             self._close(server)
 
     def leave(self, server: Server) -> None:
         """Have it deregister, and close once that is acknowledged."""
         with self._lock:
-            server.is_leaving, server.asks_at = True, 0.0
-            self._waiting[server.socket.fileno()] = None
+            server.is_leaving = True
+            self._ask(server)
 
     @property
     def alive(self) -> list[Server]:
@@ -137,27 +146,29 @@ class Servers(threading.Thread):
         """Until `close`."""
         while not self._over.is_set():
             with self._lock:
-                self._ask()
+                now = time.monotonic()
+                while self._asking and self._asking[0][0] <= now:
+                    server = heappop(self._asking)[2]
+                    if server.number in self._open and (server.took is None or server.is_leaving):
+                        self._ask(server)
             for number, _ in self._epoll.poll(0.005, 256):
                 with self._lock:
                     if (server := self._open.get(number)) is not None:
                         self._hear(server)
 
-    def _ask(self) -> None:
-        now = time.monotonic()
-        for number in list(self._waiting):
-            server = self._open[number]
-            if now < server.asks_at:
-                continue
-            target = server.binders[server.asked % len(server.binders)]
-            server.asks_at, server.asked = now + AGAIN, server.asked + 1
-            host, port = server.socket.getsockname()
-            said = bytes((SUBSCRIBE, server.type))
-            if server.is_leaving:
-                there = socket.inet_aton(host) + port.to_bytes(2, "little")
-                said = bytes((REMOVED, server.type)) + there
-            with suppress(OSError):
-                server.socket.sendto(said, target)
+    def _ask(self, server: Server) -> None:
+        """Have it say what it wants to one binder, and in a moment to the next one."""
+        target = server.binders[server.asked % len(server.binders)]
+        server.asked += 1
+        pause = min(AGAIN * 2 ** (server.asked - 1), AGAIN_MAX)
+        heappush(self._asking, (time.monotonic() + pause, server.number, server))
+        said = bytes((SUBSCRIBE, server.type))
+        if server.is_leaving:
+            host, port = server.address
+            there = socket.inet_aton(host) + port.to_bytes(2, "little")
+            said = bytes((REMOVED, server.type)) + there
+        with suppress(OSError):
+            server.socket.sendto(said, target)
 
     def _hear(self, server: Server) -> None:
         try:
@@ -169,21 +180,19 @@ class Servers(threading.Thread):
                 server.socket.sendto(bytes((I_AM,)), source)
         elif data[0] == CONFIRMED and server.took is None:
             server.took = time.monotonic() - server.began_at
-            self._waiting.pop(server.socket.fileno(), None)
         elif data[0] == REMOVED and server.is_leaving:
             self.left.add(server.name)
             self._close(server)
 
     def _close(self, server: Server) -> None:
-        number = server.socket.fileno()
-        self._open.pop(number, None)
-        self._waiting.pop(number, None)
-        with suppress(OSError):
-            self._epoll.unregister(server.socket)
-        server.socket.close()
+        if self._open.pop(server.number, None) is not None:
+            self._epoll.unregister(server.number)
+            server.socket.close()
 
     def close(self) -> None:
-        """End all of them."""
+        """End all of them. No error if they have ended."""
+        if self._over.is_set():
+            return
         self._over.set()
         self.join(10)
         for server in [*self._open.values()]:
@@ -191,72 +200,128 @@ class Servers(threading.Thread):
         self._epoll.close()
 
 
-class Lookups(threading.Thread):
-    """A client that looks up one type after the other at a rate, at the binders in turn. It takes
-    the next binder after a second, and complains about what it knows to be dead."""
+class Lookups:
+    """Clients that look up, in a process of their own: each asks one binder for one type, and all
+    take turns. Now and then one contacts what it was given, and complains if nobody is there."""
 
-    WAIT = 1.0
-
-    def __init__(self, binders: Iterable[tuple[str, int]], types: list[int], rate: float) -> None:
-        super().__init__(daemon=True)
-        self.binders = [*binders]
-        self._types, self._pause = types, 1 / rate
-        self._over = threading.Event()
+    def __init__(self, binders: Iterable[Node], types: Sequence[int], rate: float) -> None:
+        """`rate`: lookups a second of all together."""
+        said = {"binders": [one.address for one in binders], "types": [*types], "rate": rate}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.etcd_load", json.dumps(said)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with_parent,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n"
         self.count = 0
-        self.unknown: list[str] = []  # "there is none"
-        self.silent: list[str] = []  # no answer
-        self.found: dict[str, float] = {}  # by instance: when it was handed out last
-        self.first_complaint: dict[str, float] = {}
-        self.died: dict[str, float] = {}
-        """Shared with Servers: an answer that is dead is complained about."""
-
-    def begin(self) -> "Lookups":
-        """Start."""
-        self.start()
-        return self
-
-    def run(self) -> None:
-        """Until `end`."""
-        client = Peer()
-        client.socket.settimeout(self.WAIT)
-        began_at = time.monotonic()
-        while not self._over.is_set():
-            ahead = began_at + self.count * self._pause - time.monotonic()
-            if ahead > 0:
-                time.sleep(ahead)
-            self._look_up(client)
-            self.count += 1
-        client.close()
-
-    def _look_up(self, client: Peer) -> None:
-        type_ = self._types[self.count % len(self._types)]
-        binder = self.binders[self.count // len(self._types) % len(self.binders)]
-        try:
-            client.send(bytes((2, type_)), binder)
-            while True:
-                data, source = client.socket.recvfrom(2048)
-                if source == binder:
-                    break
-        except OSError:
-            self.silent.append(f"{type_} at {binder}")
-            return
-        if data[0] == 4:
-            self.unknown.append(f"{type_} at {binder}")
-            return
-        ip, port = socket.inet_ntoa(data[1:5]), int.from_bytes(data[5:7], "little")
-        name, now = f"{type_}/{ip}:{port}", time.monotonic()
-        self.found[name] = now
-        if name in self.died:
-            self.first_complaint.setdefault(name, now)
-            client.send(bytes((4, type_)) + data[1:7], binder)
+        self.unknown: list[str] = []
+        """Where "there is none" was the answer."""
+        self.silent: list[str] = []
+        """Where there was no answer for a second."""
+        self.wrong_for = 0.0
+        """The longest time, seconds, for which one was handed out by a binder that had been told by
+        a client that it is dead."""
 
     def end(self) -> "Lookups":
-        """No more."""
-        self._over.set()
-        self.join(10)
+        """No more; from now on it can be read what came of them."""
+        if self._process.returncode is None:
+            said = json.loads(self._process.communicate(timeout=20)[0])
+            self.count, self.wrong_for = said["count"], said["wrong_for"]
+            self.unknown, self.silent = said["unknown"], said["silent"]
         return self
 
-    def wrong_for(self) -> float:
-        """The longest time, seconds, for which one that was dead was handed out after a client had
-        complained about it."""
-        return max((self.found[one] - at for one, at in self.first_complaint.items()), default=0.0)
+
+class _Client:
+    """One of them."""
+
+    def __init__(self, type_: int, binder: tuple[str, int]) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(binder)
+        self.socket.setblocking(False)
+        self.type = type_
+        self.name = f"{type_} at {binder}"
+        self.asked_at: float | None = None
+        self.complained: dict[bytes, float] = {}
+        self.found = 0
+
+    def ask(self, now: float) -> None:
+        self.asked_at = now
+        with suppress(OSError):
+            self.socket.send(bytes((2, self.type)))
+
+    def hear(self) -> bytes:
+        """What was answered; b"" for nothing."""
+        try:
+            data = self.socket.recv(2048)
+        except OSError:
+            return b""
+        self.asked_at = None
+        return data
+
+    def contact(self, there: bytes, now: float) -> None:
+        """Complain if nobody is at an address."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.connect((socket.inet_ntoa(there[:4]), int.from_bytes(there[4:], "little")))
+            one.setblocking(False)
+            try:
+                one.send(b"?")  # refused at once, on loopback
+                one.send(b"?")
+            except ConnectionRefusedError:
+                self.complained.setdefault(there, now)
+                self.socket.send(bytes((4, self.type)) + there)
+
+
+class _Clients:
+    """All of them."""
+
+    def __init__(self, binders: list[tuple[str, int]], types: list[int], rate: float) -> None:
+        self._clients = [_Client(type_, tuple(at)) for type_ in types for at in binders]
+        self._by_number = {one.socket.fileno(): one for one in self._clients}
+        self._rate = rate
+        self._began_at = time.monotonic()
+        self.said = {"count": 0, "unknown": [], "silent": [], "wrong_for": 0.0}
+
+    def run(self) -> None:
+        """Until the standard input ends."""
+        epoll = select.epoll()
+        for number in (0, *self._by_number):
+            epoll.register(number, select.EPOLLIN)
+        while True:
+            now = time.monotonic()
+            while self._began_at + self.said["count"] / self._rate <= now:
+                self._ask(now)
+            for number, _ in epoll.poll(0.001):
+                if number == 0:
+                    return
+                self._hear(self._by_number[number], now)
+
+    def _ask(self, now: float) -> None:
+        client = self._clients[self.said["count"] % len(self._clients)]
+        self.said["count"] += 1
+        if client.asked_at is None:
+            client.ask(now)
+        elif now - client.asked_at > 1.0:
+            self.said["silent"].append(client.name)
+            client.asked_at = None
+
+    def _hear(self, client: _Client, now: float) -> None:
+        data = client.hear()
+        if data[:1] == b"\x04":
+            self.said["unknown"].append(client.name)
+        elif data:
+            there = data[1:7]
+            client.found += 1
+            wrong_for = now - client.complained.get(there, now)
+            self.said["wrong_for"] = max(self.said["wrong_for"], wrong_for)
+            if client.found % 10 == 0:
+                client.contact(there, now)
+
+
+if __name__ == "__main__":
+    clients = _Clients(**json.loads(sys.argv[1]))
+    print("ready", flush=True)
+    clients.run()
+    print(json.dumps(clients.said), flush=True)

@@ -86,7 +86,7 @@ def test_what_an_operator_deletes_is_put_back_if_it_lives(cluster, one_node, ser
         all_.add(7)
     eventually(lambda: len(all_.confirmed) == 4)
     one, *_ = names = sorted(all_.confirmed)
-    lookups = Lookups((one.address for one in binders), [7], 200).begin()
+    lookups = Lookups(binders, [7], 200)
     one_node.delete(f"/deleted/instances/{one}")
     eventually(lambda: one_node.up("/deleted/") == {*names}, 5)
     end = "/deleted0"
@@ -102,9 +102,7 @@ def test_one_that_dies_and_one_that_leaves_are_gone_everywhere(cluster, one_node
     all_ = servers(*binders)
     dead, left, lives = [all_.add(7) for _ in range(3)]
     eventually(lambda: len(all_.confirmed) == 3)
-    lookups = Lookups((one.address for one in binders), [7], 200)
-    lookups.died = all_.died
-    lookups.begin()
+    lookups = Lookups(binders, [7], 200)
     all_.leave(left)
     all_.die(dead)
     eventually(lambda: one_node.up("/gone/") == {lives.name}, 8)

@@ -112,7 +112,10 @@ class Writer:
                 gevent.sleep(pauses.next())
 
     def _rest(self, now: float) -> None:
-        """Until there may be something to write."""
+        """Until there may be something to write. Once others have written all that etcd would not
+        take from this binder, nothing shows any more that it would not."""
+        if not self._commits.uncommitted:
+            self._reachability.refuses("")
         if self._commits.is_comparing and self._commits.may_write:
             gevent.sleep(0.001)
             return

@@ -70,9 +70,6 @@ class LoggedOut(Exception):
     """There is no token, or it is not valid, or not any more."""
 
 
-_BROKEN = (OSError, HTTPException, UnicodeError)
-"""What a connection raises that fails; the last one is a name that no host can have."""
-
 _ANSWERED = ("header", "result", "error")
 """Every answer of an etcd has one of these."""
 
@@ -107,7 +104,7 @@ class Gateway:
                 return self._checked(response.status_code, bytes(response.read()))
         except TimeoutError as error:
             raise Unavailable(f"{self.name} is silent") from error
-        except _BROKEN as error:
+        except (OSError, HTTPException) as error:
             raise Unavailable(self._said(error)) from error
 
     def stream(self, path: str, body: dict[str, Any], token: str = "") -> Iterator[dict[str, Any]]:
@@ -130,7 +127,7 @@ class Gateway:
             raise Unavailable(f"{self.name} has ended the stream")
         except TimeoutError:
             return
-        except _BROKEN as error:
+        except (OSError, HTTPException) as error:
             raise Unavailable(self._said(error)) from error
         finally:
             client.close()

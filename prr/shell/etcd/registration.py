@@ -168,7 +168,7 @@ class Registration:
 def _identity_in(key: bytes) -> int:
     """The binder that registers with this key; ValueError if none does."""
     identity = int(key, 16)
-    if key != b"%016x" % identity:
+    if identity < 0 or identity >> 64 or key != b"%016x" % identity:
         raise ValueError("not 16 hexadecimal digits")
     return identity
 

@@ -1,0 +1,285 @@
+"""The parts of what binders share in etcd, without one: what they do about its answers."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from prr.core.commits.commits import Commits
+from prr.core.effects import Update
+from prr.shell.etcd import endpoints as endpoints_module
+from prr.shell.etcd.endpoints import Endpoints
+from prr.shell.etcd.gateway import (
+    Compacted,
+    Denied,
+    Gateway,
+    LeaseGone,
+    LoggedOut,
+    NoRoom,
+    Rejected,
+    Unavailable,
+)
+from prr.shell.etcd.messages import Keys, text_of
+from prr.shell.etcd.pauses import MAX, Pauses
+from prr.shell.etcd.reachability import Reachability
+from prr.shell.etcd.registration import Registration
+from prr.shell.etcd.watcher import Watcher
+from prr.shell.etcd.writer import Writer
+from prr.wire.instance import make_instance
+from prr.wire.version import Version
+
+ONE = make_instance(7, ("127.0.0.1", 9000))
+OWNER = 0xAA
+
+
+class Ended(BaseException):
+    """The script is over."""
+
+
+class Scripted:
+    """Stands for `Endpoints`: answers by a script, an exception is raised."""
+
+    current = "etcd"
+
+    def __init__(self, *script):
+        self.script = [*script]
+        self.asked = []
+        self.have_all_failed = False
+
+    def call(self, path, body):
+        self.asked.append(path)
+        if not self.script:
+            raise Ended
+        said = self.script.pop(0)
+        if isinstance(said, type | Exception):
+            raise said
+        return said
+
+    def stream(self, path, body):
+        self.asked.append(path)
+        yield from self.call("stream", body)
+
+
+class Followed:
+    """Stands for the store: what the watcher has told."""
+
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, name):
+        return lambda *about: self.told.append((name, *about))
+
+    def named(self, name):
+        return [about for what, *about in self.told if what == name]
+
+
+def header(revision, term=2, cluster="1"):
+    return {"header": {"cluster_id": cluster, "revision": str(revision), "raft_term": str(term)}}
+
+
+def watch(*script, all_failed_at=None):
+    """What a watcher tells that meets this script, and what it asked."""
+    etcd, followed = Scripted(*script), Followed()
+
+    def sleep(_):
+        if len(etcd.asked) == all_failed_at:
+            etcd.have_all_failed = True
+
+    with pytest.raises(Ended):
+        Watcher(etcd, Keys("/prr/"), followed, {}).run(sleep)
+    return followed, etcd.asked
+
+
+RANGE, WATCH = "/v3/kv/range", "/v3/watch"
+
+
+def test_it_reads_once_and_watches_on_as_long_as_etcd_only_grows():
+    followed, asked = watch(header(5), header(5), [], header(9), [], header(9))
+    assert followed.named("reading") == [[False]] and followed.named("has_read") == [[5]]
+    assert asked[:3] == [RANGE, RANGE, WATCH] and asked.count(RANGE) == 4
+
+
+@pytest.mark.parametrize("later", [header(4), header(9, term=1), header(9, cluster="2")])
+def test_it_reads_all_anew_when_etcd_is_another_one_or_older(later):
+    followed, _ = watch(header(5), header(5), [], later, later)
+    assert followed.named("reading") == [[False], [True]]
+    assert followed.named("has_read")[1] == [int(later["header"]["revision"])]
+
+
+def test_it_reads_all_anew_when_its_place_in_history_is_gone():
+    followed, _ = watch(header(5), header(5), Compacted("gone"), header(9), header(9))
+    assert followed.named("reading") == [[False], [False]]
+    assert followed.named("failed") == []
+
+
+def test_a_reading_that_fails_half_way_is_begun_again():
+    """Until one is whole nothing is written."""
+    fails = Unavailable("gone")
+    script = [header(5), header(5), [], fails, header(5), fails, header(5), header(5), []]
+    followed, _ = watch(*script, all_failed_at=5)
+    assert len(followed.named("reading")) == 3
+    assert followed.named("has_read") == [[5], [5]]
+
+
+def test_pauses_grow_to_a_bound_that_lets_it_be_back_soon():
+    pauses = Pauses()
+    took = [pauses.next() for _ in range(20)]
+    assert took[0] <= 0.05 and all(MAX / 2 <= one <= MAX for one in took[6:])
+    assert MAX <= 1.0
+    pauses.reset()
+    assert pauses.next() <= 0.05
+
+
+class Known:
+    """Stands for a directory that knows one instance, each time a newer word of it."""
+
+    counter = 0
+
+    def update(self, instance):
+        return Update(Version(self.counter, OWNER, 1), True) if instance == ONE else None
+
+    def is_unheard(self, instance):
+        return False
+
+
+def write(*script):
+    """How etcd is reached after a writer has met this script, and what it has to write still."""
+    etcd = Scripted(*script)
+    commits = Commits(OWNER, Known(), 10)
+    reachability = Reachability(etcd)
+    writer = Writer(etcd, Keys("/prr/"), commits, reachability, Counter(), lambda _: None)
+    return writer, commits, reachability
+
+
+def once(writer, commits):
+    commits.changed({ONE: None}, 0.0)
+    return writer._write(commits.batch(0.0), lambda _: None)
+
+
+@pytest.mark.parametrize("error", [NoRoom, Denied])
+def test_an_etcd_that_takes_nothing_is_there_and_is_asked_again(error):
+    writer, commits, reachability = write(error("why"), header(5) | {"succeeded": True})
+    reachability.answered()
+    assert not once(writer, commits)
+    assert "why" in reachability.status()["why"] and not reachability.is_away
+    assert commits.uncommitted == 1
+    assert once(writer, commits)
+    assert reachability.status()["why"] is None and commits.uncommitted == 0
+
+
+def test_a_write_that_succeeds_shows_that_etcd_is_there(monkeypatch):
+    writer, commits, reachability = write(
+        Unavailable("gone"), header(5) | {"succeeded": True}, Unavailable("gone")
+    )
+    now = [100.0]
+    monkeypatch.setattr("prr.shell.etcd.reachability.time.monotonic", lambda: now[0])
+    reachability.answered()
+    assert not once(writer, commits)
+    now[0] += 1.0
+    assert once(writer, commits)
+    now[0] += 60.0
+    monkeypatch.setattr(Known, "counter", 1)
+    assert not once(writer, commits)
+    assert not reachability.is_away  # it failed a minute ago, and now, but not in between
+
+
+@pytest.mark.parametrize(
+    ("said", "raised"),
+    [
+        ({"error": "etcdserver: mvcc: database space exceeded", "code": 8}, NoRoom),
+        ({"error": "etcdserver: permission denied", "code": 7}, Denied),
+        ({"error": "etcdserver: user name is empty", "code": 3}, LoggedOut),
+        ({"error": "etcdserver: revision of auth store is old", "code": 3}, LoggedOut),
+        ({"error": "etcdserver: invalid auth token", "code": 16}, LoggedOut),
+        ({"error": "etcdserver: too many operations in txn request", "code": 3}, Rejected),
+        ({"error": "etcdserver: requested lease not found", "code": 5}, LeaseGone),
+        ({"error": {"grpc_code": 14, "message": "no leader"}}, Unavailable),
+        ({"error": ["?"], "code": "?"}, Unavailable),
+        ({"hello": "I am a proxy"}, Unavailable),
+        ([1], Unavailable),
+    ],
+)
+def test_what_etcd_says_is_what_is_raised(said, raised):
+    with pytest.raises(raised):
+        Gateway(("127.0.0.1", 1), None)._checked(200, json.dumps(said).encode())
+
+
+def test_that_all_servers_have_failed_is_known_until_it_is_taken_note_of():
+    endpoints = Endpoints((("127.0.0.1", 1), ("127.0.0.1", 2)), 0)
+    endpoints.have_all_failed = False
+    for number in range(4):
+        with pytest.raises(Unavailable):
+            endpoints.call(RANGE, {})
+        assert endpoints.have_all_failed is (number > 0)
+        assert endpoints.current == f"127.0.0.1:{1 + (number + 1) % 2}"
+    endpoints.close()
+
+
+def test_a_password_that_was_refused_is_not_tried_all_the_time(monkeypatch, tmp_path):
+    tried = []
+
+    def call(self, path, body, token=""):
+        if path == "/v3/auth/authenticate":
+            tried.append(body)
+            raise Rejected("authentication failed")
+        raise LoggedOut("no token")
+
+    monkeypatch.setattr(Gateway, "call", call)
+    now = [100.0]
+    monkeypatch.setattr(endpoints_module.time, "monotonic", lambda: now[0])
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    endpoints = Endpoints((("127.0.0.1", 1),), 0, None, "binders", password)
+    for _ in range(100):
+        with pytest.raises(Unavailable, match="user binders is refused: authentication failed"):
+            endpoints.call(RANGE, {})
+        now[0] += 0.1
+    assert tried == [{"name": "binders", "password": "secret"}] * 2
+
+
+def registered(rows):
+    """What a binder hears of others that finds these keys and values."""
+    said = []
+    kvs = [{"key": text_of(b"/prr/binders/" + key), "value": text_of(one)} for key, one in rows]
+    etcd = Scripted({"ID": "7"}, header(5), header(5) | {"kvs": kvs})
+    where = ("127.0.0.1", 2222)
+    Registration(etcd, "/prr/", OWNER, lambda: where, list, said.append)._look()
+    return said[0].binders
+
+
+SELF = (b"%016x" % OWNER, b'{"address":"127.0.0.1:2222"}')
+
+
+def test_malformed_keys_of_binders_are_skipped():
+    good = (b"%016x" % 0xBB, b'{"address":"127.0.0.1:2223"}')
+    bad = [
+        (b"bb", good[1]),
+        (b"-%015x" % 0xCC, good[1]),
+        (b"F" * 16, good[1]),
+        (b"f" * 40, good[1]),
+        (b"\xff" * 16, good[1]),
+        *[(b"%016x" % number, value) for number, value in enumerate(_MALFORMED)],
+    ]
+    assert registered([*bad, good, SELF]) == {0xBB: ("127.0.0.1", 2223)}
+
+
+_MALFORMED = [
+    b"",
+    b"{",
+    b"[" * 100_000,
+    b"7",
+    b"[]",
+    b"{}",
+    b'{"address":7}',
+    b'{"address":null}',
+    b'{"address":"127.0.0.1"}',
+    b'{"address":"999.0.0.1:80"}',
+    b'{"address":"localhost:80"}',
+    b'{"address":"127.0.0.1:0"}',
+    b"\xff\xfe",
+]
+
+
+def test_a_binder_whose_key_was_deleted_registers_again():
+    with pytest.raises(LeaseGone):
+        registered([])

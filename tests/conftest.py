@@ -4,7 +4,7 @@ import pytest
 
 from tests.ahead import Ahead, is_elsewhere, is_late
 from tests.etcd import Etcd
-from tests.etcd_load import Servers
+from tests.etcd_load import Lookups, Servers
 from tests.nodes import Cluster, Peer
 
 
@@ -52,6 +52,20 @@ def servers():
 
     def make(*binders):
         made.append(Servers(one.address for one in binders))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def lookups():
+    """Makes clients."""
+    made = []
+
+    def make(*about):
+        made.append(Lookups(*about))
         return made[-1]
 
     yield make

@@ -7,7 +7,7 @@ import pytest
 
 from prr.demo.ports import free_port
 from tests.etcd import Etcd, needs_etcd, text
-from tests.etcd_load import Lookups, etcd_status, held, sharing, status
+from tests.etcd_load import etcd_status, held, sharing, status
 from tests.nodes import binder_arguments, eventually
 
 pytestmark = needs_etcd
@@ -79,30 +79,30 @@ def test_what_others_wrote_below_the_prefix_is_counted_and_skipped(cluster, one_
     assert not binder.matching("not registered")
 
 
-def test_what_an_operator_deletes_is_put_back_if_it_lives(cluster, one_node, servers):
+def test_what_an_operator_deletes_is_put_back_if_it_lives(cluster, one_node, servers, lookups):
     binders = sharing(cluster, one_node, 2, prefix="/deleted/")
     all_ = servers(*binders)
     for _ in range(4):
         all_.add(7)
     eventually(lambda: len(all_.confirmed) == 4)
     one, *_ = names = sorted(all_.confirmed)
-    lookups = Lookups(binders, [7], 200)
+    asking = lookups(binders, [7], 200)
     one_node.delete(f"/deleted/instances/{one}")
     eventually(lambda: one_node.up("/deleted/") == {*names}, 5)
     end = "/deleted0"
     one_node.call("/v3/kv/deleterange", {"key": text("/deleted/"), "range_end": text(end)})
     eventually(lambda: one_node.up("/deleted/") == {*names}, 5)
     eventually(lambda: len(one_node.values("/deleted/binders/")) == 2, 5)
-    assert not lookups.end().unknown and not lookups.silent
+    assert not asking.end().unknown and not asking.silent
     assert all(held(binder) == {*names} for binder in binders)
 
 
-def test_one_that_dies_and_one_that_leaves_are_gone_everywhere(cluster, one_node, servers):
+def test_one_that_dies_and_one_that_leaves_are_gone_everywhere(cluster, one_node, servers, lookups):
     binders = sharing(cluster, one_node, 2, prefix="/gone/")
     all_ = servers(*binders)
     dead, left, lives = [all_.add(7) for _ in range(3)]
     eventually(lambda: len(all_.confirmed) == 3)
-    lookups = Lookups(binders, [7], 200)
+    asking = lookups(binders, [7], 200)
     all_.leave(left)
     all_.die(dead)
     eventually(lambda: one_node.up("/gone/") == {lives.name}, 8)
@@ -110,7 +110,7 @@ def test_one_that_dies_and_one_that_leaves_are_gone_everywhere(cluster, one_node
     assert one_node.states("/gone/") == {
         lives.name: "up", left.name: "gone", dead.name: "gone"
     }  # fmt: skip
-    assert not lookups.end().unknown
+    assert not asking.end().unknown
 
 
 @pytest.mark.smoke

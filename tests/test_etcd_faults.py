@@ -13,7 +13,7 @@ import pytest
 from prr import Client
 from prr.demo.ports import free_port
 from tests.etcd import PREFIX, Proxy, needs_etcd
-from tests.etcd_load import Lookups, etcd_status, held, in_turn, sharing, status
+from tests.etcd_load import etcd_status, held, in_turn, sharing, status
 from tests.nodes import binder_arguments, eventually
 
 pytestmark = [needs_etcd, pytest.mark.smoke]
@@ -48,14 +48,19 @@ def populate(servers, binders, count=30):
     return all_
 
 
-@contextmanager
-def looking_up(binders, rate=300):
+@pytest.fixture
+def looking_up(lookups):
     """Meanwhile clients look up, and every lookup is answered with an instance."""
-    lookups = Lookups(binders, TYPES, rate)
-    yield lookups
-    lookups.end()
-    assert (lookups.unknown, lookups.silent) == ([], [])
-    assert lookups.count > 100
+
+    @contextmanager
+    def look_up(binders):
+        asking = lookups(binders, TYPES, 300)
+        yield
+        asking.end()
+        assert (asking.unknown, asking.silent) == ([], [])
+        assert asking.count > 100
+
+    return look_up
 
 
 def equal(etcd, binders, names):
@@ -85,13 +90,13 @@ def cpu(node):
 class Storm:
     """So many subscriptions a second, of which most leave and some die, and 5 times the lookups."""
 
-    def __init__(self, servers, binders, rate):
+    def __init__(self, servers, lookups, binders, rate):
         self._rate = rate
         self.binders = binders
         self.all = populate(servers, binders)
         self._random = Random(16)
         self._added = []
-        self.lookups = Lookups(binders, TYPES, 5 * rate)
+        self.lookups = lookups(binders, TYPES, 5 * rate)
 
     def blow(self, seconds):
         """Go on."""
@@ -120,9 +125,9 @@ class Storm:
         return self.lookups.wrong_for
 
 
-def without_etcd(cluster, servers, rate):
+def without_etcd(cluster, servers, lookups, rate):
     """How long a dead one is handed out in spite of complaints if binders tell one another."""
-    storm = Storm(servers, cluster.binders(3), rate)
+    storm = Storm(servers, lookups, cluster.binders(3), rate)
     storm.blow(10)
     wrong = storm.end()
     storm.all.close()
@@ -133,11 +138,11 @@ def without_etcd(cluster, servers, rate):
 @pytest.mark.parametrize(
     ("kills", "rate"), [(2, 100), pytest.param(20, 200, marks=pytest.mark.slow)]
 )
-def test_the_leader_is_killed_under_load(cluster, etcd, servers, kills, rate):
-    base = without_etcd(cluster, servers, rate)
+def test_the_leader_is_killed_under_load(cluster, etcd, servers, lookups, kills, rate):
+    base = without_etcd(cluster, servers, lookups, rate)
     made = etcd(3)
     binders = sharing(cluster, made, 3)
-    storm = Storm(servers, binders, rate)
+    storm = Storm(servers, lookups, binders, rate)
     storm.blow(3)
     for _ in range(kills):
         leader = made.leader()
@@ -153,7 +158,7 @@ def test_the_leader_is_killed_under_load(cluster, etcd, servers, kills, rate):
     assert wrong < base + 1.0
 
 
-def test_a_node_that_hangs_is_left(cluster, etcd, servers):
+def test_a_node_that_hangs_is_left(cluster, etcd, servers, looking_up):
     made = etcd(3)
     binders = sharing(cluster, made, 2)
     all_ = populate(servers, binders)
@@ -169,7 +174,7 @@ def test_a_node_that_hangs_is_left(cluster, etcd, servers):
             are_equal(made, binders, all_)
 
 
-def test_a_binder_that_is_cut_off_from_etcd(cluster, etcd, servers, proxies):
+def test_a_binder_that_is_cut_off_from_etcd(cluster, etcd, servers, looking_up, proxies):
     made = etcd()
     way = proxies(made.nodes[0])
     cut = cluster.binder("--store", way.url)
@@ -198,7 +203,9 @@ def test_a_binder_that_is_cut_off_from_etcd(cluster, etcd, servers, proxies):
         eventually(lambda: waits.took)
 
 
-def test_history_is_compacted_while_a_binder_hears_nothing(cluster, etcd, servers, proxies):
+def test_history_is_compacted_while_a_binder_hears_nothing(
+    cluster, etcd, servers, looking_up, proxies
+):
     made = etcd()
     way = proxies(made.nodes[0])
     cut = cluster.binder("--store", way.url)
@@ -219,7 +226,7 @@ def test_history_is_compacted_while_a_binder_hears_nothing(cluster, etcd, server
     assert status(cut)["counters"]["readings of all that is in etcd"] >= 2
 
 
-def test_etcd_has_no_room_until_an_operator_makes_some(cluster, etcd, servers):
+def test_etcd_has_no_room_until_an_operator_makes_some(cluster, etcd, servers, looking_up):
     made = etcd(1, f"--quota-backend-bytes={4 << 20}")
     binders = sharing(cluster, made, 2)
     all_ = populate(servers, binders)
@@ -251,7 +258,7 @@ def test_etcd_has_no_room_until_an_operator_makes_some(cluster, etcd, servers):
 
 
 @pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.slow)])
-def test_all_of_etcd_is_killed_for_a_while(cluster, etcd, servers, seconds):
+def test_all_of_etcd_is_killed_for_a_while(cluster, etcd, servers, looking_up, seconds):
     made = etcd(3)
     binders = sharing(cluster, made, 2)
     all_ = populate(servers, binders)
@@ -289,7 +296,7 @@ def test_etcd_is_away_and_no_binder_tries_all_the_time(cluster, etcd, servers):
     assert sum(map(cpu, binders)) - used < 0.8  # of eight
 
 
-def test_etcd_is_set_back_to_what_it_held_before(cluster, etcd, servers, tmp_path):
+def test_etcd_is_set_back_to_what_it_held_before(cluster, etcd, servers, looking_up, tmp_path):
     made = etcd(3)
     binders = sharing(cluster, made, 2)
     all_ = populate(servers, binders)
@@ -309,10 +316,11 @@ def test_etcd_is_set_back_to_what_it_held_before(cluster, etcd, servers, tmp_pat
         made.start()
         took = are_equal(made, binders, all_)
         assert made.states()[leaves.name] == "gone"
+        eventually(lambda: len(made.values(PREFIX + "binders/")) == 2, 5)
     print(f"equal after {took:.2f} s")
 
 
-def test_an_owner_dies_and_one_other_adopts_what_it_had(cluster, etcd, servers):
+def test_an_owner_dies_and_one_other_adopts_what_it_had(cluster, etcd, servers, looking_up):
     made = etcd()
     dies, *others = sharing(cluster, made, 3, "--lease", "3")
     identity = status(dies)["identity"]

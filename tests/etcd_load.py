@@ -35,7 +35,10 @@ AGAIN, AGAIN_MAX = 0.5, 4.0
 
 def held(binder: Node) -> set[str]:
     """SERVICE/ADDRESS of all that a binder knows, as the keys of etcd have it."""
-    listed = fetch_listings(binder.address)
+    for _ in range(5):  # on a busy host a page may come late
+        listed = fetch_listings(binder.address)
+        if listed is not None:
+            break
     assert listed is not None, f"{binder.name} does not answer"
     return {f"{service_of(one)}/{describe_address(address_of(one))}" for one in listed}
 

@@ -76,7 +76,7 @@ def are_equal(etcd, binders, all_, seconds=SOON):
         if time.monotonic() > began_at + seconds:
             found = {"etcd": etcd.up()} | {one.name: held(one) for one in binders}
             raise AssertionError({k: (v - names, names - v) for k, v in found.items()})
-        time.sleep(0.02)
+        time.sleep(0.1)
     return time.monotonic() - began_at
 
 

@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
+from functools import partial
 
 import pytest
 
 from prr.core.commits.commits import Commits
-from prr.core.effects import Update
+from prr.core.effects import Persist, Update
+from prr.core.metrics import Metric
 from prr.shell.etcd import endpoints as endpoints_module
 from prr.shell.etcd.endpoints import Endpoints
 from prr.shell.etcd.gateway import (
@@ -23,8 +25,10 @@ from prr.shell.etcd.messages import Keys, text_of
 from prr.shell.etcd.pauses import MAX, Pauses
 from prr.shell.etcd.reachability import Reachability
 from prr.shell.etcd.registration import Registration
+from prr.shell.etcd.store import EtcdStore
 from prr.shell.etcd.watcher import Watcher
 from prr.shell.etcd.writer import Writer
+from prr.shell.storage.store import NoStore
 from prr.wire.instance import make_instance
 from prr.wire.version import Version
 
@@ -40,6 +44,9 @@ class Scripted:
     """Stands for `Endpoints`: answers by a script, an exception is raised."""
 
     current = "etcd"
+
+    def close(self):
+        pass
 
     def __init__(self, *script):
         self.script = [*script]
@@ -131,12 +138,13 @@ def test_pauses_grow_to_a_bound_that_lets_it_be_back_soon():
 
 
 class Known:
-    """Stands for a directory that knows one instance, each time a newer word of it."""
+    """Stands for a directory."""
 
-    counter = 0
+    def __init__(self):
+        self.said = {ONE: Update(Version(0, OWNER, 1), True)}
 
     def update(self, instance):
-        return Update(Version(self.counter, OWNER, 1), True) if instance == ONE else None
+        return self.said.get(instance)
 
     def is_unheard(self, instance):
         return False
@@ -145,10 +153,11 @@ class Known:
 def write(*script):
     """How etcd is reached after a writer has met this script, and what it has to write still."""
     etcd = Scripted(*script)
-    commits = Commits(OWNER, Known(), 10)
+    known = Known()
+    commits = Commits(OWNER, known, 10)
     reachability = Reachability(etcd)
     writer = Writer(etcd, Keys("/prr/"), commits, reachability, Counter(), lambda _: None)
-    return writer, commits, reachability
+    return writer, commits, reachability, known
 
 
 def once(writer, commits):
@@ -158,7 +167,7 @@ def once(writer, commits):
 
 @pytest.mark.parametrize("error", [NoRoom, Denied])
 def test_an_etcd_that_takes_nothing_is_there_and_is_asked_again(error):
-    writer, commits, reachability = write(error("why"), header(5) | {"succeeded": True})
+    writer, commits, reachability, _ = write(error("why"), header(5) | {"succeeded": True})
     reachability.answered()
     assert not once(writer, commits)
     assert "why" in reachability.status()["why"] and not reachability.is_away
@@ -168,7 +177,7 @@ def test_an_etcd_that_takes_nothing_is_there_and_is_asked_again(error):
 
 
 def test_a_write_that_succeeds_shows_that_etcd_is_there(monkeypatch):
-    writer, commits, reachability = write(
+    writer, commits, reachability, known = write(
         Unavailable("gone"), header(5) | {"succeeded": True}, Unavailable("gone")
     )
     now = [100.0]
@@ -178,9 +187,27 @@ def test_a_write_that_succeeds_shows_that_etcd_is_there(monkeypatch):
     now[0] += 1.0
     assert once(writer, commits)
     now[0] += 60.0
-    monkeypatch.setattr(Known, "counter", 1)
+    known.said[ONE] = Update(Version(1, OWNER, 1), True)
     assert not once(writer, commits)
     assert not reachability.is_away  # it failed a minute ago, and now, but not in between
+
+
+def test_who_has_gone_unconfirmed_waits_no_longer(monkeypatch):
+    """As while etcd has no room: else those would take the place of others one day."""
+    monkeypatch.setattr("prr.shell.etcd.store.WAITING_MAX", 10)
+    known, confirmed = Known(), []
+    store = EtcdStore(NoStore(OWNER), Scripted(), Keys("/prr/"))
+    store.load(known, lambda *_: None)  # its greenlets have not begun
+    store.has_read(5)
+    for number in range(30):
+        one = make_instance(7, ("127.0.0.1", 9000 + number))
+        for is_present in (True, False):
+            known.said[one] = update = Update(Version(number, OWNER, 1), is_present)
+            store.persist(Persist({one: update}, number))
+            if is_present:
+                store.confirm(one, partial(confirmed.append, one))
+    assert store.counts[Metric.CONFIRMATIONS_SLOW] == 0 and not confirmed
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,9 @@ class EtcdStore:
 
     def persist(self, changes: Persist) -> None:
         self._local.persist(changes)
+        for instance, update in changes.updates.items():
+            if update is None or not update.is_present:  # nobody is there to be confirmed
+                self._waiting.pop(instance, None)
         if self._commits is not None and self._writer is not None:
             self._commits.changed(changes.updates, time.monotonic())
             self._writer.wake()

@@ -15,6 +15,7 @@ from prr.core.control import Programs
 from prr.core.gate import Gate
 from prr.core.replication.peers import Peers
 from prr.core.replication.sessions import Belief, Sessions, Window
+from prr.core.seals import Seals
 from prr.core.subscriptions import Subscriptions
 from prr.core.tickets import Tickets
 from prr.core.trust import Trust
@@ -201,6 +202,10 @@ def clients_take_any_answer(patch):
     )
 
 
+def servers_take_any_answer(patch):
+    patch.setattr(Seals, "is_answer", lambda *_: True)
+
+
 def bare_subscriptions_count_under_any_seal(patch):
     patch.setattr(trust, "names_instance", lambda frame: True)
 
@@ -236,6 +241,7 @@ OFF = [
     (a_refusal_is_final, "which lives"),
     (services_are_not_compared, "which lives"),
     (peers_are_heard_before_the_gate, "in what it does not believe"),
+    (servers_take_any_answer, "what no binder said to it"),
     (clients_take_any_answer, "from who is no binder"),
     (bare_subscriptions_count_under_any_seal, "which nobody subscribed"),
 ]

@@ -30,6 +30,7 @@ from prr.core.effects import (
     Report,
     Send,
     Stop,
+    stray,
 )
 from prr.core.server import Server
 from prr.trust.keyring import Held
@@ -52,7 +53,7 @@ from tests.sim.disk import COMMIT_TAKES, Disk
 from tests.sim.follower import Follower
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import TIMER_LATE, Process
-from tests.sim.proofs import Word
+from tests.sim.proofs import Word, check_answer
 from tests.sim.trace import one_line
 from tests.sim.world import Clock, Violation
 
@@ -463,9 +464,16 @@ class ServerProcess(Process):
         super().stop()
 
     def receive(self, data: bytes, source: Address) -> None:
-        super().receive(data, source)
+        frame = read(data, self.codec)
+        if frame is None:
+            return
+        self.trace("<-", frame, source)
+        effects = self.decide(self.core.handle, frame, source, self.now)
+        if effects != [stray(frame, source)] and self.codec.has_keys:
+            check_answer(self.cluster, self.name, frame, data, self.speaks_from)
+        self.act(effects)
         is_over = self.leaving and not self.running
-        if is_over and isinstance(read(data, self.role), Removed):
+        if is_over and isinstance(frame, Removed):
             self.cluster.truth.left_at[self.instance] = self.world.now
 
     def act(self, effects: list[Effect]) -> None:

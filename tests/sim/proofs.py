@@ -19,8 +19,9 @@ from prr.config import Require
 from prr.core.gate import Entry, Gate
 from prr.core.outcomes import Answered, FoundService, NoBinder, NoService, UnknownService
 from prr.core.pacing import LEASE
-from prr.wire.frames import Found, FoundInstance, Frame, Subscribed, Unknown
+from prr.wire.frames import Found, FoundInstance, Frame, Removed, Subscribed, Unknown
 from prr.wire.instance import Address, Instance, Service, address_of, describe, is_ipv6, service_of
+from prr.wire.proofs import Again
 from prr.wire.version import Version
 from tests.sim.world import Violation
 
@@ -225,6 +226,14 @@ class SealedLedger:
 
     def _violated(self, what: str) -> None:
         raise Violation(f"{self._binder.name}: {what}")
+
+
+def check_answer(cluster: Cluster, name: str, frame: Frame, data: bytes, server: Address) -> None:
+    """What a server with a key takes for a binder's answer one has said to it."""
+    is_answer = isinstance(frame, Subscribed | Removed) or isinstance(frame.trailer, Again)
+    is_said = cluster.truth.sealed.words.get(data, NEVER).target == server
+    if is_answer and not is_said and cluster.options.require is Require.ON:
+        raise Violation(f"{name}: believes what no binder said to it")
 
 
 def check_outcome(cluster: Cluster, client: ClientProcess) -> None:

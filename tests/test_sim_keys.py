@@ -9,18 +9,17 @@ from random import Random
 
 import pytest
 
-from prr.core import answers, control, effects, gate, subscriptions, tickets, trust
+from prr.core import answers, control, effects, gate, sealed_runs, subscriptions, trust
 from prr.core.client import Client
 from prr.core.control import Programs
 from prr.core.gate import Gate
 from prr.core.replication.peers import Peers
 from prr.core.replication.sessions import Belief, Sessions, Window
 from prr.core.seals import Seals
-from prr.core.subscriptions import Subscriptions
 from prr.core.tickets import Tickets
 from prr.core.trust import Trust
 from prr.trust.keyring import Key, Keyring, derive, secret_id
-from prr.wire import sealed_questions, sealing
+from prr.wire import sealed_questions, sealed_subscriptions, sealing
 from prr.wire.instance import Address, address_of
 from prr.wire.proofs import Proof
 from tests.sim import checkers, world
@@ -95,7 +94,7 @@ def test_more_attackers(ahead):
 
 
 def tags_are_not_checked(patch):
-    for module in (sealing, sealed_questions):
+    for module in (sealing, sealed_questions, sealed_subscriptions):
         patch.setattr(module, "equal", lambda tag, other: True)
 
 
@@ -114,19 +113,38 @@ def pruned_secrets_are_believed(patch):
 
 
 def tickets_are_not_checked(patch):
-    patch.setattr(Subscriptions, "_has_ticket", lambda *_: True)
+    patch.setattr(Tickets, "holds", lambda *_: True)
+    patch.setattr(Tickets, "use", lambda *_: True)
+
+
+def of_tickets(patch, change):
+    """`change` what they are issued and looked at for: from where, of what, and how that stands."""
+    issue, holds = Tickets.issue, Tickets.holds
+    patch.setattr(Tickets, "issue", lambda self, *of: issue(self, *change(*of[:3]), of[-1]))
+    patch.setattr(
+        Tickets,
+        "holds",
+        lambda self, ticket, *of: holds(self, ticket, *change(*of[:3]), of[-1]),
+    )
 
 
 def tickets_are_for_any_source(patch):
-    patch.setattr(tickets, "encode_address", lambda address: b"")
+    of_tickets(patch, lambda where, about, state: (b"", about, state))
 
 
 def tickets_are_for_any_state(patch):
-    patch.setattr(Subscriptions, "_state", lambda self, instance: b"")
+    of_tickets(patch, lambda where, about, state: (where, about, b""))
 
 
 def tickets_are_not_used_up(patch):
-    patch.setattr(Tickets, "use", lambda *_: True)
+    holds = Tickets.holds
+
+    def forgetful(self, *of):
+        self._used.clear()
+        self._used_before.clear()
+        return holds(self, *of)
+
+    patch.setattr(Tickets, "holds", forgetful)
 
 
 def tokens_are_not_checked(patch):
@@ -179,6 +197,7 @@ def services_are_not_compared(patch):
 
     for module in (subscriptions, answers):
         patch.setattr(module, "speaks_for", speaks)
+    patch.setattr(sealed_runs, "provides", lambda holder, instance: True)
 
 
 def peers_are_heard_before_the_gate(patch):

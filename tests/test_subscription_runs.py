@@ -2,6 +2,7 @@
 
 import socket
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,13 +11,23 @@ from prr.core import deadlines
 from prr.core.binder import Binder
 from prr.core.directory.digests import entry_of
 from prr.core.directory.table import Table
-from prr.core.effects import Confirm, ConfirmAll, Persist, Report, Send
+from prr.core.effects import (
+    AskAgain,
+    Confirm,
+    ConfirmAll,
+    ConfirmSealed,
+    Persist,
+    Report,
+    Send,
+)
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.newcomers import CREDIT, PAUSES
 from prr.core.pacing import LEASE
+from prr.shell.udp import datagrams
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.mmsg import Burst, OneByOne
+from prr.shell.udp.outbox import Outbox
 from prr.wire.codec import Codec
 from prr.wire.errors import MalformedFrame
 from prr.wire.frames import (
@@ -33,7 +44,10 @@ from prr.wire.instance import address_of, make_instance, service_of
 from prr.wire.messages import Hello, Plain, Renew, Search, Started, UnaskedPage, Versioned
 from prr.wire.subscription_runs import SubscriptionRun
 from prr.wire.version import NO_START, Version, encode_version
+from prr.wire.wide import decode_wide
 from tests.cores import CODECS, decode, encode, has_answered, probes
+from tests.families import LOOPBACKS, udp
+from tests.sim.adapter import frames_of
 from tests.sim.checkers import Runs
 from tests.sim.world import Violation
 
@@ -124,10 +138,19 @@ def test_a_number_that_no_server_says_is_left_to_the_codec(wrong):
         CODECS[Role.BINDER].decode(wrong)
 
 
+def spread(effects):
+    """Effects, those for many under a seal as one for each."""
+    for effect in effects:
+        if isinstance(effect, ConfirmSealed | AskAgain):
+            yield from (Send(frame, address_of(one)) for one, frame in frames_of(effect))
+        else:
+            yield effect
+
+
 def by_hand(effects):
     """Effects, whether they are for one or for many, in no order."""
     found = Counter()
-    for effect in effects:
+    for effect in spread(effects):
         match effect:
             case ConfirmAll(instances=instances, frame=frame):
                 found.update(("confirm", one, frame) for one in map(address_of, instances))
@@ -136,14 +159,18 @@ def by_hand(effects):
                 | Send(frame=Subscribed() as frame, target=target)
             ):
                 found["confirm", target, frame] += 1
-            case Send(frame=ServiceList(instances=instances, trailer=UnaskedPage()), target=target):
-                found.update(("added", one, target) for one in instances)
+            case Send(frame=ServiceList(instances=ones, trailer=UnaskedPage() as page), target=to):
+                found.update(("added", one, to) for one in ones)
+                others = decode_wide(page.others or b"")
+                found.update(("added", update.instance, to) for update in others)
             case Send(frame=Added(instance=instance), target=target):
                 found["added", instance, target] += 1
             case Persist(updates=updates):
                 found.update(("kept", one) for one in updates)
             case Report(event=event, of=of):
                 found[event, of] += 1
+            case Send(frame=frame, target=target) if frame.seal and frame.seal.session:
+                found["told", target, replace(frame, seal=None)] += 1  # pages are fewer words
             case _:
                 found[str(effect)] += 1
     return found
@@ -153,8 +180,8 @@ def state(core):
     """All that is held, but for the counters of the versions, of which a run may skip some."""
     seen = core.inspect()
     updates = {
-        one: (version.owner, version.start, is_there)
-        for one, (version, is_there, _) in seen.directory.updates.items()
+        one: (version.owner, version.start, is_there, particulars)
+        for one, (version, is_there, particulars) in seen.directory.updates.items()
     }
     # Of the deadlines, some that are out of date may be dropped sooner or later.
     sizes = {name: size for name, (size, _) in seen.sizes.items() if not name.endswith(" due")}
@@ -309,6 +336,23 @@ def test_one_datagram_goes_to_many():
         for other in others:
             other.close()
         lane.close()
+
+
+@pytest.mark.parametrize("has_mmsg", [True, False])
+@pytest.mark.parametrize("ip", LOOPBACKS)
+def test_each_of_many_gets_a_datagram_of_its_own(ip, has_mmsg, monkeypatch):
+    monkeypatch.setattr(datagrams, "has_mmsg", lambda: has_mmsg)
+    bound, *others = (udp(ip) for _ in range(6))
+    lane = Datagrams(bound)
+    outbox = Outbox([lane], lambda: None, Counter())
+    ones = [make_instance(7, other.getsockname()[:2]) for other in others] * 20
+    told = [b"%d" % number * (1 + number % 2) for number in range(len(ones))]
+    outbox.send_each(told, ones)
+    for number, other in enumerate(others):
+        other.settimeout(5)
+        assert [other.recv(10) for _ in range(20)] == told[number :: len(others)]
+        other.close()
+    lane.close()
 
 
 def test_peers_are_told_of_a_run_in_one_page():

@@ -5,10 +5,11 @@ from random import Random
 import pytest
 
 from prr.core.tickets import AGE_MAX, TICK, Tickets
+from prr.wire.instance import encode_address
 
 pytestmark = pytest.mark.elsewhere
 
-HERE, THERE = ("10.0.0.9", 4000), ("10.0.0.8", 4000)
+HERE, THERE = (encode_address((ip, 4000)) for ip in ("10.0.0.9", "10.0.0.8"))
 ONE, OTHER, STATE = b"instance", b"another!", b"+version"
 
 
@@ -19,8 +20,8 @@ def test_a_ticket_holds_for_what_it_was_issued_for_and_nothing_else():
     assert tickets.age(ticket, HERE, ONE, STATE, 8.0) == pytest.approx(3.0)
     for source, about, state in (
         (THERE, ONE, STATE),
-        (("10.0.0.9", 4001), ONE, STATE),
-        (("2001:db8::1", 4000), ONE, STATE),
+        (encode_address(("10.0.0.9", 4001)), ONE, STATE),
+        (encode_address(("2001:db8::1", 4000)), ONE, STATE),
         (HERE, OTHER, STATE),
         (HERE, ONE, b"-version"),
         (HERE, ONE + STATE[:1], STATE[1:]),  # the same bytes, cut elsewhere

@@ -19,7 +19,6 @@ from prr.core.effects import DrainRow, Effect, Outcome, Probe, Stop, stray
 from prr.core.gate import Gate, answered
 from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
-from prr.core.liveness.runs import Subscribers
 from prr.core.lookups import Lookups
 from prr.core.operators import Operators
 from prr.core.pacing import LEASE
@@ -29,6 +28,7 @@ from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.sync import Sync
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.restoring import Restoring
+from prr.core.sealed_runs import SealedRuns
 from prr.core.shared_store import SharedStore
 from prr.core.status import lease_of, status_of, summary_of
 from prr.core.step import persisted, step
@@ -92,14 +92,14 @@ class Binder:
         reach = Reach(own_ips, self._peers, shares_store)
         self._versioned = VersionedDirectory(identity, limits, self._peers, reach, is_watched)
         self._detector = Detector(self._versioned, self._peers, limits, lease, rng, trust)
-        self._draining = Draining(self._versioned, keeps)
+        self._draining, self._lookups = Draining(self._versioned, keeps), Lookups(self.directory)
         self._peer_updates = PeerUpdates(self._versioned, self._detector, self._draining)
         others = self._peers, self._peer_updates
         self._complaints = Complaints(self.directory, self._detector, *others, limits, rng)
-        self._lookups = Lookups(self.directory)
         self._gate = Gate(trust, self._peers, own_ips, identity, rng)
         self._subscriptions = Subscriptions(self._versioned, self._detector, self._gate, keeps)
         self._programs = Programs(self._versioned, self._draining, self._gate)
+        self.sealed_runs = SealedRuns(self._versioned, self._detector, self._gate, self._peers)
         self.operators = Operators(self._versioned, self._gate, self._draining, self._complaints)
         self.shared_store = SharedStore(self._versioned, self._gate, *others, shares_store)
         self._sync = Sync(self._versioned, self._peers, wire)
@@ -193,11 +193,11 @@ class Binder:
 
     def subscribe_run(self, run: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
         """The short way for a burst: what `handle` would do about the first of a run, as many as
-        are certainly alike. How many, and what follows; 0: the first is for `handle`."""
+        are certainly alike. How many, and what follows; 0: the first is for `handle`. For those
+        under a seal there are `sealed_runs`."""
         if not self._gate.trust.takes_words:
             return 0, []
-        ones = Subscribers(run.instances, run.starts, run.renewals, now, run.is_bare)
-        count, effects = self._subscriptions.subscribe_run(ones)
+        count, effects = self._subscriptions.subscribe_run(run, now)
         return count, persisted(self, effects)
 
     @step

@@ -15,7 +15,7 @@ from prr.wire.drain import decode_drain, drain_in, encode_drain, with_drain
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import ListRequest, ServiceList
 from prr.wire.inquiries import DrainQuery, ListPage, ListQuery, TextQuery
-from prr.wire.instance import Address, Instance
+from prr.wire.instance import Address, Instance, encode_address
 from prr.wire.messages import PageRequest
 from prr.wire.proofs import Again
 from prr.wire.trailer import Listed, Question
@@ -61,9 +61,8 @@ class Programs:
             assert frame.seal is not None
             about, state = self._drained(Instance(asked.instance or asked.cursor or b""))
             number = frame.seal.number
-            if self._tickets.age(number, source, about, state, now) is None:
-                return [self._again(source, about, state, now)]
-            if not self._tickets.use(number, about, now):
+            age = self._tickets.age(number, encode_address(source), about, state, now)
+            if age is None or not self._tickets.use(number, about, now):
                 return [self._again(source, about, state, now)]
         elif self._trust.require is Require.ON:
             return [not_believed(frame, source)]
@@ -77,12 +76,13 @@ class Programs:
         """Whoever asks is where the question comes from: it is answered with more than it has."""
         if self._tickets is None or frame.seal is None:
             return False
-        age = self._tickets.age(frame.seal.number, source, b"", b"", now)
+        where = encode_address(source)
+        age = self._tickets.age(frame.seal.number, where, b"", b"", now)
         return age is not None and age <= READ_FOR
 
     def _again(self, source: Address, about: bytes, state: bytes, now: float) -> Effect:
         assert self._tickets is not None
-        ticket = self._tickets.issue(source, about, state, now)
+        ticket = self._tickets.issue(encode_address(source), about, state, now)
         return Send(ServiceList((), trailer=Again(ticket=ticket)), source)
 
 

@@ -15,6 +15,7 @@ from prr.wire.instance import (
 )
 from prr.wire.questions import Asked
 from prr.wire.seal import Seal
+from prr.wire.sealed_subscriptions import SealedSubscription
 from prr.wire.trailer import Question
 from prr.wire.version import Version
 
@@ -141,6 +142,31 @@ class ConfirmAll:
 
 
 @record
+class ConfirmSealed:
+    """Likewise, each with the ticket for what it says next, sealed as it has sealed what it said,
+    and with within how many seconds it is to renew (None: as usual)."""
+
+    said: Sequence[SealedSubscription]
+    tickets: Sequence[int]
+    renewal: int | None
+
+    def of(self, instances: Sequence[Instance]) -> "ConfirmSealed":
+        """The same for some of the instances, which are all different, in their order."""
+        pairs = zip(self.said, self.tickets, strict=True)
+        rows = {said.instance: (said, ticket) for said, ticket in pairs}
+        said, tickets = zip(*[rows[one] for one in instances], strict=True)
+        return ConfirmSealed(said, tickets, self.renewal)
+
+
+@record
+class AskAgain:
+    """Have each of some say that again, with its ticket."""
+
+    said: Sequence[SealedSubscription]
+    tickets: Sequence[int]
+
+
+@record
 class Probe:
     """Ask an instance whether it lives (VERIFIE_N_EXISTE_PAS), from a fresh connected socket.
 
@@ -259,8 +285,8 @@ ServerEffect: TypeAlias = ClientEffect | Stop
 ServiceEffect: TypeAlias = ServerEffect | Handle
 """What is asked for where a program answers the requests."""
 
-Kept: TypeAlias = Persist | KeepDrains | Confirm | ConfirmAll
+Kept: TypeAlias = Persist | KeepDrains | Confirm | ConfirmAll | ConfirmSealed
 """What it asks for of its disk."""
 
-Effect: TypeAlias = ServerEffect | Answer | Kept | Probe | ProbeAll | Tell
+Effect: TypeAlias = ServerEffect | Answer | Kept | AskAgain | Probe | ProbeAll | Tell
 """What a binder's core asks for."""

@@ -1,6 +1,7 @@
 """What servers say of themselves: subscriptions, renewals and leaves, and what is answered."""
 
 from dataclasses import replace
+from functools import partial
 
 from prr.config import Require
 from prr.core.effects import Confirm, ConfirmAll, Effect, Event, Report, Send, stray
@@ -14,12 +15,20 @@ from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.trust import credential_of, is_valid, speaks_for
 from prr.wire.drain import own_particulars
 from prr.wire.frames import Alive, Frame, Removed, Subscribe, Subscribed, Verify
-from prr.wire.instance import Address, Instance, address_of, is_on_host, make_instance
+from prr.wire.instance import (
+    Address,
+    Instance,
+    address_of,
+    encode_address,
+    is_on_host,
+    make_instance,
+)
 from prr.wire.messages import AgentAnnouncement, Announcement, Plain, Reason, Renew, Search, Started
 from prr.wire.particulars import as_held, asked_at
 from prr.wire.proofs import Again, Confirmed
 from prr.wire.seal import Seal
-from prr.wire.version import NO_START, encode_version
+from prr.wire.subscription_runs import SubscriptionRun
+from prr.wire.version import NO_START
 
 EXCLUDED = (
     "a loopback address means nothing to other hosts, which may ask this binder; "
@@ -39,8 +48,8 @@ class Subscriptions:
         keeps: bool,
     ) -> None:
         """`keeps`: an answer goes out once what it says is on disk."""
-        self._tickets = gate.tickets
         self._trust = gate.trust
+        self._tickets = gate.tickets
         self._versioned = versioned
         self._directory = versioned.directory
         self._detector = detector
@@ -89,26 +98,19 @@ class Subscriptions:
         return [self._with_ticket(effect, instance, source, now) for effect in effects]
 
     def _has_ticket(self, instance: Instance, source: Address, seal: Seal, now: float) -> bool:
+        """And it is used up."""
         assert self._tickets is not None
-        state = self._state(instance)
-        if self._tickets.age(seal.number, source, instance, state, now) is None:
-            return False
-        return self._tickets.use(seal.number, instance, now)
+        where, state = encode_address(source), self._directory.standing(instance)[1]
+        holds = self._tickets.holds(seal.number, where, instance, state, now)
+        return holds and self._tickets.use(seal.number, instance, now)
 
     def _again(self, instance: Instance, source: Address, seal: Seal, now: float) -> Effect:
         return Send(Verify(trailer=Again(ticket=self._ticket(instance, source, now))), source)
 
     def _ticket(self, instance: Instance, source: Address, now: float) -> int:
         assert self._tickets is not None
-        return self._tickets.issue(source, instance, self._state(instance), now)
-
-    def _state(self, instance: Instance) -> bytes:
-        """What a ticket depends on: whether it is there, and since when it is so."""
-        version = self._directory.version(instance)
-        if version is not None:
-            return b"+" + encode_version(version)
-        removal = self._directory.removal(instance)
-        return b"" if removal is None else b"-" + encode_version(removal)
+        state = self._directory.standing(instance)[1]
+        return self._tickets.issue(encode_address(source), instance, state, now)
 
     def _with_ticket(
         self, effect: Effect, instance: Instance, source: Address, now: float
@@ -164,21 +166,22 @@ class Subscriptions:
         renewal = self._detector.renewal
         return Plain() if renewal == RENEWAL else Renew(renewal=renewal)
 
-    def subscribe_run(self, run: Subscribers) -> tuple[int, list[Effect]]:
+    def subscribe_run(self, said: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
         """The same for the first of a run, as many as are certainly alike: how many, and what is
         to be done about them. 0: the first is for `subscribe`."""
         runs = self._detector.runs
+        run = Subscribers(said.instances, said.starts, said.renewals, [b""] * len(said), now)
         row, count = runs.alike(run)
         if not count:
             return 0, []
         run = run.first(count)
-        refusals = self._detector.admission.refusals(run.instances, row is COMES, run.now)
+        refusals = self._detector.admission.refusals(run.instances, row is COMES, now)
         refused = [refusal for refusal in refusals if refusal is not None]
         if refused:
             run = run.only([refusal is None for refusal in refusals])
-        trailer = None if run.are_bare else self._confirmation()
-        reply = ConfirmAll(run.instances, Subscribed(trailer=trailer))
-        return count, [*refused, *runs.run(row, run, reply)]
+        reply = Subscribed(trailer=None if said.is_bare else self._confirmation())
+        confirm = partial(ConfirmAll, run.instances, reply)
+        return count, [*refused, *runs.run(row, run, confirm)]
 
     def withdrawn(self, frame: Removed, source: Address, now: float) -> list[Effect]:
         """A server says that it is gone, or an agent says so of what it speaks for.

@@ -10,8 +10,7 @@ are used up.
 
 from hashlib import blake2s
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
-
-from prr.wire.instance import Address, encode_address
+from struct import Struct
 
 TICK = 0.1
 """Seconds between two tickets that differ."""
@@ -24,7 +23,13 @@ _TICK_BITS = 48
 _GUESS_BYTES = 6
 """48 bits of it nobody can know: a million guesses a second find one in nine years."""
 
-assert AGE_MAX / TICK < _TICKS
+_GUESS = (1 << _TICK_BITS) - 1
+_AGE_TICKS = int(AGE_MAX / TICK)
+
+assert _AGE_TICKS < _TICKS
+
+_HEAD = Struct(">BBq").pack
+"""What stands in front in what is hashed: two lengths, and the tick."""
 
 
 class Tickets:
@@ -44,31 +49,37 @@ class Tickets:
         within twice AGE_MAX."""
         return len(self._used) + len(self._used_before)
 
-    def issue(self, source: Address, about: bytes, state: bytes, now: float) -> int:
-        """A ticket for `source` to say something of `about`, which stands as `state` says. It is
-        later than the last one that was used, if need be by a tick."""
+    def issue(self, where: bytes, about: bytes, state: bytes, now: float) -> int:
+        """A ticket to say something of `about`, which stands as `state` says, from `where`, an
+        encoded address. It is later than the last one that was used, if need be by a tick."""
         tick = max(int(now / TICK), self._last(about) + 1)
-        return (tick % _TICKS) << _TICK_BITS | self._proof(source, about, state, tick)
+        return (tick % _TICKS) << _TICK_BITS | self._proof(where, about, state, tick)
 
     def age(
-        self, ticket: int, source: Address, about: bytes, state: bytes, now: float
+        self, ticket: int, where: bytes, about: bytes, state: bytes, now: float
     ) -> float | None:
         """Seconds since it was issued for this; None if it was not, or within AGE_MAX."""
         tick = int(now / TICK) + 1
         ago = (tick - (ticket >> _TICK_BITS)) % _TICKS
-        if ago * TICK > AGE_MAX or self._proof(source, about, state, tick - ago) != (
-            ticket & (1 << _TICK_BITS) - 1
-        ):
+        if ago > _AGE_TICKS or self._proof(where, about, state, tick - ago) != ticket & _GUESS:
             return None
         return max(0, ago - 1) * TICK
+
+    def holds(self, ticket: int, where: bytes, about: bytes, state: bytes, now: float) -> bool:
+        """It was issued for this, within AGE_MAX, and neither it nor a later one has been used."""
+        issued = _issued(ticket, now)
+        return (
+            issued > self._last(about)
+            and now / TICK - issued < _AGE_TICKS
+            and self._proof(where, about, state, issued) == ticket & _GUESS
+        )
 
     def use(self, ticket: int, about: bytes, now: float) -> bool:
         """Use up a ticket that holds for `about`; False if it, or a later one, has been used."""
         if now >= self._swap_at:
             self._used_before, self._used = self._used, {}
             self._swap_at = now + AGE_MAX
-        tick = int(now / TICK) + 1
-        issued = tick - (tick - (ticket >> _TICK_BITS)) % _TICKS
+        issued = _issued(ticket, now)
         if issued <= self._last(about):
             return False
         self._used[about] = issued
@@ -76,11 +87,16 @@ class Tickets:
 
     def _last(self, about: bytes) -> int:
         """The tick of the last ticket that was used for it, or of none."""
-        return max(self._used.get(about, -1), self._used_before.get(about, -1))
+        last = self._used.get(about)
+        return self._used_before.get(about, -1) if last is None else last
 
-    def _proof(self, source: Address, about: bytes, state: bytes, tick: int) -> int:
+    def _proof(self, where: bytes, about: bytes, state: bytes, tick: int) -> int:
         hasher = self._hasher.copy()
-        where = encode_address(source)
-        hasher.update(bytes((len(where), len(about))) + where + about + state)
-        hasher.update(tick.to_bytes(8, "big", signed=True))
+        hasher.update(_HEAD(len(where), len(about), tick) + where + about + state)
         return int.from_bytes(hasher.digest(), "big")
+
+
+def _issued(ticket: int, now: float) -> int:
+    """The tick at which a ticket was issued, if it was so within AGE_MAX."""
+    tick = int(now / TICK) + 1
+    return tick - (tick - (ticket >> _TICK_BITS)) % _TICKS

@@ -94,10 +94,15 @@ def speaks_for(seal: Seal | None, instance: Instance, source: Address) -> bool:
     """Whoever has sealed it may say of this instance that it is there, from `source`: it is of its
     service, and on the same host, or where its credential lets it be."""
     holder = credential_of(seal)
-    if holder is None or holder.holder is not Holder.SERVER:
+    if holder is None or not provides(holder, instance):
         return False
     ip = address_of(instance)[0]
-    return holder.service == service_of(instance) and (source[0] == ip or holder.may_be_at(ip))
+    return source[0] == ip or holder.may_be_at(ip)
+
+
+def provides(holder: Credential, instance: Instance) -> bool:
+    """It is a server's credential, of the service that this instance is of."""
+    return holder.holder is Holder.SERVER and holder.service == service_of(instance)
 
 
 def whose(seal: Seal | None) -> str:

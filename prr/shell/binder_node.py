@@ -19,8 +19,10 @@ from prr.core.directory.digests import Entry
 from prr.core.directory.rotation import NOBODY
 from prr.core.effects import (
     Answer,
+    AskAgain,
     Confirm,
     ConfirmAll,
+    ConfirmSealed,
     Effect,
     KeepDrains,
     Outcome,
@@ -172,7 +174,7 @@ class BinderNode(Node[Effect]):
                 self._outbox.send(answer, effect.target)
             case Persist() | KeepDrains():
                 self._keep(effect)
-            case Confirm() | ConfirmAll():
+            case Confirm() | ConfirmAll() | ConfirmSealed() | AskAgain():
                 self._confirm(effect)
             case Probe():
                 self._prober.ask(effect)
@@ -195,13 +197,25 @@ class BinderNode(Node[Effect]):
         elif self._drains is not None:
             self._drains.keep(effect.rows)
 
-    def _confirm(self, effect: Confirm | ConfirmAll) -> None:
-        if isinstance(effect, Confirm):
-            answer = partial(self._send, effect.frame, effect.target)
-            self._store.confirm(effect.instance, answer)
-        else:
-            answer_all = partial(self._outbox.send_all, self._codec.encode(effect.frame))
-            self._store.confirm_all(effect.instances, answer_all)
+    def _confirm(self, effect: Confirm | ConfirmAll | ConfirmSealed | AskAgain) -> None:
+        match effect:
+            case Confirm():
+                answer = partial(self._send, effect.frame, effect.target)
+                self._store.confirm(effect.instance, answer)
+            case ConfirmAll():
+                answer_all = partial(self._outbox.send_all, self._codec.encode(effect.frame))
+                self._store.confirm_all(effect.instances, answer_all)
+            case ConfirmSealed(said=said):
+                answer_each = partial(self._confirm_sealed, effect)
+                self._store.confirm_all([one.instance for one in said], answer_each)
+            case AskAgain(said=said, tickets=tickets):
+                again = self._codec.again_run(said, tickets)
+                self._outbox.send_each(again, [one.instance for one in said])
+
+    def _confirm_sealed(self, effect: ConfirmSealed, instances: Sequence[Instance]) -> None:
+        part = effect.of(instances)
+        confirmed = self._codec.confirmed_run(part.said, part.tickets, part.renewal)
+        self._outbox.send_each(confirmed, instances)
 
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""
@@ -230,10 +244,12 @@ class BinderNode(Node[Effect]):
 
     def _subscribe(self, reader: Reader) -> bool:
         """Serve the next subscriptions, as many as are alike; False if that is none."""
-        run = self._codec.subscription_run(reader.datagrams.burst, reader.at)
-        if not run:
-            return False
-        count, effects = self._binder.subscribe_run(run, time.monotonic())
+        burst, at, now = reader.datagrams.burst, reader.at, time.monotonic()
+        if run := self._codec.subscription_run(burst, at):
+            count, effects = self._binder.subscribe_run(run, now)
+        else:
+            said = self._codec.sealed_subscriptions(burst, at)
+            count, effects = self._binder.sealed_runs.subscribe(said, now)
         if count:
             reader.at += count
             self._counts[Metric.FRAMES_RECEIVED] += count

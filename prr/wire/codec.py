@@ -4,7 +4,7 @@ It reads the table in `forms`, and has no knowledge of its own of any frame.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from prr.trust.keyring import Held, Keyring
@@ -45,6 +45,13 @@ from prr.wire.messages import Plain
 from prr.wire.questions import Asked, Questions, Rows
 from prr.wire.seal import SEAL_BYTES_MAX, Seal, check_place
 from prr.wire.sealed_questions import SealedAsked, SealedQuestions, found_sealed_run
+from prr.wire.sealed_subscriptions import (
+    SealedSubscription,
+    SealedSubscriptions,
+    Senders,
+    again_run,
+    confirmed_run,
+)
 from prr.wire.sealing import BinderSealer, HolderSealer, Sealer
 from prr.wire.subscription_runs import Columns, SubscriptionRun, subscription_run
 from prr.wire.trailer_codec import decode_trailer, encode_trailer
@@ -66,6 +73,10 @@ class Codec:
     found_sealed_run = staticmethod(found_sealed_run)
     """`found_sealed_run(instances, asked)`: the answers to the first of some sealed lookups."""
 
+    confirmed_run, again_run = staticmethod(confirmed_run), staticmethod(again_run)
+    """`confirmed_run(said, tickets, renewal)`, `again_run(said, tickets)`: what answers sealed
+    subscriptions."""
+
     def __init__(
         self,
         role: Role,
@@ -81,6 +92,7 @@ class Codec:
         self.role = role
         self._sealer: Sealer | None = None
         self._sealed_questions: SealedQuestions | None = None
+        self._sealed_subscriptions: SealedSubscriptions | None = None
         if keys is not None:
             self.change_keys(keys)
         self.types_asked: Callable[[Pairs, int], bytes] = types_asked
@@ -154,16 +166,30 @@ class Codec:
         else:
             self._sealer = sealer = BinderSealer(keys)
             self._sealed_questions = SealedQuestions(self.decode, sealer)
+            self._sealed_subscriptions = SealedSubscriptions(sealer)
 
     @property
     def sealed_remembered(self) -> tuple[int, int]:
         """How many questions under a seal are remembered, and how many may be."""
         return self._sealed_questions.size if self._sealed_questions is not None else (0, 0)
 
+    @property
+    def signers_remembered(self) -> tuple[int, int]:
+        """Of how many credentials the keys are remembered with which subscriptions are read, and of
+        how many they may be."""
+        known = self._sealed_subscriptions
+        return known.size if known is not None else (0, 0)
+
     def sealed_asked(self, burst: Rows, at: int) -> list[SealedAsked]:
         """What the lookups under a seal ask for which stand in a row from number `at` of a burst
         on; empty if there is none."""
         return [] if self._sealed_questions is None else self._sealed_questions.asked(burst, at)
+
+    def sealed_subscriptions(self, burst: Senders, at: int) -> Iterator[SealedSubscription]:
+        """The subscriptions under a seal that stand in a row from number `at` of a burst on, one
+        by one as they are asked for."""
+        known = self._sealed_subscriptions
+        return iter(()) if known is None else known.read(burst, at)
 
     def encode(self, frame: Frame) -> bytes:
         """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes, and its

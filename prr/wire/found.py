@@ -83,6 +83,14 @@ class AnswerRun:
         return (self.data[a:b] for a, b in pairwise(accumulate(sizes, initial=0)))
 
 
+def answer_run(answers: Sequence[bytes]) -> AnswerRun:
+    """These answers."""
+    sizes = set(map(len, answers))
+    if len(sizes) == 1:
+        return AnswerRun(b"".join(answers), sizes.pop())
+    return AnswerRun(b"".join(answers), 0, bytes(map(len, answers)))
+
+
 def _found_run(found: Sequence[Instance]) -> AnswerRun:
     run = b"".join(found)
     if len(run) != _FOUND_BYTES * len(found):

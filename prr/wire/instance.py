@@ -38,7 +38,6 @@ _LOOPBACK_KEY = bytes(15) + b"\1"
 _SITE_BYTES = 8
 
 INSTANCE_BYTES = 1 + ADDRESS_BYTES
-_ONE = struct.Struct(f"{INSTANCE_BYTES}s")
 
 TYPES = 256
 """Service types there are: 0 to 255, one byte."""
@@ -214,17 +213,27 @@ def instances_in(data: bytes) -> Iterator[Instance]:
 
 
 def address_columns(instances: Sequence[Instance]) -> list[bytes]:
-    """For each of an address's bytes a column: that byte of each of the instances."""
+    """For each of an address's bytes a column: that byte of each of the instances, which are of one
+    family."""
     rows = b"".join(instances)
-    return [rows[place::INSTANCE_BYTES] for place in range(1, INSTANCE_BYTES)]
+    if len(rows) == INSTANCE_BYTES * len(instances):
+        return [rows[place::INSTANCE_BYTES] for place in range(1, INSTANCE_BYTES)]
+    rows = b"".join(map(address_key, instances))
+    size = len(rows) // len(instances)
+    return [rows[place::size] for place in range(size)]
 
 
 def from_columns(types: bytes, addresses: Sequence[bytes]) -> list[Instance]:
     """The instances of these types at these addresses, which are given as columns."""
-    rows = bytearray(len(types) * INSTANCE_BYTES)
-    for place, column in enumerate((types, *addresses)):
-        rows[place::INSTANCE_BYTES] = column
-    return [Instance(one) for one in chain.from_iterable(_ONE.iter_unpack(rows))]
+    return [Instance(one) for one in rows_from((types, *addresses))]
+
+
+def rows_from(columns: Sequence[bytes]) -> Iterator[bytes]:
+    """What stands in columns of one length, row by row."""
+    rows = bytearray(len(columns) * len(columns[0]))
+    for place, column in enumerate(columns):
+        rows[place :: len(columns)] = column
+    return chain.from_iterable(struct.iter_unpack(f"{len(columns)}s", rows))
 
 
 def is_on_host(instance: Instance, address: Address) -> bool:

@@ -87,17 +87,13 @@ class Particulars:
 def encode_particulars(particulars: Particulars) -> bytes:
     """Their bytes; none where all is as usual."""
     tags = _BETWEEN.join(f"{key}={tag}".encode() for key, tag in sorted(particulars.tags.items()))
-    at = particulars.ask_at
     values = {
         _WEIGHT: bytes((particulars.weight,)) if particulars.weight != 1 else b"",
         _ZONE: particulars.zone.encode(),
         _TAGS: tags,
     }
-    if at is not None:
-        where = _ASK_ELSEWHERE if particulars.is_asked_elsewhere else _ASK_AT
-        values[where] = encode_address(at)
-    values[_CREDENTIAL] = particulars.credential.encode()
     said = b"".join(encode_field(number, value) for number, value in values.items() if value)
+    said += _known(particulars.ask_at, particulars.is_asked_elsewhere, particulars.credential)
     assert is_particulars(said)
     return said
 
@@ -148,6 +144,8 @@ def as_held(
     the address of its agent (None: no agent), which `elsewhere` may be on another host, and the id
     of its `credential` ("": none). Where that changes them, fields that say nothing here are left
     out: they might have no room."""
+    if not particulars:  # as of most
+        return _known(agent, elsewhere, credential)
     said = decode_particulars(particulars)
     held = replace(
         said,
@@ -156,6 +154,13 @@ def as_held(
         credential=credential,
     )
     return particulars if held == said else encode_particulars(held)
+
+
+def _known(agent: Address | None, elsewhere: bool, credential: str) -> bytes:
+    """What a binder knows of an instance, as fields."""
+    where = _ASK_ELSEWHERE if elsewhere else _ASK_AT
+    asked = b"" if agent is None else encode_field(where, encode_address(agent))
+    return asked + encode_field(_CREDENTIAL, credential.encode()) if credential else asked
 
 
 def is_tag(text: str) -> bool:

@@ -12,7 +12,7 @@ from prr.trust.credential import Holder, decode_credential
 from prr.trust.keyring import TAG_BYTES, Key, equal
 from prr.wire.errors import MalformedFrame
 from prr.wire.forms import FORM_OF
-from prr.wire.found import AnswerRun
+from prr.wire.found import AnswerRun, answer_run
 from prr.wire.frames import Found, Frame, Lookup, Unknown
 from prr.wire.instance import ADDRESS_BYTES, IPV6_ADDRESS_BYTES, NO_ADDRESS, Instance, is_ipv6
 from prr.wire.messages import Plain
@@ -25,20 +25,20 @@ from prr.wire.trailer import MARK
 _LOOKUP_CODE = bytes((FORM_OF[Lookup].code,))
 _FOUND_CODE = bytes((FORM_OF[Found].code,))
 
-_TAGS_AT = -1 - 4 - TAG_BYTES
+TAGS_AT = -1 - 4 - TAG_BYTES
 """Where the number of tags stands, counted from the end; there is one."""
 
-_NUMBER_AT = _TAGS_AT - NUMBER_BYTES
-_ONE_TAG = b"\1"
+_NUMBER_AT = TAGS_AT - NUMBER_BYTES
+ONE_TAG = b"\1"
 
-_SEAL = bytes((SEAL_KEY, 0xC4, 1 + NUMBER_BYTES - _TAGS_AT, 0))
+SEAL = bytes((SEAL_KEY, 0xC4, 1 + NUMBER_BYTES - TAGS_AT, 0))
 """A seal of an answer, up to its number."""
 
-_FRONT = bytes((MARK, 0x81)) + _SEAL
+_FRONT = bytes((MARK, 0x81)) + SEAL
 _UNKNOWN = bytes((FORM_OF[Unknown].code,)) + _FRONT
 _FRONT_IPV6 = NO_ADDRESS + bytes((MARK, 0x82, 24, 0xC4, IPV6_ADDRESS_BYTES))
 
-FOUND_SEALED_BYTES = 1 + ADDRESS_BYTES + len(_FRONT) + NUMBER_BYTES - _TAGS_AT
+FOUND_SEALED_BYTES = 1 + ADDRESS_BYTES + len(_FRONT) + NUMBER_BYTES - TAGS_AT
 FOUND_IPV6_SEALED_BYTES = FOUND_SEALED_BYTES + 3 + IPV6_ADDRESS_BYTES
 """Of an answer, and of one at an IPv6 address."""
 
@@ -77,7 +77,7 @@ class SealedQuestions:
                 break
             if known is None:
                 break
-            found.append(SealedAsked(*known, row[_NUMBER_AT:_TAGS_AT]))
+            found.append(SealedAsked(*known, row[_NUMBER_AT:TAGS_AT]))
         for one in found[:1]:  # those of a burst mostly have the same secret
             self._sealer.opened[one.key.secret_id] += len(found)
         return found
@@ -108,25 +108,21 @@ class SealedQuestions:
 
 def found_sealed_run(found: Sequence[Instance], asked: Sequence[SealedAsked]) -> AnswerRun:
     """A run of answers to the first of `asked`, NOBODY where there is none."""
-    answers = [_found(one, *its) for one, its in zip(found, asked, strict=False)]
-    sizes = set(map(len, answers))
-    if len(sizes) == 1:
-        return AnswerRun(b"".join(answers), sizes.pop())
-    return AnswerRun(b"".join(answers), 0, bytes(map(len, answers)))
+    return answer_run([_found(one, *its) for one, its in zip(found, asked, strict=False)])
 
 
 def _found(instance: Instance, asked: Asked, key: Key, number: bytes) -> bytes:
     if not instance:
         said = _UNKNOWN + number
     elif asked.wide and is_ipv6(instance):
-        said = _FOUND_CODE + _FRONT_IPV6 + instance[-IPV6_ADDRESS_BYTES:] + _SEAL + number
+        said = _FOUND_CODE + _FRONT_IPV6 + instance[-IPV6_ADDRESS_BYTES:] + SEAL + number
     else:
         said = _FOUND_CODE + instance[-ADDRESS_BYTES:] + _FRONT + number
-    return said + _ONE_TAG + key.secret_id + key.tag_from_binder(said)
+    return said + ONE_TAG + key.secret_id + key.tag_from_binder(said)
 
 
 def _holds(row: bytes, key: Key) -> bool:
     """The tag of a question is its key's."""
-    return row[_TAGS_AT:-TAG_BYTES] == _ONE_TAG + key.secret_id and equal(
-        row[-TAG_BYTES:], key.tag_to_binder(row[:_TAGS_AT])
+    return row[TAGS_AT:-TAG_BYTES] == ONE_TAG + key.secret_id and equal(
+        row[-TAG_BYTES:], key.tag_to_binder(row[:TAGS_AT])
     )

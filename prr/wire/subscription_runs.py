@@ -13,9 +13,7 @@ from typing import NamedTuple, Protocol
 from prr.record import record
 from prr.wire.instance import ADDRESS_BYTES, Instance, from_columns
 from prr.wire.trailer import RENEWAL_SECONDS_MAX
-from prr.wire.version import NO_START
-
-_FIRST_START = 2
+from prr.wire.version import FIRST_START, NO_START
 
 
 class Columns(Protocol):
@@ -95,7 +93,7 @@ def subscription_run(burst: Columns, at: int) -> SubscriptionRun:
     for form in _FORMS:
         if count := burst.alike(at, form.size, form.fixed):
             starts = _starts(burst, at, count, form)
-            if form.start_at is not None and min(starts) < _FIRST_START:
+            if form.start_at is not None and min(starts) < FIRST_START:
                 break  # which no server draws
             renewals = bytes(count)
             if form.renewal_at is not None:

@@ -33,6 +33,9 @@ LEFT = 1
 """The `start` in the removal of an instance that deregistered before its start was known; and of
 one that subscribed again after a removal and has not answered yet. No server draws it."""
 
+FIRST_START = 2
+"""The lowest that one draws."""
+
 _LAYOUT = struct.Struct("<QQI")
 _END = struct.Struct("<QI")
 VERSION_BYTES = _LAYOUT.size

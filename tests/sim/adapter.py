@@ -7,18 +7,21 @@ from random import Random
 
 from prr.config import Limits, WireForm
 from prr.core.binder import Binder
-from prr.core.effects import Update
+from prr.core.effects import AskAgain, ConfirmSealed, Update
 from prr.core.keyed_server import server_class
 from prr.core.lookups import FOUND_FORMS
 from prr.core.server import Server
 from prr.core.trust import Trust
+from prr.trust.credential import encode_credential
 from prr.trust.keyring import Keyring
 from prr.wire import drain
 from prr.wire.codec import Codec
 from prr.wire.drain import drain_in
-from prr.wire.frames import Role
+from prr.wire.frames import Frame, Role, Subscribed, Verify
 from prr.wire.instance import Address, Instance, Service
 from prr.wire.particulars import Particulars, encode_particulars
+from prr.wire.proofs import Again, Confirmed
+from prr.wire.seal import Seal
 from prr.wire.version import LEFT
 
 NEWCOMERS, NEWCOMERS_PER_SECOND = 48, 4.0
@@ -142,3 +145,17 @@ def snapshot(binder: Binder) -> tuple[bytes, list[Instance]]:
 def sizes(binder: Binder) -> Mapping[str, tuple[int, int]]:
     """Of every container with a limit how many entries it has, and the limit."""
     return binder.inspect().sizes
+
+
+def frames_of(effect: ConfirmSealed | AskAgain) -> list[tuple[Instance, Frame]]:
+    """The frames that are sent for those who are answered together, and to whom."""
+    found: list[tuple[Instance, Frame]] = []
+    for one, ticket in zip(effect.said, effect.tickets, strict=True):
+        credential, key, _ = one.holder
+        seal = Seal(one.number, encode_credential(credential), key.secret_id)
+        frame: Frame = Verify(trailer=Again(ticket=ticket), seal=seal)
+        if isinstance(effect, ConfirmSealed):
+            said = Confirmed(ticket=ticket, renewal=effect.renewal)
+            frame = Subscribed(trailer=said, seal=seal)
+        found.append((one.instance, frame))
+    return found

@@ -7,11 +7,12 @@ says of the world outside it takes from Truth, which the processes write as thin
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from prr.core.effects import ConfirmAll, Effect, Event, Probe, Report
+from prr.core.effects import Effect, Event, Probe, Report
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.runs import Runs, Subscribers
 from prr.core.liveness.states import Case, Row
@@ -140,12 +141,14 @@ Lifecycle.run = _run_and_compare  # type: ignore[method-assign]
 _run_all = Runs.run
 
 
-def _run_all_and_compare(self: Runs, row: Row, run: Subscribers, reply: ConfirmAll) -> list[Effect]:
+def _run_all_and_compare(
+    self: Runs, row: Row, run: Subscribers, confirm: Callable[[], Effect]
+) -> list[Effect]:
     """A run goes through a row: it is the one that holds for each, and has come true for each."""
     for number, one in enumerate(run.instances):
         if (right := self.lifecycle.row_for(run.case(number))) is not row:
             raise Violation(f"{describe(one)} is taken for {row.why!r}, and is {right.why!r}")
-    effects = _run_all(self, row, run, reply)
+    effects = _run_all(self, row, run, confirm)
     for one in run.instances:
         if (is_so := self.lifecycle.state_of(one)) is not row.after:
             raise Violation(f"{describe(one)} is {is_so} after a run, not {row.after}")

@@ -6,7 +6,7 @@ as these do: effects in order, a question to an instance from a fresh connected 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
@@ -18,8 +18,10 @@ from prr.core.client import Client
 from prr.core.directory.digests import Entry
 from prr.core.effects import (
     Answer,
+    AskAgain,
     Confirm,
     ConfirmAll,
+    ConfirmSealed,
     DrainRow,
     Effect,
     KeepDrains,
@@ -43,11 +45,13 @@ from prr.wire.instance import (
     address_of,
     describe,
     encode_address,
+    is_ipv6_address,
     make_instance,
 )
 from prr.wire.messages import Challenge
 from tests.cores import rows_in
 from tests.sim import adapter
+from tests.sim.adapter import frames_of
 from tests.sim.checkers import Ledger, Question, is_announcement
 from tests.sim.disk import COMMIT_TAKES, Disk
 from tests.sim.follower import Follower
@@ -93,6 +97,7 @@ class BinderProcess(Process):
         self.follower = Follower()
         self.group_probes = 0
         self._drains: list[DrainRow] = []
+        self._said: dict[Address, bytes] = {}  # of a run, whose is not answered yet
         self._socket = _BurstSocket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
 
@@ -138,10 +143,12 @@ class BinderProcess(Process):
     def _subscribe_run(self, burst: list[tuple[bytes, Address]]) -> bool:
         """Those at the front that are alike; False if that is none."""
         run = self.codec.subscription_run(_Burst(burst), 0)
-        if not run:
-            return False
         vouched = self.ledger.vouched_for()
-        count, effects = self.decide(self.core.subscribe_run, run, self.now)
+        if run:
+            count, effects = self.decide(self.core.subscribe_run, run, self.now)
+        else:
+            said = self.codec.sealed_subscriptions(_Burst(burst), 0)
+            count, effects = self.decide(self.core.sealed_runs.subscribe, said, self.now)
         taken = burst[:count]
         del burst[:count]
         for data, source in taken:
@@ -150,7 +157,9 @@ class BinderProcess(Process):
                 raise Violation(f"{self.name}: takes {data.hex()} for a subscription")
             self.trace("<-", frame, source)
             self.ledger.received(frame, source, data)
+        self._said = {source: data for data, source in taken}
         self.act(effects)
+        self._said.clear()
         for data, source in taken:
             self.ledger.compare_vouched(vouched, source, data)
             if self.running and self.cluster.wants_twin():
@@ -201,7 +210,7 @@ class BinderProcess(Process):
                     self._send(replace(frame, seal=seal), target)
                 case Persist() | KeepDrains():
                     self._keep(effect)
-                case Confirm() | ConfirmAll():
+                case Confirm() | ConfirmAll() | ConfirmSealed() | AskAgain():
                     self._confirm(effect)
                 case Probe() | ProbeAll():
                     self._probe(effect)
@@ -242,21 +251,43 @@ class BinderProcess(Process):
             for instance, nonce in zip(effect.instances, effect.nonces, strict=True):
                 self.at(self.world.now, partial(self._ask_first, instance, nonce, effect))
 
-    def _confirm(self, effect: Confirm | ConfirmAll) -> None:
-        one = isinstance(effect, Confirm)
-        for instance in (effect.instance,) if one else effect.instances:
-            target = effect.target if one else address_of(instance)
-            answer = partial(self._send, effect.frame, target)
-            if self.disk is None:
-                answer()
-            else:
-                self.disk.confirm(instance, answer)
+    def _confirm(self, effect: Confirm | ConfirmAll | ConfirmSealed | AskAgain) -> None:
+        match effect:
+            case Confirm(instance=instance, frame=frame, target=target):
+                self._once_kept(instance, partial(self._send, frame, target))
+            case ConfirmAll(instances=instances, frame=frame):
+                for instance in instances:
+                    self._once_kept(instance, partial(self._send, frame, address_of(instance)))
+            case ConfirmSealed(said=said, tickets=tickets, renewal=renewal):
+                answers = self.codec.confirmed_run(said, tickets, renewal)
+                for (instance, frame), data in zip(frames_of(effect), answers, strict=True):
+                    answer = partial(self._send_sealed, instance, frame, data)
+                    self._once_kept(instance, answer)
+            case AskAgain(said=said, tickets=tickets):
+                answers = self.codec.again_run(said, tickets)
+                for (instance, frame), data in zip(frames_of(effect), answers, strict=True):
+                    self._send_sealed(instance, frame, data)
+
+    def _once_kept(self, instance: Instance, act: Callable[[], None]) -> None:
+        if self.disk is None:
+            act()
+        else:
+            self.disk.confirm(instance, act)
 
     def _send(self, frame: Frame, target: Address) -> None:
         data = self.encode(frame)
         self.trace("->", frame, target)
         self.ledger.sent(frame, target, data)
         self._socket.send(data, target)
+
+    def _send_sealed(self, instance: Instance, frame: Frame, data: bytes) -> None:
+        """One of many that were answered together."""
+        target = address_of(instance)
+        if self.encode(frame) != data:
+            raise Violation(f"{self.name}: says {data.hex()} for {frame!r}")
+        if target in self._said:
+            self.ledger.sealed.received(target, self._said.pop(target))
+        self._send(frame, target)
 
     def waiting_sources(self) -> list[Address]:
         """Who has sent what still waits in the socket's queue."""
@@ -379,8 +410,10 @@ class _Burst(list[tuple[bytes, Address]]):
         return b"".join(data[1:] for data in row)
 
     def rows(self, at: int, first: bytes, least: int, most: int) -> Iterator[bytes]:
-        """Likewise."""
-        return rows_in([data for data, _ in self[at:]], first, least, most)
+        """Likewise: a socket has sources of one family."""
+        family = is_ipv6_address(self[at][1])
+        of_one = takewhile(lambda one: is_ipv6_address(one[1]) is family, self[at:])
+        return rows_in([data for data, _ in of_one], first, least, most)
 
 
 class _AskingSocket(Socket):

@@ -221,11 +221,11 @@ class Directory(TableWalks):
         self._tables.of(instance).put(instance, version, particulars)
         self._rotation.change(instance, *_turns_of(particulars))
 
-    def add_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
-        """The same for many of the spec for which there is room, none of them twice or disputed."""
-        new = [instance for instance, _ in updates if instance not in self._tables]
+    def add_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
+        """The same for many of the spec for which there is room, none of them twice or disputed, or
+        with particulars that say anything of its turns."""
+        self._rotation.add_all([one for one, _, _ in updates if one not in self._tables])
         self._tables.put_all(updates)
-        self._rotation.add_all(new)
 
     def has_room(self, instance: Instance, learned: bool = False, count: int = 1) -> bool:
         """So many more like this one can be held, which were `learned` from a peer or not."""
@@ -272,7 +272,7 @@ class Directory(TableWalks):
     # Runs of many that are alike: how many of the first are.
 
     def in_turn_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
-        """They are held at versions that, encoded, end so, were heard, and are not suspect."""
+        """They are held with words that end so, were heard, and are not suspect."""
         count = self._tables.held_at(instances, endings)
         return count if self._rotation.are_in_turn(instances[:count]) else 0
 

@@ -80,7 +80,11 @@ class Table:
 
     def particulars(self, instance: Instance) -> bytes:
         """The particulars of an instance, encoded; b"" if it has none, or is not present."""
-        return self._present[bucket_of(instance)].get(instance, b"")[VERSION_BYTES:]
+        return self.word(instance)[VERSION_BYTES:]
+
+    def word(self, instance: Instance) -> bytes:
+        """The version of an instance, encoded, and its particulars; b"" if it is not present."""
+        return self._present[bucket_of(instance)].get(instance, b"")
 
     def note_changes(self) -> None:
         """From now on remember what changes, until it is taken with `take_changes`."""
@@ -101,17 +105,17 @@ class Table:
         self._put(instance, encode_version(version) + particulars, bucket_of(instance))
         self._note(instance)
 
-    def put_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
+    def put_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
         """The same for many instances."""
-        buckets = buckets_of(instance for instance, _ in updates)
-        for (instance, version), bucket in zip(updates, buckets, strict=True):
-            self._put(instance, encode_version(version), bucket)
+        buckets = buckets_of(instance for instance, _, _ in updates)
+        for (instance, version, particulars), bucket in zip(updates, buckets, strict=True):
+            self._put(instance, encode_version(version) + particulars, bucket)
         if self._changed is not None:
-            self._changed |= dict.fromkeys(instance for instance, _ in updates)
+            self._changed |= dict.fromkeys(instance for instance, _, _ in updates)
 
     def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
-        """How many of the first are present, without particulars, at a version that ends so, when
-        it is encoded."""
+        """How many of the first are present, each with a version and particulars that, encoded,
+        end so from the owner on."""
         rows = zip(instances, buckets_of(instances), endings, strict=True)
         for number, (instance, bucket, ending) in enumerate(rows):
             if self._present[bucket].get(instance, b"")[OWNER.start :] != ending:

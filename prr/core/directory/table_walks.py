@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prr.core.directory.tables import Place, Tables
 from prr.core.effects import Update
 from prr.wire.instance import Instance
+from prr.wire.version import VERSION_BYTES, encode_version
 
 
 class TableWalks:
@@ -12,6 +13,16 @@ class TableWalks:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+
+    def standing(self, instance: Instance) -> tuple[bytes, bytes]:
+        """The version of an instance that is held, encoded, and behind it its particulars; b"" if
+        it is not held. And what a ticket to say something of it depends on: whether it is there, or
+        gone, and since when that is so; b"" if nothing is known of it."""
+        table = self._tables.of(instance)
+        if word := table.word(instance):
+            return word, b"+" + word[:VERSION_BYTES]
+        removal = table.removal(instance)
+        return b"", b"" if removal is None else b"-" + encode_version(removal)
 
     def note_changes(self) -> None:
         """From now on remember what changes, until it is taken with `take_changes`."""

@@ -65,28 +65,28 @@ class Tables:
         spec = [entry for entry in entries if not is_wide(entry[0])]
         return self._spec.fill_in(spec) + self._wide.fill_in(wide)
 
-    def put_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
-        """Instances of the spec are present, at these versions."""
+    def put_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
+        """Instances of the spec are present, at these versions and with these particulars."""
         self._spec.put_all(updates)
 
     def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
-        """How many of the first, all of the spec, are present at a version that ends so."""
-        return self._spec.held_at(instances, endings)
+        """How many of the first are in the table of the first of all, with words that end so."""
+        return self.of(instances[0]).held_at(instances, endings)
 
     def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
-        """How many of the first, all of the spec, are at an address of which nothing is known."""
+        """How many of the first are of the spec, at an address of which nothing is known."""
         return self._without_wide(instances[: self._spec.unknown_and_alone(instances)])
 
     def alone(self, instances: Sequence[Instance]) -> int:
-        """How many of the first, all of the spec, are present and alone at their address."""
+        """How many of the first, which are present, are of the spec, and alone at their address."""
         return self._without_wide(instances[: self._spec.alone(instances)])
 
     def _without_wide(self, instances: Sequence[Instance]) -> int:
-        """How many of the first have no wide instance at their address."""
-        if len(self._wide):
-            for number, instance in enumerate(instances):
-                if self._wide.at_address(instance):
-                    return number
+        """How many of the first are not wide, and have no wide instance at their address."""
+        has_wide = len(self._wide) > 0
+        for number, instance in enumerate(instances):
+            if is_wide(instance) or (has_wide and self._wide.at_address(instance)):
+                return number
         return len(instances)
 
     def at_address(self, instance: Instance) -> list[Instance]:

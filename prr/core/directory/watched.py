@@ -53,8 +53,8 @@ class WatchedDirectory(Directory):
         self.feed.note(instance)
         super().describe(instance, particulars)
 
-    def add_all(self, updates: Sequence[tuple[Instance, Version]]) -> None:
-        for instance, _ in updates:
+    def add_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
+        for instance, _, _ in updates:
             self.feed.note(instance)
         super().add_all(updates)
 

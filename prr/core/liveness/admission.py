@@ -4,6 +4,7 @@ They are those of the binder with which it subscribes. What peers say is bound b
 directory alone: binders that refused each other's instances would never agree.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from prr.config import Limits
@@ -78,10 +79,16 @@ class Admission:
             return Event.CREDENTIAL_FULL
         return None
 
-    def have_room(self, instances: Sequence[Instance]) -> bool:
-        """The hosts of instances that are not in the directory may have all of them."""
-        fullest = self._directory.count_of_fullest_host(instances)
-        return fullest <= self._limits.instances_per_host
+    def have_room(self, instances: Sequence[Instance], particulars: Sequence[bytes]) -> bool:
+        """The hosts of instances that are not in the directory may have all of them, and so may the
+        credentials in their particulars."""
+        limits, directory = self._limits, self._directory
+        coming = Counter(map(credential_of, filter(None, particulars)))
+        return directory.count_of_fullest_host(instances) <= limits.instances_per_host and all(
+            directory.count_of_credential(one) + count <= limits.instances_per_credential
+            for one, count in coming.items()
+            if one
+        )
 
     def _newcomer_refusal(self, instance: Instance, is_there: bool, now: float) -> Report | None:
         over = self._newcomers.admit(instance, is_there, now)

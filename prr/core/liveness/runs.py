@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import compress, groupby
 from operator import itemgetter
 
-from prr.core.effects import ConfirmAll, Effect, Event, Report
+from prr.core.effects import Effect, Event, Report
 from prr.core.liveness.admission import Admission
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.lifecycle import Lifecycle, rows_of
@@ -31,8 +31,8 @@ class Subscribers:
     instances: Sequence[Instance]
     starts: Sequence[int]
     renewals: Sequence[int]  # seconds within which each says that it renews; 0: it does not say
+    particulars: Sequence[bytes]  # as they will be held; nothing in them that changes turns
     now: float  # seconds
-    are_bare: bool  # without a trailer
 
     def first(self, count: int) -> "Subscribers":
         """So many of them."""
@@ -44,14 +44,19 @@ class Subscribers:
             [*compress(self.instances, chosen)],
             [*compress(self.starts, chosen)],
             [*compress(self.renewals, chosen)],
-            *(self.now, self.are_bare),
+            [*compress(self.particulars, chosen)],
+            self.now,
         )
 
     def case(self, number: int) -> Case:
         """One of them, as the table knows it."""
         start, renewal = self.starts[number], self.renewals[number]
-        instance = self.instances[number]
-        return Case(Trigger.SUBSCRIBED, instance, self.now, start=start, renewal=renewal)
+        return Case(
+            *(Trigger.SUBSCRIBED, self.instances[number], self.now),
+            start=start,
+            renewal=renewal,
+            particulars=self.particulars[number],
+        )
 
 
 def _row_for_subscribed(state: State, guard: Guard | None) -> Row:
@@ -108,11 +113,12 @@ class Runs:
             count //= 2
         return row, count
 
-    def run(self, row: Row, run: Subscribers, reply: ConfirmAll) -> list[Effect]:
-        """Do what a row says, for all of them; `reply` is what confirms them."""
+    def run(self, row: Row, run: Subscribers, confirm: Callable[[], Effect]) -> list[Effect]:
+        """Do what a row says, for all of them; `confirm` makes what confirms them, when all else is
+        done."""
         effects: list[Effect] = []
         for action in row.actions:
-            effects += [reply] if action is Action.CONFIRM else self._actions[action](run)
+            effects += [confirm()] if action is Action.CONFIRM else self._actions[action](run)
         return effects
 
     # How many of the first are certainly like it.
@@ -121,7 +127,7 @@ class Runs:
         count = self._directory.unknown_and_alone(run.instances)
         ones = run.instances[:count]
         has_room = not ones or self._directory.has_room(ones[0], count=count)
-        has_room = has_room and self._admission.have_room(ones)
+        has_room = has_room and self._admission.have_room(ones, run.particulars[:count])
         is_open = has_room and not any(
             one in self._versioned.returning
             or one in self._versioned.drains
@@ -131,23 +137,27 @@ class Runs:
         return count if is_open and self._doubts.leases.has_none_of(ones) else 0
 
     def _renewing(self, run: Subscribers) -> int:
-        return self._held_at(run.instances, run.starts)
+        return self._held_at(run, run.starts)
 
     def _changing(self, run: Subscribers) -> int:
         """They say their start numbers for the first time."""
-        count = self._held_at(run.instances, [NO_START] * len(run.instances))
+        count = self._held_at(run, [NO_START] * len(run.instances))
         return self._directory.alone(run.instances[:count])
 
-    def _held_at(self, instances: Sequence[Instance], starts: Sequence[int]) -> int:
-        """How many of the first are in turn, at home here, and known with these start numbers."""
+    def _held_at(self, run: Subscribers, starts: Sequence[int]) -> int:
+        """How many of the first are in turn, at home here, and known with these start numbers and
+        what else they say."""
         owner = self._versioned.identity
-        endings = [encode_version_end(owner, start) for start in starts]
-        return self._directory.in_turn_at(instances, endings)
+        pairs = zip(starts, run.particulars, strict=True)
+        endings = [encode_version_end(owner, start) + said for start, said in pairs]
+        return self._directory.in_turn_at(run.instances, endings)
 
     # What is done.
 
     def _hold(self, run: Subscribers) -> list[Effect]:
-        return self._versioned.add_all(run.instances, run.starts)
+        return self._versioned.add_all(
+            [*zip(run.instances, run.starts, run.particulars, strict=True)]
+        )
 
     def _say_subscribed(self, run: Subscribers) -> list[Effect]:
         return [Report(Event.SUBSCRIBED, one, "self-reported") for one in run.instances]

@@ -173,7 +173,7 @@ class PeerUpdates:
         for instance, update in plain[:count]:
             self._detector.release(instance)
             self._versioned.has_seen(update.version)
-        self._directory.add_all([(instance, update.version) for instance, update in plain[:count]])
+        self._directory.add_all([(one, update.version, b"") for one, update in plain[:count]])
         return count
 
     def _is_plain(self, row: tuple[Instance, Update]) -> bool:

@@ -106,6 +106,10 @@ class Peers:
         """One of them has this name, as `name_of` gives it."""
         return name in self._peer_names
 
+    def are_at(self, where: bytes) -> bool:
+        """One of them has this address, encoded."""
+        return where in self._keys
+
     def get(self, address: Address) -> Peer | None:
         """The peer at an address."""
         return self._by_address.get(address)

@@ -83,15 +83,15 @@ class VersionedDirectory:
         version = self.next_version(instance, start)
         return self.directory.add(instance, version, learned, particulars)
 
-    def add_all(self, instances: Sequence[Instance], starts: Sequence[int]) -> list[Effect]:
-        """Decide that these are there, for which there is room, and tell the others at once: those
-        that read versions in a page, which has room for PAGE_WORDS."""
-        is_news = [instance not in self.directory for instance in instances]
-        versions = [*map(self.next_version, instances, starts)]
-        self.directory.add_all([*zip(instances, versions, strict=True)])
-        if len(instances) == 1:
-            return self.tell_added(instances[0], is_news[0])
-        return self._tell_all(dict(zip(instances, is_news, strict=True)))
+    def add_all(self, ones: Sequence[tuple[Instance, int, bytes]]) -> list[Effect]:
+        """Decide that these are there, with start numbers and particulars: there is room, and none
+        is drained. Tell the others at once, those that read versions in a page of PAGE_WORDS."""
+        is_news = {instance: instance not in self.directory for instance, _, _ in ones}
+        updates = [(one, self.next_version(one, start), said) for one, start, said in ones]
+        self.directory.add_all(updates)
+        if len(ones) == 1:
+            return self.tell_added(*is_news.popitem())
+        return self._tell_all(is_news)
 
     def remove(
         self, instance: Instance, start: int, now: float, is_silent: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gevent.hub import get_hub
 
 from prr.shell.udp.alike_sender import AlikeSender
+from prr.shell.udp.each_sender import EachSender
 from prr.shell.udp.mmsg import has_mmsg, received_by
 from prr.shell.udp.names import address_from
 from prr.shell.udp.steering import SINGLE_LANE, Lane
@@ -29,6 +30,7 @@ class Datagrams:
         self.holds = lane.holds
         self.burst = received_by(bound, lane.burst)
         self._alike = AlikeSender(bound) if has_mmsg() and not self.is_ipv6 else None
+        self._each = EachSender(bound) if has_mmsg() else None
         self.steps = lane.steps
         self._readable = get_hub().loop.io(bound.fileno(), _READ)
         self._readable.priority = lane.priority  # type: ignore[attr-defined]  # the stubs lack it
@@ -81,6 +83,13 @@ class Datagrams:
             self._socket.sendto(data, address_of(instances[0]))
             return 1
         return self._alike.send(data, instances)
+
+    def send_each(self, datagrams: Sequence[bytes], instances: Sequence[Instance]) -> int:
+        """The same with a datagram for each of them, which are of this socket's family."""
+        if self._each is None:
+            self._socket.sendto(datagrams[0], address_of(instances[0]))
+            return 1
+        return self._each.send(datagrams, instances)
 
     def wait_to_send(self) -> None:
         """Let the others run until there is room to send. Any number may wait at once."""

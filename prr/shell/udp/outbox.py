@@ -5,11 +5,19 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from prr.core.metrics import Metric
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
-from prr.wire.instance import Address, Instance, address_of, describe_address, is_ipv6_address
+from prr.wire.instance import (
+    Address,
+    Instance,
+    address_of,
+    describe_address,
+    is_ipv6,
+    is_ipv6_address,
+)
 
 UNREACHABLE_MAX = 64
 """Targets remembered as unreachable, so that each is logged once and not at every datagram."""
@@ -58,13 +66,26 @@ class Outbox:
         sent = 0
         while sent < len(instances):
             some = instances[sent : sent + BURST_MAX]
-            try:
-                went = self._lane(False).send_all(data, some)
-            except OSError:  # whatever it is, it is dealt with where one is sent alone
-                went = 0
-            if not went:
-                self.send(data, address_of(some[0]))
-            sent += max(1, went)
+            send = partial(Datagrams.send_all, data=data, instances=some)
+            sent += self._sent(send, data, some[0])
+
+    def send_each(self, datagrams: Sequence[bytes], instances: Sequence[Instance]) -> None:
+        """The same with a datagram for each of them, which are of one family."""
+        sent = 0
+        while sent < len(instances):
+            some, data = instances[sent : sent + BURST_MAX], datagrams[sent : sent + BURST_MAX]
+            send = partial(Datagrams.send_each, datagrams=data, instances=some)
+            sent += self._sent(send, data[0], some[0])
+
+    def _sent(self, send: Callable[[Datagrams], int], first: bytes, to: Instance) -> int:
+        """How many are sent of those that a lane sends together; or the first alone."""
+        try:
+            went = send(self._lane(is_ipv6(to)))
+        except OSError:  # whatever it is, it is dealt with where one is sent alone
+            went = 0
+        if not went:
+            self.send(first, address_of(to))
+        return max(1, went)
 
     def _lane(self, is_ipv6: bool) -> Datagrams:
         """OSError if there is none of that family."""

@@ -1,0 +1,108 @@
+"""Subscriptions under a seal, in runs: decided as one by one, only faster.
+
+They are read one by one for as long as they look alike, so that few are opened in vain. Whether
+they are alike is for the lifecycle table to say, as of those without a seal (see `liveness.runs`).
+What a seal needs is what it needs in `subscriptions`: a credential of the service, and a ticket;
+who has none is told to say it again with one. The tests compare the two.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
+from functools import partial
+
+from prr.core.effects import AskAgain, ConfirmSealed, Effect
+from prr.core.gate import Gate
+from prr.core.liveness.detector import Detector
+from prr.core.liveness.runs import Subscribers
+from prr.core.pacing import RENEWAL
+from prr.core.replication.peers import Peers
+from prr.core.replication.versioned_directory import VersionedDirectory
+from prr.core.step import persisted
+from prr.core.trust import provides
+from prr.wire.sealed_subscriptions import SealedSubscription
+from prr.wire.version import OWNER, encode_version_end
+
+
+class _Looks(Enum):
+    """What those have in common that are decided together."""
+
+    NEW = auto()
+    RENEWED = auto()
+    WITHOUT_TICKET = auto()
+
+
+class SealedRuns:
+    """The rules of one binder for those that come from the instance's own address."""
+
+    def __init__(
+        self, versioned: VersionedDirectory, detector: Detector, gate: Gate, peers: Peers
+    ) -> None:
+        self._versioned = versioned
+        self._directory = versioned.directory
+        self._detector = detector
+        self._gate = gate
+        self._peers = peers
+        self._tickets = gate.tickets
+
+    def subscribe(self, said: Iterator[SealedSubscription], now: float) -> tuple[int, list[Effect]]:
+        """What `handle` would do about the first of these, as many as are certainly alike. How
+        many, and what follows; 0: the first is for `handle`."""
+        ones, looks = self._alike(said, now)
+        if looks is None:
+            return 0, []
+        if looks is _Looks.WITHOUT_TICKET:
+            return len(ones), persisted(self, [AskAgain(ones, self._issue(ones, now))])
+        count, effects = self._subscribe(ones, now)
+        return count, persisted(self, effects)
+
+    def _alike(
+        self, said: Iterator[SealedSubscription], now: float
+    ) -> tuple[list[SealedSubscription], _Looks | None]:
+        """The first of them, as many as look alike, each of another instance."""
+        ones: dict[bytes, SealedSubscription] = {}
+        looks = None
+        for one in said:
+            its = self._looks(one, now)
+            if its is None or (looks or its) is not its or one.instance in ones:
+                break
+            ones[one.instance], looks = one, its
+        return [*ones.values()], looks
+
+    def _looks(self, one: SealedSubscription, now: float) -> _Looks | None:
+        """None: it has to be looked at by itself."""
+        instance, holder, directory = one.instance, one.holder, self._directory
+        if not provides(holder.credential, instance) or self._peers.are_at(one.where):
+            return None
+        word, state = directory.standing(instance)
+        if self._tickets is None or not self._tickets.holds(
+            one.number, one.where, instance, state, now
+        ):
+            return _Looks.WITHOUT_TICKET
+        if not state:
+            return _Looks.NEW
+        ending = encode_version_end(self._versioned.identity, one.start) + holder.particulars
+        return _Looks.RENEWED if word[OWNER.start :] == ending else None
+
+    def _subscribe(self, ones: list[SealedSubscription], now: float) -> tuple[int, list[Effect]]:
+        assert self._tickets is not None
+        instances, starts, renewals, *_ = map(list, zip(*ones, strict=True))
+        particulars = [one.holder.particulars for one in ones]
+        run = Subscribers(instances, starts, renewals, particulars, now)
+        row, count = self._detector.runs.alike(run)
+        if not count:
+            return 0, []
+        run, ones = run.first(count), ones[:count]
+        for one in ones:
+            self._tickets.use(one.number, one.instance, now)
+        return count, self._detector.runs.run(row, run, partial(self._confirmation, ones, now))
+
+    def _confirmation(self, ones: Sequence[SealedSubscription], now: float) -> ConfirmSealed:
+        """The tickets depend on how things stand by now."""
+        renewal = self._detector.renewal
+        tickets = self._issue(ones, now)
+        return ConfirmSealed(ones, tickets, None if renewal == RENEWAL else renewal)
+
+    def _issue(self, ones: Sequence[SealedSubscription], now: float) -> list[int]:
+        assert self._tickets is not None
+        issue, standing = self._tickets.issue, self._directory.standing
+        return [issue(one.where, one.instance, standing(one.instance)[1], now) for one in ones]

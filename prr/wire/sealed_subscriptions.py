@@ -1,0 +1,196 @@
+"""Subscriptions under a seal as they stand in a burst, and what answers them: without frames.
+
+Read here are those that a server with a credential sends of itself, which say nothing but its
+instance, its start number and when it renews. The key of who seals is remembered under his
+credential's very bytes. What says anything else, or has a seal that does not hold, is left to the
+codec; the tests compare both with it, frame by frame.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import msgpack
+
+from prr.trust.credential import Credential, decode_credential
+from prr.trust.keyring import KEYS_MAX, TAG_BYTES, Key, equal
+from prr.wire.forms import FORM_OF
+from prr.wire.frames import Alive, Subscribed, Verify
+from prr.wire.instance import Instance, address_key, is_instance, rows_from
+from prr.wire.messages import ANNOUNCEMENT_PADDING
+from prr.wire.particulars import as_held
+from prr.wire.questions import Rows
+from prr.wire.seal import NUMBER_BYTES, SEAL_KEY
+from prr.wire.sealed_questions import ONE_TAG, SEAL, TAGS_AT
+from prr.wire.sealing import BinderSealer
+from prr.wire.trailer import MARK, RENEWAL_SECONDS_MAX
+from prr.wire.version import FIRST_START
+
+_ALIVE = bytes((FORM_OF[Alive].code,))
+_AT_ONCE, _SOON = (_ALIVE + bytes((MARK, 0x80 + keys, 10, 0xCE)) for keys in (4, 5))
+"""How one begins, up to its start number; without and with the seconds within which it renews."""
+
+_NO_PORT = bytes(2)
+
+_START_AT, _RENEWAL_AT, _INSTANCE_AT = 5, 9, 9
+_RENEWAL, _INSTANCE = 16, b"\x13\xc4"
+_PADDING = bytes((20, 0xC4, ANNOUNCEMENT_PADDING, *bytes(ANNOUNCEMENT_PADDING)))
+_BEHIND = [_PADDING + bytes((SEAL_KEY, 0xC4, size)) for size in range(256)]
+"""What stands behind the instance, in front of so many bytes of a seal."""
+
+_BETWEEN = len(_BEHIND[0])
+_NUMBER_AT = TAGS_AT - NUMBER_BYTES
+
+_BYTES_MIN, _BYTES_MAX = 64, 255
+"""Of one at all; what is longer, with a long name or many networks, is left to the codec."""
+
+
+class Senders(Rows, Protocol):
+    """The datagrams of a burst, by number."""
+
+    def address_columns(self, at: int, count: int) -> list[bytes]:
+        """Who sent each: for each byte of an address a column."""
+
+
+class SealHolder(NamedTuple):
+    """Whose seal it is, the key that makes it, and the particulars with which an instance is held
+    that it speaks for and that says nothing else."""
+
+    credential: Credential
+    key: Key
+    particulars: bytes
+
+
+class SealedSubscription(NamedTuple):
+    """Who subscribes, with which start number, and within how many seconds it renews (0: it does
+    not say); whose seal that has, and with which number; and its own address, encoded, from where
+    it comes."""
+
+    instance: Instance
+    start: int
+    renewal: int
+    holder: SealHolder
+    number: int
+    where: bytes
+
+
+class SealedSubscriptions:
+    """Reads them, with one keyring."""
+
+    def __init__(self, sealer: BinderSealer) -> None:
+        self._sealer = sealer
+        self._holders: dict[bytes, SealHolder] = {}
+        self._last: tuple[bytes, SealedSubscription | None] = b"", None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of how many credentials the keys are remembered, and of how many they may be."""
+        return len(self._holders), KEYS_MAX
+
+    def read(self, burst: Senders, at: int) -> Iterator[SealedSubscription]:
+        """Those that stand in a row from `at` on, one by one as they are asked for. Of the others
+        no more is looked at until the first one has shown to be such."""
+        rows = burst.rows(at, _ALIVE, _BYTES_MIN, _BYTES_MAX)
+        first = next(rows, None)
+        if first is None or self._open(first) is None:
+            return
+        ones = [first, *rows]
+        sources = rows_from(burst.address_columns(at, len(ones)))
+        for row, source in zip(ones, sources, strict=True):
+            one = self._open(row)
+            if one is None or one.where != source or source.endswith(_NO_PORT):
+                return
+            yield one
+
+    def _open(self, row: bytes) -> SealedSubscription | None:
+        """What one says; None if it is for the codec. It is remembered until the next is read: the
+        last of those that are looked at in vain is mostly the first of the next."""
+        if self._last[0] != row:
+            self._last = row, self._read(row)
+        return self._last[1]
+
+    def _read(self, row: bytes) -> SealedSubscription | None:
+        front = row[:_START_AT]
+        at, renewal = _INSTANCE_AT, 0
+        if front == _SOON:
+            renewal = row[_RENEWAL_AT + 1]
+            if row[_RENEWAL_AT] != _RENEWAL or not 0 < renewal <= RENEWAL_SECONDS_MAX:
+                return None
+            at += 2
+        elif front != _AT_ONCE:
+            return None
+        end = at + 3 + row[at + 2]
+        who_at = end + _BETWEEN
+        who, instance = row[who_at:_NUMBER_AT], Instance(row[at + 3 : end])
+        if row[end:who_at] != _BEHIND[(len(row) - who_at) & 0xFF]:
+            return None
+        if len(who) - 1 != row[_NUMBER_AT - 1]:
+            return None
+        start = int.from_bytes(row[_START_AT:_RENEWAL_AT], "big")
+        if row[at : at + 2] != _INSTANCE or start < FIRST_START or not is_instance(instance):
+            return None
+        holder = self._opened(row, who)
+        if holder is None:
+            return None
+        number = int.from_bytes(row[_NUMBER_AT:TAGS_AT], "big")
+        return SealedSubscription(instance, start, renewal, holder, number, address_key(instance))
+
+    def _opened(self, row: bytes, who: bytes) -> SealHolder | None:
+        """Whose seal one has, if it holds; `who` as it stands there."""
+        signer = who + row[TAGS_AT:-TAG_BYTES]
+        holder = self._holders.get(signer)
+        if holder is None:
+            return self._learn(row, signer)
+        if not equal(row[-TAG_BYTES:], holder.key.tag_to_binder(row[:TAGS_AT])):
+            return None
+        self._sealer.opened[holder.key.secret_id] += 1
+        return holder
+
+    def _learn(self, row: bytes, signer: bytes) -> SealHolder | None:
+        """Remembered is only who has sealed what holds: nobody else can fill this."""
+        seal = self._sealer.open(row)
+        if seal is None or seal.fault is not None or not seal.credential:
+            return None
+        credential, key = decode_credential(seal.credential), self._sealer.key(seal)
+        if credential is None or key is None:
+            return None
+        if len(self._holders) >= KEYS_MAX:
+            self._holders.clear()
+        holder = self._holders[signer] = SealHolder(
+            credential, key, as_held(b"", None, credential=credential.id)
+        )
+        return holder
+
+
+_CONFIRMED, _CONFIRMED_RENEW, _AGAIN = (
+    bytes((FORM_OF[frame].code, MARK, 0x80 + keys))
+    for frame, keys in ((Subscribed, 2), (Subscribed, 3), (Verify, 2))
+)
+_TICKET = b"\x1f"
+
+
+def confirmed_run(
+    said: Sequence[SealedSubscription], tickets: Sequence[int], renewal: int | None
+) -> list[bytes]:
+    """What confirms each, with its ticket, and has it renew within so many seconds (None: as
+    usual)."""
+    if renewal is None:
+        return _answers(_CONFIRMED, said, tickets)
+    return _answers(_CONFIRMED_RENEW + bytes((_RENEWAL, renewal)), said, tickets)
+
+
+def again_run(said: Sequence[SealedSubscription], tickets: Sequence[int]) -> list[bytes]:
+    """What has each say it again, with its ticket."""
+    return _answers(_AGAIN, said, tickets)
+
+
+def _answers(
+    front: bytes, said: Sequence[SealedSubscription], tickets: Sequence[int]
+) -> list[bytes]:
+    front += _TICKET
+    answers = []
+    for one, ticket in zip(said, tickets, strict=True):
+        key = one.holder.key
+        number = one.number.to_bytes(NUMBER_BYTES, "big")
+        answer = front + msgpack.packb(ticket) + SEAL + number
+        answers.append(answer + ONE_TAG + key.secret_id + key.tag_from_binder(answer))
+    return answers

@@ -83,10 +83,10 @@ class Tables:
 
     def _without_wide(self, instances: Sequence[Instance]) -> int:
         """How many of the first are not wide, and have no wide instance at their address."""
-        has_wide = len(self._wide) > 0
-        for number, instance in enumerate(instances):
-            if is_wide(instance) or (has_wide and self._wide.at_address(instance)):
-                return number
+        if len(self._wide) or any(map(is_wide, instances)):
+            for number, instance in enumerate(instances):
+                if is_wide(instance) or self._wide.at_address(instance):
+                    return number
         return len(instances)
 
     def at_address(self, instance: Instance) -> list[Instance]:

@@ -36,7 +36,7 @@ class Subscribers:
 
     def first(self, count: int) -> "Subscribers":
         """So many of them."""
-        return self.only([True] * count)
+        return self if count == len(self.instances) else self.only([True] * count)
 
     def only(self, chosen: Sequence[bool]) -> "Subscribers":
         """Those of the first that are chosen."""

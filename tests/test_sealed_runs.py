@@ -1,5 +1,7 @@
 """Sealed subscriptions in runs: read, decided and answered as one by one, only faster."""
 
+from collections import Counter
+from hmac import compare_digest
 from itertools import takewhile
 from random import Random
 
@@ -8,6 +10,7 @@ import pytest
 from prr.config import LIMITS, Limits, Require
 from prr.core import deadlines, sealed_runs
 from prr.core.binder import Binder
+from prr.core.directory.digests import entry_of
 from prr.core.directory.tables import Tables
 from prr.core.effects import AskAgain, Confirm, ConfirmSealed, Send
 from prr.core.liveness.admission import Admission
@@ -327,6 +330,35 @@ def test_what_is_read_twice_in_a_row_is_opened_once(monkeypatch):
         codec.decode(data)
         assert sum(codec.opened.values()) == times
     assert opened[0] == opened[1]
+
+
+def test_those_that_are_no_case_for_a_run_are_opened_once_or_twice_each(monkeypatch):
+    """Else each would have all opened that stand behind it."""
+    opened = Counter()
+
+    def count(tag, made):
+        opened[tag] += 1
+        return compare_digest(tag, made)
+
+    monkeypatch.setattr(sealed_subscriptions, "equal", count)
+    codec, ones = Codec(Role.BINDER, keys=RING), [Speaker(1, (f"10.0.1.{n}", 1)) for n in range(64)]
+    core = keyed_binder()
+    for now in (1.0, 2.0):
+        subscribe(core, codec, ones, now)
+    instances = [one.instance for one in ones]
+    rows = [entry_of(one, core.directory.standing(one)[0]) for one in instances]
+    trust = Trust(is_keyed=True, require=Require.ON)
+    restored = Binder(frozenset(), (), 1, Random(2), trust=trust, keeps=True)
+    restored.learn(rows, [], 0.0)
+    restored.start(0.0)
+    subscribe(restored, codec, ones, 3.0)  # they have no ticket of this one
+    assert all(map(restored.directory.is_unheard, instances))
+    for one in instances[::2]:
+        restored.directory.suspect(one)
+    opened.clear()
+    lengths, _ = subscribe(restored, codec, ones, 4.0)
+    assert lengths == [0] * 64
+    assert max(opened.values()) <= 2
 
 
 # What is read, and written.

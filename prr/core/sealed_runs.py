@@ -80,6 +80,8 @@ class SealedRuns:
             return _Looks.WITHOUT_TICKET
         if not state:
             return _Looks.NEW
+        if directory.is_suspect(instance) or directory.is_unheard(instance):
+            return None
         ending = encode_version_end(self._versioned.identity, one.start) + holder.particulars
         return _Looks.RENEWED if word[OWNER.start :] == ending else None
 

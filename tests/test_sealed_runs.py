@@ -292,13 +292,32 @@ def test_one_who_says_it_twice_in_a_burst_has_it_confirmed_once():
         one.numbers.append(effects[-1].tickets[0])
 
 
-def test_a_run_is_no_way_round_the_quota_of_a_credential():
+@pytest.fixture
+def opened(monkeypatch):
+    """How often each tag is looked at."""
+    times = Counter()
+
+    def count(tag, made):
+        times[tag] += 1
+        return compare_digest(tag, made)
+
+    monkeypatch.setattr(sealed_subscriptions, "equal", count)
+    return times
+
+
+def test_a_run_is_no_way_round_the_quota_of_a_credential(opened):
     core = keyed_binder(limits=Limits(instances_per_credential=10))
     codec = Codec(Role.BINDER, keys=RING)
     ones = [Speaker(1, (f"10.0.1.{n}", 4000)) for n in range(1, 21)]
     subscribe(core, codec, ones, 1.0)
     subscribe(core, codec, ones, 2.0)
     assert len(core.directory) == 10
+    opened.clear()
+    new = [Speaker(1, (f"10.0.2.{n}", 4000)) for n in range(1, 21)]
+    subscribe(core, codec, new, 3.0)
+    lengths, _ = subscribe(core, codec, new, 4.0)
+    assert lengths == [0] * 20
+    assert max(opened.values()) <= 2
 
 
 def test_of_others_than_sealed_subscriptions_nothing_is_looked_at():
@@ -332,15 +351,8 @@ def test_what_is_read_twice_in_a_row_is_opened_once(monkeypatch):
     assert opened[0] == opened[1]
 
 
-def test_those_that_are_no_case_for_a_run_are_opened_once_or_twice_each(monkeypatch):
+def test_those_that_are_no_case_for_a_run_are_opened_once_or_twice_each(opened):
     """Else each would have all opened that stand behind it."""
-    opened = Counter()
-
-    def count(tag, made):
-        opened[tag] += 1
-        return compare_digest(tag, made)
-
-    monkeypatch.setattr(sealed_subscriptions, "equal", count)
     codec, ones = Codec(Role.BINDER, keys=RING), [Speaker(1, (f"10.0.1.{n}", 1)) for n in range(64)]
     core = keyed_binder()
     for now in (1.0, 2.0):

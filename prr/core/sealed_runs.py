@@ -79,11 +79,17 @@ class SealedRuns:
         ):
             return _Looks.WITHOUT_TICKET
         if not state:
-            return _Looks.NEW
+            return _Looks.NEW if self._has_room(one) else None
         if directory.is_suspect(instance) or directory.is_unheard(instance):
             return None
         ending = encode_version_end(self._versioned.identity, one.start) + holder.particulars
         return _Looks.RENEWED if word[OWNER.start :] == ending else None
+
+    def _has_room(self, one: SealedSubscription) -> bool:
+        """It may come. (The table asks so, too; here only so that no others are opened.)"""
+        credential = one.holder.credential.id.encode()
+        is_over = self._detector.admission.over(one.instance, credential) is not None
+        return not is_over and self._versioned.can_hold(one.instance)
 
     def _subscribe(self, ones: list[SealedSubscription], now: float) -> tuple[int, list[Effect]]:
         assert self._tickets is not None

@@ -368,9 +368,13 @@ def test_those_that_are_no_case_for_a_run_are_opened_once_or_twice_each(opened):
     for one in instances[::2]:
         restored.directory.suspect(one)
     opened.clear()
-    lengths, _ = subscribe(restored, codec, ones, 4.0)
-    assert lengths == [0] * 64
-    assert max(opened.values()) <= 2
+    named = [Speaker("billing", (f"10.0.2.{n}", 1)) for n in range(64)]
+    subscribe(restored, codec, named, 4.0)
+    for herd in (ones, named):
+        opened.clear()
+        lengths, _ = subscribe(restored, codec, herd, 5.0)
+        assert lengths == [0] * 64
+        assert max(opened.values()) <= 2
 
 
 # What is read, and written.

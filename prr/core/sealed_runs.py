@@ -19,6 +19,7 @@ from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.step import persisted
 from prr.core.trust import provides
+from prr.wire.instance import is_wide
 from prr.wire.sealed_subscriptions import SealedSubscription
 from prr.wire.version import OWNER, encode_version_end
 
@@ -79,7 +80,7 @@ class SealedRuns:
         ):
             return _Looks.WITHOUT_TICKET
         if not state:
-            return _Looks.NEW if self._has_room(one) else None
+            return None if is_wide(instance) or not self._has_room(one) else _Looks.NEW
         if directory.is_suspect(instance) or directory.is_unheard(instance):
             return None
         ending = encode_version_end(self._versioned.identity, one.start) + holder.particulars

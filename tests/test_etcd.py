@@ -70,9 +70,11 @@ def test_what_others_wrote_below_the_prefix_is_counted_and_skipped(cluster, one_
     one_node.put(key + "4/127.0.0.1:1", "[" * 5000)
     one_node.put(key + "2/127.0.0.1:1", '{"state":"up","counter":"1"}')
     server = peers()
+    one_node.put(key + f"9/{server.name}", "what is meant for this key takes the place of this")
     assert server.ask(b"\x05\x09", binder.address) == b"\x06"
     malformed = "malformed keys or values in etcd"
-    eventually(lambda: status(binder)["counters"].get(malformed, 0) == 6)
+    eventually(lambda: status(binder)["counters"].get(malformed, 0) == 7)
+    assert b'"state":"up"' in one_node.values(key)[f"9/{server.name}"]
     assert held(binder) == {f"9/{server.name}"}
     assert etcd_status(binder)["away_s"] is None
     time.sleep(1.2)  # it has looked at who is registered once more

@@ -307,6 +307,26 @@ _MALFORMED = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("said", "is_ours"),
+    [
+        ({"succeeded": True}, True),
+        ({"responses": [{"response_range": {"kvs": [{"lease": "7"}]}}]}, True),  # as it was before
+        ({"responses": [{"response_range": {"kvs": [{"lease": "8"}]}}]}, False),
+        ({"responses": [{"response_range": {"kvs": [{}]}}]}, False),  # somebody's who is no binder
+        ({"responses": [{"response_range": {}}]}, False),
+    ],
+)
+def test_who_adopts_is_whose_lease_the_claim_has(said, is_ours):
+    told = []
+    kvs = [{"key": text_of(b"/prr/binders/" + SELF[0]), "value": text_of(SELF[1])}]
+    etcd = Scripted({"ID": "7"}, header(5), header(5) | {"kvs": kvs}, header(6) | said)
+    where = ("127.0.0.1", 2222)
+    registration = Registration(etcd, "/prr/", OWNER, lambda: where, lambda: [0xDD], told.append)
+    registration._look()
+    assert told[0].looked_after == (frozenset() if is_ours else {0xDD})
+
+
 def test_a_binder_whose_key_was_deleted_registers_again():
     with pytest.raises(LeaseGone):
         registered([])

@@ -152,14 +152,20 @@ class Registration:
         return found
 
     def _claim(self, owner: int) -> bool:
-        """Be the one that adopts what `owner` had; False if another one is."""
+        """Be the one that adopts what `owner` had; False if another one is. This one may be it
+        already: the answer to an earlier claim was lost."""
         key = self._claim_key(owner)
         put = {"key": key, "value": text_of(f"{self._identity:016x}".encode())}
         body: dict[str, Any] = {
             "compare": [{"key": key, "target": "CREATE", "create_revision": "0"}],
             "success": [{"request_put": put | {"lease": self._lease}}],
+            "failure": [{"request_range": {"key": key}}],
         }
-        return bool(self._endpoints.call("/v3/kv/txn", body).get("succeeded"))
+        answer = self._endpoints.call("/v3/kv/txn", body)
+        if answer.get("succeeded"):
+            return True
+        claims = answer["responses"][0]["response_range"].get("kvs", [])
+        return any(claim.get("lease") == self._lease for claim in claims)
 
     def _claim_key(self, owner: int) -> str:
         return text_of(f"{self._adopting}{owner:016x}".encode())

@@ -226,14 +226,17 @@ class Lookups:
         self.silent: list[str] = []
         """Where there was no answer for a second."""
         self.wrong_for = 0.0
-        """The longest time, seconds, for which one was handed out by a binder that had been told by
-        a client that it is dead."""
+        """The longest time, seconds, for which one was handed out by any binder that a client had
+        found dead, and had complained about to one of them."""
+        self.dead = 0
+        """How many were."""
 
     def end(self) -> "Lookups":
         """No more; from now on it can be read what came of them."""
         if self._process.returncode is None:
             said = json.loads(self._process.communicate(timeout=20)[0])
             self.count, self.wrong_for = said["count"], said["wrong_for"]
+            self.dead = said["dead"]
             self.unknown, self.silent = said["unknown"], said["silent"]
         return self
 
@@ -253,7 +256,6 @@ class _Client:
         self.type = type_
         self.name = f"{type_} at {binder}"
         self.asked_at: float | None = None
-        self.complained: dict[bytes, float] = {}
 
     def ask(self, now: float) -> None:
         self.asked_at = now
@@ -269,7 +271,7 @@ class _Client:
         self.asked_at = None
         return data
 
-    def contact(self, there: bytes, now: float) -> None:
+    def is_dead(self, there: bytes) -> bool:
         """Complain if nobody is at an address."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
             one.connect((socket.inet_ntoa(there[:4]), int.from_bytes(there[4:], "little")))
@@ -278,8 +280,9 @@ class _Client:
                 one.send(b"?")  # refused at once, on loopback
                 one.send(b"?")
             except ConnectionRefusedError:
-                self.complained.setdefault(there, now)
                 self.socket.send(bytes((4, self.type)) + there)
+                return True
+        return False
 
 
 class _Clients:
@@ -291,7 +294,9 @@ class _Clients:
         self._rate = rate
         self._random = Random(16)
         self._began_at = time.monotonic()
-        self.said = {"count": 0, "unknown": [], "silent": [], "wrong_for": 0.0}
+        self._turn = 0
+        self._dead: dict[bytes, float] = {}  # by type and address: since when that is known
+        self.said = {"count": 0, "unknown": [], "silent": [], "dead": 0, "wrong_for": 0.0}
 
     def run(self) -> None:
         """Until the standard input ends."""
@@ -300,7 +305,7 @@ class _Clients:
             epoll.register(number, select.EPOLLIN)
         while True:
             now = time.monotonic()
-            while self._began_at + self.said["count"] / self._rate <= now:
+            while self._began_at + self._turn / self._rate <= now:
                 self._ask(now)
             for number, _ in epoll.poll(0.001):
                 if number == 0:
@@ -308,10 +313,11 @@ class _Clients:
                 self._hear(self._by_number[number], now)
 
     def _ask(self, now: float) -> None:
-        client = self._clients[self.said["count"] % len(self._clients)]
-        self.said["count"] += 1
+        client = self._clients[self._turn % len(self._clients)]
+        self._turn += 1
         if client.asked_at is None:
             client.ask(now)
+            self.said["count"] += 1
         elif now - client.asked_at > 1.0:
             self.said["silent"].append(client.name)
             client.asked_at = None
@@ -321,11 +327,21 @@ class _Clients:
         if data[:1] == b"\x04":
             self.said["unknown"].append(client.name)
         elif data:
-            there = data[1:7]
-            wrong_for = now - client.complained.get(there, now)
-            self.said["wrong_for"] = max(self.said["wrong_for"], wrong_for)
-            if self._random.random() < 0.1:  # by turns might always meet the same one
-                client.contact(there, now)
+            self._contact(client, data[1:7], now)
+
+    def _contact(self, client: _Client, there: bytes, now: float) -> None:
+        """Some are contacted, and all that were dead: another may have their address by now."""
+        one = bytes((client.type,)) + there
+        since = self._dead.get(one)
+        if since is None and self._random.random() > 0.1:
+            return
+        if not client.is_dead(there):
+            self._dead.pop(one, None)
+        elif since is None:
+            self._dead[one] = now
+            self.said["dead"] += 1
+        else:
+            self.said["wrong_for"] = max(self.said["wrong_for"], now - since)
 
 
 if __name__ == "__main__":

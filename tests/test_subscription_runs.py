@@ -308,6 +308,14 @@ def test_one_that_was_restored_and_not_heard_since_is_put_in_turn_by_itself():
     assert not core.directory.is_unheard(one)
 
 
+def test_nobody_is_taken_in_who_cannot_be_reached():
+    core, nowhere = Binder(frozenset(), (), 1, Random(1)), make_instance(2, ("10.0.0.1", 0))
+    core.start(0.0)
+    run = run_of([make_instance(2, ("10.0.0.2", 1)), nowhere], [7, 8])
+    assert core.subscribe_run(run, 1.0) == (0, [])
+    assert nowhere not in core.directory
+
+
 def test_a_host_has_no_more_newcomers_in_runs_than_one_by_one():
     core = Binder(frozenset(), (), 1, Random(1))
     core.start(0.0)

@@ -68,6 +68,11 @@ RENEWS = _row_for_subscribed(State.UP, Guard.SAYS_SAME)
 CHANGES = _row_for_subscribed(State.UP, None)
 
 
+def _has_no_port(instance: Instance) -> bool:
+    """Nobody can be reached there: the long way refuses it."""
+    return instance.endswith(b"\0\0")
+
+
 class Runs:
     """The runs of one binder."""
 
@@ -106,7 +111,8 @@ class Runs:
         none for a run."""
         row = self.lifecycle.row_for(run.case(0))
         how_many = self._alike.get(row)
-        if how_many is None or not self._peers.has_none_at(run.instances):
+        is_plain = how_many is not None and self._peers.has_none_at(run.instances)
+        if how_many is None or not is_plain or any(map(_has_no_port, run.instances)):
             return row, 0
         count = how_many(run)
         while count and not self._doubts.are_undoubted(run.instances[:count]):

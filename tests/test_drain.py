@@ -17,7 +17,7 @@ from prr.wire.drain import (
     own_particulars,
     with_drain,
 )
-from prr.wire.frames import Added, Complaint, ListRequest, Lookup, Removed, Subscribe
+from prr.wire.frames import Added, Complaint, ListRequest, Lookup, Removed, Role, Subscribe
 from prr.wire.inquiries import DrainQuery, ListQuery, TextPart, TextQuery
 from prr.wire.instance import address_of, is_wide
 from prr.wire.messages import Started, Versioned
@@ -34,7 +34,7 @@ from prr.wire.trailer import Drained, Listed, Question
 from prr.wire.version import Version, encode_version
 from prr.wire.whole_service import WholeQuery
 from prr.wire.wide import decode_wide
-from tests.cores import Net, at, events, probes
+from tests.cores import Net, at, decode, encode, events, probes
 
 pytestmark = pytest.mark.elsewhere
 
@@ -258,6 +258,12 @@ def test_what_is_no_question_of_that_kind_is_not_answered():
             Event.OUT_OF_PLACE
         ]
     assert found(binder) == {ONE, TWO}
+
+
+def test_a_question_that_names_nothing_drains_nothing():
+    asked = DrainQuery(question=Question.DRAIN, seconds=9, nonce=1, text=WHY)
+    frame = decode(encode(ListRequest(trailer=asked)), Role.BINDER)
+    assert [one.event for one in alone(ONE).handle(frame, OPERATOR, 1.0)] == [Event.OUT_OF_PLACE]
 
 
 def test_whatever_its_server_says_a_drained_one_stays_drained():

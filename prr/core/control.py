@@ -42,6 +42,8 @@ class Programs:
         """The answer to a program at `source`; it gets a trailer if its question had one."""
         asked = frame.trailer
         if isinstance(asked, DrainQuery):
+            if not (asked.instance or asked.cursor):
+                return [stray(frame, source)]  # it names nothing
             return self._drain(frame, asked, source, now)
         if is_operator(frame.seal) and not self._may_read(frame, source, now):
             return [self._again(source, b"", b"", now)]

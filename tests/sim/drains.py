@@ -165,7 +165,7 @@ class DrainLedger:
     def word(self, frame: Frame) -> bytes:
         """The last word of an operator on the instance that a frame drains; b"" if none does."""
         said = frame.trailer
-        if not isinstance(said, DrainQuery):
+        if not isinstance(said, DrainQuery) or not _drained(said):
             return b""
         return adapter.drain_word(self._binder.core, _drained(said))
 

@@ -456,5 +456,7 @@ class Attacker:
         return self._cluster.binder_addresses
 
     def _say(self, source: Address, target: Address, data: bytes) -> None:
-        if data and source[0] != target[0]:  # no host takes its own name from outside
+        """No host takes its own name, of either family, from outside."""
+        here = self._network.host_at(target[0])
+        if data and (here is None or here is not self._network.host_at(source[0])):
             self._network.inject(source, target, data, SOON)

@@ -426,8 +426,9 @@ class Ledger:
         left_at = self._truth.left_at.get(instance)
         reliable = self._binder.cluster.options.reliable
         if reliable and left_at is not None:
+            is_shy = self._binder.cluster.options.lab2016  # those may not have met before
             ago = self._binder.world.now - left_at
-            if ago > WITHDRAWAL_GRACE:
+            if ago - (LEASE if is_shy else 0.0) > WITHDRAWAL_GRACE:
                 raise Violation(f"{self._name}: hands out {name}, which left {ago:.1f} s ago")
 
     def _check_read(self, asked: Asked, found: Address) -> None:

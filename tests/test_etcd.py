@@ -81,6 +81,12 @@ def test_what_others_wrote_below_the_prefix_is_counted_and_skipped(cluster, one_
     assert not binder.matching("not registered")
 
 
+def test_a_binder_that_is_registered_where_no_other_host_reaches_it_says_so(cluster, one_node):
+    binder = cluster.start("binder", "--listen", "0.0.0.0:0", "--store", one_node.url)
+    port = binder.address[1]
+    binder.wait_for(f"etcd names this binder to others as 127.0.0.1:{port}.*use --listen")
+
+
 def test_what_an_operator_deletes_is_put_back_if_it_lives(cluster, one_node, servers, lookups):
     binders = sharing(cluster, one_node, 2, prefix="/deleted/")
     all_ = servers(*binders)

@@ -1,6 +1,7 @@
 """A binder's flag `--store`: the etcd that it shares with others. Loaded only if it is told of one,
 like what it stands for."""
 
+import logging
 import random
 import ssl
 from pathlib import Path
@@ -11,7 +12,7 @@ import gevent.ssl
 
 from prr.addresses import families_of, family_of, is_ip, resolve, seen_from
 from prr.cli.reload import SettingsFollower
-from prr.config import BadInput, BinderConfig
+from prr.config import BadInput, BinderConfig, HostPort
 from prr.core.binder import Binder
 from prr.core.effects import Update
 from prr.shell.binder_node import BinderNode
@@ -22,6 +23,8 @@ from prr.shell.etcd.store import EtcdStore
 from prr.shell.storage.store import Store
 from prr.wire.instance import Address, Instance, describe_address, is_loopback
 
+_log = logging.getLogger("prr")
+
 
 class SharedEtcd:
     """What one binder has of etcd."""
@@ -29,6 +32,7 @@ class SharedEtcd:
     def __init__(self, config: BinderConfig, local: Store) -> None:
         """`local`: what it keeps on its own disk. Raises BadInput if a setting is of no use."""
         self._config = config
+        self._is_told = False
         self._endpoints = Endpoints(
             config.store,
             random.randrange(len(config.store)),
@@ -68,17 +72,33 @@ class SharedEtcd:
         self.store.share(hear, all_is_read, registration)
 
     def _where(self, own: Address) -> Address:
-        """Where others reach a binder that listens on `own`: on the way to etcd, if anywhere."""
-        return seen_from(own, resolve(self._config.store[0], gevent.socket, families_of(own)))
+        """Where others reach a binder that listens on `own`: on the way to an etcd of another host,
+        if there is one."""
+        store = self._config.store
+        named = next((one for one in store if not _is_here(one)), store[0])
+        where = seen_from(own, resolve(named, gevent.socket, families_of(own)))
+        if is_loopback(where[0]) and not is_loopback(own[0]) and not self._is_told:
+            self._is_told = True
+            _log.warning(
+                "etcd names this binder to others as %s, where none on other hosts reaches it; use "
+                "--listen with an address of this host",
+                describe_address(where),
+            )
+        return where
 
     def _check_reach(self, own: Address) -> None:
         for endpoint in self._config.store:
-            if is_loopback(own[0]) and is_ip(endpoint[0]) and not is_loopback(endpoint[0]):
+            if is_loopback(own[0]) and is_ip(endpoint[0]) and not _is_here(endpoint):
                 raise BadInput(
                     f"{own[0]} is a loopback address, and etcd at {describe_address(endpoint)} "
                     f"would name this binder to other hosts; use --listen with an address of this "
                     f"host that they reach"
                 )
+
+
+def _is_here(endpoint: HostPort) -> bool:
+    """It is on this host, by its address."""
+    return is_ip(endpoint[0]) and is_loopback(endpoint[0])
 
 
 def _is_near(own: Address, other: Address) -> bool:

@@ -35,7 +35,7 @@ AGAIN, AGAIN_MAX = 0.5, 4.0
 
 def held(binder: Node) -> set[str]:
     """SERVICE/ADDRESS of all that a binder knows, as the keys of etcd have it."""
-    for _ in range(5):  # on a busy host a page may come late
+    for _ in range(10):  # on a busy host a page may come late
         listed = fetch_listings(binder.address)
         if listed is not None:
             break
@@ -105,6 +105,7 @@ class Servers(threading.Thread):
         super().__init__(daemon=True)
         self.binders = [*binders]
         self.left: set[str] = set()
+        self.waiting = 0  # so many have not been confirmed, or have not left
         self._epoll = select.epoll()
         self._lock = threading.RLock()
         self._open: dict[int, Server] = {}
@@ -121,6 +122,7 @@ class Servers(threading.Thread):
             server = Server(type_, self.binders[at:] + self.binders[:at])
             self._open[server.number] = server
             self._epoll.register(server.number, select.EPOLLIN)
+            self.waiting += 1
             self._ask(server)
         return server
 
@@ -133,6 +135,7 @@ class Servers(threading.Thread):
         """Have it deregister, and close once that is acknowledged."""
         with self._lock:
             server.is_leaving = True
+            self.waiting += 1
             self._ask(server)
 
     @property
@@ -184,8 +187,10 @@ class Servers(threading.Thread):
                 server.socket.sendto(bytes((I_AM,)), source)
         elif data[0] == CONFIRMED and server.took is None:
             server.took = time.monotonic() - server.began_at
+            self.waiting -= 1
         elif data[0] == REMOVED and server.is_leaving:
             self.left.add(server.name)
+            self.waiting -= 1
             self._close(server)
 
     def _close(self, server: Server) -> None:

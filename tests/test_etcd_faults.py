@@ -23,6 +23,10 @@ SOON = 2.0
 
 TYPES = [*range(20, 30)]
 
+SUSPECTED = 3.0
+"""Seconds: a binder puts back in turn after 2 s what it suspects, if it has not heard by then what
+became of that; on a busy host frames take a while."""
+
 WAITING_MAX = 1000
 """Servers that wait for a binder at once: more than come in the seconds without a leader."""
 
@@ -161,7 +165,7 @@ def test_the_leader_is_killed_under_load(cluster, etcd, servers, lookups, kills,
     wrong = storm.end()
     slowest = max(one.took for one in storm.all.alive)
     print(f"{base=:.3f} {wrong=:.3f} {took=:.2f} {slowest=:.2f}", vars(storm.lookups))
-    assert wrong < base + 0.5
+    assert wrong < base + SUSPECTED
 
 
 def test_a_node_that_hangs_is_left(cluster, etcd, servers, looking_up):

@@ -39,6 +39,7 @@ def make_binder(
     keeps: bool,
     counter: int,
     trust: Trust,
+    shares_store: bool = False,
 ) -> Binder:
     """A binder's core. `tight` is the room for verifications at once; 0: as much as usual. One that
     is `flooded` reaches its quotas soon."""
@@ -56,6 +57,7 @@ def make_binder(
         counter=counter,
         trust=trust,
         is_watched=True,
+        shares_store=shares_store,
     )
 
 

@@ -7,7 +7,11 @@ says of the world outside it takes from Truth, which the processes write as thin
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+<<<<<<< HEAD
 from collections.abc import Callable
+=======
+from collections.abc import Iterable
+>>>>>>> c147053 (Let binders of the simulator share an etcd)
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
@@ -207,7 +211,9 @@ class Ledger:
         self._lookup: Lookup | None = None
         self._open: defaultdict[Address, list[Asked]] = defaultdict(list)  # lookups not answered
         self._source: Address | None = None
-        self._heard_peer = not self._peers
+        self._heard_peer = not self._peers or binder.finds_peers
+        self.answers_as_of: float | None = None
+        """When what is answered now was asked; None: now."""
         self._credit: Counter[Address] = Counter()  # datagrams that may go to strangers
         self._longest: dict[Address, int] = {}  # what one sent that was longest, in bytes
         # Whose leave was acknowledged here, and who have not been named since.
@@ -247,13 +253,19 @@ class Ledger:
             for instance in named:
                 del self._left[instance]
 
+    def hears_of(self, instances: Iterable[Instance]) -> None:
+        """A store that others share says something of these."""
+        for instance in instances:
+            self._left.pop(instance, None)
+
     def let_in(self, frame: Frame, source: Address, data: bytes) -> None:
         """A datagram has been handled: it counts as a peer's if it is certain that it is one."""
         if source not in self._peers:
             return
         name = describe_address(source)
         if let_in().peer is None:
-            is_heard = self._binder.core.peers.get(source).heard_at == self._binder.now
+            peer = self._binder.core.peers.get(source)  # None: not found yet
+            is_heard = peer is not None and peer.heard_at == self._binder.now
             if is_heard and self._peer_heard.get(name) != self._binder.now:
                 raise Violation(f"{self._name}: hears {name} in what it does not believe")
             return
@@ -283,7 +295,8 @@ class Ledger:
                 if adapter.is_newcomer(self._binder.core, instance):
                     self._heard.pop(instance, None)  # it is vouched for once it has answered
                 elif adapter.owns(self._binder.core, instance):  # else it was released meanwhile
-                    self._heard[instance] = self._binder.now
+                    asked_at = self.answers_as_of
+                    self._heard[instance] = self._binder.now if asked_at is None else asked_at
         elif isinstance(frame, Removed) and target == self._truth.speaker(frame.instance):
             self._acknowledges_leave(frame.instance)
 
@@ -291,7 +304,7 @@ class Ledger:
         """It is gone from here, unless it has returned while that was written to disk, for which it
         may take several attempts."""
         self._heard.pop(instance, None)
-        if self._binder.disk is None or not adapter.holds(self._binder.core, instance):
+        if not self._binder.answers_late or not adapter.holds(self._binder.core, instance):
             self._left[instance] = self._truth.up.get(instance)
 
     def asked(self, probe: Probe) -> Question:
@@ -457,6 +470,8 @@ class Ledger:
     def _check_unknown(self, asked: Asked) -> None:
         if not self._heard_peer and self._binder.now - self._started_at < SYNC_SILENCE:
             raise Violation(f"{self._name}: denies a service before it has heard its peers")
+        if self._binder.sharing is not None and not self._binder.sharing.has_read:
+            raise Violation(f"{self._name}: denies a service before it has read its store")
         for instance, server in self._truth.up.items():
             is_asked_for = service_of(instance) == asked.service and server.running
             is_asked_for = is_asked_for and (asked.wide or not is_ipv6(instance))
@@ -517,7 +532,7 @@ class Ledger:
 
     @property
     def _patience(self) -> float:
-        return max(PEER_SILENCE, PEER_SILENCE_EACH * len(self._peers))
+        return max(PEER_SILENCE, PEER_SILENCE_EACH * len(self._binder.core.peers))
 
     def _check_in_turn(self) -> None:
         """Nobody keeps one that lives out of turn for long."""

@@ -5,6 +5,7 @@ is still missing before the cluster is at rest.
 """
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import product, starmap
 from random import Random
 
@@ -30,11 +31,14 @@ from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.questions import Asked
 from tests.sim import adapter
 from tests.sim.checkers import SETTLED, SETTLED_LAB2016, Truth
+from tests.sim.commit_rules import Committed
 from tests.sim.disk import Disk
+from tests.sim.etcd import Etcd, gateways
 from tests.sim.faults import Options
 from tests.sim.hostile import Hostile
 from tests.sim.keys import Keys
 from tests.sim.lab2016 import LabBinder, make_lab_server
+from tests.sim.loops import Loops
 from tests.sim.network import Host, Network, ipv6_of
 from tests.sim.particulars import ZONES, misunderstood, random_particulars
 from tests.sim.process import Process
@@ -75,10 +79,16 @@ class Cluster:
         self.dice = Random(f"{options.seed}/shells")
         self._rng = Random(f"{options.seed}/cluster")
         self.healed = False
+        self.healed_at: float | None = None
         self.binders: list[BinderProcess | None] = [None] * options.binders
         self.lab_binders: list[LabBinder | None] = [None] * options.lab_binders
         self.servers: list[ServerProcess | None] = [None] * options.servers
         self.clients: list[ClientProcess] = []
+        self.etcd = self.rules = None
+        if options.etcd is not None:
+            self.loops = Loops(self.world, options.seed)
+            self.etcd = Etcd(self.world, options.seed, options.etcd)
+            self.rules = Committed(self)
         self._disks: dict[int, Disk] = {}
         self._starts = 0
         places = {
@@ -119,6 +129,11 @@ class Cluster:
         others = [self.as_peer(address) for address in everybody if address != binder]
         return tuple(others)
 
+    def named_peers_of(self, binder: Address) -> tuple[Address, ...]:
+        """Those of them that it is told of, and need not find."""
+        finds = self.options.etcd is not None and self.options.etcd.found
+        return () if finds else self.peers_of(binder)
+
     def as_peer(self, binder: Address) -> Address:
         """The address by which the binder that listens on `binder` is known to its peers."""
         is_known = self.options.ipv6_peers and binder in self.binder_addresses
@@ -147,15 +162,16 @@ class Cluster:
         disk = self._disk(index, identity) if self.options.disk else None
         core = adapter.make_binder(
             frozenset({host.ip, host.ipv6}),
-            self.peers_of(address),
+            self.named_peers_of(address),
             self.options.lab2016,
             disk.identity if disk else identity,
             rng,
             self.options.tight,
             flooded=self.options.flood > 0,
-            keeps=disk is not None,
+            keeps=disk is not None or self.etcd is not None,
             counter=disk.counter if disk else 0,
             trust=self.keys.trust,
+            shares_store=self.etcd is not None,
         )
         binder = BinderProcess(self, host, self._clock(), core, address, disk)
         self.binders[index] = binder
@@ -267,6 +283,12 @@ class Cluster:
         self.clients.remove(client)
         check_outcome(self, client)
 
+    def shells(self) -> AbstractContextManager[None]:
+        """What the loops of shells need while they run."""
+        if self.etcd is None:
+            return nullcontext()
+        return self.loops.installed(gateways(self.etcd), self.etcd.is_small)
+
     # What the shells ask for.
 
     def wants_twin(self) -> bool:
@@ -320,7 +342,7 @@ class Cluster:
 
     def heal(self) -> None:
         """No more faults: what is dead stays dead, everybody else can go on in peace."""
-        self.healed = True
+        self.healed, self.healed_at = True, self.world.now
         self.world.note("world", "heals")
         self.network.heal()
         for process in (*self.binders, *self.servers):
@@ -338,6 +360,8 @@ class Cluster:
         for binder in self.live_binders():
             if difference := self._difference(binder, alive):
                 return difference
+        if self.rules is not None and (missing := self.rules.pending()):
+            return missing
         digests = {binder.name: adapter.digest(binder.core) for binder in self.live_binders()}
         if len(set(digests.values())) > 1:
             return f"digests differ: {digests}"

@@ -11,6 +11,7 @@ from random import Random
 
 from prr.config import Require
 from prr.wire.instance import Service
+from tests.sim.etcd_options import EtcdOptions
 
 SHAPES = ("isolate", "halves", "one way", "bridge")
 
@@ -111,6 +112,7 @@ class Options:
     housed: int = 1  # servers on one host
     withheld: float = 0.0  # share of the datagrams that he withholds
     agents: float = 0.0  # share of the servers for which an agent speaks
+    etcd: EtcdOptions | None = None  # that binders share; no seed says so, a test does
 
     @property
     def has_lab_servers(self) -> bool:
@@ -130,6 +132,8 @@ class Options:
         damage = (paths.loss, paths.duplicated, paths.corrupted, paths.truncated)
         cuts = (self.cuts, self.estranged, self.clogs, self.withheld)
         breaks = (self.binder_crashes, self.pauses, self.preempted, self.lagging)
+        if self.etcd is not None and not self.etcd.is_calm:
+            return False
         return not any((*damage, *cuts, *breaks)) and paths.delay_mean <= 0.01
 
     @property
@@ -157,7 +161,8 @@ class Options:
             self.lab_binders,
             self.lab2016,
         )
-        return not any((*cuts, *breaks))
+        finds = self.etcd is not None and self.etcd.found  # and until then hears of what is theirs
+        return not any((*cuts, *breaks, finds))
 
     def lines(self) -> list[str]:
         """Every option, a line each."""

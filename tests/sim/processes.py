@@ -24,6 +24,7 @@ from prr.core.effects import (
     ConfirmSealed,
     DrainRow,
     Effect,
+    Event,
     KeepDrains,
     Outcome,
     Persist,
@@ -58,6 +59,7 @@ from tests.sim.follower import Follower
 from tests.sim.network import Host, Socket, read
 from tests.sim.process import TIMER_LATE, Process
 from tests.sim.proofs import Word, check_answer
+from tests.sim.sharing import Sharing
 from tests.sim.trace import one_line
 from tests.sim.world import Clock, Violation
 
@@ -95,17 +97,36 @@ class BinderProcess(Process):
         self.codec = adapter.codec(cluster.options.lab2016, cluster.keys.ring)
         self.ledger = Ledger(self)
         self.follower = Follower()
+        self.sharing = Sharing(self) if cluster.etcd is not None else None
         self.group_probes = 0
         self._drains: list[DrainRow] = []
         self._said: dict[Address, bytes] = {}  # of a run, whose is not answered yet
         self._socket = _BurstSocket(cluster.network, address, self, self.receive)
         self.sockets.append(self._socket)
 
+    @property
+    def answers_late(self) -> bool:
+        """What it promises waits until that is kept."""
+        return self.disk is not None or self.sharing is not None
+
+    @property
+    def finds_peers(self) -> bool:
+        """Nobody tells it of any."""
+        return not self.cluster.named_peers_of(self.address)
+
     def start(self) -> None:
         if self.disk is not None:
             self._drains = self.disk.drains  # what is learned below counts anew until `begin`
+        if self.sharing is not None:
+            self.sharing.load(self._learn)
+        elif self.disk is not None:
             self.disk.load(self._learn)
         super().start()
+
+    def stop(self) -> None:
+        if self.sharing is not None:
+            self.sharing.leave()
+        super().stop()
 
     def begin(self) -> list[Effect]:
         left = [(one, word, max(ends - self.world.now, 0.0)) for one, word, ends in self._drains]
@@ -217,6 +238,8 @@ class BinderProcess(Process):
                 case Report():
                     self.world.note(self.name, effect.text())
                     self.ledger.reported(effect)
+                    if effect.event is Event.ADOPTED and self.sharing is not None:
+                        self.sharing.adopted(effect.instance)
                 case Stop():
                     self.world.note(self.name, f"stops: {effect.why}")
                     self.end()
@@ -226,6 +249,8 @@ class BinderProcess(Process):
         self.set_alarm()
 
     def _keep(self, effect: Persist | KeepDrains) -> None:
+        if self.sharing is not None and isinstance(effect, Persist):
+            self.sharing.persist(effect)
         if self.disk is None:
             return
         if isinstance(effect, KeepDrains):
@@ -251,28 +276,8 @@ class BinderProcess(Process):
             for instance, nonce in zip(effect.instances, effect.nonces, strict=True):
                 self.at(self.world.now, partial(self._ask_first, instance, nonce, effect))
 
-    def _confirm(self, effect: Confirm | ConfirmAll | ConfirmSealed | AskAgain) -> None:
-        match effect:
-            case Confirm(instance=instance, frame=frame, target=target):
-                self._once_kept(instance, partial(self._send, frame, target))
-            case ConfirmAll(instances=instances, frame=frame):
-                for instance in instances:
-                    self._once_kept(instance, partial(self._send, frame, address_of(instance)))
-            case ConfirmSealed(said=said, tickets=tickets, renewal=renewal):
-                answers = self.codec.confirmed_run(said, tickets, renewal)
-                for (instance, frame), data in zip(frames_of(effect), answers, strict=True):
-                    answer = partial(self._send_sealed, instance, frame, data)
-                    self._once_kept(instance, answer)
-            case AskAgain(said=said, tickets=tickets):
-                answers = self.codec.again_run(said, tickets)
-                for (instance, frame), data in zip(frames_of(effect), answers, strict=True):
-                    self._send_sealed(instance, frame, data)
-
-    def _once_kept(self, instance: Instance, act: Callable[[], None]) -> None:
-        if self.disk is None:
-            act()
-        else:
-            self.disk.confirm(instance, act)
+from tests.sim.proofs import Word, check_answer
+from tests.sim.sharing import Sharing
 
     def _send(self, frame: Frame, target: Address) -> None:
         data = self.encode(frame)

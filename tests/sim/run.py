@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tests.sim.attacker import Attacker
 from tests.sim.cluster import Cluster
+from tests.sim.etcd_faults import EtcdFaults
 from tests.sim.faults import Options, options_for
 from tests.sim.trace import Trace
 from tests.sim.weather import Weather
@@ -54,8 +55,11 @@ def run_options(options: Options, trace: Trace | None = None, budget: float = BU
     cluster = Cluster(options, trace or Trace())
     is_violation = False
     try:
-        under_faults(cluster)
-        reason = come_to_rest(cluster, budget)
+        with cluster.shells():
+            under_faults(cluster)
+            reason = come_to_rest(cluster, budget)
+            if cluster.rules is not None:
+                reason = reason or cluster.rules.unquiet()
     except Violation as violation:
         reason, is_violation = str(violation), True
     except Exception as error:
@@ -76,12 +80,17 @@ def under_faults(cluster: Cluster) -> None:
     attacker = Attacker(cluster) if cluster.options.attacked else None
     if attacker is not None:
         attacker.start()
+    etcd = EtcdFaults(cluster) if cluster.etcd is not None else None
+    if etcd is not None:
+        etcd.start()
     hostile = cluster.start_hostile() if cluster.options.hostile else None
     cluster.world.run(cluster.options.seconds)
     if hostile is not None:
         hostile.end()
     if attacker is not None:
         attacker.end()
+    if etcd is not None:
+        etcd.end()
     workload.end()
     weather.end()
     cluster.heal()

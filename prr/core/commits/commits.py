@@ -86,7 +86,8 @@ class Commits:
 
     def is_committed(self, instance: Instance) -> bool:
         """The store has what the directory says of it, or something newer."""
-        return instance not in self._under_way and self._lacking(instance) is None
+        is_read = self._read is None or instance in self._known
+        return is_read and instance not in self._under_way and self._lacking(instance) is None
 
     def changed(self, updates: Mapping[Instance, Update | None], now: float) -> None:
         """These are the last updates about some instances, None for one that is forgotten."""

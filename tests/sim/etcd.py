@@ -1,0 +1,595 @@
+"""A model of etcd: one history of writes, whatever befalls its servers and the ways to them.
+
+It answers what its JSON gateway is asked (https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/):
+transactions that happen at one moment each, and have one revision; reading as of a revision; leases
+that end; watches that tell of each revision in order, from one on, until they break. Whoever asks
+may get no answer, though what he wanted has been done, or will be.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import greenlet
+
+from prr.config import HostPort
+from prr.shell.etcd.gateway import (
+    SILENCE,
+    Compacted,
+    LeaseGone,
+    NoRoom,
+    Rejected,
+    Unavailable,
+)
+from tests.sim.etcd_options import EtcdOptions
+from tests.sim.loops import TIMED_OUT, Loop
+from tests.sim.world import Violation, World
+
+if TYPE_CHECKING:
+    from tests.sim.process import Process
+
+TRAVELS = (0.0002, 0.003)
+"""Seconds of a request, or an answer, on its way; disks included."""
+
+REFUSED_AFTER = 0.001
+
+RESENT = 1.6
+"""Seconds within which TCP sends again what was lost, when the way is there again."""
+
+OPS_MAX = 128
+"""Writes of one transaction, as etcd has it (--max-txn-ops)."""
+
+FIRST_TERM = 2
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a key has."""
+
+    value: bytes
+    revision: int
+    created: int
+    lease: int
+
+
+@dataclass(slots=True)
+class Lease:
+    """One that somebody holds."""
+
+    seconds: float
+    ends_at: float
+
+
+@dataclass(slots=True)
+class Watch:
+    """One stream, and what of it is on its way, or has come and waits to be read."""
+
+    client: Process
+    door: int
+    begin: bytes
+    end: bytes
+    next: int  # the revision it tells of next
+    heard: deque[Body | Exception] = field(default_factory=deque)
+    free_at: float = 0.0  # when the last message on its way arrives
+    wake: Callable[..., None] | None = None
+    is_stalled: bool = False
+    is_closed: bool = False
+
+
+Change = tuple[int, bytes, Row | None]
+"""At which revision, of which key, and what it has then; None if it was deleted."""
+
+
+class Etcd:
+    """One cluster. What befalls it is in `tests.sim.etcd_faults`."""
+
+    def __init__(self, world: World, seed: int, options: EtcdOptions) -> None:
+        self.world = world
+        self.rng = Random(f"{seed}/etcd")
+        self.servers = options.servers
+        self.rows: dict[bytes, Row] = {}
+        self.revision, self.term, self.cluster = 1, FIRST_TERM, 1
+        self.compacted = 0
+        self.down: set[int] = set()  # servers that refuse
+        self.ended: Counter[int] = Counter()  # how often each has been down
+        self.hung: set[int] = set()  # servers that say nothing
+        self.cut: dict[str, bool] = {}  # clients that reach no server, and whether they are refused
+        self.is_full = False
+        self.lost_answers = self.late = 0.0  # shares of the requests
+        self.is_small = options.small
+        self.watch_delay = options.watch_delay
+        self.lease_factor = options.lease_factor
+        """Of the seconds of a long lease those that it has: nobody waits for hours here."""
+        self.writes: list[tuple[float, str]] = []
+        """When an instance was written, or was to be, and what became of it."""
+        self.written: Callable[[Process, bytes, bytes | None, bytes], None] = lambda *_: None
+        """Is told of each write of a client's before it is done: the key, what it has, what it gets."""
+        self._history: list[Change] = []
+        self._leases: dict[int, Lease] = {}
+        self._lease_ids = 1000
+        self._seconds: dict[int, float] = {}  # of each lease that there ever was
+        self._watches: list[Watch] = []
+
+    # Whether a server is reached.
+
+    @property
+    def has_quorum(self) -> bool:
+        """Most of the servers run."""
+        return len(self.down | self.hung) <= self.servers // 2
+
+    def is_up(self, client: Process, door: int) -> bool:
+        """A client's requests get through to a server, and it can decide."""
+        is_reached = door not in self.down | self.hung and client.name not in self.cut
+        return is_reached and self.has_quorum
+
+    def end_server(self, door: int) -> None:
+        """It ends, and so do its connections; what it was asked is forgotten."""
+        self.down.add(door)
+        self.ended[door] += 1
+        self.break_streams(lambda watch: watch.door == door)
+
+    def return_servers(self, doors: Iterable[int]) -> None:
+        """They run again."""
+        had_quorum = self.has_quorum
+        self.down -= {*doors}
+        self.hung -= {*doors}
+        if self.has_quorum and not had_quorum:
+            self.term += 1
+            for number in self._leases:  # the new leader gives each all its time
+                self._extend(number)
+
+    def refuses(self, client: Process, door: int) -> bool:
+        """They do not, and the client is told so."""
+        return self.cut.get(client.name, door in self.down and door not in self.hung)
+
+    # What happens at one moment.
+
+    def do(self, client: Process, path: str, body: Body) -> Body:
+        """What a request does, and its answer. Raises as `Gateway.call` does."""
+        match path:
+            case "/v3/kv/range":
+                answer = self._range(body)
+            case "/v3/kv/put":
+                self._check_room()
+                self._put_all([body])
+                answer = {}
+            case "/v3/kv/deleterange":
+                self.delete([b64decode(body["key"])])
+                answer = {}
+            case "/v3/kv/txn":
+                answer = self._transact(client, body)
+            case "/v3/lease/grant":
+                answer = self._grant(int(body["TTL"]))
+            case "/v3/lease/keepalive":
+                answer = self._keep_alive(int(body["ID"]))
+            case "/v3/lease/revoke":
+                answer = self._revoke(int(body["ID"]))
+            case _:
+                raise Violation(f"{client.name}: asks etcd for {path}")
+        return {"header": self.header()} | answer
+
+    def header(self) -> Body:
+        """That of each answer."""
+        return {
+            "cluster_id": str(self.cluster),
+            "revision": str(self.revision),
+            "raft_term": str(self.term),
+        }
+
+    def _range(self, body: Body) -> Body:
+        revision = int(body.get("revision", 0))
+        if revision > self.revision:
+            raise Compacted(f"revision {revision} is to come")
+        if revision and revision < self.compacted:
+            raise Compacted(f"revision {revision} has been compacted")
+        rows = self.rows if not revision else self._as_of(revision)
+        begin = b64decode(body["key"])
+        end = b64decode(body["range_end"]) if "range_end" in body else begin + b"\0"
+        keys = sorted(key for key in rows if begin <= key < end)
+        limit = int(body.get("limit", 0)) or len(keys)
+        found = [_row(key, rows[key], bool(body.get("keys_only"))) for key in keys[:limit]]
+        answer: Body = {"kvs": found} if found else {}
+        return answer | ({"more": True} if len(keys) > limit else {})
+
+    def _as_of(self, revision: int) -> dict[bytes, Row]:
+        rows: dict[bytes, Row] = {}
+        for at, key, row in self._history:
+            if at > revision:
+                break
+            if row is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = row
+        return rows
+
+    def _transact(self, client: Process, body: Body) -> Body:
+        compared, wanted = body.get("compare", []), body.get("success", [])
+        if max(len(compared), len(wanted)) > OPS_MAX:
+            raise Rejected("etcdserver: too many operations in txn request")
+        puts = [one["request_put"] for one in wanted if "request_put" in one]
+        if puts:
+            self._check_room()
+        keys = [put["key"] for put in puts]
+        if len(set(keys)) < len(keys):
+            raise Rejected("etcdserver: duplicate key given in txn request")
+        if not all(map(self._is_so, compared)):
+            self._note(puts, "refused")
+            responses = [self._found(one["request_range"]) for one in body.get("failure", [])]
+            return {"responses": responses} if responses else {}
+        for put in puts:
+            key = b64decode(put["key"])
+            was = self.rows.get(key)
+            self.written(client, key, was and was.value, b64decode(put["value"]))
+        self._put_all(puts)
+        self._note(puts, "written")
+        responses = [
+            self._found(one["request_range"])
+            if "request_range" in one
+            else {"response_put": {"header": self.header()}}
+            for one in wanted
+        ]
+        return {"succeeded": True, "responses": responses}
+
+    def _found(self, asked: Body) -> Body:
+        return {"response_range": {"header": self.header()} | self._range(asked)}
+
+    def _note(self, puts: list[Body], what: str) -> None:
+        if any(b"instances/" in b64decode(put["key"]) for put in puts):
+            self.writes.append((self.world.now, what))
+
+    def _is_so(self, compared: Body) -> bool:
+        row = self.rows.get(b64decode(compared["key"]))
+        if compared["target"] == "MOD":
+            return int(compared["mod_revision"]) == (row.revision if row else 0)
+        assert compared["target"] == "CREATE"
+        return int(compared["create_revision"]) == (row.created if row else 0)
+
+    def _check_room(self) -> None:
+        if self.is_full:
+            raise NoRoom("etcdserver: mvcc: database space exceeded")
+
+    def _put_all(self, puts: list[Body]) -> None:
+        for put in puts:
+            if (lease := int(put.get("lease", 0))) and lease not in self._leases:
+                raise LeaseGone("etcdserver: requested lease not found")
+        self.put([(b64decode(p["key"]), b64decode(p["value"]), int(p.get("lease", 0))) for p in puts])
+
+    def put(self, wanted: list[tuple[bytes, bytes, int]]) -> None:
+        """Have these keys these values under these leases (0: none), at one revision."""
+        if not wanted:
+            return
+        self.revision += 1
+        for key, value, lease in wanted:
+            was = self.rows.get(key)
+            created = was.created if was else self.revision
+            self.rows[key] = row = Row(value, self.revision, created, lease)
+            self._history.append((self.revision, key, row))
+        self._tell()
+
+    def delete(self, keys: list[bytes]) -> None:
+        """Delete those of these that there are, at one revision."""
+        if there := [key for key in keys if key in self.rows]:
+            self.revision += 1
+            for key in there:
+                del self.rows[key]
+                self._history.append((self.revision, key, None))
+            self._tell()
+
+    # Leases.
+
+    def _grant(self, seconds: float) -> Body:
+        self._check_room()
+        if seconds > 60:
+            seconds *= self.lease_factor
+        self._lease_ids += 1
+        self._leases[self._lease_ids] = Lease(seconds, 0.0)
+        self._seconds[self._lease_ids] = seconds
+        self._extend(self._lease_ids)
+        return {"ID": str(self._lease_ids), "TTL": str(int(seconds))}
+
+    def _keep_alive(self, number: int) -> Body:
+        if number not in self._leases:
+            return {"result": {"ID": str(number)}}
+        self._extend(number)
+        return {"result": {"ID": str(number), "TTL": str(int(self._leases[number].seconds))}}
+
+    def _extend(self, number: int) -> None:
+        lease = self._leases[number]
+        lease.ends_at = self.world.now + lease.seconds
+        self.world.at(lease.ends_at, self._may_end, number)
+
+    def _may_end(self, number: int) -> None:
+        lease = self._leases.get(number)
+        if lease is None or self.world.now < lease.ends_at:
+            return
+        if self.has_quorum:
+            self.end_lease(number)
+        # else nobody can decide it
+
+    def _revoke(self, number: int) -> Body:
+        if number not in self._leases:
+            raise LeaseGone("etcdserver: requested lease not found")
+        self.end_lease(number)
+        return {}
+
+    def hear_leave(self, client: Process, number: int) -> None:
+        """One that has stopped since ends its lease."""
+        if number in self._leases and self.is_up(client, 0):
+            self.end_lease(number)
+
+    def end_lease(self, number: int) -> None:
+        """It ends, and so do the keys that were put with it."""
+        del self._leases[number]
+        self.delete([key for key, row in self.rows.items() if row.lease == number])
+
+    @property
+    def leases(self) -> list[int]:
+        """Those that there are."""
+        return [*self._leases]
+
+    # Watches.
+
+    def watch(self, client: Process, door: int, body: Body) -> Watch:
+        """A client opens a stream."""
+        asked = body["create_request"]
+        begin, end = b64decode(asked["key"]), b64decode(asked["range_end"])
+        watch = Watch(client, door, begin, end, int(asked["start_revision"]))
+        self._say(watch, {"result": {"header": self.header(), "created": True}})
+        if watch.next <= self.compacted:
+            said = {"canceled": True, "compact_revision": str(self.compacted)}
+            self._say(watch, {"result": {"header": self.header()} | said})
+            return watch
+        self._watches.append(watch)
+        self._tell_one(watch)
+        return watch
+
+    def close(self, watch: Watch) -> None:
+        """Nobody listens any more."""
+        watch.is_closed = True
+        if watch in self._watches:
+            self._watches.remove(watch)
+
+    def _tell(self) -> None:
+        for watch in self._watches:
+            self._tell_one(watch)
+
+    def _tell_one(self, watch: Watch) -> None:
+        """All that has happened since, some revisions to a message."""
+        if self.revision < watch.next:
+            return
+        events: list[Body] = []
+        at = 0
+        first = bisect_left(self._history, watch.next, key=lambda change: change[0])
+        for revision, key, row in self._history[first:]:
+            if not watch.begin <= key < watch.end:
+                continue
+            if events and revision != at and self.rng.random() < 0.5:
+                self._say(watch, {"result": {"header": self.header(), "events": events}})
+                events = []
+            at = revision
+            events.append(_event(key, revision, row))
+        if events:
+            self._say(watch, {"result": {"header": self.header(), "events": events}})
+        watch.next = self.revision + 1
+
+    def _say(self, watch: Watch, message: Body | Exception) -> None:
+        """In order, and each in its time."""
+        takes = self.rng.uniform(*TRAVELS) + self.rng.expovariate(1 / self.watch_delay)
+        watch.free_at = max(watch.free_at, self.world.now + takes)
+        self.world.at(watch.free_at, self._arrives, watch, message)
+
+    def _arrives(self, watch: Watch, message: Body | Exception) -> None:
+        is_lost = watch.is_stalled or not self.is_up(watch.client, watch.door)
+        if is_lost and not isinstance(message, Exception):
+            watch.is_stalled = True  # nothing overtakes what is lost
+            return
+        watch.heard.append(message)
+        if watch.wake is not None:
+            wake, watch.wake = watch.wake, None
+            watch.client.at(self.world.now, wake)
+
+    def stall(self, is_stalled: Callable[[Watch], bool]) -> None:
+        """These streams say nothing more, and nobody is told."""
+        for watch in filter(is_stalled, self._watches):
+            watch.is_stalled = True
+
+    def break_streams(self, is_broken: Callable[[Watch], bool]) -> None:
+        """These streams end, and who listens is told."""
+        for watch in [*filter(is_broken, self._watches)]:
+            self._watches.remove(watch)
+            self._say(watch, Unavailable("the stream has ended"))
+
+    # What befalls its data.
+
+    def compact(self) -> None:
+        """Forget what was."""
+        self.compacted = self.revision
+
+    def restore(self, back: int, is_another: bool) -> None:
+        """Have the state of so many revisions ago; while all servers are down. `is_another`: with
+        another number for the cluster."""
+        self.revision = max(self.revision - back, 1)
+        self.rows = self._as_of(self.revision)
+        self._history = [change for change in self._history if change[0] <= self.revision]
+        self.compacted = min(self.compacted, self.revision)
+        self.term = FIRST_TERM
+        self.cluster += is_another
+        self.break_streams(lambda watch: True)
+        self._leases = {
+            row.lease: Lease(self._seconds[row.lease], 0.0)
+            for row in self.rows.values()
+            if row.lease
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a loop asks, and waits for."""
+
+    loop: Loop
+    wake: Callable[..., None]
+    path: str
+    body: Body
+    ended: int  # how often the server had been down by then
+
+    def answer(self, answer: Body | Exception, takes: float) -> None:
+        """Have the loop know in so many seconds, if it still waits."""
+        self.loop.wake_at(self.loop.process.world.now + takes, self.wake, answer)
+
+
+class Gateway:
+    """The connection of one client to one server: stands where that of the shell stands."""
+
+    def __init__(self, etcd: Etcd, endpoint: HostPort, tls: object) -> None:
+        self.name = f"{endpoint[0]}:{endpoint[1]}"
+        self._etcd = etcd
+        self._door = endpoint[1]
+        self._world = etcd.world
+
+    def call(self, path: str, body: Body, token: str = "") -> Body:
+        """As there."""
+        loop, etcd = greenlet.getcurrent(), self._etcd
+        wake = loop.expect()
+        request = Request(loop, wake, path, body, etcd.ended[self._door])
+        etcd.world.after(etcd.rng.uniform(*TRAVELS), self._send, request)
+        loop.wake_at(etcd.world.now + SILENCE, wake, TIMED_OUT)
+        answer = etcd_wait(loop)
+        if answer is TIMED_OUT:
+            raise Unavailable(f"{self.name} is silent")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _send(self, request: Request) -> None:
+        etcd, client = self._etcd, request.loop.process
+        if etcd.refuses(client, self._door):
+            request.answer(Unavailable(f"{self.name} refuses"), REFUSED_AFTER)
+        elif not etcd.is_up(client, self._door):
+            self._resend(request, etcd.world.now + 2 * SILENCE)
+        elif etcd.rng.random() < etcd.late:
+            etcd.world.after(etcd.rng.uniform(0.5, 2) * SILENCE, self._do, request)
+        else:
+            self._do(request)
+
+    def _resend(self, request: Request, until: float) -> None:
+        """What was lost arrives when the way is there again, if that is soon."""
+        etcd = self._etcd
+        if etcd.is_up(request.loop.process, self._door):
+            self._do(request)
+        elif etcd.world.now < until:
+            etcd.world.after(etcd.rng.uniform(0.2, RESENT), self._resend, request, until)
+
+    def _do(self, request: Request) -> None:
+        """Now it happens, whether the client hears of it or not."""
+        etcd, client = self._etcd, request.loop.process
+        if etcd.ended[self._door] != request.ended or not etcd.has_quorum:
+            return
+        try:
+            answer: Body | Exception = etcd.do(client, request.path, request.body)
+        except (Compacted, LeaseGone, NoRoom, Rejected) as error:
+            answer = error
+        if client.world.trace.on:
+            what = answer if isinstance(answer, Exception) else _shown(request.path, answer)
+            asked = f"{client.name} {request.path[4:]} {_asked(request.body)}"
+            client.world.note("etcd", f"{asked}: {what}")
+        if etcd.is_up(client, self._door) and etcd.rng.random() >= etcd.lost_answers:
+            request.answer(answer, etcd.rng.uniform(*TRAVELS))
+
+    def stream(self, path: str, body: Body, token: str = "") -> Iterator[Body]:
+        """As there."""
+        loop, etcd = greenlet.getcurrent(), self._etcd
+        opened: list[Watch] = []
+        wake = loop.expect()
+        request = Request(loop, wake, path, body, etcd.ended[self._door])
+        etcd.world.after(etcd.rng.uniform(*TRAVELS), self._open, request, opened)
+        loop.wake_at(etcd.world.now + SILENCE, wake, TIMED_OUT)
+        answer = etcd_wait(loop)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is TIMED_OUT:
+            for watch in opened:
+                etcd.close(watch)
+            return
+        (watch,) = opened
+        try:
+            yield from self._listen(loop, watch)
+        finally:
+            etcd.close(watch)
+
+    def _open(self, request: Request, opened: list[Watch]) -> None:
+        etcd, client = self._etcd, request.loop.process
+        if etcd.refuses(client, self._door):
+            request.answer(Unavailable(f"{self.name} refuses"), REFUSED_AFTER)
+        elif etcd.is_up(client, self._door):
+            opened.append(etcd.watch(client, self._door, request.body))
+            request.answer({}, etcd.rng.uniform(*TRAVELS))
+
+    def _listen(self, loop: Loop, watch: Watch) -> Iterator[Body]:
+        while True:
+            if not watch.heard:
+                watch.wake = wake = loop.expect()
+                loop.wake_at(self._etcd.world.now + SILENCE, wake, TIMED_OUT)
+                if etcd_wait(loop) is TIMED_OUT and not watch.heard:
+                    return
+                continue
+            message = watch.heard.popleft()
+            if isinstance(message, Exception):
+                raise message
+            yield message
+
+    def close(self) -> None:
+        """As there."""
+
+
+def etcd_wait(loop: Loop) -> Any:
+    """Wait for what `loop.expect` stands for."""
+    return loop.parent.switch()
+
+
+def gateways(etcd: Etcd) -> Callable[..., Gateway]:
+    """What makes connections to it."""
+    return partial(Gateway, etcd)
+
+
+def _row(key: bytes, row: Row, keys_only: bool) -> Body:
+    said = {
+        "key": b64encode(key).decode(),
+        "create_revision": str(row.created),
+        "mod_revision": str(row.revision),
+        "version": "1",
+    }
+    return said if keys_only or not row.value else said | {"value": b64encode(row.value).decode()}
+
+
+def _event(key: bytes, revision: int, row: Row | None) -> Body:
+    if row is not None:
+        return {"kv": _row(key, row, False)}
+    kv = {"key": b64encode(key).decode(), "mod_revision": str(revision)}
+    return {"type": "DELETE", "kv": kv}
+
+
+def _asked(body: Body) -> str:
+    if puts := [one["request_put"] for one in body.get("success", []) if "request_put" in one]:
+        return " ".join(f"{b64decode(p['key']).decode()}={_brief(p['value'])}" for p in puts)
+    if "key" in body:
+        return b64decode(body["key"]).decode()
+    return str(body)[:40]
+
+
+def _brief(value: str) -> str:
+    text = b64decode(value).decode()
+    return "".join(text.split('"')[3:12:4]) if text.startswith('{"state') else text
+
+
+def _shown(path: str, answer: Body) -> str:
+    is_done = answer.get("succeeded", "txn" not in path)
+    return f"{'done' if is_done else 'refused'} @{answer['header']['revision']}"

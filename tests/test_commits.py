@@ -95,7 +95,7 @@ class Binder:
         """Read all that is there."""
         self.commits.reading(is_another)
         self.hear(self.commits.seen(dict(self.shared.rows), now), now)
-        self.commits.has_read(self.shared.revision)
+        self.commits.has_read()
 
     def settle(self, now):
         self.read(now)
@@ -239,10 +239,65 @@ def test_nothing_is_written_while_all_is_read_and_then_whatever_is_lacking():
     assert binder.write() == []
     assert binder.commits.deadline() is None
     binder.commits.seen({ONE: Stored(3, up(10))}, 0.0)
-    binder.commits.has_read(5)
+    binder.commits.has_read()
     while binder.commits.is_comparing:
         binder.write()
     assert set(binder.shared.rows) == {TWO}
+
+
+def test_what_is_gone_is_not_committed_before_it_was_read_what_is_there():
+    binder = Binder(Shared())
+    binder.commits.reading(is_another=False)
+    binder.say(ONE, up(10))
+    binder.say(ONE, gone(11))
+    assert not binder.commits.is_committed(ONE)
+    binder.commits.seen({ONE: Stored(3, up(9))}, 0.0)
+    assert not binder.commits.is_committed(ONE)
+    binder.commits.seen({TWO: Stored(3, up(9))}, 0.0)
+    binder.commits.has_read()
+    assert binder.commits.is_committed(TWO)
+
+
+def test_what_was_known_of_a_later_state_is_forgotten_once_all_is_read():
+    """It may not show that it is an older one: then its revisions are those of other updates."""
+    shared = Shared()
+    binder = Binder(shared)
+    binder.say(ONE, up(10))
+    binder.write()
+    binder.say(TWO, up(10))
+    binder.write()
+    shared.rows, shared.revision = {}, 1
+    binder.read()
+    assert not binder.commits.is_committed(ONE)
+    binder.settle(0.0)
+    assert {one: stored.update for one, stored in shared.rows.items()} == {
+        ONE: up(10),
+        TWO: up(10),
+    }
+
+
+def test_what_is_written_while_all_is_read_stays_known():
+    binder = Binder(Shared())
+    binder.say(ONE, up(10))
+    writes = binder.commits.batch(0.0)
+    binder.commits.reading(is_another=False)
+    binder.commits.written(writes, 2)
+    binder.commits.has_read()
+    assert binder.commits.is_committed(ONE)
+
+
+def test_an_older_state_of_the_store_is_seen_when_it_refuses_a_write():
+    """Else the same write would be refused without end."""
+    shared = Shared()
+    binder = Binder(shared)
+    for counter in (10, 11, 12):
+        binder.say(ONE, up(counter))
+        binder.write()
+    shared.rows, shared.revision = {ONE: Stored(2, up(10))}, 2
+    binder.say(ONE, up(13))
+    binder.write()
+    binder.write()
+    assert shared.rows[ONE].update == up(13)
 
 
 def test_an_older_store_is_believed_about_what_it_has_and_gets_the_rest():

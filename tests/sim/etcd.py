@@ -82,7 +82,13 @@ class Watch:
     free_at: float = 0.0  # when the last message on its way arrives
     wake: Callable[..., None] | None = None
     is_stalled: bool = False
-    is_closed: bool = False
+
+    def hear(self, message: Body | Exception) -> None:
+        """It is there to be read."""
+        self.heard.append(message)
+        if self.wake is not None:
+            wake, self.wake = self.wake, None
+            self.client.at(self.client.world.now, wake)
 
 
 Change = tuple[int, bytes, Row | None]
@@ -354,7 +360,6 @@ class Etcd:
 
     def close(self, watch: Watch) -> None:
         """Nobody listens any more."""
-        watch.is_closed = True
         if watch in self._watches:
             self._watches.remove(watch)
 
@@ -392,10 +397,7 @@ class Etcd:
         if is_lost and not isinstance(message, Exception):
             watch.is_stalled = True  # nothing overtakes what is lost
             return
-        watch.heard.append(message)
-        if watch.wake is not None:
-            wake, watch.wake = watch.wake, None
-            watch.client.at(self.world.now, wake)
+        watch.hear(message)
 
     def stall(self, is_stalled: Callable[[Watch], bool]) -> None:
         """These streams say nothing more, and nobody is told."""
@@ -453,7 +455,7 @@ class Gateway:
         self.name = f"{endpoint[0]}:{endpoint[1]}"
         self._etcd = etcd
         self._door = endpoint[1]
-        self._world = etcd.world
+        self._watching: Watch | None = None
 
     def call(self, path: str, body: Body, token: str = "") -> Body:
         """As there."""
@@ -519,7 +521,7 @@ class Gateway:
             for watch in opened:
                 etcd.close(watch)
             return
-        (watch,) = opened
+        self._watching = watch = opened[0]
         try:
             yield from self._listen(loop, watch)
         finally:
@@ -545,6 +547,12 @@ class Gateway:
             if isinstance(message, Exception):
                 raise message
             yield message
+
+    def end_stream(self) -> None:
+        """As there."""
+        watch, self._watching = self._watching, None
+        if watch is not None:
+            watch.hear(Unavailable(f"{self.name} has ended the stream"))
 
     def close(self) -> None:
         """As there."""

@@ -21,11 +21,19 @@ import greenlet
 from prr.core import shared_store
 from prr.core.commits import commits
 from prr.shell.etcd import endpoints, messages, pauses, reachability, registration, store, watcher, writer
-from prr.shell.etcd.gateway import Compacted, LeaseGone, LoggedOut, NoRoom, Rejected, Unavailable
+from prr.shell.etcd.gateway import (
+    Compacted,
+    Denied,
+    LeaseGone,
+    LoggedOut,
+    NoRoom,
+    Rejected,
+    Unavailable,
+)
 from tests.sim.process import Process
 from tests.sim.world import Violation, World
 
-EXPECTED = (Compacted, LeaseGone, LoggedOut, NoRoom, Rejected, Unavailable)
+EXPECTED = (Compacted, Denied, LeaseGone, LoggedOut, NoRoom, Rejected, Unavailable)
 """What a loop may go on after; whatever else it has caught is a mistake."""
 
 TIMED_OUT = object()
@@ -199,6 +207,7 @@ class Loops:
             patch.multiple(registration, gevent=self, time=self),
             patch.multiple(store, gevent=self, time=self),
             patch.multiple(reachability, time=self),
+            patch.multiple(endpoints, time=self),
         ):
             try:
                 yield

@@ -154,6 +154,9 @@ class Commits:
         """Nothing of a batch has been written, since what was `found` of its instances is not what
         this binder took for it. What of that the binder is to hear."""
         self._end(writes)
+        for write in writes:
+            if found[write.instance].revision < write.revision:  # an older state, or another store
+                self._known.pop(write.instance, None)
         heard = self.seen(found, now)
         for write in writes:
             if found[write.instance].cas_revision != write.revision:
@@ -181,8 +184,6 @@ class Commits:
         that the binder is to hear."""
         heard: list[tuple[Instance, Update]] = []
         for instance, stored in found.items():
-            if self._read is not None and stored.is_there:
-                self._read.add(instance)
             if self._know(instance, stored):
                 self._mark(instance, now)
                 said = stored.update
@@ -197,12 +198,11 @@ class Commits:
         if is_another:
             self._known.clear()
 
-    def has_read(self, revision: int) -> None:
-        """All has been read, as of `revision`: what was not found is not there."""
+    def has_read(self) -> None:
+        """All has been read: what was neither found nor written meanwhile is not there, whatever
+        was known before, which may have been true of a later state of the store."""
         read, self._read = self._read or set(), None
-        for instance, known in list(self._known.items()):
-            if instance not in read and known[0] <= revision:
-                del self._known[instance]
+        self._known = {one: known for one, known in self._known.items() if one in read}
         self.compare()
 
     def _know(self, instance: Instance, stored: Stored) -> bool:
@@ -211,6 +211,8 @@ class Commits:
         is_late = known is not None and stored.revision < known[0]
         if is_late and self._read is None:  # what is read is newer than all that was heard
             return False
+        if self._read is not None and stored.is_there:
+            self._read.add(instance)
         if not stored.is_there:
             self._known.pop(instance, None)
         elif known is not None or len(self._known) < self._known_max:

@@ -147,7 +147,7 @@ class EtcdStore:
 
     def has_read(self, revision: int) -> None:
         assert self._commits is not None and self._writer is not None
-        self._commits.has_read(revision)
+        self._commits.has_read()
         self._counts[Metric.ETCD_READINGS] += 1
         self._all_is_read()
         self._ended([*self._waiting])

@@ -3,7 +3,7 @@
 The shell's own loops run there in virtual time, so whatever they do is judged, too.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -12,18 +12,26 @@ pytest.importorskip("geventhttpclient")
 from prr.core.commits import commits
 from prr.core.commits.commits import Commits
 from prr.core.commits.stored import word_of
+from prr.core.liveness import lease_owners
 from prr.core.shared_store import SharedStore
-from prr.shell.etcd import messages, registration
-from prr.shell.etcd.messages import Header, Keys
+from prr.shell.etcd import messages
+from prr.shell.etcd.messages import Keys
 from prr.shell.etcd.registration import Registration
 from prr.shell.etcd.store import EtcdStore
-from prr.shell.etcd.watcher import Watcher
+from tests.sim.adoption import adopt
 from tests.sim.etcd_options import EtcdOptions, etcd_options_for
 from tests.sim.faults import Options, options_for
 from tests.sim.run import Result, run_options
 from tests.sim.trace import Trace
 
 pytestmark = pytest.mark.elsewhere
+
+SEEDS = range(20)
+MORE_SEEDS = range(20, 120)
+MANY_SEEDS = range(1000, 4000)
+
+FEW = 400
+"""Seeds within which what is switched off has to be noticed."""
 
 
 def options(seed: int) -> Options:
@@ -38,14 +46,96 @@ def judge(seed: int, trace: Trace | None = None) -> Result:
     return run_options(options(seed), trace)
 
 
+def judged(results: list[Result]) -> list[str]:
+    """The failures."""
+    return [f"seed {one.seed}: {one.reason}" for one in results if one.reason]
+
+
+@pytest.mark.ahead(judge, SEEDS)
+def test_binders_that_share_an_etcd_keep_the_rules_and_come_to_rest(ahead):
+    assert not judged(ahead)
+
+
+@pytest.mark.smoke
+@pytest.mark.ahead(judge, MORE_SEEDS)
+def test_more_seeds(ahead):
+    assert not judged(ahead)
+
+
+@pytest.mark.slow
+@pytest.mark.ahead(judge, MANY_SEEDS)
+def test_many_seeds(ahead):
+    assert not judged(ahead)
+
+
+def test_a_seed_gives_the_same_trace_again():
+    digests = set()
+    for _ in range(2):
+        trace = Trace(on=True)
+        judge(3, trace)
+        digests.add(trace.digest)
+    assert len(digests) == 1
+
+
+def test_seeds_have_every_fault_and_none():
+    chosen = [etcd_options_for(seed) for seed in range(300)]
+    for field in fields(EtcdOptions):
+        values = [getattr(one, field.name) for one in chosen]
+        assert any(values), field.name
+        assert len(set(values)) > 1, field.name
+    assert any(one.is_calm for one in chosen)
+
+
+# A binder dies, and another one follows it.
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_binder_had_is_adopted_by_one(seed):
+    assert adopt(seed)[0] is None
+
+
+@pytest.mark.slow
+def test_what_many_binders_had_is_adopted_by_one():
+    outcomes = {seed: adopt(seed) for seed in range(4, 200)}
+    assert {seed: reason for seed, (reason, _) in outcomes.items() if reason} == {}
+    assert sum(count for _, count in outcomes.values()) > 100
+
+
+def nobody_waits_for_its_turn(patch):
+    """Without etcd that survivors take turns keeps them from adopting all at once."""
+    patch.setattr(lease_owners, "RANK_PAUSE", 0.0)
+
+
+def everybody_adopts(patch):
+    nobody_waits_for_its_turn(patch)
+    patch.setattr(Registration, "_claim", lambda self, owner: True)
+
+
+def nobody_adopts(patch):
+    patch.setattr(Registration, "_claim", lambda self, owner: False)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("switch_off", "complaint"),
+    [
+        (nobody_waits_for_its_turn, None),
+        (everybody_adopts, "has adopted"),
+        (nobody_adopts, "knows of no binder that lives and owns"),
+    ],
+)
+def test_a_transaction_says_who_adopts(switch_off, complaint, monkeypatch):
+    switch_off(monkeypatch)
+    reasons = [reason for reason, _ in map(adopt, range(10, 18)) if reason]
+    assert any(complaint in reason for reason in reasons) if complaint else not reasons
+
+
 # What is switched off. Each entry: how, and what the simulator must then say.
 
 
 def revisions_are_not_compared(patch):
     transaction = Keys.transaction
-    patch.setattr(
-        Keys, "transaction", lambda *arguments: transaction(*arguments) | {"compare": []}
-    )
+    patch.setattr(Keys, "transaction", lambda *arguments: transaction(*arguments) | {"compare": []})
 
 
 def whatever_differs_prevails(patch):
@@ -64,35 +154,8 @@ def whatever_is_known_is_taken_for_committed(patch):
     patch.setattr(Commits, "is_committed", lambda self, instance: True)
 
 
-def everybody_adopts(patch):
-    patch.setattr(Registration, "_claim", lambda self, owner: True)
-
-
-def nobody_adopts(patch):
-    patch.setattr(Registration, "_claim", lambda self, owner: False)
-
-
-def leases_that_are_lost_stay_lost(patch):
-    class Never(Exception):
-        pass
-
-    patch.setattr(registration, "LeaseGone", Never)
-
-
-def an_older_state_is_taken_for_the_same(patch):
-    patch.setattr(Header, "is_before", lambda self, other: False)
-
-
 def nothing_is_compared(patch):
     patch.setattr(Commits, "compare", lambda self: None)
-
-
-def nobody_steps_in(patch):
-    patch.setattr(commits, "STEP_IN", 1e9)
-
-
-def what_the_watch_says_is_not_heard(patch):
-    patch.setattr(Watcher, "_hear", lambda self, result: None)
 
 
 def all_is_known_before_it_is_read(patch):
@@ -122,14 +185,19 @@ OFF = [
     (what_is_there_is_written_again, "transactions within"),
     (servers_are_confirmed_at_once, "was never committed"),
     (whatever_is_known_is_taken_for_committed, "was never committed"),
-    (everybody_adopts, "has adopted"),
-    (nobody_adopts, "which is gone"),
-    (leases_that_are_lost_stay_lost, "registered and gone"),
-    (an_older_state_is_taken_for_the_same, "and etcd"),
     (nothing_is_compared, "and etcd"),
-    (nobody_steps_in, "and etcd"),
-    (what_the_watch_says_is_not_heard, "and etcd"),
     (all_is_known_before_it_is_read, "before it has read its store"),
     (what_cannot_be_read_raises, "is taken for etcd's failure"),
     (what_the_store_says_is_not_heard, ""),
 ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("switch_off", "complaint"), OFF, ids=[off.__name__ for off, _ in OFF])
+def test_what_is_switched_off_is_noticed(switch_off, complaint, monkeypatch):
+    switch_off(monkeypatch)
+    for seed in range(FEW):
+        reason = judge(seed).reason
+        if reason is not None and complaint in reason:
+            return
+    raise AssertionError(f"nobody noticed in {FEW} seeds")

@@ -90,10 +90,7 @@ def _play(cluster: Cluster) -> str | None:
         if rng.random() < DIES:
             cluster.crash(server, rng.random() < 0.5)
     if rng.random() < PARTED:
-        for binder in cluster.live_binders():
-            others = {one.host.ip for one in cluster.live_binders()} - {binder.host.ip}
-            if others:
-                cluster.network.cut(Cut(frozenset({binder.host.ip}), frozenset(others)))
+        _part(cluster)
     while world.now < KILLED_AT + ADOPTED_AFTER:
         world.run(world.now + LOOK)
         if missing := _missing(cluster):
@@ -103,6 +100,13 @@ def _play(cluster: Cluster) -> str | None:
     faults.end()
     cluster.heal()
     return come_to_rest(cluster, BUDGET) or rules.unquiet()
+
+
+def _part(cluster: Cluster) -> None:
+    """No binder hears another one."""
+    ips = {binder.host.ip for binder in cluster.live_binders()}
+    for ip in ips:
+        cluster.network.cut(Cut(frozenset({ip}), frozenset(ips - {ip})))
 
 
 def _unowned(cluster: Cluster) -> str | None:

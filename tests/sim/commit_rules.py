@@ -157,7 +157,9 @@ class Committed:
             if world.now - max(last, since) >= QUIET:
                 return None
         lately = [what for at, what in writes if at > since]
-        return f"at rest {len(lately)} transactions within {QUIET_WITHIN:g} s, the last {lately[-1]}"
+        return (
+            f"at rest {len(lately)} transactions within {QUIET_WITHIN:g} s, the last {lately[-1]}"
+        )
 
 
 def _is_key(key: bytes) -> bool:

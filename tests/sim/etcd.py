@@ -118,7 +118,7 @@ class Etcd:
         self.writes: list[tuple[float, str]] = []
         """When an instance was written, or was to be, and what became of it."""
         self.written: Callable[[Process, bytes, bytes | None, bytes], None] = lambda *_: None
-        """Is told of each write of a client's before it is done: the key, what it has, what it gets."""
+        """Is told of each write before it is done: the key, what it has, and what it gets."""
         self._history: list[Change] = []
         self._leases: dict[int, Lease] = {}
         self._lease_ids = 1000
@@ -267,7 +267,9 @@ class Etcd:
         for put in puts:
             if (lease := int(put.get("lease", 0))) and lease not in self._leases:
                 raise LeaseGone("etcdserver: requested lease not found")
-        self.put([(b64decode(p["key"]), b64decode(p["value"]), int(p.get("lease", 0))) for p in puts])
+        self.put(
+            [(b64decode(p["key"]), b64decode(p["value"]), int(p.get("lease", 0))) for p in puts]
+        )
 
     def put(self, wanted: list[tuple[bytes, bytes, int]]) -> None:
         """Have these keys these values under these leases (0: none), at one revision."""

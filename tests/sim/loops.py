@@ -20,7 +20,16 @@ import greenlet
 
 from prr.core import shared_store
 from prr.core.commits import commits
-from prr.shell.etcd import endpoints, messages, pauses, reachability, registration, store, watcher, writer
+from prr.shell.etcd import (
+    endpoints,
+    messages,
+    pauses,
+    reachability,
+    registration,
+    store,
+    watcher,
+    writer,
+)
 from prr.shell.etcd.gateway import (
     Compacted,
     Denied,

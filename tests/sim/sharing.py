@@ -1,10 +1,12 @@
-"""One binder process's end of a shared etcd: the shell's own, as `prr.cli.etcd` puts it together."""
+"""One binder's end of a shared etcd: the shell's own, put together as `prr.cli.etcd` does it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from prr.core.directory.directory import Directory
+from prr.core.effects import Persist, Update
 from prr.core.replication.peers import PEERS_MAX
 from prr.shell.etcd.endpoints import Endpoints
 from prr.shell.etcd.messages import Keys
@@ -14,8 +16,6 @@ from prr.shell.storage.store import Learn, NoStore
 from prr.wire.frames import Frame, Subscribed
 from prr.wire.instance import Address, Instance
 from prr.wire.version import Version
-from prr.core.directory.directory import Directory
-from prr.core.effects import Persist, Update
 
 if TYPE_CHECKING:
     from tests.sim.processes import BinderProcess
@@ -115,7 +115,8 @@ class Sharing:
 
     def _all_is_read(self) -> None:
         process = self.process
-        self.has_read = True
+        commits = self.store._commits
+        self.has_read |= commits is not None and commits.may_write
         if process.running:
             process.core.shared_store.has_read()
             process.act(process.decide(process.core.tick, process.now))

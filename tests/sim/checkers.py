@@ -7,11 +7,7 @@ says of the world outside it takes from Truth, which the processes write as thin
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-<<<<<<< HEAD
-from collections.abc import Callable
-=======
-from collections.abc import Iterable
->>>>>>> c147053 (Let binders of the simulator share an etcd)
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING

@@ -276,8 +276,31 @@ class BinderProcess(Process):
             for instance, nonce in zip(effect.instances, effect.nonces, strict=True):
                 self.at(self.world.now, partial(self._ask_first, instance, nonce, effect))
 
-from tests.sim.proofs import Word, check_answer
-from tests.sim.sharing import Sharing
+    def _confirm(self, effect: Confirm | ConfirmAll | ConfirmSealed | AskAgain) -> None:
+        match effect:
+            case Confirm(instance=instance, frame=frame, target=target):
+                self._once_kept(instance, frame, partial(self._send, frame, target))
+            case ConfirmAll(instances=instances, frame=frame):
+                for instance in instances:
+                    answer = partial(self._send, frame, address_of(instance))
+                    self._once_kept(instance, frame, answer)
+            case ConfirmSealed(said=said, tickets=tickets, renewal=renewal):
+                answers = self.codec.confirmed_run(said, tickets, renewal)
+                for (instance, frame), data in zip(frames_of(effect), answers, strict=True):
+                    answer = partial(self._send_sealed, instance, frame, data)
+                    self._once_kept(instance, frame, answer)
+            case AskAgain(said=said, tickets=tickets):
+                answers = self.codec.again_run(said, tickets)
+                for (instance, frame), data in zip(frames_of(effect), answers, strict=True):
+                    self._send_sealed(instance, frame, data)
+
+    def _once_kept(self, instance: Instance, frame: Frame, act: Callable[[], None]) -> None:
+        if self.sharing is not None:
+            self.sharing.confirm(instance, frame, act)
+        elif self.disk is None:
+            act()
+        else:
+            self.disk.confirm(instance, act)
 
     def _send(self, frame: Frame, target: Address) -> None:
         data = self.encode(frame)

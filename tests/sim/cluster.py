@@ -327,6 +327,8 @@ class Cluster:
     def could_tell(self, teller: BinderProcess, told: BinderProcess, since: float) -> bool:
         """What one binder has said since then has reached another, which knew it as a peer."""
         paths = self.options.conditions
+        if self.options.etcd is not None and self.options.etcd.found:
+            return False  # it may not have found it yet
         is_lossy = paths.loss or paths.corrupted or paths.truncated or self.options.clogs
         is_lossy = is_lossy or self.options.withheld
         if is_lossy or paths.delay_mean > 0.01:

@@ -329,10 +329,11 @@ class Etcd:
         self.end_lease(number)
         return {}
 
-    def hear_leave(self, client: Process, number: int) -> None:
-        """One that has stopped since ends its lease."""
-        if number in self._leases and self.is_up(client, 0):
-            self.end_lease(number)
+    def hear_leave(self, client: Process, key: bytes) -> None:
+        """One that has stopped since ends its lease, with which it had put `key`."""
+        row = self.rows.get(key)
+        if row is not None and row.lease in self._leases and self.is_up(client, 0):
+            self.end_lease(row.lease)
 
     def end_lease(self, number: int) -> None:
         """It ends, and so do the keys that were put with it."""
@@ -487,7 +488,8 @@ class Gateway:
     def _resend(self, request: Request, until: float) -> None:
         """What was lost arrives when the way is there again, if that is soon."""
         etcd = self._etcd
-        if etcd.is_up(request.loop.process, self._door):
+        has_ended = etcd.ended[self._door] != request.ended
+        if has_ended or etcd.is_up(request.loop.process, self._door):
             self._do(request)
         elif etcd.world.now < until:
             etcd.world.after(etcd.rng.uniform(0.2, RESENT), self._resend, request, until)
@@ -495,7 +497,10 @@ class Gateway:
     def _do(self, request: Request) -> None:
         """Now it happens, whether the client hears of it or not."""
         etcd, client = self._etcd, request.loop.process
-        if etcd.ended[self._door] != request.ended or not etcd.has_quorum:
+        if etcd.ended[self._door] != request.ended:
+            request.answer(Unavailable(f"{self.name} has hung up"), REFUSED_AFTER)
+            return
+        if not etcd.has_quorum:
             return
         try:
             answer: Body | Exception = etcd.do(client, request.path, request.body)

@@ -54,7 +54,7 @@ class Sharing:
         """Of each instance the last two."""
         doors = tuple((f"etcd-{number}", number) for number in range(cluster.etcd.servers))
         endpoints = Endpoints(doors, cluster.dice.randrange(len(doors)))
-        self.registration = Registration(
+        registration = Registration(
             endpoints,
             PREFIX,
             process.core.identity,
@@ -62,9 +62,8 @@ class Sharing:
             process.core.directory.owners,
             self._follow,
         )
-        self.endpoints = endpoints
         self.store = EtcdStore(LocalStore(process), endpoints, Keys(PREFIX))
-        self.store.share(self._hear, self._all_is_read, self.registration)
+        self.store.share(self._hear, self._all_is_read, registration)
 
     def load(self, learn: Learn) -> None:
         """Begin."""
@@ -102,10 +101,11 @@ class Sharing:
 
     def leave(self) -> None:
         """SIGTERM: the lease is ended, if etcd hears it."""
-        etcd, lease = self.process.cluster.etcd, self.registration._lease
+        etcd = self.process.cluster.etcd
         assert etcd is not None
-        if lease and not self.store.reachability.is_away:
-            etcd.world.after(0.001, etcd.hear_leave, self.process, int(lease))
+        if not self.store.reachability.is_away:
+            key = f"{PREFIX}binders/{self.process.core.identity:016x}".encode()
+            etcd.world.after(0.001, etcd.hear_leave, self.process, key)
 
     def _hear(self, updates: list[tuple[Instance, Update]]) -> None:
         process = self.process

@@ -4,7 +4,15 @@ from random import Random
 
 import pytest
 
-from prr.core.commits.commits import BATCH_MAX, DIRTY_MAX, STEP_IN, STEP_IN_SPREAD, Commits
+from prr.core.commits.commits import (
+    BATCH_MAX,
+    DIRTY_MAX,
+    LOOKED_AT,
+    STEP_IN,
+    STEP_IN_SPREAD,
+    UNDER_WAY_MAX,
+    Commits,
+)
 from prr.core.commits.layout import instance_in, key_of, update_in, value_of
 from prr.core.commits.stored import Stored, Write, prevails, word_of
 from prr.core.directory.digests import entry_of
@@ -60,7 +68,7 @@ class Binder:
         self.identity = identity
         self.directory = Directory()
         self.directory.note_changes()
-        self.commits = Commits(identity, self.directory, 1000)
+        self.commits = Commits(identity, self.directory, 10_000)
 
     def say(self, instance, update, now=0.0):
         version = update.version
@@ -99,7 +107,7 @@ class Binder:
 
     def settle(self, now):
         self.read(now)
-        while self.commits.is_comparing or self.commits.uncommitted:
+        while self.commits.has_more or self.commits.uncommitted:
             self.write(now := now + 1.0)
 
 
@@ -240,7 +248,7 @@ def test_nothing_is_written_while_all_is_read_and_then_whatever_is_lacking():
     assert binder.commits.deadline() is None
     binder.commits.seen({ONE: Stored(3, up(10))}, 0.0)
     binder.commits.has_read()
-    while binder.commits.is_comparing:
+    while binder.commits.has_more:
         binder.write()
     assert set(binder.shared.rows) == {TWO}
 
@@ -311,7 +319,7 @@ def test_an_older_store_is_believed_about_what_it_has_and_gets_the_rest():
     binder.write()
     shared.rows, shared.revision = {ONE: old[ONE]}, 2
     binder.read(is_another=True)
-    while binder.commits.is_comparing or binder.commits.uncommitted:
+    while binder.commits.has_more or binder.commits.uncommitted:
         binder.write()
     assert {one: row.update for one, row in shared.rows.items()} == {ONE: up(20), TWO: up(10)}
 
@@ -323,7 +331,7 @@ def test_what_came_from_a_disk_is_put_there_only_when_it_has_answered():
     assert binder.write() == []
     binder.directory.trust(ONE)
     binder.commits.compare()
-    while binder.commits.is_comparing:
+    while binder.commits.has_more:
         binder.write()
     assert set(binder.shared.rows) == {ONE}
 
@@ -375,6 +383,46 @@ def test_of_a_batch_that_the_store_rejects_each_is_tried_alone_and_the_bad_one_g
     assert [one.instance for one in binder.write()] == [ONE]
 
 
+def test_one_call_looks_at_a_bounded_number_however_many_wait(monkeypatch):
+    binder = Binder(Shared())
+    held = [at(2, "10.0.0.2", 1 + number) for number in range(3 * LOOKED_AT)]
+    for instance in held:
+        binder.say(instance, up(10, OTHER), 0.0)
+    there = {instance: Stored(9, up(10, OTHER)) for instance in held}
+    looks = []
+    update = binder.directory.update
+    monkeypatch.setattr(
+        binder.directory, "update", lambda one: looks.append(one) or update(one), raising=False
+    )
+    for _ in range(4):
+        looks.clear()
+        assert len(binder.commits.batch(100.0)) <= BATCH_MAX
+        assert len(looks) <= 2 * LOOKED_AT
+    binder.commits.seen(there, 100.0)  # others have written all of them
+    assert binder.commits.uncommitted <= UNDER_WAY_MAX * BATCH_MAX
+
+
+def test_what_somebody_waits_for_is_written_at_once():
+    binder = Binder(Shared())
+    binder.say(ONE, up(10, OTHER), 0.0)
+    binder.directory.restore([entry_of(TWO, encode_version(up(10).version))])
+    binder.directory.trust(TWO)  # it has answered
+    assert binder.write() == []
+    binder.commits.wanted([ONE, TWO])
+    assert {one.instance for one in binder.write()} == {ONE, TWO}
+    binder.commits.wanted([ONE, TWO])
+    assert binder.write() == []
+
+
+def test_a_key_that_is_deleted_before_its_write_is_answered_is_not_taken_to_be_there():
+    binder = Binder(Shared())
+    binder.say(ONE, up(10))
+    writes = binder.commits.batch(0.0)
+    binder.commits.seen({ONE: Stored(9, is_there=False)}, 0.0)
+    binder.commits.written(writes, 8)
+    assert not binder.commits.is_committed(ONE)
+
+
 def test_too_many_that_wait_are_found_again_by_comparing(monkeypatch):
     monkeypatch.setattr("prr.core.commits.commits.DIRTY_MAX", 5)
     assert DIRTY_MAX > 5
@@ -382,9 +430,9 @@ def test_too_many_that_wait_are_found_again_by_comparing(monkeypatch):
     held = {at(2, "10.0.0.2", port) for port in range(1, 20)}
     for instance in held:
         binder.say(instance, up(10))
-    assert binder.commits.is_comparing
+    assert binder.commits.has_more
     assert not any(map(binder.commits.is_committed, held))
-    while binder.commits.is_comparing or binder.commits.uncommitted:
+    while binder.commits.has_more or binder.commits.uncommitted:
         binder.write()
     assert set(binder.shared.rows) == held
 

@@ -162,7 +162,7 @@ def test_the_leader_is_killed_under_load(cluster, etcd, servers, lookups, kills,
         storm.blow(3)
     eventually(lambda: len(storm.all.confirmed) == len(storm.all.alive), 30)
     names = storm.all.confirmed
-    eventually(lambda: names <= made.up() and all(names <= held(one) for one in binders), 10)
+    eventually(lambda: names <= made.up() and all(names <= held(one) for one in binders), 40)
     # The dead whom nobody has complained about go when their leases end, not too many at once.
     took = are_equal(made, binders, storm.all, 120)
     wrong = storm.end()

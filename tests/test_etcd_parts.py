@@ -156,7 +156,9 @@ def write(*script):
     known = Known()
     commits = Commits(OWNER, known, 10)
     reachability = Reachability(etcd)
-    writer = Writer(etcd, Keys("/prr/"), commits, reachability, Counter(), lambda _: None)
+    writer = Writer(
+        etcd, Keys("/prr/"), commits, reachability, Counter(), lambda _: None, reachability.failed
+    )
     return writer, commits, reachability, known
 
 
@@ -221,6 +223,13 @@ def test_who_has_gone_unconfirmed_waits_no_longer(monkeypatch):
         ({"error": "etcdserver: too many operations in txn request", "code": 3}, Rejected),
         ({"error": "etcdserver: requested lease not found", "code": 5}, LeaseGone),
         ({"error": {"grpc_code": 14, "message": "no leader"}}, Unavailable),
+        ({"error": "etcdserver: too many requests", "code": 8}, Unavailable),
+        # As etcd has it from 3.6 on.
+        ({"code": 16, "message": "etcdserver: invalid auth token", "details": []}, LoggedOut),
+        ({"code": 5, "message": "etcdserver: requested lease not found"}, LeaseGone),
+        ({"code": 8, "message": "etcdserver: mvcc: database space exceeded"}, NoRoom),
+        ({"error": {"code": 16, "message": "etcdserver: invalid auth token"}}, LoggedOut),
+        ({"error": {"code": 14, "message": "no leader"}}, Unavailable),
         ({"error": ["?"], "code": "?"}, Unavailable),
         ({"hello": "I am a proxy"}, Unavailable),
         ([1], Unavailable),
@@ -266,12 +275,10 @@ def test_a_password_that_was_refused_is_not_tried_all_the_time(monkeypatch, tmp_
 
 def registered(rows):
     """What a binder hears of others that finds these keys and values."""
-    said = []
     kvs = [{"key": text_of(b"/prr/binders/" + key), "value": text_of(one)} for key, one in rows]
     etcd = Scripted({"ID": "7"}, header(5), header(5) | {"kvs": kvs})
     where = ("127.0.0.1", 2222)
-    Registration(etcd, "/prr/", OWNER, lambda: where, list, said.append)._look()
-    return said[0].binders
+    return Registration(etcd, "/prr/", OWNER, lambda: where, list, lambda _: None)._look().binders
 
 
 SELF = (b"%016x" % OWNER, b'{"address":"127.0.0.1:2222"}')
@@ -318,13 +325,11 @@ _MALFORMED = [
     ],
 )
 def test_who_adopts_is_whose_lease_the_claim_has(said, is_ours):
-    told = []
     kvs = [{"key": text_of(b"/prr/binders/" + SELF[0]), "value": text_of(SELF[1])}]
     etcd = Scripted({"ID": "7"}, header(5), header(5) | {"kvs": kvs}, header(6) | said)
     where = ("127.0.0.1", 2222)
-    registration = Registration(etcd, "/prr/", OWNER, lambda: where, lambda: [0xDD], told.append)
-    registration._look()
-    assert told[0].looked_after == (frozenset() if is_ours else {0xDD})
+    registration = Registration(etcd, "/prr/", OWNER, lambda: where, lambda: [0xDD], lambda _: None)
+    assert registration._look().looked_after == (frozenset() if is_ours else {0xDD})
 
 
 def test_a_binder_whose_key_was_deleted_registers_again():

@@ -56,7 +56,8 @@ def _twins(status: dict[str, Any]) -> str:
 def _state(state: dict[str, Any]) -> list[str]:
     reasons = []
     if state.get("failing"):
-        reasons.append(f"the disk fails ({state['failing']}): nobody is confirmed")
+        unless = "" if "etcd" in state else ": nobody is confirmed"
+        reasons.append(f"the disk fails ({state['failing']}){unless}")
     if state.get("damaged"):
         reasons.append(f"the state on disk was damaged: {state['damaged']}")
     etcd = state.get("etcd") or {}

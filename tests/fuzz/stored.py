@@ -6,6 +6,7 @@ from random import Random
 
 from prr.core.commits.layout import instance_in, key_of, update_in, value_of
 from prr.core.effects import Update
+from prr.shell.etcd.gateway import Unavailable
 from prr.shell.etcd.messages import Keys
 from prr.wire.particulars import encode_particulars
 from tests.cores import random_instance, random_version
@@ -40,8 +41,8 @@ def _page(data: bytes) -> bool:
     """A page of keys: whatever they and their values are, it is read, or is no page."""
     try:
         found = KEYS.found(json.loads(data))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return False  # as the watcher takes it for
+    except (Unavailable, ValueError, RecursionError):
+        return False
     assert all(stored.is_there for stored in found.instances.values())
     return True
 

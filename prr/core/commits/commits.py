@@ -17,7 +17,8 @@ The binder that has decided something commits it at once. The others, who hear i
 as a rule before it is committed, step in a second later: it may be cut off from the store, or gone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prr.core.commits.stored import UNKNOWN, Known, Stored, Write, prevails, word_of
 from prr.core.directory.directory import Directory
@@ -41,8 +42,8 @@ DIRTY_MAX = 1 << 17
 """Instances that are remembered to be written, 15 MB. Beyond it all are compared, when the store is
 there again."""
 
-COMPARED = 2000
-"""Instances that are compared at a time, 2 ms of work."""
+LOOKED_AT = 1000
+"""Instances that are looked at in one call, 2 ms of work: most may need nothing any more."""
 
 
 class Commits:
@@ -56,13 +57,15 @@ class Commits:
         self._known_max = known_max
         self._known: dict[Instance, Known] = {}
         self._step_in_after = STEP_IN + STEP_IN_SPREAD * (identity % 16) / 16
-        self._own: dict[Instance, None] = {}  # dirty
-        self._others: dict[Instance, float] = {}  # dirty, too, and when to step in: in this order
+        self._own: OrderedDict[Instance, None] = OrderedDict()  # dirty
+        # Dirty, too, and when to step in, in this order.
+        self._others: OrderedDict[Instance, float] = OrderedDict()
         self._alone: set[Instance] = set()  # of the dirty ones: to be written one by one
         self._under_way: set[Instance] = set()
         self._batches = 0
         self._rest: Iterator[list[tuple[Instance, Update]]] | None = None  # not yet compared
-        self._read: set[Instance] | None = None  # while all is read
+        self._read: dict[Instance, Known] | None = None  # while all is read
+        self._deleted: dict[Instance, int] = {}  # while they are under way, at which revision
 
     @property
     def uncommitted(self) -> int:
@@ -70,9 +73,9 @@ class Commits:
         return len(self._own) + len(self._others) + len(self._under_way)
 
     @property
-    def is_comparing(self) -> bool:
-        """Further ones may be found."""
-        return self._rest is not None
+    def has_more(self) -> bool:
+        """`batch` has not looked at all that may have to be written."""
+        return self.may_write and (self._rest is not None or bool(self._own and not self._batches))
 
     @property
     def has_full_batch(self) -> bool:
@@ -118,9 +121,10 @@ class Commits:
             return []  # more will have gathered when the one under way has ended
         writes: list[Write] = []
         waiting: list[Instance] = []
-        while self._own and len(writes) < BATCH_MAX:
-            instance = next(iter(self._own))
-            del self._own[instance]
+        for _ in range(min(LOOKED_AT, len(self._own))):
+            if len(writes) == BATCH_MAX:
+                break
+            instance, _ = self._own.popitem(last=False)
             is_alone = instance in self._alone
             if instance in self._under_way or (is_alone and writes):
                 waiting.append(instance)
@@ -142,11 +146,22 @@ class Commits:
             return None
         return next(iter(self._others.values()), None)
 
+    def wanted(self, instances: Iterable[Instance]) -> None:
+        """Somebody waits for these to be committed: they are written at once, whoever has decided
+        that, if the store lacks them."""
+        for instance in instances:
+            if self._read is None and self._lacking(instance) is not None:
+                self._others.pop(instance, None)
+                self._own[instance] = None
+
     def written(self, writes: Sequence[Write], revision: int) -> None:
-        """A batch has been written: its instances have `revision` now."""
+        """A batch has been written: its instances have `revision` now, unless they were seen to be
+        deleted since."""
+        deleted = self._deleted.copy()
         self._end(writes)
         for write in writes:
-            self._know(write.instance, Stored(revision, write.update))
+            if deleted.get(write.instance, 0) < revision:
+                self._know(write.instance, Stored(revision, write.update))
 
     def refused(
         self, writes: Sequence[Write], found: Mapping[Instance, Stored], now: float
@@ -194,15 +209,15 @@ class Commits:
     def reading(self, is_another: bool) -> None:
         """All is read anew from now on, and nothing is written meanwhile. `is_another`: it may be
         another store, or an older state of it, whose revisions say nothing of those before."""
-        self._read = set()
+        self._read = {}
         if is_another:
             self._known.clear()
 
     def has_read(self) -> None:
         """All has been read: what was neither found nor written meanwhile is not there, whatever
         was known before, which may have been true of a later state of the store."""
-        read, self._read = self._read or set(), None
-        self._known = {one: known for one, known in self._known.items() if one in read}
+        if self._read is not None:
+            self._known, self._read = self._read, None
         self.compare()
 
     def _know(self, instance: Instance, stored: Stored) -> bool:
@@ -211,25 +226,28 @@ class Commits:
         is_late = known is not None and stored.revision < known[0]
         if is_late and self._read is None:  # what is read is newer than all that was heard
             return False
-        if self._read is not None and stored.is_there:
-            self._read.add(instance)
-        if not stored.is_there:
-            self._known.pop(instance, None)
-        elif known is not None or len(self._known) < self._known_max:
-            self._known[instance] = stored.revision, word_of(stored.update)
+        for rows in (self._known,) if self._read is None else (self._known, self._read):
+            if not stored.is_there:
+                rows.pop(instance, None)
+            elif instance in rows or len(rows) < self._known_max:
+                rows[instance] = stored.revision, word_of(stored.update)
+        if not stored.is_there and instance in self._under_way:
+            self._deleted[instance] = stored.revision
         return True
 
     def _mark(self, instance: Instance, now: float) -> None:
-        """It is dirty, if the store lacks what the directory says."""
-        if instance in self._own or instance in self._others or self._read is not None:
+        """It is dirty, if the store lacks what the directory says, and else not."""
+        if self._read is not None:
             return  # when all is read, all is compared
         update = self._lacking(instance)
         if update is None:
-            return
-        if update.version.owner == self._identity:
-            self._own[instance] = None
-        else:
-            self._others[instance] = now + self._step_in_after
+            self._own.pop(instance, None)
+            self._others.pop(instance, None)
+        elif instance not in self._own and instance not in self._others:
+            if update.version.owner == self._identity:
+                self._own[instance] = None
+            else:
+                self._others[instance] = now + self._step_in_after
 
     def _lacking(self, instance: Instance) -> Update | None:
         """What the directory says of it, if that prevails over what the store has. Where nothing
@@ -244,9 +262,10 @@ class Commits:
         return update if not word or prevails(update, word) else None
 
     def _step_in(self, now: float) -> None:
-        while self._others and next(iter(self._others.values())) <= now:
-            instance = next(iter(self._others))
-            del self._others[instance]
+        for _ in range(min(LOOKED_AT, len(self._others))):
+            if next(iter(self._others.values())) > now:
+                break
+            instance, _ = self._others.popitem(last=False)
             self._own[instance] = None
 
     def _compare_some(self, now: float) -> None:
@@ -262,9 +281,11 @@ class Commits:
         for group in range(GROUPS):
             cursor: bytes | None = b""
             while cursor is not None:
-                page, cursor = self._directory.page(group, (1 << GROUPS) - 1, cursor, COMPARED)
+                page, cursor = self._directory.page(group, (1 << GROUPS) - 1, cursor, LOOKED_AT)
                 yield page
 
     def _end(self, writes: Sequence[Write]) -> None:
         self._batches -= 1
-        self._under_way -= {write.instance for write in writes}
+        for write in writes:
+            self._under_way.discard(write.instance)
+            self._deleted.pop(write.instance, None)

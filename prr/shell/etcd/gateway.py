@@ -42,38 +42,42 @@ SHOWN_MAX = 80
 """Bytes that are shown of an answer that is none of an etcd's."""
 
 
-class Unavailable(Exception):
+class Failure(Exception):
+    """etcd did not do what it was asked. Here are the ways in which it does not."""
+
+
+class Unavailable(Failure):
     """A server cannot be asked now, or does not know what became of the request."""
 
 
-class Rejected(Exception):
+class Rejected(Failure):
     """A request is not valid, however often it is made."""
 
 
-class Compacted(Exception):
+class Compacted(Failure):
     """The state that was asked for is gone, since etcd has compacted its history, or is to come."""
 
 
-class LeaseGone(Exception):
+class LeaseGone(Failure):
     """There is no such lease, or not any more."""
 
 
-class NoRoom(Exception):
+class NoRoom(Failure):
     """etcd has reached its quota, and takes nothing more until an operator has made room."""
 
 
-class Denied(Exception):
+class Denied(Failure):
     """This user may not do that."""
 
 
-class LoggedOut(Exception):
+class LoggedOut(Failure):
     """There is no token, or it is not valid, or not any more."""
 
 
-_ANSWERED = ("header", "result", "error")
-"""Every answer of an etcd has one of these."""
+_ANSWERED = ("header", "result", "error", "message")
+"""Every answer of an etcd has one of these; 3.6 says errors with the last one alone."""
 
-_RAISED: dict[object, type[Exception]] = {
+_RAISED: dict[object, type[Failure]] = {
     _INVALID: Rejected,
     _NOT_FOUND: LeaseGone,
     _DENIED: Denied,
@@ -173,14 +177,16 @@ class Gateway:
             raise Unavailable(
                 f"{self.name}: status {status}, and no answer of an etcd: {text[:SHOWN_MAX]!r}"
             )
-        if status == 200 and "error" not in said:
+        if status == 200 and said.keys().isdisjoint(("error", "message")):
             return said
-        error = said.get("error")
+        error = said.get("error", said.get("message"))
         code, why = said.get("code"), error
-        if isinstance(error, dict):  # as a stream has it
-            code, why = error.get("grpc_code"), error.get("message")
+        if isinstance(error, dict):  # as a stream has it, from 3.6 on with the other key
+            code, why = error.get("grpc_code", error.get("code")), error.get("message")
         if why in _LOGGED_OUT:
             code = _UNAUTHENTICATED
+        if code == _EXHAUSTED and "space" not in str(why):
+            code = None  # too many requests at once
         raise _RAISED.get(code, Unavailable)(f"{self.name}: {why}")
 
 

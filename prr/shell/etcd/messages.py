@@ -3,13 +3,18 @@ text there, keys and values base64. See https://etcd.io/docs/v3.4/dev-guide/api_
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from prr.core.commits.layout import INSTANCES, instance_in, key_of, update_in, value_of
 from prr.core.commits.stored import Stored, Write
 from prr.record import record
+from prr.shell.etcd.gateway import Unavailable
 from prr.wire.instance import Instance
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 PAGE = 2000
 """Keys of one page of a reading, 600 kB, which are 10 ms of work before lookups have their turn. A
@@ -42,8 +47,37 @@ class Found:
     next_key: bytes | None
 
 
+def _of_an_etcd(read: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Makes what reads an answer raise Unavailable if that has not the form it should have."""
+
+    @wraps(read)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return read(*args, **kwargs)
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            raise Unavailable(f"an answer that no etcd gives: {error!r}") from error
+
+    return checked
+
+
+@_of_an_etcd
+def result_of(message: dict[str, Any]) -> dict[str, Any]:
+    """What a message of a stream says."""
+    result = message["result"]
+    if not isinstance(result, dict):
+        raise TypeError("no object")
+    return result
+
+
+@_of_an_etcd
+def lease_of(answer: dict[str, Any]) -> str:
+    """The lease that has been granted."""
+    return str(int(answer["ID"]))
+
+
+@_of_an_etcd
 def header_of(answer: dict[str, Any]) -> Header:
-    """The header of an answer; KeyError, ValueError or TypeError if it has none."""
+    """The header of an answer."""
     said = answer["header"]
     return Header(
         str(said["cluster_id"]), int(said.get("revision", 0)), int(said.get("raft_term", 0))
@@ -84,6 +118,7 @@ class Keys:
             asked["key"] = text_of(begin)
         return asked | ({"revision": str(revision)} if revision else {})
 
+    @_of_an_etcd
     def found(self, answer: dict[str, Any]) -> Found:
         """What such a page has."""
         rows = answer.get("kvs", [])
@@ -113,6 +148,7 @@ class Keys:
             "success": [{"request_range": {"key": self.of(write.instance)}} for write in writes]
         }
 
+    @_of_an_etcd
     def there(self, writes: Sequence[Write], answer: dict[str, Any]) -> dict[Instance, Stored]:
         """What such a reading says is there of each instance."""
         header = header_of(answer)
@@ -125,6 +161,7 @@ class Keys:
             found[write.instance] = stored
         return found
 
+    @_of_an_etcd
     def events(
         self, result: dict[str, Any], known: dict[str, int]
     ) -> tuple[dict[Instance, Stored], int, int]:

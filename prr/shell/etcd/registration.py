@@ -77,31 +77,36 @@ class Registration:
         """Never ends."""
         pauses = Pauses()
         while True:
+            pause = PAUSE
             try:
-                self._look()
-            except LeaseGone:
-                self._lease = ""
-                self._claimed.clear()
-                gevent.sleep(pauses.next())
-            except Exception as error:
-                self._tell(error)
-                seen = self._seen
-                self._seen = Registered(seen.binders, seen.looked_after, False)
-                self._follow(self._seen)
-                # Those that are gone from it by then may not have been able to renew theirs.
-                self._settled_at = time.monotonic() + TTL
-                gevent.sleep(pauses.next())
-            else:
+                self._seen = self._look()
                 pauses.reset()
                 self._told = ""
-                gevent.sleep(PAUSE)
+            except LeaseGone as error:
+                self._lease = ""
+                self._claimed.clear()
+                self._seen = self._seen_before()
+                pause = self._told_and_paused(error, pauses)
+            except Exception as error:  # names that cannot be resolved are among them
+                self._seen = self._seen_before()
+                pause = self._told_and_paused(error, pauses)
+            self._follow(self._seen)
+            gevent.sleep(pause)
 
-    def _tell(self, error: Exception) -> None:
-        """Log once why this binder cannot be registered. Whether etcd is there, others tell."""
+    def _seen_before(self) -> Registered:
+        """What was seen last, while nothing is. Whoever is not there when etcd is seen again may
+        not have been able to renew its lease, either."""
+        self._settled_at = time.monotonic() + TTL
+        return Registered(self._seen.binders, self._seen.looked_after, False)
+
+    def _told_and_paused(self, error: Exception, pauses: Pauses) -> float:
+        """Log once why this binder cannot be registered; seconds until it tries again. Whether etcd
+        is there, others tell."""
         why = str(error) or type(error).__name__
         if not isinstance(error, Unavailable) and why != self._told:
             self._told = why
             _log.error("not registered in etcd (%s): others will take this binder for gone", why)
+        return pauses.next()
 
     def leave(self) -> None:
         """End the lease, if etcd hears it: this binder stops."""
@@ -109,7 +114,7 @@ class Registration:
             if self._lease:
                 self._endpoints.call("/v3/lease/revoke", {"ID": self._lease})
 
-    def _look(self) -> None:
+    def _look(self) -> Registered:
         self._renew()
         binders = self._read()
         missing = {*self._owners()} - binders.keys() - {self._identity}
@@ -121,8 +126,7 @@ class Registration:
                 self._claimed.add(owner)
         looked_after = frozenset(missing - self._claimed)
         is_current = time.monotonic() >= self._settled_at
-        self._seen = Registered(binders, looked_after, is_current)
-        self._follow(self._seen)
+        return Registered(binders, looked_after, is_current)
 
     def _renew(self) -> None:
         """Renew the lease; register first, if need be."""

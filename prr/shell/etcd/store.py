@@ -36,7 +36,8 @@ HEARD_AT_ONCE = 100
 of them, 5 ms at most."""
 
 LEAVE_WAIT = 1.0
-"""Seconds a binder that is to stop waits for etcd to hear it."""
+"""Seconds a binder that is to stop waits for etcd to take the rest, and once more to hear that it
+leaves."""
 
 
 class EtcdStore:
@@ -58,6 +59,7 @@ class EtcdStore:
         self._all_is_read: Callable[[], None] = lambda: None
         self._registration: Registration | None = None
         self._waiting: dict[Instance, Act] = {}
+        self._is_closed = False
         self._greenlets: list[gevent.Greenlet[[], None]] = []
 
     def share(
@@ -80,8 +82,11 @@ class EtcdStore:
         self._commits = commits = Commits(self.identity, directory, LIMITS.instances)
         commits.reading(is_another=False)  # nothing is written before what is there is known
         self._local.load(directory, learn)
+        if self._is_closed:
+            return
+        told = self._ended, self.failed
         self._writer = Writer(
-            self._endpoints, self._keys, commits, self.reachability, self._counts, self._ended
+            self._endpoints, self._keys, commits, self.reachability, self._counts, *told
         )
         watcher = Watcher(self._endpoints, self._keys, self, self._writer.written)
         runs: list[Callable[[], None]] = [
@@ -111,7 +116,11 @@ class EtcdStore:
         if commits is None:
             return  # the server asks again
         committed = [instance for instance in instances if commits.is_committed(instance)]
-        for instance in set(instances).difference(committed):
+        uncommitted = set(instances).difference(committed)
+        if uncommitted and self._writer is not None:
+            commits.wanted(uncommitted)
+            self._writer.wake()
+        for instance in uncommitted:
             if len(self._waiting) < WAITING_MAX or instance in self._waiting:
                 self._waiting[instance] = act
             else:
@@ -126,12 +135,23 @@ class EtcdStore:
         return local | {"etcd": self.reachability.status() | {"uncommitted": uncommitted}}
 
     def close(self) -> None:
+        self._is_closed = True
+        if not self.reachability.is_away:
+            self._write_the_rest()
         gevent.killall(self._greenlets)
         if self._registration is not None and not self.reachability.is_away:
             with gevent.Timeout(LEAVE_WAIT, False):  # type: ignore[arg-type]  # False: end quietly
                 self._registration.leave()
         self._endpoints.close()
         self._local.close()
+
+    def _write_the_rest(self) -> None:
+        """Wait a moment for what is under way: nobody else may know what was decided last."""
+        ends_at = time.monotonic() + LEAVE_WAIT
+        while self._commits is not None and self._commits.uncommitted:
+            if time.monotonic() >= ends_at:
+                return
+            gevent.sleep(0.01)
 
     # What the watcher tells.
 

@@ -18,8 +18,8 @@ from gevent.util import wrap_errors
 
 from prr.core.commits.stored import Stored
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import Compacted, Unavailable
-from prr.shell.etcd.messages import Found, Header, Keys, header_of, range_of
+from prr.shell.etcd.gateway import Compacted, Failure, Unavailable
+from prr.shell.etcd.messages import Found, Header, Keys, header_of, range_of, result_of
 from prr.shell.etcd.pauses import Pauses
 from prr.wire.instance import Instance
 
@@ -67,14 +67,13 @@ class Watcher:
             except Compacted:
                 self._revision = None
                 sleep(pauses.next())
-            except Exception as error:
-                self._follower.failed(str(error) or type(error).__name__)
+            except Failure as error:
+                self._follower.failed(str(error))
                 sleep(pauses.next())
 
     def _follow(self) -> None:
         """See that etcd is there, read all if need be, and watch until the stream is silent."""
         header = self._ask()
-        self._follower.answered()
         if self._endpoints.have_all_failed:
             self._revision = None  # whatever becomes of this reading
         if self._revision is None:
@@ -97,11 +96,11 @@ class Watcher:
         self._last, revision = found.header, found.header.revision
         while found.next_key is not None:
             # etcd looks for the next page while this one is heard.
-            ask = wrap_errors((Exception,), self._page)  # what one greenlet raises ends the process
+            ask = wrap_errors((Failure,), self._page)  # what one greenlet raises ends the process
             coming = gevent.spawn(ask, found.next_key, revision)
             self._follower.found(found.instances, found.malformed)
             answer = coming.get()
-            if isinstance(answer, Exception):
+            if isinstance(answer, Failure):
                 raise answer
             found = answer
         self._follower.found(found.instances, found.malformed)
@@ -115,9 +114,13 @@ class Watcher:
 
     def _watch(self) -> None:
         assert self._revision is not None
-        create = range_of(self._keys.instances) | {"start_revision": str(self._revision + 1)}
+        create = range_of(self._keys.instances) | {
+            "start_revision": str(self._revision + 1),
+            "fragment": True,  # else one message may have 64 MB
+        }
         for message in self._endpoints.stream("/v3/watch", {"create_request": create}):
-            result = message["result"]
+            result = result_of(message)
+            self._follower.answered()
             if result.get("canceled"):
                 self._canceled(result)
             self._hear(result)
@@ -135,4 +138,5 @@ class Watcher:
             self._last = header
         if last:
             self._follower.found(instances, malformed)
-            self._revision = last
+            if not result.get("fragment"):  # else more of that revision may follow
+                self._revision = last

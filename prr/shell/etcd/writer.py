@@ -14,8 +14,8 @@ from prr.core.commits.stored import Write
 from prr.core.effects import Update
 from prr.core.metrics import Metric
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import Denied, LeaseGone, NoRoom, Rejected
-from prr.shell.etcd.messages import Keys, header_of
+from prr.shell.etcd.gateway import Denied, Failure, LeaseGone, NoRoom, Rejected
+from prr.shell.etcd.messages import Keys, header_of, lease_of
 from prr.shell.etcd.pauses import Pauses
 from prr.shell.etcd.reachability import Reachability
 from prr.wire.instance import Instance, describe
@@ -53,7 +53,7 @@ class Removals:
         """Its id. Raises as `Endpoints.call` does."""
         if now >= self._good_until:
             answer = self._endpoints.call("/v3/lease/grant", {"TTL": str(REMOVALS_KEPT)})
-            self._lease, self._good_until = str(answer["ID"]), now + REMOVALS_KEPT / 2
+            self._lease, self._good_until = lease_of(answer), now + REMOVALS_KEPT / 2
         return self._lease
 
     def forget(self) -> None:
@@ -72,8 +72,10 @@ class Writer:
         reachability: Reachability,
         counts: Counter[Metric],
         ended: Callable[[Iterable[Instance]], None],
+        failed: Callable[[str], None],
     ) -> None:
-        """`ended` is told which instances are no longer under way."""
+        """`ended` is told which instances are no longer under way, `failed` why etcd cannot be
+        asked."""
         self.written: dict[str, int] = {}
         """The keys written lately, as JSON has them, each with its revision, until that has been
         seen."""
@@ -82,7 +84,7 @@ class Writer:
         self._commits = commits
         self._reachability = reachability
         self._counts = counts
-        self._ended = ended
+        self._ended, self._failed = ended, failed
         self._removals = Removals(endpoints)
         self._wake = Event()
         self._compare_at = self._tell_at = 0.0
@@ -116,7 +118,7 @@ class Writer:
         take from this binder, nothing shows any more that it would not."""
         if not self._commits.uncommitted:
             self._reachability.refuses("")
-        if self._commits.is_comparing and self._commits.may_write:
+        if self._commits.has_more:
             gevent.sleep(0.001)
             return
         due = self._commits.deadline()
@@ -144,9 +146,9 @@ class Writer:
             self._commits.failed(writes)
             self._reachability.refuses(str(error))
             return False
-        except Exception as error:
+        except Failure as error:
             self._commits.failed(writes)
-            self._reachability.failed(str(error) or type(error).__name__)
+            self._failed(str(error))
             return False
         self._reachability.answered()
         self._reachability.refuses("")

@@ -58,6 +58,7 @@ def test_it_finds_and_calls_and_raises_what_the_client_raises(cluster):
         asyncio.run(use(service), debug=True)
 
 
+@pytest.mark.smoke
 def test_silence_is_an_error_in_time_and_the_event_loop_goes_on():
     ticks = []
 
@@ -95,6 +96,7 @@ def test_a_service_that_is_gone_is_reported(cluster):
     asyncio.run(call())
 
 
+@pytest.mark.smoke
 def test_announced_it_is_found_out_of_turn_while_its_check_fails_and_gone_at_the_end(cluster):
     binder = cluster.binder().name
     state = {"works": True}
@@ -174,6 +176,7 @@ asyncio.run(ask())
 """
 
 
+@pytest.mark.smoke
 def test_clients_run_where_gevent_is_not_installed(cluster):
     command = [sys.executable, "-c", WITHOUT_GEVENT, cluster.binder().name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -48,6 +48,7 @@ def test_it_is_found_out_of_turn_while_its_check_fails_and_gone_at_the_end(clust
     wait_for(client, None)
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_a_check_that_never_returns_fails_and_has_one_thread(cluster):
     binder, hangs, asked = cluster.binder().name, threading.Event(), []
@@ -68,6 +69,7 @@ def test_a_check_that_never_returns_fails_and_has_one_thread(cluster):
             wait_for(Client(binder), own.getsockname())
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_whatever_a_check_raises_it_is_asked_again(cluster):
     import gevent
@@ -88,6 +90,7 @@ def test_whatever_a_check_raises_it_is_asked_again(cluster):
             wait_for(Client(binder), own.getsockname())
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_without_a_check_it_is_there_as_long_as_the_program_says_so(cluster):
     binder = cluster.binder().name

@@ -101,6 +101,7 @@ def test_with_http_a_binder_serves_the_page_until_somebody_ends_it():
         demo.communicate()
 
 
+@pytest.mark.smoke
 def test_on_a_terminal_there_is_a_panel_and_who_watches_chooses_the_victim():
     with Terminal("demo", "--kill") as terminal:
         terminal.wait_for("Press a letter")
@@ -182,6 +183,7 @@ def test_the_last_line_on_a_terminal_says_it():
         assert re.match(r"PASS: F was gone everywhere after \d+ ms; \d+ lookups failed; ", last)
 
 
+@pytest.mark.smoke
 def test_without_a_terminal_the_victim_has_to_be_named():
     done = run("demo", "--kill")
     assert (done.returncode, done.stdout) == (2, "")

@@ -121,6 +121,7 @@ def test_what_is_no_query_ends_the_connection(binder, data):
     assert code_of(read(udp(dns_of(binder), query("prr")))) == "NOERROR"
 
 
+@pytest.mark.smoke
 def test_whoever_holds_all_connections_keeps_nobody_out(binder):
     address, data = dns_of(binder), query("prr", "SOA")
     with ExitStack() as held:
@@ -206,6 +207,7 @@ def test_a_connection_that_keeps_others_waiting_is_closed(monkeypatch, misbehave
     serving.kill()
 
 
+@pytest.mark.smoke
 def test_a_process_without_descriptors_goes_on_answering(binder):
     address, data = dns_of(binder), query("prr", "SOA")
     pid = binder.process.pid
@@ -221,6 +223,7 @@ def test_a_process_without_descriptors_goes_on_answering(binder):
         assert len(receive(connection)) == 1
 
 
+@pytest.mark.smoke
 def test_junk_gets_an_error_or_nothing_and_the_next_is_answered(binder):
     address = dns_of(binder)
     assert udp(address, b"\0" * 5, timeout=0.2) is None
@@ -240,6 +243,7 @@ def test_both_families_are_answered_on_one_port(cluster):
             assert len(receive(connection)) == 1
 
 
+@pytest.mark.smoke
 def test_a_binder_that_waits_for_its_peers_denies_nothing(cluster):
     peer = f"127.0.0.1:{free_port()}"
     held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -263,6 +267,7 @@ def test_a_port_that_is_taken_is_told(kind):
     assert f"cannot listen on {where}: another program has that port" in done.stderr
 
 
+@pytest.mark.smoke
 def test_where_lookups_need_a_key_nobody_gets_around_that_by_dns(cluster, tmp_path):
     arguments = ("binder", "--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0")
     key = ("--key", str(write_keyring(tmp_path)))
@@ -273,6 +278,7 @@ def test_where_lookups_need_a_key_nobody_gets_around_that_by_dns(cluster, tmp_pa
     assert code_of(read(udp(dns_of(open_to_all), query("prr")))) == "NOERROR"
 
 
+@pytest.mark.smoke
 def test_without_dnslib_it_is_told_what_to_install_and_without_dns_it_is_not_loaded():
     asked = "sys.exit(main(['binder', '--listen', '127.0.0.1:0', '--dns', '127.0.0.1:0']))"
     script = f"import sys; sys.modules['dnslib'] = None\nfrom prr.cli.main import main\n{asked}"
@@ -286,6 +292,7 @@ def test_without_dnslib_it_is_told_what_to_install_and_without_dns_it_is_not_loa
     assert not [name for name in loaded if "dnslib" in name or name.startswith("prr.shell.dns")]
 
 
+@pytest.mark.smoke
 def test_lookups_are_answered_while_queries_flood_in(cluster, binder):
     server = cluster.server(7, binder)
     address, over = dns_of(binder), threading.Event()
@@ -335,6 +342,7 @@ def dig(address, *words):
     return done.stdout
 
 
+@pytest.mark.smoke
 @needs("dig")
 def test_dig_takes_the_answers_without_a_warning(cluster, binder):
     address = dns_of(binder)
@@ -372,6 +380,7 @@ def test_nobody_gets_a_transfer(binder):
     assert dns_status(binder)["REFUSED"] == 1
 
 
+@pytest.mark.smoke
 @needs("dig", "unbound", "unshare", "ip")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_the_c_library_finds_services_through_unbound(tmp_path):
@@ -390,6 +399,7 @@ def test_the_c_library_finds_services_through_unbound(tmp_path):
         assert len(found[key]) == 2 and all(re.fullmatch(pattern, one) for one in found[key])
 
 
+@pytest.mark.smoke
 @needs("dnsperf")
 def test_dnsperf_gets_an_answer_to_every_query(tmp_path):
     asked = tmp_path / "queries"

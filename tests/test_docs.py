@@ -247,6 +247,7 @@ def section(heading):
     return README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
+@pytest.mark.smoke
 def test_the_first_minute_goes_as_readme_says(cluster):
     first, one, other, calls, lists, why, status = commands(section("One minute"))
     binder = cluster.start(*first, "--listen", "127.0.0.1:0")
@@ -290,6 +291,7 @@ def test_a_program_behind_prr_is_found_and_called_as_is_shown(cluster):
     assert f'b"{found["answer"].decode()}"' in finding
 
 
+@pytest.mark.smoke
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_an_unchanged_web_server_is_found_killed_gone_and_back_as_readme_says(cluster):
     binder, port = cluster.binder(), str(free_port())
@@ -333,6 +335,7 @@ def test_three_hosts_are_one_cluster_as_readme_says(tmp_path):
             eventually(lambda: "echo" in run("list", "--binder", "10.99.0.3:2222").stdout)
 
 
+@pytest.mark.smoke
 def test_the_simulator_is_started_as_the_contributor_is_told():
     (block,) = [
         one for one in blocks((ROOT / "docs" / "contributing.md").read_text(), "sh") if "sim" in one
@@ -344,6 +347,7 @@ def test_the_simulator_is_started_as_the_contributor_is_told():
     assert done.returncode == 0
 
 
+@pytest.mark.smoke
 def test_words_are_the_field_s():
     files = [*(ROOT / "prr").rglob("*.py"), *(ROOT / "conf").rglob("*.*"), *DOCUMENTS]
     texts = {

@@ -116,6 +116,7 @@ def listed(binder):
     }
 
 
+@pytest.mark.smoke
 def test_no_call_begins_at_what_is_drained_and_none_fails(calls):
     binders, threads = calls
     everybody = sorted(listed(binders[0]))

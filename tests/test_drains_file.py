@@ -89,6 +89,7 @@ def test_a_directory_that_cannot_be_written_to_is_told(tmp_path, caplog):
     assert "cannot be kept (Is a directory)" in caplog.text
 
 
+@pytest.mark.smoke
 def test_a_binder_that_was_killed_goes_on_where_it_ended(cluster, tmp_path):
     """What was drained for 600 s and for 1 s, before 2 in which the binder was down. Measured
     against the test's own clock, however slow the machine is."""

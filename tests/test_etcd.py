@@ -56,6 +56,7 @@ def test_more_binders_and_nodes(cluster, etcd, peers, count, nodes):
     check_visible(cluster, etcd(nodes), peers, count, "/prr/")
 
 
+@pytest.mark.smoke
 def test_what_others_wrote_below_the_prefix_is_counted_and_skipped(cluster, one_node, peers):
     key = "/odd/instances/"
     one_node.put(key + "2/127.0.0.1:1", "no JSON")
@@ -87,6 +88,7 @@ def test_a_binder_that_is_registered_where_no_other_host_reaches_it_says_so(clus
     binder.wait_for(f"etcd names this binder to others as 127.0.0.1:{port}.*use --listen")
 
 
+@pytest.mark.smoke
 def test_what_an_operator_deletes_is_put_back_if_it_lives(cluster, one_node, servers, lookups):
     binders = sharing(cluster, one_node, 2, prefix="/deleted/")
     all_ = servers(*binders)
@@ -105,6 +107,7 @@ def test_what_an_operator_deletes_is_put_back_if_it_lives(cluster, one_node, ser
     assert all(held(binder) == {*names} for binder in binders)
 
 
+@pytest.mark.smoke
 def test_one_that_dies_and_one_that_leaves_are_gone_everywhere(cluster, one_node, servers, lookups):
     binders = sharing(cluster, one_node, 2, prefix="/gone/")
     all_ = servers(*binders)

@@ -87,6 +87,7 @@ def test_what_is_of_use_only_with_a_store_is_told_without_one(fails, tmp_path):
     assert "add --store etcd://HOST:PORT" in fails("--store-prefix", "/other/")
 
 
+@pytest.mark.smoke
 def test_a_package_that_is_missing_is_told_with_how_to_install_it():
     done = probe({"geventhttpclient"}, False, "binder", "--listen", "127.0.0.1:0", "--store", STORE)
     assert done.stdout.startswith("2 ")
@@ -100,6 +101,7 @@ def test_a_binder_on_loopback_whose_etcd_is_elsewhere_is_told():
     assert "use --listen with an address of this host" in done.stderr
 
 
+@pytest.mark.smoke
 def test_a_unit_is_ready_although_its_etcd_is_away(tmp_path, monkeypatch):
     """Else systemd would start it again and again for that."""
     listener = Listener(tmp_path / "notify")

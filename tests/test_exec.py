@@ -70,6 +70,7 @@ def test_lookup_prints_what_the_format_says(served):
     assert both.returncode == 2 and "not allowed with" in both.stderr
 
 
+@pytest.mark.smoke
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_curl_takes_it_as_it_is(cluster):
     class Handler(BaseHTTPRequestHandler):
@@ -116,6 +117,7 @@ def test_exec_complains_when_the_command_ends_with_one_of_these_codes(served, co
     served.wait_for("complaint type 7")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("code", ["exit 0", "exit 8"])
 def test_exec_does_not_complain_otherwise(served, code):
     done = execute(served, "--complain-on", "9", "7", "--", "sh", "-c", code, "{}")
@@ -123,6 +125,7 @@ def test_exec_does_not_complain_otherwise(served, code):
     assert hears_no_complaint(served)
 
 
+@pytest.mark.smoke
 def test_exec_passes_signals_on_and_says_which_one_killed_the_command(served):
     process = subprocess.Popen(
         [
@@ -155,6 +158,7 @@ def test_what_cannot_be_run_is_told(served, arguments, code, said):
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.smoke
 def test_without_a_binder_the_command_is_not_run():
     done = run("exec", "--binder", "127.0.0.1:1", "7", "--", "sh", "-c", "echo run", "{}")
     assert (done.returncode, done.stdout) == (3, "")

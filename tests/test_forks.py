@@ -38,6 +38,7 @@ def test_a_node_has_its_exit_codes_signals_outputs_and_directory(program, tmp_pa
     node.close()
 
 
+@pytest.mark.smoke
 def test_a_verb_is_run_to_its_end():
     version = run("--version")
     assert (version.returncode, version.stderr) == (0, "")
@@ -51,6 +52,7 @@ def test_a_node_that_does_not_end_in_time_is_killed():
         run("binder", "--listen", "127.0.0.1:0", timeout=0.1)
 
 
+@pytest.mark.smoke
 def test_nodes_are_gone_when_the_tests_are_killed():
     command = [sys.executable, "-c", ABANDONING]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as tests:

@@ -49,6 +49,7 @@ def tracked() -> int:
     return len(gc.get_objects())
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("peers", [(), (("127.0.0.1", 2223),)])
 def test_instances_are_nothing_to_walk_through(peers):
     binder = Binder(frozenset(), peers, 1, Random(1))

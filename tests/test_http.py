@@ -96,6 +96,7 @@ def tells_the_same_as_why(binder, address):
     return len(history["events"]) >= 2 and history["events"] == json.loads(told)["events"]
 
 
+@pytest.mark.smoke
 def test_lists_agree_with_what_the_commands_show(cluster, binder):
     servers = [cluster.server(2, binder) for _ in range(2)]
     flags = ("--zone", "eu", "--tag", "disk=ssd", "--weight", "3", "--binder", binder.name)
@@ -125,6 +126,7 @@ def test_lists_agree_with_what_the_commands_show(cluster, binder):
     assert ask(binder, f"/v1/history/2/{servers[0].name}").json["drain_why"] == "upgrade"
 
 
+@pytest.mark.smoke
 def test_a_lookup_takes_a_turn_and_a_zone_has_its_own(cluster, binder):
     servers = {cluster.server(2, binder).name for _ in range(2)}
     found = [ask(binder, "/v1/lookup/2").json["address"] for _ in range(4)]
@@ -173,6 +175,7 @@ def test_a_complaint_has_the_instance_asked(cluster, binder):
     assert ask(binder, "/v1/complaints", "POST", body).status == 404
 
 
+@pytest.mark.smoke
 def test_a_drain_goes_the_way_of_the_command_and_the_last_one_wants_saying(
     cluster, binder, tmp_path
 ):
@@ -242,6 +245,7 @@ def test_another_method_is_told_which_to_use(binder):
     assert ask(binder, "/v1/services", "HEAD").status == 200
 
 
+@pytest.mark.smoke
 def test_others_are_served_only_if_that_is_said(cluster):
     done = run("binder", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0")
     assert done.returncode == 2
@@ -286,17 +290,20 @@ def probe(lacking, ends, *arguments):
     )
 
 
+@pytest.mark.smoke
 def test_a_binder_without_it_loads_none_of_it():
     done = probe(set(), True, "binder", "--listen", "127.0.0.1:0")
     assert done.stdout == "0 []\n", done.stderr
 
 
+@pytest.mark.smoke
 def test_what_is_not_installed_is_told_with_how_to_install_it():
     done = probe({"werkzeug"}, False, "binder", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
     assert done.stdout.startswith("2 ")
     assert re.search(r"--http needs the package werkzeug.*pip install 'prr\[http\]'", done.stderr)
 
 
+@pytest.mark.smoke
 def test_before_it_knows_its_peers_it_says_so(cluster, peers):
     silent = peers()
     node = cluster.start(

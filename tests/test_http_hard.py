@@ -77,6 +77,7 @@ def test_a_request_that_does_not_come_to_its_end_is_given_up(cluster):
     assert b'reason="too slow"} 1.0' in ask(binder, "/metrics").body
 
 
+@pytest.mark.smoke
 def test_who_does_not_take_an_answer_is_given_up(cluster, peers):
     binder = binder_with_http(cluster, limits=limits(ANSWER_LIMIT=3.0))
     for _ in range(300):
@@ -91,6 +92,7 @@ def test_who_does_not_take_an_answer_is_given_up(cluster, peers):
     assert ask(binder, "/healthz").status == 200
 
 
+@pytest.mark.smoke
 def test_new_connections_wait_for_their_turn(cluster):
     pace = {
         f"{listener.__name__}.{name}": value
@@ -168,6 +170,7 @@ def test_garbage_harms_nobody(seed, cluster, peers):
     assert binder.matching("bug|Traceback") == []
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("files", [14, 18, 60])
 def test_when_descriptors_run_out_lookups_go_on_and_http_is_back_when_there_are_some(files, peers):
     listening = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")

@@ -72,6 +72,7 @@ def test_who_is_revoked_is_none_any_more_once_the_binder_reads_its_keyring_again
     assert ask(binder, "/v1/status", headers=sent).status == 401
 
 
+@pytest.mark.smoke
 def test_where_lookups_need_a_key_nothing_is_read_without_a_token(cluster, keys, monkeypatch):
     binder = binder_with_http(cluster, "--key", keys["cluster"], "--require-lookup")
     server = serve(cluster, keys, binder)

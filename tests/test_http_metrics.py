@@ -42,6 +42,7 @@ def test_promtool_finds_nothing_wrong_with_them(cluster, tmp_path):
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+@pytest.mark.smoke
 @needs_promtool
 def test_the_alerts_go_off_when_they_should():
     for arguments in (("test", "rules", "alerts_test.yml"), ("check", "rules", "alerts.yml")):
@@ -117,6 +118,7 @@ def test_they_say_what_has_happened(cluster, peers):
     assert sum(value for (name, *_), value in told.items() if name == "prr_build_info") == 1
 
 
+@pytest.mark.smoke
 def test_binders_say_how_they_are_with_each_other(cluster):
     first = binder_with_http(cluster)
     second = binder_with_http(cluster, "--peer", first.name)
@@ -127,6 +129,7 @@ def test_binders_say_how_they_are_with_each_other(cluster):
     assert told["prr_peer_mended_total", first.name] >= 0
 
 
+@pytest.mark.smoke
 def test_services_beyond_the_limit_are_told_together(cluster, peers):
     binder = binder_with_http(cluster)
     for type_ in range(SERVICES_MAX + 6):

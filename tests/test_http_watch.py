@@ -149,6 +149,7 @@ def test_a_sign_of_life_comes_though_nothing_changes(cluster):
         assert [stream._lines.readline() for _ in range(4)] == [b":\n", b"\n", b":\n", b"\n"]
 
 
+@pytest.mark.smoke
 def test_who_does_not_read_is_cut_off_and_costs_nobody_else_anything(cluster, peers):
     limits = {f"{watchers.__name__}.HEARTBEAT": 0.3}
     binder = binder_with_http(cluster, limits=limits)

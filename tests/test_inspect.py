@@ -52,6 +52,7 @@ def test_status_tells_of_types_and_peers_and_whether_they_agree(cluster):
     assert f"{second.name}  ours  up " in text
 
 
+@pytest.mark.smoke
 def test_status_counts_who_is_being_verified(cluster, peers):
     binder, silent, client = cluster.binder(), peers(), peers()
     assert silent.ask(b"\x05\x02", binder.address) == b"\x06"
@@ -68,6 +69,7 @@ def test_status_counts_who_is_being_verified(cluster, peers):
     }
 
 
+@pytest.mark.smoke
 def test_a_status_of_more_than_one_datagram_comes_whole(cluster, peers):
     binder = cluster.binder()
     for type_ in range(256):  # each at an address of its own: one new type there doubts the others
@@ -75,6 +77,7 @@ def test_a_status_of_more_than_one_datagram_comes_whole(cluster, peers):
     assert [row["type"] for row in status(binder)["types"]] == list(range(256))
 
 
+@pytest.mark.smoke
 def test_why_tells_what_happened_to_one_instance_each_with_its_reason(cluster, peers):
     binder, client = cluster.binder(), peers()
     server = cluster.server(2, binder)
@@ -94,6 +97,7 @@ def test_why_tells_what_happened_to_one_instance_each_with_its_reason(cluster, p
     assert not answer["held"]
 
 
+@pytest.mark.smoke
 def test_why_and_list_tell_how_it_is_and_which_binder_hears_it(cluster, peers):
     first, second = cluster.binders(2)
     server = cluster.server(2, first)
@@ -117,6 +121,7 @@ def test_why_and_list_tell_how_it_is_and_which_binder_hears_it(cluster, peers):
     assert states == {"ADDRESS": "STATE", server.name: "up", silent.name: "suspect"}
 
 
+@pytest.mark.smoke
 def test_why_says_no_record_of_what_was_never_heard_and_prints_no_table(cluster, peers):
     binder, silent = cluster.binder(), peers()
     done = run("why", "2", "127.0.0.1:9", "--binder", binder.name)
@@ -128,6 +133,7 @@ def test_why_says_no_record_of_what_was_never_heard_and_prints_no_table(cluster,
         assert "is a binder running there?" in done.stderr
 
 
+@pytest.mark.smoke
 def test_health_is_one_line_and_one_code_and_nothing_heard_is_not_well(cluster, peers):
     first, second = cluster.binders(2)
     silent = peers()
@@ -164,6 +170,7 @@ def test_peers_that_are_frozen_are_told_of_in_the_log_and_by_status(cluster):
     assert second.matching("peer lost|isolated") == []  # it was stopped itself
 
 
+@pytest.mark.smoke
 def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, peers):
     first, second, silent = cluster.binder(), cluster.binder(), peers()
     server = cluster.server(2, first)
@@ -188,6 +195,7 @@ def test_status_and_list_ask_every_binder_and_mark_where_they_differ(cluster, pe
     assert json.loads(looked_up.stdout) == known
 
 
+@pytest.mark.smoke
 def test_output_that_nobody_takes_is_no_success_and_a_closed_pipe_no_noise(cluster):
     binder = cluster.binder()
     node = [sys.executable, str(ROOT / "node.py")]

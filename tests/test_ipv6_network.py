@@ -3,6 +3,8 @@
 import json
 import sys
 
+import pytest
+
 from prr import Client
 from prr.demo.ports import free_port
 from prr.wire.instance import describe_address, make_instance
@@ -54,6 +56,7 @@ def test_services_at_ipv6_from_the_first_command_to_the_last(cluster):
     eventually(lambda: listed(binder) == [])
 
 
+@pytest.mark.smoke
 def test_a_client_that_reads_six_bytes_gets_none_of_ipv6(cluster):
     binder = cluster.start("binder", "--listen", "[::]:0")
     port = binder.address[1]
@@ -90,6 +93,7 @@ def test_who_listens_everywhere_serves_both_families_on_one_port(cluster):
     assert client.call("billing", b"hi") == b"hi"
 
 
+@pytest.mark.smoke
 def test_an_agent_speaks_for_a_program_at_ipv6(cluster):
     binder = cluster.start("binder", "--listen", "[::1]:0")
     port = free_port()
@@ -116,6 +120,7 @@ def test_an_agent_speaks_for_a_program_at_ipv6(cluster):
     assert "complaint" in run("why", "db", address, *here).stdout
 
 
+@pytest.mark.smoke
 def test_it_is_on_disk_and_comes_back(cluster, tmp_path):
     state = ("--state", str(tmp_path / "state"))
     binder = cluster.start("binder", "--listen", "[::1]:0", *state)

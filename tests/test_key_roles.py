@@ -39,6 +39,7 @@ def serve(cluster, keys, *binders):
     return server
 
 
+@pytest.mark.smoke
 def test_who_has_a_key_is_served_and_who_has_none_is_not(cluster, keys):
     binders = cluster.binders(2, "--key", keys["cluster"])
     assert [one.matching("require = on") for one in binders] == [["require = on"]] * 2
@@ -71,6 +72,7 @@ def test_a_complaint_counts_from_who_has_a_key(cluster, keys):
     assert binder.matching("slow")
 
 
+@pytest.mark.smoke
 def test_no_server_without_a_key_is_taken_in(cluster, keys):
     binder = cluster.binder("--key", keys["cluster"])
     done = run("server", "--type", "billing", *to(binder), timeout=20)
@@ -79,6 +81,7 @@ def test_no_server_without_a_key_is_taken_in(cluster, keys):
     assert run("lookup", "billing", *to(binder)).returncode == 1
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_the_library_with_keys(cluster, keys):
     binder = cluster.binder("--key", keys["cluster"], "--require-lookup")
@@ -102,6 +105,7 @@ def looked_up(client, service):
         return None
 
 
+@pytest.mark.smoke
 def test_asyncio_with_keys(cluster, keys):
     binder = cluster.binder("--key", keys["cluster"], "--require-lookup")
     serve(cluster, keys, binder)
@@ -127,6 +131,7 @@ def test_asyncio_with_keys(cluster, keys):
     asyncio.run(use())
 
 
+@pytest.mark.smoke
 def test_agents_with_keys(cluster, keys, tmp_path):
     binder = cluster.binder("--key", keys["cluster"])
     with socket.create_server(("127.0.0.1", 0)) as own:
@@ -186,6 +191,7 @@ def is_ignored(key, binder):
     return False
 
 
+@pytest.mark.smoke
 def test_keyrings_are_read_again_one_by_one_while_all_are_served(cluster, keys, tmp_path):
     """Rotated at one binder after the other, then the keys of all others, then pruned."""
     paths = [write_keyring(tmp_path, f"binder-{number}.key") for number in range(2)]
@@ -230,6 +236,7 @@ def test_keyrings_are_read_again_one_by_one_while_all_are_served(cluster, keys, 
     assert not any(one.matching("not believed Alive|evicted|removed") for one in binders)
 
 
+@pytest.mark.smoke
 def test_a_mistake_in_the_keyring_changes_nothing(cluster, keys, tmp_path):
     path = write_keyring(tmp_path, "binder.key")
     settings = tmp_path / "prr.toml"
@@ -249,6 +256,7 @@ def test_a_mistake_in_the_keyring_changes_nothing(cluster, keys, tmp_path):
     assert run("lookup", "billing", *to(binder), "--key", keys["app"]).returncode == 0
 
 
+@pytest.mark.smoke
 def test_a_key_that_is_revoked_is_not_believed_any_more(cluster, keys):
     binder = cluster.binder("--key", keys["cluster"], "--require-lookup")
     serve(cluster, keys, binder)

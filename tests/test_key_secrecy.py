@@ -99,6 +99,7 @@ def asked_of(binder, server, files):
         yield (done.stdout + done.stderr).encode()
 
 
+@pytest.mark.smoke
 def test_no_secret_reaches_a_log_a_status_an_error_a_process_list_or_a_disk(keyed):
     files, state, binder, server = keyed
     said = list(asked_of(binder, server, files))

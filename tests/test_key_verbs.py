@@ -168,6 +168,7 @@ def test_a_full_disk_leaves_it_as_it_was(cluster_key, monkeypatch):
     assert os.listdir(cluster_key.parent) == [cluster_key.name]
 
 
+@pytest.mark.smoke
 def test_killed_at_any_moment_it_is_the_old_one_or_the_new_one(cluster_key):
     """Once killed it says what is left, and what to do."""
     hanging = subprocess.Popen(
@@ -194,6 +195,7 @@ def test_killed_at_any_moment_it_is_the_old_one_or_the_new_one(cluster_key):
     assert run("key", "rotate", str(cluster_key)).returncode == 0
 
 
+@pytest.mark.smoke
 def test_many_at_once_lose_no_secret(cluster_key):
     before = load_keyring(cluster_key).secrets
     rotating = [

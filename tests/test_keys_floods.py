@@ -185,6 +185,7 @@ class Siege:
         assert max(self.lookups) < 4
 
 
+@pytest.mark.smoke
 def test_no_forgery_is_believed(fortress):
     siege = Siege(fortress, 3000)
     siege.check()

@@ -186,6 +186,7 @@ def timed(ask, path, keys):
     return said, min(seconds), min(questions)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("way", WAYS)
 def test_who_answers_first_is_not_believed_and_does_not_hinder(path, keys, way):
     calm, without, before = timed(WAYS[way], path, keys)
@@ -255,6 +256,7 @@ class Played:
                 self._socket.sendto(self._codec.encode(effect.frame), effect.target)
 
 
+@pytest.mark.smoke
 def test_forged_refusals_and_junk_evict_no_server_that_lives(cluster, keys):
     binder = cluster.binder("--key", keys["cluster"])
     client = Client(binder.name, key=keys["app"])

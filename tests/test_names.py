@@ -550,6 +550,7 @@ def with_trouble(client) -> None:
         assert "service billing at" in str(error)
 
 
+@pytest.mark.smoke
 def test_it_is_on_disk_and_comes_back(cluster, tmp_path):
     state = ("--state", str(tmp_path / "state"))
     binder_ = cluster.binder(*state)
@@ -561,6 +562,7 @@ def test_it_is_on_disk_and_comes_back(cluster, tmp_path):
     assert run("lookup", "billing", "--binder", again.name).stdout == f"{server.name}\n"
 
 
+@pytest.mark.smoke
 def test_the_library_says_which_binder_is_too_old():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as old:
         old.bind(("127.0.0.1", 0))

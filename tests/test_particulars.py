@@ -177,6 +177,7 @@ def test_peers_are_told_at_once_whatever_changes():
     assert net.agree()
 
 
+@pytest.mark.smoke
 def test_what_changed_while_the_network_was_cut_is_found_by_comparing():
     net = cluster(A, B, C)
     many = [at(number % 2 * 7, f"10.0.1.{number}", 4000) for number in range(1, 60)]
@@ -301,6 +302,7 @@ def test_a_damaged_row_of_one_that_has_some_is_left_out(at_byte):
 # To people.
 
 
+@pytest.mark.smoke
 def test_a_list_shows_them(cluster):
     binder = cluster.binder()
     said = ("--weight", "3", "--zone", "eu", "--tag", "disk=ssd", "--tag", "a=")
@@ -345,6 +347,7 @@ def test_what_is_wrong_is_told_with_how_to_write_it(flags, why):
     assert why in done.stderr
 
 
+@pytest.mark.smoke
 def test_a_state_directory_of_before_is_read_and_carried_over(cluster, tmp_path):
     for line in STATE_BEFORE.read_text().splitlines()[1:]:
         name, packed = line.split()

@@ -64,6 +64,7 @@ def test_row_1_the_binder_is_chosen_at_random(peers):
     raise AssertionError("a binder of the list was never asked")
 
 
+@pytest.mark.smoke
 def test_row_3_a_binder_that_restarts_is_brought_up_to_date(cluster):
     ports = [free_port(), free_port()]
     first = cluster.start(*binder_arguments(ports[0], ports), limits=ALONE_SOON)
@@ -78,6 +79,7 @@ def test_row_3_a_binder_that_restarts_is_brought_up_to_date(cluster):
     assert known(again) == known(second)
 
 
+@pytest.mark.smoke
 def test_row_4_an_unknown_service_stops_the_client_or_has_it_ask_again(cluster):
     binder = cluster.binder()
     assert run("client", "--type", "7", "--binder", binder.name).returncode == 1
@@ -90,6 +92,7 @@ def test_row_4_an_unknown_service_stops_the_client_or_has_it_ask_again(cluster):
     assert waiting.process.stdout.read() == "hello\n"
 
 
+@pytest.mark.smoke
 def test_row_5_a_binder_answers_only_with_services_that_exist(cluster, peers):
     binder, client = cluster.binder(), peers()
     assert client.ask(LOOKUP_2, binder.address) == UNKNOWN
@@ -111,6 +114,7 @@ def test_row_6_a_client_reports_a_service_that_is_not_there(cluster, peers):
     client.wait_for("prr: service of type 2 at 127.0.0.1:9: .*was told")
 
 
+@pytest.mark.smoke
 def test_row_6_a_silent_service_is_asked_again_and_then_reported(cluster, peers):
     binder, silent = peers(), peers()
     client = cluster.start("client", "--type", "2", "--binder", binder.name, "--message", "hi")
@@ -124,6 +128,7 @@ def test_row_6_a_silent_service_is_asked_again_and_then_reported(cluster, peers)
     assert 1.8 < time.monotonic() - began < 4
 
 
+@pytest.mark.smoke
 def test_row_7_after_a_report_every_binder_forgets_the_dead(cluster, peers):
     binders = cluster.binders(3)
     dead, living = cluster.server(2, binders[0]), cluster.server(2, binders[1])
@@ -151,6 +156,7 @@ def test_row_8_services_of_one_type_are_handed_out_in_turn_exactly(cluster, peer
     assert rotation == [found(service.address) for service in services] * 4
 
 
+@pytest.mark.smoke
 def test_row_9_two_reports_of_one_dead_service_make_one_verification(cluster, peers):
     binder, silent, clients = cluster.binder(), peers(), [peers(), peers()]
     assert silent.ask(b"\x05\x02", binder.address) == b"\x06"
@@ -167,6 +173,7 @@ def test_row_9_two_reports_of_one_dead_service_make_one_verification(cluster, pe
     assert binder.process.poll() is None
 
 
+@pytest.mark.smoke
 def test_row_10_a_verification_holds_up_nobody(cluster, peers):
     binder, client, silent, living = cluster.binder(), peers(), peers(), peers()
     for service in (silent, living):
@@ -204,6 +211,7 @@ def test_an_answer_puts_a_suspect_back_in_turn(cluster, peers):
     assert client.ask(LOOKUP_2, binder.address) == found(accused.address)
 
 
+@pytest.mark.smoke
 def test_a_server_that_leaves_is_in_no_table_when_it_has_exited(cluster, peers):
     binders, client = cluster.binders(3), peers()
     server = cluster.server(2, *binders)
@@ -214,6 +222,7 @@ def test_a_server_that_leaves_is_in_no_table_when_it_has_exited(cluster, peers):
         assert client.ask(LOOKUP_2, binder.address) == UNKNOWN
 
 
+@pytest.mark.smoke
 def test_a_server_asks_the_next_binder_and_stops_only_when_none_confirms(cluster, peers):
     silent, binder = peers(), cluster.binder()
     server = cluster.start("server", "--type", "2", "--binder", silent.name)
@@ -253,6 +262,7 @@ def test_lists_are_for_peers_and_the_own_host_and_additions_for_peers(cluster, p
     eventually(lambda: stranger.ask(b"\x07", binder.address) == b"\x08\x00")
 
 
+@pytest.mark.smoke
 def test_signals_end_every_role_in_good_order(cluster):
     for number in (signal.SIGTERM, signal.SIGINT):
         binder = cluster.binder()
@@ -264,6 +274,7 @@ def test_signals_end_every_role_in_good_order(cluster):
     assert not any("Traceback" in line for node in cluster.nodes for line in node.lines)
 
 
+@pytest.mark.smoke
 def test_a_port_that_is_taken_is_one_line_and_exit_2(cluster):
     binder = cluster.binder()
     for arguments in (["binder"], ["server", "--type", "2"]):
@@ -274,6 +285,7 @@ def test_a_port_that_is_taken_is_one_line_and_exit_2(cluster):
         assert done.stderr.startswith(f"prr: cannot listen on {binder.name}: another program")
 
 
+@pytest.mark.smoke
 def test_a_log_that_nobody_reads_holds_up_nothing(peers):
     reading, writing = os.pipe()
     port = free_port()

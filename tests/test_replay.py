@@ -95,6 +95,7 @@ def exchanges(role: str) -> list[list[dict]]:
     return runs
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("role", ROLES)
 def test_the_capture_replayed(role, cluster):
     world = World(role)

@@ -66,6 +66,7 @@ def agents(cluster):
         node.close()
 
 
+@pytest.mark.smoke
 def test_a_program_ends_with_its_agent_so_that_its_successor_has_its_port(agents):
     node, address = agents.web()
     program = child_of(node)
@@ -87,6 +88,7 @@ def test_what_a_program_leaves_in_its_process_group_ends_with_it(agents, tmp_pat
     eventually(lambda: not os.path.exists(f"/proc/{int(left.read_text())}/exe"))
 
 
+@pytest.mark.smoke
 def test_an_unchanged_program_is_found_killed_gone_and_back(agents):
     node, address = agents.web("--restart")
     assert run("lookup", "web", "--binder", agents.binder.name).stdout == f"{address}\n"
@@ -97,6 +99,7 @@ def test_an_unchanged_program_is_found_killed_gone_and_back(agents):
     assert listed(agents.binder) == [address]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("code", "status"), [("exit 7", 7), ("kill -9 $$", 137), ("exit 0", 0), ("/no/such/thing", 127)]
 )
@@ -116,6 +119,7 @@ def test_the_program_s_exit_code_becomes_the_agent_s(agents, code, status):
     assert listed(agents.binder) == []
 
 
+@pytest.mark.smoke
 def test_sigterm_deregisters_first_gives_calls_under_way_time_and_then_ends_the_program(agents):
     node, _ = agents.web("--grace", "0.5")
     child = child_of(node)
@@ -129,6 +133,7 @@ def test_sigterm_deregisters_first_gives_calls_under_way_time_and_then_ends_the_
     assert not os.path.exists(f"/proc/{child}")
 
 
+@pytest.mark.smoke
 def test_a_program_that_ignores_sigterm_is_killed_with_what_it_has_started(agents):
     code = "trap '' TERM; sleep 985 & echo ready; while :; do sleep 0.1; done"
     node = agents.start(
@@ -150,6 +155,7 @@ def test_a_program_that_ignores_sigterm_is_killed_with_what_it_has_started(agent
     assert found.returncode == 1
 
 
+@pytest.mark.smoke
 def test_signals_are_passed_on_and_output_is_the_program_s_own(agents):
     code = (
         "import signal, time\n"
@@ -175,6 +181,7 @@ def test_signals_are_passed_on_and_output_is_the_program_s_own(agents):
         assert node.process.stdout.readline() == f"got {int(number)}\n"
 
 
+@pytest.mark.smoke
 def test_a_failing_check_takes_it_out_and_a_passing_one_brings_it_back(agents, tmp_path):
     """The health endpoint turned to an error: the file that it serves is away."""
     (tmp_path / "health").write_text("fine")
@@ -199,6 +206,7 @@ def test_a_failing_check_takes_it_out_and_a_passing_one_brings_it_back(agents, t
     assert len(listed(agents.binder)) == 1, (agents.binder.lines, node.lines)
 
 
+@pytest.mark.smoke
 def test_a_program_that_hangs_is_out_of_turn(agents):
     """SIGSTOP: the kernel still accepts its connections, so it takes a check that asks it."""
     port = str(free_port())
@@ -220,6 +228,7 @@ def test_a_program_that_hangs_is_out_of_turn(agents):
     node.wait_for("INFO confirmed", 2)
 
 
+@pytest.mark.smoke
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server")
 def test_a_program_that_somebody_else_runs_is_announced(agents):
     port = str(free_port())
@@ -241,6 +250,7 @@ def test_a_program_that_somebody_else_runs_is_announced(agents):
         redis.wait()
 
 
+@pytest.mark.smoke
 def test_it_works_over_ipv6(cluster):
     binder, port = cluster.start("binder", "--listen", "[::1]:0"), str(free_port())
     found = binder.wait_for("listening on").rpartition(" ")[2]
@@ -263,6 +273,7 @@ def test_it_works_over_ipv6(cluster):
         node.close()
 
 
+@pytest.mark.smoke
 def test_all_of_it_may_stand_in_a_file(agents, tmp_path):
     port, path = free_port(), tmp_path / "web.toml"
     words = ", ".join(f'"{word}"' for word in (*HTTP, port))
@@ -284,6 +295,7 @@ def announce_toml(path, binder, *rows):
     return ("announce", "--config", str(path))
 
 
+@pytest.mark.smoke
 def test_one_process_announces_several_and_follows_its_file(agents, tmp_path):
     """SIGHUP: what is new comes, what is gone goes, and what stays notices nothing."""
     ports = [free_port() for _ in range(4)]
@@ -315,12 +327,14 @@ def test_one_process_announces_several_and_follows_its_file(agents, tmp_path):
             one.close()
 
 
+@pytest.mark.smoke
 def test_two_tables_for_one_instance_are_told(cluster, tmp_path):
     binder = cluster.binder()
     done = run(*announce_toml(tmp_path / "a.toml", binder, ("a", 80, "tcp"), ("a", 80, "none")))
     assert done.returncode == 2 and "two tables [[announce]] for a at 127.0.0.1:80" in done.stderr
 
 
+@pytest.mark.smoke
 def test_a_port_that_is_taken_is_told(cluster):
     binder = cluster.binder()
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -330,6 +344,7 @@ def test_a_port_that_is_taken_is_told(cluster):
     assert f"another program listens on 127.0.0.1:{port} already" in done.stderr
 
 
+@pytest.mark.smoke
 def test_a_binder_may_come_later(cluster):
     port, web = free_port(), str(free_port())
     node = Node(
@@ -366,6 +381,7 @@ def test_as_the_first_process_of_a_container_it_reaps_whatever_is_left_to_it(age
     assert "sh" in done.stdout
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

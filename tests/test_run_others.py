@@ -116,6 +116,7 @@ class Agent:
         eventually(self.is_found)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("of", [Nginx, Redis])
 def test_it_is_run(cluster, tmp_path, of):
     binder, port = cluster.binder(), free_port()

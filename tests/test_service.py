@@ -116,6 +116,7 @@ def test_a_repeated_request_is_handled_once(cluster):
     assert handled == [b"once"]
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_requests_wait_for_each_other_only_beyond_the_limit(cluster):
     under_way, most = [0], [0]
@@ -141,6 +142,7 @@ def test_requests_wait_for_each_other_only_beyond_the_limit(cluster):
     assert most == [3]
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_what_is_under_way_at_the_end_is_answered(cluster):
     binder = cluster.binder().name
@@ -163,6 +165,7 @@ def test_what_is_under_way_at_the_end_is_answered(cluster):
     assert answers == [b"done"]
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_a_call_takes_as_long_as_it_is_told_and_no_longer(cluster):
     binder = cluster.binder().name
@@ -183,6 +186,7 @@ def test_a_call_takes_as_long_as_it_is_told_and_no_longer(cluster):
         Client(binder).lookup(7, timeout=0)
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_without_a_binder_a_handler_or_a_place_it_says_so():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
@@ -220,6 +224,7 @@ print("done")
 """
 
 
+@pytest.mark.smoke
 def test_it_runs_beside_other_greenlets(cluster):
     command = [sys.executable, "-c", BESIDE, cluster.binder().name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -250,6 +255,7 @@ def wait_until(ask, expected):
             time.sleep(0.01)
 
 
+@pytest.mark.smoke
 def test_alone_it_serves_until_a_signal(cluster):
     binder = cluster.binder().name
     command = [sys.executable, "-c", ALONE, binder]
@@ -279,6 +285,7 @@ def test_in_an_event_loop_the_client_that_waits_is_refused():
     asyncio.run(ask())
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_each_call_is_one_whatever_port_it_comes_from(cluster):
     binder, handled = cluster.binder().name, []
@@ -356,6 +363,7 @@ print("over")
 """
 
 
+@pytest.mark.smoke
 def test_run_ends_where_it_is_stopped_and_signals_are_as_before(cluster):
     binder = cluster.binder().name
     command = [sys.executable, "-c", STOPPED, binder]
@@ -373,6 +381,7 @@ os.waitpid(child, 0)
 """
 
 
+@pytest.mark.smoke
 def test_a_program_that_ends_deregisters(cluster):
     binder = cluster.binder()
     command = [sys.executable, "-c", ENDED, binder.name]
@@ -396,6 +405,7 @@ print("done")
 """
 
 
+@pytest.mark.smoke
 def test_in_a_patched_program_it_runs_beside_the_other_greenlets(cluster):
     command = [sys.executable, "-c", PATCHED, cluster.binder().name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

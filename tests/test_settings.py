@@ -368,6 +368,7 @@ def test_the_help_tells_the_defaults(verb, default, capsys):
     assert f"(default: {default})" in " ".join(help_of(verb, capsys=capsys).split())
 
 
+@pytest.mark.smoke
 def test_the_help_of_an_example_is_a_command_line_that_can_be_read():
     for verb, rest in parser.EXAMPLES.items():
         words = f"{verb} {rest}".partition(" > ")[0].split()

@@ -295,6 +295,7 @@ def test_a_truncated_file_is_told(name, sample, tmp_path):
     assert told >= 10
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", ["binder.sqlite", "binder.sqlite-wal", "witness"])
 def test_a_flipped_byte_changes_nothing_or_is_told(name, sample, tmp_path):
     path, expected, committed = sample
@@ -311,6 +312,7 @@ def test_a_flipped_byte_changes_nothing_or_is_told(name, sample, tmp_path):
     assert told >= (0 if name == "witness" else 5)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", ["binder.sqlite", "binder.sqlite-wal"])
 def test_a_page_of_junk_or_zeros_is_told(name, sample, tmp_path):
     path, expected, committed = sample

@@ -87,6 +87,7 @@ def test_a_leave_that_was_acknowledged_is_not_undone(cluster, peers, tmp_path):
     assert client.ask(b"\x02\x02", again.address) == b"\x04"
 
 
+@pytest.mark.smoke
 def test_a_second_binder_in_the_same_directory_is_told_who_has_it(cluster, tmp_path):
     binder = cluster.binder("--state", str(tmp_path))
     ended = run("binder", "--listen", "127.0.0.1:0", "--state", str(tmp_path))
@@ -95,6 +96,7 @@ def test_a_second_binder_in_the_same_directory_is_told_who_has_it(cluster, tmp_p
     assert f"in use by the binder with process id {binder.process.pid}; stop" in ended.stderr
 
 
+@pytest.mark.smoke
 def test_a_damaged_file_is_set_aside_and_the_peers_fill_the_new_one(cluster, peers, tmp_path):
     server, client = peers(), peers()
     ports = [free_port(), free_port()]
@@ -122,6 +124,7 @@ def test_without_a_state_the_binder_says_that_it_keeps_nothing(cluster):
     cluster.binder().wait_for("state in memory only: started without --state DIR")
 
 
+@pytest.mark.smoke
 def test_status_tells_of_the_state(cluster, tmp_path):
     kept, plain = cluster.binder("--state", str(tmp_path)), cluster.binder()
     kept.wait_for("entries restored")
@@ -129,6 +132,7 @@ def test_status_tells_of_the_state(cluster, tmp_path):
     assert "nothing kept on disk" in run("status", "--binder", plain.name).stdout
 
 
+@pytest.mark.smoke
 def test_sqlite_is_only_loaded_for_a_state():
     code = "import sys, prr.cli.roles; sys.exit('sqlite3' in sys.modules)"
 

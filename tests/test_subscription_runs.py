@@ -378,6 +378,7 @@ def test_peers_are_told_of_a_run_in_one_page():
     assert set(other.directory) == set(ones)
 
 
+@pytest.mark.smoke
 def test_many_are_told_to_renew_seldom_and_few_as_ever():
     core = Binder(frozenset(), (), 1, Random(1))
     core.start(0.0)

@@ -159,6 +159,7 @@ def test_a_binder_takes_as_many_on_an_address_of_the_other_family():
             lane.close()
 
 
+@pytest.mark.smoke
 @needs_ipv6
 @pytest.mark.parametrize("role", ["binder", "server"])
 def test_a_node_takes_a_socket_of_each_family_on_one_port_and_none_that_is_both(cluster, role):
@@ -204,6 +205,7 @@ def test_what_waited_in_the_sockets_is_answered_by_whoever_takes_them(peers):
             closing.close()
 
 
+@pytest.mark.smoke
 def test_a_server_takes_its_socket_too(cluster):
     binder = cluster.binder()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
@@ -216,6 +218,7 @@ def test_a_server_takes_its_socket_too(cluster):
             node.close()
 
 
+@pytest.mark.smoke
 def test_a_socket_of_another_kind_is_refused_in_one_line(cluster):
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
         node = HandedOver([bound], "binder")
@@ -226,6 +229,7 @@ def test_a_socket_of_another_kind_is_refused_in_one_line(cluster):
             node.close()
 
 
+@pytest.mark.smoke
 def test_it_says_that_it_is_ready_only_once_it_has_heard_its_peers_or_waited(listener, cluster):
     began_at = time.monotonic()
     node = cluster.binder("--peer", f"127.0.0.1:{free_port()}")
@@ -275,6 +279,7 @@ def test_hang_up_reads_the_peers_again_and_a_mistake_changes_nothing(listener, c
     assert node.matching("need a restart to change: lease")
 
 
+@pytest.mark.smoke
 def test_hang_up_has_a_server_renew_with_the_binders_named_now(cluster, tmp_path):
     first, second = cluster.binder(), cluster.binder()
     path = tmp_path / "prr.toml"
@@ -321,6 +326,7 @@ def signs(listener, seconds: float) -> int:
             return count
 
 
+@pytest.mark.smoke
 def test_signs_of_life_come_out_of_the_loop_and_not_out_of_one_that_is_stuck(listener, vitals):
     assert signs(listener, 0.5) >= 3
     time.sleep(0.5)  # the loop is stuck
@@ -330,6 +336,7 @@ def test_signs_of_life_come_out_of_the_loop_and_not_out_of_one_that_is_stuck(lis
     assert signs(listener, 0.5) >= 3
 
 
+@pytest.mark.smoke
 def test_no_signs_of_life_once_a_reader_has_died(listener, vitals):
     reader, _, _ = vitals
     assert signs(listener, 0.3) >= 1
@@ -338,6 +345,7 @@ def test_no_signs_of_life_once_a_reader_has_died(listener, vitals):
     assert signs(listener, 0.5) == 0
 
 
+@pytest.mark.smoke
 def test_no_signs_of_life_while_what_has_come_is_not_taken(listener, vitals):
     _, pause, bound = vitals
     pause[0] = 1.0
@@ -350,6 +358,7 @@ def test_no_signs_of_life_while_what_has_come_is_not_taken(listener, vitals):
     eventually(lambda: signs(listener, 0.2) > 0)
 
 
+@pytest.mark.smoke
 def test_the_roles_that_stay_load_nothing_of_the_library():
     code = "import sys, prr.cli.roles; print('prr.client.api' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

@@ -92,6 +92,7 @@ def test_once_it_is_text(cluster):
     assert any(line.split()[:1] == ["7"] for line in lines)
 
 
+@pytest.mark.smoke
 def test_once_without_a_binder_says_so():
     done = run("top", "--once", "--binder", "127.0.0.1:9")
     assert (done.returncode, done.stdout) == (3, "")
@@ -104,6 +105,7 @@ def test_without_a_terminal_it_says_what_to_use():
     assert "use top --once" in done.stderr
 
 
+@pytest.mark.smoke
 def test_on_a_terminal_events_are_seen_until_q(cluster):
     binder = cluster.binder()
     with Terminal("top", "--binder", binder.name) as terminal:
@@ -123,6 +125,7 @@ def test_on_a_terminal_events_are_seen_until_q(cluster):
         assert terminal.written.rindex(SHOW) > terminal.written.rindex(HIDE)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_the_terminal_as_it_was(cluster, number):
     binder = cluster.binder()

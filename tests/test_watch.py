@@ -40,6 +40,7 @@ def test_what_is_there_comes_first_and_then_each_change_of_it(cluster, peers):
     eventually(lambda: b"prr_http_watchers 0.0" in ask(binder, "/metrics").body)
 
 
+@pytest.mark.smoke
 def test_all_services_may_be_watched_at_once_and_long_lists(cluster, peers, monkeypatch):
     monkeypatch.setattr("prr.client.event_stream.PAGE_ROWS", 2)
     binder = binder_with_http(cluster)
@@ -55,6 +56,7 @@ def test_all_services_may_be_watched_at_once_and_long_lists(cluster, peers, monk
     assert told == expected | {("billing", named.address)}
 
 
+@pytest.mark.smoke
 def test_when_a_binder_is_gone_the_next_is_watched_and_nothing_is_told_twice(cluster):
     first, second = cluster.binders(2, "--http", "127.0.0.1:0")
     server = cluster.server(2, second)
@@ -67,6 +69,7 @@ def test_when_a_binder_is_gone_the_next_is_watched_and_nothing_is_told_twice(clu
     assert (change.address, change.state) == (again.address, "up")
 
 
+@pytest.mark.smoke
 def test_a_binder_that_comes_back_tells_what_is_not_there_any_more(cluster):
     binder = binder_with_http(cluster)
     server = cluster.server(2, binder)
@@ -82,6 +85,7 @@ def test_a_binder_that_comes_back_tells_what_is_not_there_any_more(cluster):
     assert (change.state, change.event, change.address) == ("gone", "not listed", server.address)
 
 
+@pytest.mark.smoke
 def test_nobody_there_is_told_in_the_end(monkeypatch, peers):
     monkeypatch.setattr(watching, "GIVE_UP", 0.3)
     silent = peers()  # of UDP: no TCP port is open there
@@ -89,6 +93,7 @@ def test_nobody_there_is_told_in_the_end(monkeypatch, peers):
         next(Client(silent.name).watch(2, http=silent.name))
 
 
+@pytest.mark.smoke
 def test_what_refuses_is_named_in_the_end(cluster, monkeypatch):
     monkeypatch.setattr(watching, "GIVE_UP", 0.3)
     binder = binder_with_http(cluster, limits={"prr.shell.http.watchers.WATCHERS_MAX": 0})
@@ -118,6 +123,7 @@ print(next(changes).state, len(ticks) > 5, flush=True)
 """
 
 
+@pytest.mark.smoke
 def test_in_a_gevent_program_the_others_run_meanwhile(cluster):
     binder = binder_with_http(cluster)
     cluster.server(2, binder)
@@ -139,6 +145,7 @@ def test_in_a_gevent_program_the_others_run_meanwhile(cluster):
             program.kill()
 
 
+@pytest.mark.smoke
 def test_the_command_prints_a_line_for_each_and_ends_as_it_is_told(cluster):
     binder = binder_with_http(cluster)
     server = cluster.server(2, binder)
@@ -157,6 +164,7 @@ def test_the_command_prints_a_line_for_each_and_ends_as_it_is_told(cluster):
             assert program.wait(PATIENCE) == 130
 
 
+@pytest.mark.smoke
 def test_the_command_says_what_it_lacks(peers):
     done = run("watch", "2")
     assert done.returncode == 2

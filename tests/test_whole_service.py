@@ -74,6 +74,7 @@ def ask_on(core, service) -> Counter:
 # The binder.
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("looks", [3, 100, 10_000])
 @pytest.mark.parametrize("service", [7, 255, "billing", "x" * 63])
 @pytest.mark.parametrize("said", [None, b"", LONGEST])

@@ -26,8 +26,8 @@ from tests.sim.trace import Trace
 
 pytestmark = pytest.mark.elsewhere
 
-SEEDS = range(20)
-MORE_SEEDS = range(20, 120)
+SEEDS = range(5)
+MORE_SEEDS = range(5, 120)
 MANY_SEEDS = range(1000, 4000)
 
 FEW = 400

@@ -15,7 +15,7 @@ from prr.wire.frames import Role
 from prr.wire.instance import make_instance
 from tests.cores import decode, encode
 
-pytestmark = pytest.mark.elsewhere
+pytestmark = [pytest.mark.elsewhere, pytest.mark.smoke]
 
 BINDERS = [("10.0.0.1", 2222), ("10.0.0.2", 2222), ("10.0.0.3", 2222)]
 AGENT, AT = ("10.0.1.1", 40000), ("10.0.1.1", 8080)

@@ -14,7 +14,7 @@ from tests.sim.faults import CALM, options_for
 from tests.sim.trace import Trace
 from tests.test_detector import A, cluster, knowing, subscribe
 
-pytestmark = pytest.mark.elsewhere
+pytestmark = [pytest.mark.elsewhere, pytest.mark.smoke]
 
 COUNT = 200
 

@@ -145,9 +145,8 @@ def without_etcd(cluster, servers, lookups, rate):
     return wrong
 
 
-@pytest.mark.parametrize(
-    ("kills", "rate"), [(2, 100), pytest.param(20, 200, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # it needs a host that does nothing else
+@pytest.mark.parametrize(("kills", "rate"), [(2, 100), (20, 200)])
 def test_the_leader_is_killed_under_load(cluster, etcd, servers, lookups, kills, rate):
     base = without_etcd(cluster, servers, lookups, rate)
     made = etcd(3)

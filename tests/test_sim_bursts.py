@@ -9,7 +9,7 @@ from tests.sim.cluster import Cluster
 from tests.sim.faults import CALM, options_for
 from tests.sim.trace import Trace
 
-pytestmark = pytest.mark.elsewhere
+pytestmark = [pytest.mark.elsewhere, pytest.mark.smoke]
 
 DEAD, ALIVE = 30, 6
 CALL_PAUSE = 0.01  # seconds between two calls

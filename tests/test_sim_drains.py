@@ -15,7 +15,7 @@ from prr.core.replication.drains import Drains
 from tests.sim.faults import options_for
 from tests.sim.run import run_options
 
-pytestmark = pytest.mark.elsewhere
+pytestmark = [pytest.mark.elsewhere, pytest.mark.smoke]
 
 BUSY = 2.0
 """What operators say in a second, in a run that is about drains."""

@@ -11,7 +11,7 @@ from prr.core.liveness.probes import LATE, Verifications
 from tests.sim.faults import options_for
 from tests.sim.run import run_options
 
-pytestmark = pytest.mark.elsewhere
+pytestmark = [pytest.mark.elsewhere, pytest.mark.smoke]
 
 SEEDS = range(12)
 

@@ -1,6 +1,7 @@
 """The settings of `--store`: what is of no use is told with what to use instead, at `--check` too;
 and a unit is ready although its etcd is away."""
 
+import re
 import signal
 
 import pytest
@@ -91,8 +92,7 @@ def test_what_is_of_use_only_with_a_store_is_told_without_one(fails, tmp_path):
 def test_a_package_that_is_missing_is_told_with_how_to_install_it():
     done = probe({"geventhttpclient"}, False, "binder", "--listen", "127.0.0.1:0", "--store", STORE)
     assert done.stdout.startswith("2 ")
-    assert "--store needs the package geventhttpclient" in done.stderr
-    assert "pip install" in done.stderr
+    assert re.search("cannot load the package geventhttpclient.*pip install", done.stderr)
 
 
 def test_a_binder_on_loopback_whose_etcd_is_elsewhere_is_told():

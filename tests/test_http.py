@@ -300,7 +300,7 @@ def test_a_binder_without_it_loads_none_of_it():
 def test_what_is_not_installed_is_told_with_how_to_install_it():
     done = probe({"werkzeug"}, False, "binder", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
     assert done.stdout.startswith("2 ")
-    assert re.search(r"--http needs the package werkzeug.*pip install 'prr\[http\]'", done.stderr)
+    assert re.search("cannot load the package werkzeug.*pip install", done.stderr)
 
 
 @pytest.mark.smoke

@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -50,16 +49,9 @@ def serving_http(
     if address is None or config.http is None:
         yield
         return
-    try:
-        from prr.shell.http.authorizer import HostOnly, WithKeys
-        from prr.shell.http.server import HttpServer
-    except ImportError as error:
-        if (error.name or "prr").partition(".")[0] == "prr":
-            raise  # a bug
-        raise BadInput(
-            f"--http needs the package {error.name}, which {sys.executable} cannot load; install "
-            f"it: {sys.executable} -m pip install 'prr[http]'"
-        ) from error
+    from prr.shell.http.authorizer import HostOnly, WithKeys
+    from prr.shell.http.server import HttpServer
+
     hosts = frozenset({config.http[0].lower(), socket.gethostname().lower()})
     authorizer = HostOnly() if config.key is None else WithKeys(lambda: node.keyring)
     server = HttpServer(address, node, authorizer, names, hosts, __version__, is_open)

@@ -170,15 +170,8 @@ def _open_etcd(config: BinderConfig, local: Store) -> "SharedEtcd | None":
     if not config.store:
         _check_no_store(config)
         return None
-    try:
-        from prr.cli.etcd import SharedEtcd
-    except ImportError as error:
-        if (error.name or "prr").partition(".")[0] == "prr":
-            raise  # a bug
-        raise BadInput(
-            f"--store needs the package {error.name}, which {sys.executable} cannot load; install "
-            f"it with pip install geventhttpclient, or leave --store out"
-        ) from error
+    from prr.cli.etcd import SharedEtcd
+
     return SharedEtcd(config, local)
 
 

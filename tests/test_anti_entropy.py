@@ -32,6 +32,7 @@ from prr.wire.messages import (
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_removals, encode_version, encode_versions
 from tests.cores import Net, at, encode, rising, say, sent
+from tests.samples import sample
 
 pytestmark = pytest.mark.elsewhere
 
@@ -102,7 +103,7 @@ def test_a_new_binder_has_the_whole_list_of_its_peer_in_moments_and_is_synced_th
     assert size < 27 * len(MANY) * 1.6  # what it has to say, and a little around it
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", sample(8, range(25)))
 def test_two_binders_agree_in_bounded_time_whatever_the_network_does(seed):
     net, rng, versions = cluster(A, B, seed=seed), Random(seed), rising()
     net.start()
@@ -120,7 +121,7 @@ def test_two_binders_agree_in_bounded_time_whatever_the_network_does(seed):
     assert versions[0] == versions[1]
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", sample(3, range(10)))
 def test_three_binders_agree_after_any_subscriptions_and_leaves_in_a_bad_network(seed):
     net, rng = cluster(A, B, C, seed=seed), Random(seed)
     net.start()

@@ -33,6 +33,7 @@ from prr.wire.frames import (
 from prr.wire.instance import address_of, make_instance
 from tests.cores import CODECS, random_instance
 from tests.families import LOOPBACKS, udp
+from tests.samples import sample
 
 PEER = ("127.0.0.1", 9)
 
@@ -144,7 +145,7 @@ def test_a_run_of_answers_is_the_frames_one_behind_the_other(seed):
 
 
 @pytest.mark.parametrize("wire", WireForm)
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", sample(4, range(10)))
 def test_the_short_way_answers_what_the_long_way_answers(wire, seed):
     rng = Random(seed)
     short, long = (Binder(frozenset(), (PEER,), 1, Random(seed), wire=wire) for _ in range(2))

@@ -41,6 +41,7 @@ def start_demo(*flags) -> subprocess.Popen:
     )
 
 
+@pytest.mark.smoke
 def test_a_demo_that_is_interrupted_leaves_nothing_behind():
     demo = start_demo()
     try:

@@ -93,7 +93,8 @@ better, and has the owner's refutation some ten milliseconds after the other sid
 
 
 @pytest.mark.parametrize(
-    "kind", [kind if kind == "halves" else pytest.param(kind, marks=SLOW) for kind in SIDES]
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.smoke if kind == "halves" else SLOW) for kind in SIDES],
 )
 def test_after_a_partition_hardly_more_is_lacking_than_before_and_soon_nothing(kind):
     parted = Parted(kind)

@@ -158,6 +158,7 @@ def still_given(under_load, directory, verb, fault):
         web.close()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("faults", "count"),
     [

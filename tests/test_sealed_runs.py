@@ -31,6 +31,7 @@ from prr.wire.proofs import Again, Confirmed
 from prr.wire.seal import Seal
 from tests.cores import probes, rows_in
 from tests.keyed import OLD_SECRET, SECRET, STRANGE_SECRET
+from tests.samples import sample
 from tests.sim.adapter import frames_of
 from tests.sim.checkers import Runs
 from tests.sim.world import Violation
@@ -232,9 +233,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize(("require", "peers", "keeps", "ip"), WAYS)
-@pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 30))]
-)
+@pytest.mark.parametrize("seed", [*sample(1, range(2)), *sample(0, range(2, 30), pytest.mark.slow)])
 def test_the_short_way_decides_what_the_long_way_decides(seed, require, peers, keeps, ip):
     lengths = compare(seed, require, peers, keeps, ip)
     assert sum(length > 1 for length in lengths) > 20
@@ -380,7 +379,7 @@ def test_those_that_are_no_case_for_a_run_are_opened_once_or_twice_each(opened):
 # What is read, and written.
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", sample(4, range(10)))
 @pytest.mark.parametrize("ip", ["10.0.{}.{}", "2001:db8::{}:{}"])
 def test_what_is_read_and_written_is_what_the_codec_reads_and_writes(seed, ip):
     rng, codec, plain = Random(seed), *(Codec(Role.BINDER, keys=RING) for _ in "ab")
@@ -436,6 +435,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_guard_switched_off_is_noticed(mutant, monkeypatch):
     monkeypatch.setattr(*MUTANTS[mutant])

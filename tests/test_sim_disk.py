@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from prr.core.directory.table import Table
+from tests.samples import sample
 from tests.sim.faults import options_for
 from tests.sim.run import run_options
 
@@ -25,7 +26,7 @@ def judge(seed):
     return run_options(replace(options_for(seed), disk=True)).reason
 
 
-@pytest.mark.parametrize("seed", [*CRASHING[:12], RETURNS])
+@pytest.mark.parametrize("seed", sample(3, [RETURNS, *CRASHING[:12]]))
 def test_binders_that_come_back_from_their_disks_come_to_rest(seed):
     assert judge(seed) is None
 

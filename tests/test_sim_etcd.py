@@ -18,6 +18,7 @@ from prr.shell.etcd import messages
 from prr.shell.etcd.messages import Keys
 from prr.shell.etcd.registration import Registration
 from prr.shell.etcd.store import EtcdStore
+from tests.samples import sample
 from tests.sim.adoption import adopt
 from tests.sim.etcd_options import EtcdOptions, etcd_options_for
 from tests.sim.faults import Options, options_for
@@ -26,8 +27,8 @@ from tests.sim.trace import Trace
 
 pytestmark = pytest.mark.elsewhere
 
-SEEDS = range(5)
-MORE_SEEDS = range(5, 120)
+SEEDS = range(2)
+MORE_SEEDS = range(2, 120)
 MANY_SEEDS = range(1000, 4000)
 
 FEW = 400
@@ -89,7 +90,7 @@ def test_seeds_have_every_fault_and_none():
 # A binder dies, and another one follows it.
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", sample(1, range(4)))
 def test_what_a_binder_had_is_adopted_by_one(seed):
     assert adopt(seed)[0] is None
 

@@ -48,15 +48,15 @@ def judge(seed):
     return run_options(hostile_options(seed), budget=BUDGET).reason
 
 
-@pytest.mark.ahead(judge, range(2))
+@pytest.mark.ahead(judge, (1,))
 def test_a_hostile_peer_that_is_gone_leaves_nothing_behind(ahead):
-    assert ahead == [None] * 2
+    assert ahead == [None]
 
 
 @pytest.mark.smoke
-@pytest.mark.ahead(judge, range(2, 4))
+@pytest.mark.ahead(judge, (0, 2, 3))
 def test_nor_do_other_hostile_peers(ahead):
-    assert ahead == [None] * 2
+    assert ahead == [None] * 3
 
 
 @pytest.mark.slow
@@ -152,6 +152,7 @@ def settles(times, monkeypatch):
     return reason
 
 
+@pytest.mark.smoke
 def test_no_number_of_restarts_parts_binders(monkeypatch):
     assert settles(300, monkeypatch) is None
 

@@ -37,8 +37,8 @@ pytestmark = pytest.mark.elsewhere
 Datagram = tuple[Address, Address, bytes]
 """Whence, where to, and what."""
 
-SEEDS = range(3)
-MORE_SEEDS = range(3, 110)
+SEEDS = (1,)
+MORE_SEEDS = (0, *range(2, 110))
 STOLEN = ("", "client", "server")
 
 

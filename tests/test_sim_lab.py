@@ -149,8 +149,8 @@ def test_a_server_of_ours_that_one_of_2016_confirmed_is_with_ours_once_that_come
     assert cluster.lab_binders[0].entries == [instance(0)]
 
 
-SEEDS = range(2)
-MORE_SEEDS = range(2, 12)
+SEEDS = (1,)
+MORE_SEEDS = (0, *range(2, 12))
 MANY_SEEDS = range(100, 400)
 """Long mixed runs: half a second each."""
 

@@ -326,6 +326,7 @@ def test_what_was_learned_just_now_is_forgotten_oldest_first_beyond_a_number():
     assert [one for one in crowd if learned.has(one, JUST_LEARNED)] == [crowd[0], crowd[-1]]
 
 
+@pytest.mark.smoke
 def test_what_one_address_gets_has_a_bound_for_each_second_however_much_is_forged():
     binder = Recording()
     for number in range(60_000):
@@ -343,6 +344,7 @@ def test_what_one_address_gets_has_a_bound_for_each_second_however_much_is_forge
     assert told(binder) == []
 
 
+@pytest.mark.smoke
 def test_a_host_that_starts_a_thousand_services_is_confirmed_all_of_them_and_keeps_them():
     crowd = [at(7, "10.0.1.9", port) for port in range(1, 1501)]
     binder = Recording(alive=crowd)

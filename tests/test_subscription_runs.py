@@ -47,6 +47,7 @@ from prr.wire.version import NO_START, Version, encode_version
 from prr.wire.wide import decode_wide
 from tests.cores import CODECS, decode, encode, has_answered, probes
 from tests.families import LOOPBACKS, udp
+from tests.samples import sample
 from tests.sim.adapter import frames_of
 from tests.sim.checkers import Runs
 from tests.sim.world import Violation
@@ -223,9 +224,7 @@ def subscribe(short, long, run, now):
 
 @pytest.mark.parametrize("keeps", [False, True])
 @pytest.mark.parametrize("peers", [(), (PEER,)])
-@pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 15))]
-)
+@pytest.mark.parametrize("seed", [*sample(1, range(2)), *sample(0, range(2, 15), pytest.mark.slow)])
 def test_the_short_way_decides_what_the_long_way_decides(seed, peers, keeps):
     assert compare(seed, peers, keeps) > 200
 
@@ -290,6 +289,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_guard_switched_off_is_noticed(mutant, monkeypatch):
     monkeypatch.setattr(*MUTANTS[mutant])

@@ -248,6 +248,7 @@ def test_legacy_networks_need_no_proof():
     assert sealed.tables() == [{ONE, instance_of(7, OTHER)}] * 2
 
 
+@pytest.mark.smoke
 def test_binders_reread_their_keyrings_one_by_one():
     both, old = Keyring((SECRET, OLD_SECRET)), Keyring((OLD_SECRET,))
     web = held_by(Holder.SERVER, "web-7", "web", ring=old)

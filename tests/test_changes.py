@@ -1,5 +1,6 @@
 """The change feed: what it tells is what has happened, each change once, with its reason."""
 
+import time
 from random import Random
 
 import pytest
@@ -86,6 +87,23 @@ def test_who_comes_back_is_told_the_rest_and_beyond_the_history_that_it_is_not_k
     feed.forget()
     assert feed.since(last, 10) is None
     assert feed.since(feed.last, 10) == []
+
+
+def test_who_has_heard_of_all_is_told_so_at_once_however_much_is_remembered(feed, standing):
+    """It is asked fifty times a second, and lookups wait meanwhile."""
+
+    def cost():
+        began = time.process_time()
+        for _ in range(2000):
+            feed.since(feed.last, HISTORY_MAX)
+        return time.process_time() - began
+
+    alone = cost()
+    for number in range(HISTORY_MAX):
+        feed.note(ONE)
+        standing[ONE] = (Listed.SUSPECT if number % 2 else Listed.UP), b""
+        feed.settle([])
+    assert cost() < 10 * alone + 0.02
 
 
 def test_every_method_that_changes_a_directory_is_watched():

@@ -11,7 +11,6 @@ the lifecycle table says.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import TypeAlias
 
 from prr.core.effects import Effect, Event, Report
@@ -87,7 +86,8 @@ class ChangeFeed:
     def since(self, number: int, most: int) -> list[Change] | None:
         """The changes after the one of that `number`, the first `most` of them; None if that is not
         known: some of them are forgotten, or there was no such number yet."""
-        first = self.last - len(self._changes) + 1
-        if not first - 1 <= number <= self.last:
+        known = len(self._changes)
+        at = known - (self.last - number)
+        if not 0 <= at <= known:
             return None
-        return [*islice(self._changes, number - first + 1, number - first + 1 + most)]
+        return [self._changes[place] for place in range(at, min(at + most, known))]

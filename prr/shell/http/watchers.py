@@ -14,7 +14,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 
 import gevent
 import gevent.event
@@ -163,10 +162,11 @@ class Watchers:
 
     def _news(self, at: int, service: Service | None) -> tuple[int, bytes]:
         """What follows behind the change of number `at`, or some of it, and up to which number."""
-        first = self._seen - len(self._history) + 1
-        if at < first - 1:
+        known = len(self._history)
+        first = known - (self._seen - at)
+        if first < 0:
             return self._seen, self._resync()
-        rows = [*islice(self._history, at + 1 - first, at + 1 - first + CATCHING_UP)]
+        rows = [self._history[place] for place in range(first, min(first + CATCHING_UP, known))]
         told = b"".join(text for _, its, text in rows if service in (None, its))
         return at + len(rows), told
 

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from prr.shell.http.application import Application
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.served import Served
+from prr.shell.http.turns import Turns
 from tests.http_of import ask, binder_with_http, where
 from tests.nodes import ROOT, eventually, run, wire
 
@@ -359,7 +360,7 @@ def test_where_there_are_keys_an_operator_is_known_by_a_token_wherever_the_reque
         return Response("{}", content_type="application/json")
 
     views = {route.view: view for route in ROUTES}
-    application = Application(views, Keys(), frozenset(), Served())
+    application = Application(views, Keys(), frozenset(), Served(), Turns())
     asking = Asking(application)
     where = {"REMOTE_ADDR": "10.0.0.9"}
     answer = asking.post("/v1/drains", headers=sent, json={}, environ_base=where)
@@ -378,7 +379,9 @@ def test_a_bug_in_a_view_is_told_as_one_and_ends_nothing(caplog):
     def view(request, *operator, **arguments):
         raise ZeroDivisionError
 
-    application = Application({route.view: view for route in ROUTES}, Keys(), frozenset(), Served())
+    application = Application(
+        {route.view: view for route in ROUTES}, Keys(), frozenset(), Served(), Turns()
+    )
     answer = Asking(application).get("/v1/services")
     assert answer.status_code == 500
     assert answer.content_type == "application/problem+json"

@@ -10,7 +10,7 @@ import pytest
 from gevent.hub import get_hub
 
 from prr.shell.http import asked, connection, listener, pages, server
-from prr.shell.http.turns import SLICE, in_slices
+from prr.shell.http.turns import PIECE, SLICE, Turns
 from tests.http_of import ask, binder_with_http, where
 from tests.nodes import PATIENCE, Node, eventually
 
@@ -220,7 +220,7 @@ def test_long_work_lets_sockets_and_timers_have_their_turn():
             other.send(bytes([number]))
             yield number
 
-    for number in in_slices(work()):
+    for number in Turns().in_slices(work()):
         slices = max(slices, number - len(heard))
     gevent.sleep(0.01)
     readable.stop()
@@ -231,6 +231,70 @@ def test_long_work_lets_sockets_and_timers_have_their_turn():
     assert slices <= 3
 
 
+def busy(seconds):
+    began_at = time.perf_counter()
+    while time.perf_counter() - began_at < seconds:
+        pass
+
+
+class Arriving:
+    """Datagrams that this process sends itself, and hears when the loop has looked at them."""
+
+    def __enter__(self):
+        self.here, self.there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sent = self.heard = 0
+        self.readable = get_hub().loop.io(self.here.fileno(), 1)
+        self.readable.start(self._hear)
+        gevent.sleep(0.01)  # the loop has begun to wait for them
+        return self
+
+    def __exit__(self, *_):
+        self.readable.stop()
+        self.readable.close()
+        self.here.close()
+        self.there.close()
+
+    def send(self):
+        self.sent += 1
+        self.there.send(b"x")
+
+    def _hear(self):
+        self.here.recv(1)
+        self.heard += 1
+
+
+def test_a_slice_is_over_as_soon_as_something_has_arrived():
+    with Arriving() as arriving:
+
+        def work():
+            for number in range(200):
+                if number % 3 == 0:
+                    arriving.send()
+                busy(PIECE)  # four of them are a slice
+                yield number
+
+        late = []
+        for _ in Turns().in_slices(work()):
+            late.append(arriving.sent - arriving.heard)
+    assert late.count(0) > len(late) // 2  # it is heard behind the piece in which it has come
+
+
+def test_of_many_who_work_none_begins_a_piece_while_something_waits():
+    turns, late = Turns(), []
+    with Arriving() as arriving:
+
+        def serve():
+            for _ in range(5):
+                turns.give_way()
+                late.append(arriving.sent - arriving.heard)
+                arriving.send()
+                busy(PIECE)
+
+        gevent.joinall([gevent.spawn(serve) for _ in range(20)])
+    assert len(late) == 100
+    assert not any(late)
+
+
 def test_a_page_is_made_once_for_all_who_wait_and_again_when_something_has_changed():
     stamp, made = [0], []
 
@@ -239,7 +303,7 @@ def test_a_page_is_made_once_for_all_who_wait_and_again_when_something_has_chang
         gevent.sleep(0.01)
         return b"%d" % stamp[0]
 
-    kept = pages.Pages(lambda: stamp[0])
+    kept = pages.Pages(lambda: stamp[0], Turns())
     found = [gevent.spawn(kept.get, "a", make) for _ in range(10)]
     gevent.joinall(found)
     assert {one.value for one in found} == {b"0"}

@@ -10,6 +10,7 @@ import pytest
 
 from prr.core.directory.changes import ChangeFeed
 from prr.shell.http import watchers
+from prr.shell.http.turns import Turns
 from prr.wire.trailer import Listed
 from tests.cores import at
 from tests.http_of import Stream, ask, binder_with_http, watching, where
@@ -185,7 +186,7 @@ def test_a_bug_ends_who_watches_and_not_the_binder(monkeypatch, caplog):
         held[ONE] = state
         feed.settle([])
 
-    everyone = watchers.Watchers(feed, row, 9, lambda why: None)
+    everyone = watchers.Watchers(feed, row, 9, lambda why: None, Turns())
     with ExitStack() as stack:
         stack.callback(everyone.close)
 

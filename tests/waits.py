@@ -80,6 +80,13 @@ def apart(pid: int) -> None:
         os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
 
 
+def beside(pid: int) -> None:
+    """Keep what makes work for a binder on the first core: on the binder's, it would take from it
+    what others' hosts do not."""
+    if (found := cores()) is not None:
+        os.sched_setaffinity(pid, {found[0]})
+
+
 def waits_of(binder: Address, type_: int, rate: float, seconds: float) -> list[int]:
     """The same, measured by a process of its own. Sorted."""
     where = describe_address(binder)

@@ -15,6 +15,7 @@ from prr.shell.http.authorizer import Authorizer
 from prr.shell.http.problems import Problem
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.served import Served
+from prr.shell.http.turns import Turns
 
 _PROXIED = ("Forwarded", "X-Forwarded-For", "Via")
 """Headers of a request that a proxy passes on: its own address says nothing of who asks."""
@@ -31,6 +32,7 @@ class Application:
         authorizer: Authorizer,
         hosts: frozenset[str],
         served: Served,
+        turns: Turns,
         is_open: bool = True,
     ) -> None:
         """`views` by name, of all ROUTES; those that change something are called with who it is as
@@ -40,6 +42,7 @@ class Application:
         self._authorizer = authorizer
         self._hosts = hosts | {"localhost"}
         self._served = served
+        self._turns = turns
         self._is_open = is_open
         rules = [Rule(one.rule, methods=[one.method], endpoint=one) for one in ROUTES]
         self._map = Map(rules, strict_slashes=False, merge_slashes=False)
@@ -63,10 +66,12 @@ class Application:
         self._served.answers[response.status_code] += 1
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
+        self._turns.give_way()
         return response(environ, start_response)
 
     def _respond(self, request: Request) -> Response | None:
         route, arguments = self._map.bind_to_environ(request.environ).match()
+        self._turns.give_way()
         self._check_host(request)
         if route.is_for_operators or not (self._is_open or route.says_nothing):
             operator = self._operator(request)

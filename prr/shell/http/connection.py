@@ -19,6 +19,7 @@ from gevent.pywsgi import Input, WSGIHandler
 
 from prr.shell.http.asked import BODY_BYTES_MAX
 from prr.shell.http.problems import MEDIA_TYPE, problem_text
+from prr.shell.http.turns import Turns
 
 HEAD_BYTES_MAX = 8192
 """Of a request's first line and its headers together."""
@@ -28,6 +29,9 @@ HEAD_LIMIT = 10.0
 
 ANSWER_LIMIT = 30.0
 """Seconds in which an answer has to be made and taken, and what was sent along has to come."""
+
+PART_BYTES = 16384
+"""Of an answer, that are sent before others have their turn: 20 us of work."""
 
 _log = logging.getLogger("prr")
 
@@ -39,8 +43,9 @@ class HeadTooLong(ValueError):
 class HeadReader:
     """The bytes of a connection: those before a body are counted."""
 
-    def __init__(self, opened: Any) -> None:  # noqa: ANN401 what makefile returns
+    def __init__(self, opened: Any, turns: Turns) -> None:  # noqa: ANN401 what makefile returns
         self._opened = opened
+        self._turns = turns
         self._left: int | None = HEAD_BYTES_MAX
 
     @property
@@ -59,6 +64,7 @@ class HeadReader:
         if self._left is None:
             return bytes(self._opened.readline(most))
         line = bytes(self._opened.readline(self._left + 1))
+        self._turns.give_way()  # it may have come at once with those of many others
         self._left -= len(line)
         if self._left < 0:
             raise HeadTooLong(f"more than {HEAD_BYTES_MAX} bytes of headers")
@@ -75,9 +81,10 @@ class Connection(WSGIHandler):
     """The requests of one connection, one after the other."""
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:  # noqa: ANN401 gevent's
-        self._head = HeadReader(sock.makefile("rb", 1024))
+        self._head = HeadReader(sock.makefile("rb", 1024), server.turns)
         super().__init__(sock, address, server, rfile=self._head)  # type: ignore[call-arg]  # stubs
         self._dropped: Callable[[str], None] = server.dropped
+        self._turns: Turns = server.turns
         self.waits = False
         """No request has come in full that is not answered."""
         self._limit: gevent.Timeout | None = None
@@ -102,6 +109,7 @@ class Connection(WSGIHandler):
 
     def get_environ(self) -> dict[str, Any]:
         """The headers are read: what the application is told of them."""
+        self._turns.give_way()
         self._head.begin_body()
         self.waits = False
         self._begin_limit(ANSWER_LIMIT)
@@ -112,6 +120,16 @@ class Connection(WSGIHandler):
             self.close_connection = True
             self.wsgi_input = environ["wsgi.input"] = Input(cast(Any, BytesIO()), 0)
         return environ
+
+    def run_application(self) -> None:
+        self._turns.give_way()
+        super().run_application()
+
+    def _sendall(self, data: bytes) -> None:
+        with memoryview(data) as whole:
+            for at in range(0, len(data), PART_BYTES):
+                self._turns.give_way()
+                super()._sendall(whole[at : at + PART_BYTES])  # type: ignore[misc]  # stubs
 
     def give_away(self) -> socket.socket:
         """The socket itself, for somebody else to write to from now on."""

@@ -26,7 +26,7 @@ from prr.shell.binder_node import BinderNode
 from prr.shell.http import loop_lag
 from prr.shell.http.loop_lag import LoopLag
 from prr.shell.http.served import Served
-from prr.shell.http.turns import in_slices
+from prr.shell.http.turns import Turns
 from prr.wire.instance import Service
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -49,10 +49,13 @@ NOT_OF_A_BINDER = frozenset(
 class Exposition:
     """The metrics of one binder."""
 
-    def __init__(self, node: BinderNode, lag: LoopLag, served: Served, version: str) -> None:
+    def __init__(
+        self, node: BinderNode, lag: LoopLag, served: Served, turns: Turns, version: str
+    ) -> None:
         self._node = node
         self._lag = lag
         self._served = served
+        self._turns = turns
         self._build = [version, sys.version.split()[0], gevent.__version__]
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -60,7 +63,8 @@ class Exposition:
     def text(self) -> bytes:
         """All of them, made in slices."""
         families = [*self._collect(), *self._process.collect()]
-        return b"".join(generate_latest(_Only(one)) for one in in_slices(families))
+        slices = self._turns.in_slices(families)
+        return b"".join(generate_latest(_Only(one)) for one in slices)
 
     def _collect(self) -> Iterator[Family]:
         status, counts = self._node.status(), self._node.counts()
@@ -104,7 +108,7 @@ class Exposition:
         """The services with the most instances, each state, and all others together."""
         directory = self._node.core.directory
         services = directory.services(LOOKED_AT_MAX)
-        counts = {one: self._count(one) for one in in_slices(services)}
+        counts = {one: self._count(one) for one in self._turns.in_slices(services)}
         largest = sorted(services, key=lambda one: -sum(counts[one]))
         rows = [(str(one), counts.pop(one)) for one in largest[:SERVICES_MAX]]
         others = [sum(column) for column in zip(*counts.values(), strict=True)] or [0, 0, 0]

@@ -16,6 +16,7 @@ from gevent.pywsgi import WSGIServer
 
 from prr.config import BadInput
 from prr.shell.http.connection import Connection, refusal
+from prr.shell.http.turns import Turns
 from prr.wire.instance import Address, describe_address, is_ipv6_address
 
 CONNECTIONS_MAX = 128
@@ -57,10 +58,12 @@ class Listener(WSGIServer):
         application: Callable[..., Any],
         most: int,
         dropped: Callable[[str], None],
+        turns: Turns,
     ) -> None:
         """Listens at once; serves from `start` on, `most` connections at a time. `dropped` is
         called with why a connection is ended. Raises BadInput."""
         self.dropped = dropped
+        self.turns = turns
         self._most = most
         self._accepted = 0  # since the last pause
         self._open: OrderedDict[Connection, Any] = OrderedDict()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from gevent.lock import Semaphore
 
 from prr.shell.http.problems import busy
+from prr.shell.http.turns import Turns
 
 FRESH = 1.0
 """Seconds for which a page may be given again, while nothing of what is listed has changed: for so
@@ -22,9 +23,10 @@ WAITING_MAX = 64
 class Pages:
     """The pages of one binder."""
 
-    def __init__(self, stamp: Callable[[], int]) -> None:
+    def __init__(self, stamp: Callable[[], int], turns: Turns) -> None:
         """`stamp`: a number that is another one whenever something has changed."""
         self._stamp = stamp
+        self._turns = turns
         self._making = Semaphore(1)
         self._waiting = 0
         self._kept: OrderedDict[str, tuple[int, float, bytes]] = OrderedDict()
@@ -39,6 +41,7 @@ class Pages:
         self._waiting += 1
         try:
             with self._making:
+                self._turns.give_way()  # all who have waited for one page are woken at once
                 if (kept := self._fresh(key)) is not None:
                     return kept
                 stamp, now = self._stamp(), time.monotonic()

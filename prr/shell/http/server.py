@@ -13,6 +13,7 @@ from prr.shell.http.loop_lag import LoopLag
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.rows import Rows
 from prr.shell.http.served import Served
+from prr.shell.http.turns import Turns
 from prr.shell.http.views import Views
 from prr.shell.http.watchers import Watchers
 from prr.shell.udp.names import address_from
@@ -41,18 +42,18 @@ class HttpServer:
         reader = Reader({name: number for number, name in names.items()})
         feed = node.core.directory.feed
         assert feed is not None  # who has a server is watched
-        served = Served()
+        served, turns = Served(), Turns()
         self._lag = LoopLag()
-        self._watchers = Watchers(feed, rows.change, room - most, served.drop)
-        exposition = Exposition(node, self._lag, served, version)
-        views = Views(node, reader, rows, self._watchers, exposition, version)
+        self._watchers = Watchers(feed, rows.change, room - most, served.drop, turns)
+        exposition = Exposition(node, self._lag, served, turns, version)
+        views = Views(node, reader, rows, self._watchers, exposition, turns, version)
         changing = Changing(node, reader, rows)
         by_name = {
             one.view: getattr(views if one.method == "GET" else changing, one.view)
             for one in ROUTES
         }
-        application = Application(by_name, authorizer, hosts, served, is_open)
-        self._listener = Listener(address, application, most, served.drop)
+        application = Application(by_name, authorizer, hosts, served, turns, is_open)
+        self._listener = Listener(address, application, most, served.drop, turns)
         served.connections = lambda: len(self._listener)
         served.watchers = lambda: len(self._watchers)
 

@@ -1,42 +1,86 @@
-"""Long work, done in slices between which the event loop has its turn: lookups do not wait for it.
+"""Work of HTTP, done in pieces between which the event loop has its turn: lookups do not wait for
+it.
 
 A timer goes through the loop itself. `gevent.sleep(0)` would not: its callbacks run one
 after the other for up to five milliseconds before any socket is looked at.
 """
 
+import select
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from gevent.hub import get_hub
+from gevent.lock import Semaphore
 
 SLICE = 0.0002
-"""Seconds of one slice: as long as a burst of lookups takes, and twenty times what a turn costs."""
+"""Seconds of one slice of long work, if nothing arrives meanwhile."""
+
+PIECE = 0.00005
+"""Seconds of work after which it is looked whether something has arrived, which costs one or two
+millionths."""
 
 REST = 0.001
 """Seconds of a rest between two slices: such work takes a sixth of the processor at most."""
 
-_LAST = -2  # libev's lowest priority: whatever else is ready comes first
+LOWEST = -2
+"""Libev's lowest priority: whatever else is ready comes first."""
+
+_READ = select.POLLIN
 
 _T = TypeVar("_T")
 
 
-def let_others_run() -> None:
-    """Rest a moment, in which the loop sees to whatever is ready."""
-    hub = get_hub()
-    turn = hub.loop.timer(REST)
-    turn.priority = _LAST  # type: ignore[attr-defined]  # the stubs lack it
-    try:
-        hub.wait(turn)
-    finally:
-        turn.close()
+class Turns:
+    """The turns of all that HTTP does in one process."""
+
+    def __init__(self) -> None:
+        self._loop = get_hub().loop
+        self._one = Semaphore(1)
+        self._polling = select.poll()
+        waits_with = self._loop.fileno()
+        if waits_with is not None:  # an epoll; gevent can be told to use what has no descriptor
+            self._polling.register(waits_with, _READ)
+
+    def has_arrived(self) -> bool:
+        """Something has come for which nobody has had a turn yet: what the loop waits with, an
+        epoll, can itself be polled."""
+        return bool(self._polling.poll(0))
+
+    def give_way(self) -> None:
+        """Between two pieces of work that make no slices: go on behind whatever has arrived. Of all
+        who do, one goes on each time the loop has looked at its sockets, or a lookup would wait for
+        all of them."""
+        if self.has_arrived():
+            with self._one:
+                self._rest(0.0)
+
+    def in_slices(self, work: Iterable[_T]) -> Iterator[_T]:
+        """What `work` yields. A slice is over after SLICE, or as soon as something has arrived;
+        then comes a rest, in which the loop sees to that."""
+        ends_at, looks_at = _from_now()
+        for one in work:
+            yield one
+            now = time.perf_counter()
+            if now < looks_at:
+                continue
+            if now >= ends_at or self.has_arrived():
+                self._rest(REST)
+                ends_at, looks_at = _from_now()
+            else:
+                looks_at = now + PIECE
+
+    def _rest(self, seconds: float) -> None:
+        hub = get_hub()
+        timer = self._loop.timer(seconds)
+        timer.priority = LOWEST  # type: ignore[attr-defined]  # the stubs lack it
+        try:
+            hub.wait(timer)
+        finally:
+            timer.close()
 
 
-def in_slices(work: Iterable[_T]) -> Iterator[_T]:
-    """What `work` yields, with a turn of the loop whenever a slice is over."""
-    ends_at = time.perf_counter() + SLICE
-    for one in work:
-        yield one
-        if time.perf_counter() >= ends_at:
-            let_others_run()
-            ends_at = time.perf_counter() + SLICE
+def _from_now() -> tuple[float, float]:
+    """When a slice that begins now is over, and its first piece."""
+    now = time.perf_counter()
+    return now + SLICE, now + PIECE

@@ -20,7 +20,7 @@ import gevent.event
 
 from prr.core.directory.changes import HISTORY_MAX, Change, ChangeFeed
 from prr.shell.http.problems import busy
-from prr.shell.http.turns import in_slices
+from prr.shell.http.turns import Turns
 from prr.shell.http.watcher import Watcher
 from prr.wire.instance import Service, service_of
 
@@ -56,6 +56,7 @@ class Watchers:
         row: Callable[[Change, float], dict[str, object]],
         most: int,
         dropped: Callable[[str], None],
+        turns: Turns,
     ) -> None:
         """`row`: a change as it is shown, that was seen at a moment in seconds since 1970. `most`
         watchers at once. `dropped` is called with why one is cut off."""
@@ -63,6 +64,7 @@ class Watchers:
         self._row = row
         self._most = min(most, WATCHERS_MAX)
         self._dropped = dropped
+        self._turns = turns
         self._run = secrets.token_hex(4)  # so that numbers of another process are told from ours
         self._seen = self._told = feed.last
         self._history: deque[tuple[int, Service, bytes]] = deque(maxlen=HISTORY_MAX)
@@ -140,7 +142,7 @@ class Watchers:
             self._seen = self._feed.last
             return
         now = time.time()
-        for change in in_slices(changes):
+        for change in self._turns.in_slices(changes):
             said = json.dumps(self._row(change, now))
             text = f"id: {self._run}-{change.number}\nevent: change\ndata: {said}\n\n"
             self._history.append((change.number, service_of(change.instance), text.encode()))
@@ -150,7 +152,7 @@ class Watchers:
         """Tell each what it has not been told, or some of it; how many were."""
         behind = [one for one in self._watchers if one.at < self._seen and not one.is_full]
         news: dict[tuple[int, Service | None], tuple[int, bytes]] = {}
-        for watcher in in_slices(behind):
+        for watcher in self._turns.in_slices(behind):
             key = watcher.at, watcher.service
             if key not in news:
                 news[key] = self._news(*key)

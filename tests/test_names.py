@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from random import Random
@@ -210,6 +211,42 @@ def test_the_turns_of_a_name_are_as_strict_as_those_of_a_number(seed):
         turns = [directory.lookup(service) for service in (number, names[number])]
         assert len({turn and address_of(turn) for turn in turns}) == 1
         assert len({directory.count(service) for service in (number, names[number])}) == 1
+
+
+def test_services_come_in_order_from_behind_any_of_them_however_they_come_and_go():
+    rng, directory, versions = Random(5), Directory(), rising()
+    services = [*range(0, 256, 3), *(f"name-{rng.randrange(10**6)}" for _ in range(300))]
+    held = {}
+    for _ in range(2000):
+        service = rng.choice(services)
+        if service in held:
+            directory.remove(held.pop(service), next(versions), 0.0)
+        else:
+            held[service] = at(service, "10.0.0.1", services.index(service) + 1)
+            directory.add(held[service], next(versions))
+    in_order = sorted(held, key=lambda one: (isinstance(one, str), one))
+    assert directory.services() == in_order
+    assert directory.service_count() == len(in_order)
+    for after in services:  # there or not
+        place = isinstance(after, str), after
+        behind = [one for one in in_order if (isinstance(one, str), one) > place]
+        assert directory.services(7, after) == behind[:7]
+
+
+def test_some_services_cost_no_more_among_many():
+    """Anybody may ask for a page of them, and lookups wait meanwhile."""
+    directory, versions = Directory(Limits(learned_share=1.0)), rising()
+
+    def cost_among(count):
+        for number in range(directory.service_count(), count):
+            directory.add(at(f"name-{number}", "10.0.0.1", number + 1), next(versions))
+        began = time.process_time()
+        for _ in range(100):
+            directory.services(32, "name-5")
+        return time.process_time() - began
+
+    few = cost_among(200)
+    assert cost_among(20_000) < 5 * few + 0.01
 
 
 def test_status_shows_as_many_services_as_fit_and_counts_all():

@@ -96,10 +96,10 @@ class Directory(TableWalks):
         places, begin = sorted(map(place_of, ones)), place_of(cursor) if cursor else ()
         return [Instance(place[-1]) for place in places if place > begin], after
 
-    def services(self, most: int = 1 << 30) -> list[Service]:
-        """The services that have at least one instance, in turn or suspect, `most` at most: numbers
-        in order, then names."""
-        return self._rotation.services(most)
+    def services(self, most: int = 1 << 30, after: Service | None = None) -> list[Service]:
+        """The first `most` services that have at least one instance, in turn or suspect, from
+        behind one of them: numbers in order, then names."""
+        return self._rotation.services(most, after)
 
     def service_count(self) -> int:
         """How many services have at least one instance."""

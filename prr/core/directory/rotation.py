@@ -150,14 +150,15 @@ class Rotation:
         ring.give_back(len(taken))
         return [*dict.fromkeys(taken)]
 
-    def services(self, most: int) -> list[Service]:
-        """The services that have an instance, `most` at most: numbers in order, then names."""
-        numbers = self._numbers()[:most]
-        return [*numbers, *sorted(islice(self._slots.names(), most - len(numbers)))]
+    def services(self, most: int, after: Service | None) -> list[Service]:
+        """The first `most` that have an instance, from behind `after`: see `Directory.services`."""
+        name = after if isinstance(after, str) else ""
+        numbers = [] if name else self._numbers(-1 if after is None else int(after))[:most]
+        return [*numbers, *self._slots.names(name, most - len(numbers))]
 
     def service_count(self) -> int:
         """How many services have an instance."""
-        return len(self._numbers()) + len(list(self._slots.names()))
+        return len(self._numbers()) + self._slots.name_count
 
     def count(self, service: Service) -> tuple[int, int, int]:
         """How many of a service are in turn, heard or not, drained, and suspect."""
@@ -185,9 +186,8 @@ class Rotation:
         }
         return sizes | self._slots.sizes | {"routes": (len(self._routes), ROUTES_MAX)}
 
-    def _numbers(self) -> list[Service]:
-        """The numbered services that have an instance."""
-        return [number for number in range(TYPES) if any(self.count(number))]
+    def _numbers(self, after: int = -1) -> list[int]:
+        return [n for n in range(after + 1, TYPES) if not self._is_empty(self._slots.whole(n))]
 
     def _slot(self, asked: Asked) -> int:
         service, zone, wide = asked

@@ -58,8 +58,8 @@ class Views:
 
     def services(self, request: Request) -> Response:
         limit, cursor = limit_in(request), request.args.get("cursor")
-        after = None if cursor is None else _order(self._reader.service(cursor))
-        page = self._pages.get(f"/{limit}/{after}", partial(self._service_page, limit, after))
+        after = None if cursor is None else self._reader.service(cursor)
+        page = self._pages.get(f"/{limit}/{after!r}", partial(self._service_page, limit, after))
         return Response(page, content_type=JSON)
 
     def instances(self, request: Request, service: str) -> Response:
@@ -141,12 +141,23 @@ class Views:
         why = f"{describe_service(service)} has no instance; /v1/services shows what has"
         return Problem(HTTPStatus.NOT_FOUND, why)
 
-    def _service_page(self, limit: int, after: tuple[bool, Service] | None) -> bytes:
-        services = self._directory.services()
-        rest = [one for one in services if after is None or _order(one) > after][: limit + 1]
-        rows = [json.dumps(self._rows.count(one)) for one in self._turns.in_slices(rest[:limit])]
-        following = str(rest[limit - 1]) if len(rest) > limit else None
+    def _service_page(self, limit: int, after: Service | None) -> bytes:
+        rows: list[str] = []
+        last, following = after, None
+        for one in islice(self._turns.in_slices(self._services(after)), limit + 1):
+            if len(rows) == limit:
+                following = str(last)
+            else:
+                rows.append(json.dumps(self._rows.count(one)))
+                last = one
         return _page("services", rows, following)
+
+    def _services(self, after: Service | None) -> Iterator[Service]:
+        """The services from behind one of them, looked up a few at a time: others have their turns
+        meanwhile."""
+        while found := self._directory.services(LOOKS, after):
+            yield from found
+            after = found[-1]
 
     def _instance_page(self, service: Service, limit: int, after: Instance | None) -> bytes:
         rows: list[str] = []
@@ -173,11 +184,6 @@ class Views:
             if following is None:
                 return
             cursor, offset = b"", following
-
-
-def _order(service: Service) -> tuple[bool, Service]:
-    """Numbers first, then names."""
-    return isinstance(service, str), service
 
 
 def _page(key: str, rows: list[str], following: str | None) -> bytes:

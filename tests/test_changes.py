@@ -10,10 +10,11 @@ from prr.core.directory.changes import HISTORY_MAX, ChangeFeed
 from prr.core.directory.directory import Directory
 from prr.core.directory.listed import listed
 from prr.core.directory.watched import WatchedDirectory
-from prr.core.effects import Event, Report
-from prr.wire.frames import Subscribe
+from prr.core.effects import Event, Outcome, Report
+from prr.wire.frames import Complaint, Removed, Subscribe
+from prr.wire.instance import address_of
 from prr.wire.trailer import Listed
-from tests.cores import at, rising
+from tests.cores import at, probes, rising
 from tests.samples import sample
 
 ONE, OTHER = at(2, "10.0.0.1", 1), at(2, "10.0.0.2", 2)
@@ -117,7 +118,7 @@ def test_every_method_that_changes_a_directory_is_watched():
         "upcoming",
         *("count", "count_drained", "is_suspect", "is_drained", "is_last_in_turn", "is_unheard"),
         *("version", "particulars", "latest", "removal", "is_newer", "is_disputed", "has_room"),
-        *("in_turn_at", "unknown_and_alone", "alone", "inspect", "sizes", "feed"),
+        *("in_turn_at", "unknown_and_alone", "alone", "inspect", "sizes", "feed", "heard"),
         "restore_removal",  # of what is not held anyway
     }
     public = {name for name in vars(Directory) if not name.startswith("_")}
@@ -136,6 +137,27 @@ def test_a_binder_that_nobody_watches_has_nothing_of_it():
     assert told(watched.directory.feed) == [
         (at(2, "10.0.0.1", 1), Listed.UP, "subscribed", "self-reported")
     ]
+
+
+def heard_by(binder):
+    """When a watched binder has heard each instance it holds."""
+    return {one: binder.directory.heard.at(one) for one in binder.directory}
+
+
+def test_when_an_instance_was_heard_is_noted_with_its_subscription_its_renewals_and_its_answers():
+    core = Binder(frozenset(), (), 1, Random(1), is_watched=True)
+    one, other = at(2, "10.0.0.1", 1), at(2, "10.0.0.2", 2)
+    core.start(0.0)
+    for when, where in ((1.0, one), (2.0, other), (7.0, one)):
+        core.handle(Subscribe(2), address_of(where), when)
+        assert heard_by(core)[where] == when
+    (probe,) = probes(core.handle(Complaint(one), ("10.0.0.9", 9), 9.0))
+    assert heard_by(core) == {one: 7.0, other: 2.0}  # to be doubted is not to be heard
+    core.probed(probe, Outcome.ALIVE, 9.5)
+    assert heard_by(core) == {one: 9.5, other: 2.0}
+    core.handle(Removed(other), address_of(other), 10.0)
+    assert heard_by(core) == {one: 9.5}
+    assert core.inspect().sizes["heard"] == (1, 1)
 
 
 @pytest.mark.parametrize("seed", sample(8, range(20)))

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 
 import jsonschema
 import pytest
@@ -11,12 +12,14 @@ from openapi_spec_validator import validate
 from werkzeug.test import Client as Asking
 from werkzeug.wrappers import Response
 
+from prr.core.pacing import LEASE
 from prr.shell.http.application import Application
+from prr.shell.http.pages import FRESH
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.served import Served
 from prr.shell.http.turns import Turns
 from tests.http_of import ask, binder_with_http, where
-from tests.nodes import ROOT, eventually, run, wire
+from tests.nodes import PATIENCE, ROOT, eventually, run, wire
 
 MANY = 25
 
@@ -139,6 +142,24 @@ def test_a_lookup_takes_a_turn_and_a_zone_has_its_own(cluster, binder):
     before = ask(binder, "/v1/status").json["counters"]["lookups answered"]
     assert {ask(binder, "/v1/lookup/time?zone=eu").json["address"] for _ in range(3)} == {eu.name}
     assert ask(binder, "/v1/status").json["counters"]["lookups answered"] == before + 3
+
+
+@pytest.mark.smoke
+def test_each_instance_is_shown_with_when_this_binder_has_heard_it_last(cluster, peers):
+    binder, other = cluster.binders(2, "--http", "127.0.0.1:0")
+    (server,) = subscribe(peers, binder, 2)
+    eventually(lambda: ask(other, "/v1/services/2").status == 200)
+    (elsewhere,) = ask(other, "/v1/services/2").json["instances"]
+    assert (elsewhere["heard_s_ago"], elsewhere["is_owner"]) == (None, False)
+    time.sleep(FRESH)
+    (row,) = ask(binder, "/v1/services/2").json["instances"]
+    assert FRESH < row["heard_s_ago"] < PATIENCE
+    assert abs(row["heard_s_ago"] + row["lease_s"] - LEASE) < 0.01
+    time.sleep(FRESH)
+    assert server.ask(bytes([5, 2]), binder.address) == b"\x06"
+    (again,) = ask(binder, "/v1/services/2").json["instances"]
+    assert again["heard_s_ago"] < row["heard_s_ago"]
+    assert abs(again["heard_s_ago"] + again["lease_s"] - LEASE) < 0.01
 
 
 def test_long_lists_come_in_pages_and_each_instance_once(binder, peers):

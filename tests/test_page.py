@@ -238,6 +238,7 @@ def test_an_operator_drains_an_instance_and_puts_it_back(browser, cluster, binde
     browser.run("$('last').checked = true; $('drain').click()")
     browser.wait(lambda: browser.cells == {server.name: "drained"})
     browser.wait(lambda: "drained becauseupgrade" in browser.text("facts"))
+    assert re.search(r"last heard\d+\.\d s ago", browser.text("facts"))
     browser.run("$('undrain').click()")
     browser.wait(lambda: browser.cells == {server.name: "up"})
     browser.run("$('close').click()")

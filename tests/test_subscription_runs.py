@@ -186,7 +186,10 @@ def state(core):
     }
     # Of the deadlines, some that are out of date may be dropped sooner or later.
     sizes = {name: size for name, (size, _) in seen.sizes.items() if not name.endswith(" due")}
-    return updates, seen.directory.suspects, seen.newcomers, dict(seen.verifications), sizes
+    heard = core.directory.heard
+    heard_at = {} if heard is None else {one: heard.at(one) for one in core.directory}
+    held = updates, seen.directory.suspects, seen.newcomers, dict(seen.verifications)
+    return *held, sizes, heard_at
 
 
 def shake(rng, cores, instances, now):
@@ -240,7 +243,8 @@ def compare(seed, peers, keeps):
     """Give two cores the same, one of them in runs; how many it took in runs."""
     rng = Random(seed)
     short, long = cores = [
-        Binder(frozenset(), peers, 1, Random(seed), keeps=keeps) for _ in range(2)
+        Binder(frozenset(), peers, 1, Random(seed), keeps=keeps, is_watched=bool(seed % 2))
+        for _ in range(2)
     ]
     places = [(f"10.0.{n // 40}.{n % 40}", 4000) for n in range(80)]
     instances = [make_instance(1, place) for place in places]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from prr.config import LIMITS, Limits
 from prr.core.directory.changes import ChangeFeed
 from prr.core.directory.digests import Entry, offset_of, place_of
+from prr.core.directory.heard import Heard
 from prr.core.directory.results import Added, DirectorySnapshot
 from prr.core.directory.rotation import NOBODY, Rotation
 from prr.core.directory.table_walks import TableWalks
@@ -27,10 +28,10 @@ LOOKS = 512
 
 class Directory(TableWalks):
     """The instances one binder holds. Each update must be newer than the one before. No call fails
-    for an instance that is not held, unless it says so; `now` is in seconds.
-    """
+    for an instance that is not held, unless it says so; `now` is in seconds."""
 
     feed: ChangeFeed | None = None  # what tells its changes, if somebody wants to know
+    heard: Heard | None = None  # likewise when each instance was heard last
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
@@ -97,8 +98,7 @@ class Directory(TableWalks):
         return [Instance(place[-1]) for place in places if place > begin], after
 
     def services(self, most: int = 1 << 30, after: Service | None = None) -> list[Service]:
-        """The first `most` services that have at least one instance, in turn or suspect, from
-        behind one of them: numbers in order, then names."""
+        """The first `most` that have an instance, from behind one: numbers in order, then names."""
         return self._rotation.services(most, after)
 
     def service_count(self) -> int:

@@ -7,6 +7,7 @@ from prr.config import LIMITS, Limits
 from prr.core.directory.changes import ChangeFeed
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
+from prr.core.directory.heard import Heard
 from prr.core.directory.listed import listed
 from prr.core.directory.results import Added
 from prr.wire.instance import Instance
@@ -18,10 +19,12 @@ class WatchedDirectory(Directory):
     is here; the tests compare what the feed says with what is held."""
 
     feed: ChangeFeed
+    heard: Heard
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         super().__init__(limits)
         self.feed = ChangeFeed(lambda one: (listed(self, one), self.particulars(one)))
+        self.heard = Heard(self.__contains__)
 
     def suspect(self, instance: Instance) -> None:
         self.feed.note(instance)
@@ -37,6 +40,7 @@ class WatchedDirectory(Directory):
 
     def concede(self, instance: Instance, now: float) -> None:
         self.feed.note(instance)
+        self.heard.forget(instance)
         super().concede(instance, now)
 
     def add(
@@ -60,7 +64,11 @@ class WatchedDirectory(Directory):
 
     def remove(self, instance: Instance, version: Version, now: float) -> bool:
         self.feed.note(instance)
+        self.heard.forget(instance)
         return super().remove(instance, version, now)
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        return super().sizes() | {"heard": (len(self.heard), len(self))}
 
     def restore(self, entries: list[Entry]) -> tuple[list[Instance], list[Entry]]:
         """Too many to be told one by one."""

@@ -175,6 +175,7 @@ class Actions(PeerActions):
 
     def prove(self, case: Case) -> list[Effect]:
         self._doubts.newcomers.answered(case.instance, case.now)
+        self._doubts.note_heard([case.instance], case.now)
         self._evictions.release(case.instance)
         return []
 
@@ -184,7 +185,7 @@ class Actions(PeerActions):
 
     def renew_lease(self, case: Case) -> list[Effect]:
         lease = lease_for(self._lease, case.renewal)
-        self._doubts.leases.set(case.instance, case.now + lease)
+        self._doubts.hear([case.instance], case.now, lease)
         return []
 
     def end_lease(self, case: Case) -> list[Effect]:

@@ -37,14 +37,8 @@ class Leases(Deadlines[Instance]):
         """It was heard here."""
         return instance in self and instance not in self._unheard
 
-    def set(self, key: Instance, when: float) -> None:
-        """It was heard just now, and is due at `when` (seconds)."""
-        self._unheard.discard(key)
-        self._handed_over.discard(key)
-        super().set(key, when)
-
     def set_all(self, keys: Collection[Instance], when: float) -> None:
-        """The same for many."""
+        """These were heard just now, and are due at `when` (seconds)."""
         self._unheard.difference_update(keys)
         self._handed_over.difference_update(keys)
         super().set_all(keys, when)
@@ -123,6 +117,16 @@ class Doubts:
             "rechecks due": self.rechecks.size,
             "opinions owed": (len(self.opinions), self._known_max),
         }
+
+    def hear(self, instances: Collection[Instance], now: float, lease: float) -> None:
+        """These have spoken for themselves: they have a lease of so many seconds."""
+        self.leases.set_all(instances, now + lease)
+        self.note_heard(instances, now)
+
+    def note_heard(self, instances: Collection[Instance], now: float) -> None:
+        """These were heard, wherever their leases are watched."""
+        if (heard := self._directory.heard) is not None:
+            heard.note(instances, now)
 
     def clear(self, instance: Instance) -> None:
         """No reason is left to doubt an instance that is there."""

@@ -97,7 +97,7 @@ class FirstQuestions:
         for one in there:
             self._doubts.newcomers.answered(one, now)
             self._evictions.release(one)
-        self._doubts.leases.set_all(there, now + self._lease)
+        self._doubts.hear(there, now, self._lease)
         return []
 
     def deadline(self) -> float | None:

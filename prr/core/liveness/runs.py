@@ -172,5 +172,5 @@ class Runs:
         """There is no doubt to be ended."""
         for renewal, row in groupby(zip(run.renewals, run.instances, strict=True), itemgetter(0)):
             lease = lease_for(self._lease, renewal)
-            self._doubts.leases.set_all([one for _, one in row], run.now + lease)
+            self._doubts.hear([one for _, one in row], run.now, lease)
         return []

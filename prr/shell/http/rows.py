@@ -42,7 +42,9 @@ class Rows:
 
     def instance(self, instance: Instance) -> dict[str, Any]:
         """All about an instance that is held."""
-        lease = self._core.lease(instance, time.monotonic())
+        now, heard = time.monotonic(), self._core.directory.heard
+        heard_at = None if heard is None else heard.at(instance)
+        lease = self._core.lease(instance, now)
         drain_s = lease.pop("drain_s")
         until = None if drain_s is None else round(time.time() + max(ceil(drain_s), 1))
         state = listed(self._core.directory, instance)
@@ -50,6 +52,7 @@ class Rows:
             self.name(instance)
             | {"state": state_text(state), "drained_until": until}
             | {"drained_why": lease.pop("drain_why")}
+            | {"heard_s_ago": None if heard_at is None else round(now - heard_at, 3)}
             | lease
         )
 

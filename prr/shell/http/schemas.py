@@ -47,7 +47,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         _NAMED
         | {"state": _STATE, "drained_until": MAYBE_WHOLE, "drained_why": MAYBE_TEXT}
         | {"owner": MAYBE_TEXT, "is_owner": TRUE_OR_FALSE, "owner_address": MAYBE_TEXT}
-        | {"lease_s": MAYBE_NUMBER, "weight": WHOLE, "zone": MAYBE_TEXT}
+        | {"lease_s": MAYBE_NUMBER, "heard_s_ago": MAYBE_NUMBER}
+        | {"weight": WHOLE, "zone": MAYBE_TEXT}
         | {"tags": {"type": "object", "additionalProperties": TEXT}}
     ),
     "InstancePage": _page_of("instances", "Instance"),

@@ -641,6 +641,8 @@ function facts(row) {
     if (row.drained_until) said.push(["drained until", clock(row.drained_until)]);
     if (row.drained_why) said.push(["drained because", row.drained_why]);
     const owner = row.owner_address ?? row.owner ?? "none";
+    const heard = row.heard_s_ago;
+    said.push(["last heard", heard === null ? "never by this binder" : `${heard.toFixed(1)} s ago`]);
     said.push(["lease owner", row.is_owner ? "this binder" : owner]);
   }
   const lines = said.flatMap(([key, value]) => [make("dt", key), make("dd", value)]);

@@ -58,6 +58,24 @@ def test_how_long_it_is_up_is_told_briefly(seconds, text):
     assert column(binders(now, now), "UP") == [text]
 
 
+def lagging(uptime, *counts):
+    """The status of a binder whose event loop was late so often by so much."""
+    return status(uptime, loop_lag={"bounds": [0.0005, 0.001, 0.25], "counts": [*counts]})
+
+
+def test_how_late_an_event_loop_was_is_told_since_a_moment_or_since_it_was_started():
+    now = snapshot(lagging(90.0, 900, 80, 15, 5), status(), None, lagging(9.0, 0, 0, 0, 0))
+    whole = binders(now, now)
+    assert column(whole, "LATE MS P50") == ["0.5", None, None, None]
+    assert column(whole, "P99") == ["250", None, None, None]
+    first = snapshot(lagging(30.0, 900, 20, 15, 0), status(), None, None)
+    lately = binders(now, now, first)
+    assert column(lately, "LATE MS P50") == ["1", None, None, None]
+    assert column(lately, "P99") == ["over 250", None, None, None]
+    anew = snapshot(lagging(3.0, 0, 10, 0, 0))
+    assert column(binders(anew, anew, first), "P99") == ["1"]  # another process since
+
+
 def test_services_with_somebody_out_of_turn_come_first():
     def service(name, **counts):
         none = {"up": 1, "drained": 0, "suspect": 0, "being_verified": 0}
@@ -90,6 +108,9 @@ def test_once_it_is_text(cluster):
     assert lines[0] == "OK" and "\x1b" not in done.stdout
     assert [line.split()[0] for line in lines if " of 1 " in line] == [first.name, other.name]
     assert any(line.split()[:1] == ["7"] for line in lines)
+    header = next(line for line in lines if line.startswith("BINDER"))
+    (late,) = (line for line in lines if line.startswith(first.name) and " of 1 " in line)
+    assert float(late[header.index("LATE MS P50") :].split()[0]) <= 1000
 
 
 @pytest.mark.smoke

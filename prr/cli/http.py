@@ -13,6 +13,7 @@ from prr import __version__
 from prr.addresses import resolve_listen
 from prr.config import BadInput, BinderConfig
 from prr.shell.binder_node import BinderNode
+from prr.shell.loop_lag import LoopLag
 from prr.wire.instance import Address, describe_address, is_loopback
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ def _start(server: "HttpServer") -> None:
 
 @contextmanager
 def serving_http(
-    config: BinderConfig, node: BinderNode, names: Mapping[int, str], is_open: bool
+    config: BinderConfig,
+    node: BinderNode,
+    lag: LoopLag,
+    names: Mapping[int, str],
+    is_open: bool,
 ) -> Iterator[None]:
     """Serve HTTP meanwhile, if it is asked for; `is_open`: anybody may read. Raises BadInput."""
     address = where_to_serve_http(config)
@@ -54,7 +59,7 @@ def serving_http(
 
     hosts = frozenset({config.http[0].lower(), socket.gethostname().lower()})
     authorizer = HostOnly() if config.key is None else WithKeys(lambda: node.keyring)
-    server = HttpServer(address, node, authorizer, names, hosts, __version__, is_open)
+    server = HttpServer(address, node, lag, authorizer, names, hosts, __version__, is_open)
     gevent.spawn(_start, server)  # once the node runs, and has said where it listens
     try:
         yield

@@ -29,6 +29,7 @@ from prr.services import names_by_number
 from prr.shell.binder_node import BinderNode
 from prr.shell.garbage_collection import collect_seldom
 from prr.shell.log.handler import log_to_stderr
+from prr.shell.loop_lag import LoopLag
 from prr.shell.reachable import binders_of, where_to_listen
 from prr.shell.server_node import ServerNode
 from prr.shell.storage.drains_file import DrainsFile
@@ -83,12 +84,14 @@ def run_binder(read: Callable[[], BinderConfig]) -> int:
     dns.start(core, node)
     follower = SettingsFollower(peers, core, node)
     node.tell("unresolved", lambda: [describe_address(peer) for peer in peers.unknown()])
+    lag = LoopLag()
+    node.tell("loop_lag", lag.status)
     node.on_hangup(rereading(read, config, ["peers", "key"], follower.change_to))
     gevent.spawn(follower.keep_resolving)
     if etcd is not None:
         etcd.start(own, core, node, follower)
     collect_seldom()
-    with serving_http(config, node, names, _trust(config).takes_lookups):
+    with serving_http(config, node, lag, names, _trust(config).takes_lookups):
         node.run()
     return YES
 

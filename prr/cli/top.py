@@ -25,6 +25,9 @@ PAUSE = 1.0
 LISTED_MAX = 2000
 """Instances up to which each one is followed: eight pages a second. Beyond, only their numbers."""
 
+LATE_FOR = 60
+"""Snapshots back from which it is counted how late event loops were: a minute, of 600 looks."""
+
 EVENTS_MAX = 100
 """Events that are kept; as many of the last ones as there is room for are shown."""
 
@@ -39,12 +42,14 @@ def run_top(config: ClientConfig, once: bool) -> int:
 
     signal.signal(signal.SIGTERM, _leave)
     before = _take(config)
+    first = deque([before], LATE_FOR)
     lines: deque[str] = deque(maxlen=EVENTS_MAX)
     with Keys() as keys, View() as view:
         while True:
             now = _take(config)
             lines += events(before, now)
-            view.draw(_head(now), before, now, lines)
+            view.draw(_head(now), binders(before, now, first[0]), now, lines)
+            first.append(now)
             if _quits(keys, now.moment + PAUSE):
                 return YES
             before = now
@@ -62,7 +67,8 @@ def _once(config: ClientConfig) -> int:
         return NO_BINDER
     time.sleep(PAUSE)
     now = _take(config)
-    tables = [as_table(*table) for table in (binders(before, now), services(now), peers(now))]
+    shown = (binders(before, now), services(now), peers(now))
+    tables = [as_table(*table) for table in shown]
     say("\n\n".join([_head(now), *tables, *events(before, now)]))
     return YES
 

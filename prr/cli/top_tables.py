@@ -1,7 +1,9 @@
 """What `top` shows, as tables: of two snapshots of the same binders, one a moment later."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from prr.cli.everyone import Said
@@ -29,21 +31,37 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[object]]
 
 
-def binders(before: Snapshot, now: Snapshot) -> Table:
-    """How each binder is, and what it has to do."""
-    header = ("BINDER", "HEALTH", "UP", "FRAMES/S", "DROPS/S", "INSTANCES", "PEERS UP", "SAME")
+def binders(before: Snapshot, now: Snapshot, first: Snapshot | None = None) -> Table:
+    """How each binder is, what it has to do, and how late its event loop was since `first`; None:
+    since it was started."""
+    header = (
+        *("BINDER", "HEALTH", "UP", "FRAMES/S", "DROPS/S", "LATE MS P50", "P99"),
+        *("INSTANCES", "PEERS UP", "SAME"),
+    )
     odd = odd_ones(list(now.said))
-    earlier = {row.binder: row.answer for row in before.said}
-    rows = [_binder(row, earlier.get(row.binder), row.binder in odd) for row in now.said]
-    return Table(header, rows)
+    earlier, earliest = _answers(before), _answers(first)
+    return Table(
+        header,
+        [
+            _binder(row, earlier.get(row.binder), earliest.get(row.binder), row.binder in odd)
+            for row in now.said
+        ],
+    )
+
+
+def _answers(snapshot: Snapshot | None) -> dict[str, dict[str, Any] | None]:
+    return {row.binder: row.answer for row in snapshot.said} if snapshot else {}
 
 
 def _binder(
-    said: Said[dict[str, Any]], before: dict[str, Any] | None, is_odd: bool
+    said: Said[dict[str, Any]],
+    before: dict[str, Any] | None,
+    first: dict[str, Any] | None,
+    is_odd: bool,
 ) -> Sequence[object]:
     status = said.answer
     if status is None:
-        return (said.binder, said.why, *[None] * 6)
+        return (said.binder, said.why, *[None] * 8)
     up = sum(peer.get("state") in ("up", "quiet") for peer in status["peers"])
     return (
         said.binder,
@@ -51,6 +69,7 @@ def _binder(
         _duration(status["uptime_s"]),
         _rate(Metric.FRAMES_RECEIVED, before, status),
         _rate(Metric.KERNEL_DROPS, before, status),
+        *_late(first, status),
         f"{status['instances']:,}",
         f"{up} of {len(status['peers'])}",
         "DIFFERS" if is_odd else "yes",
@@ -65,6 +84,23 @@ def _rate(metric: Metric, before: dict[str, Any] | None, status: dict[str, Any])
         return None
     grown = status["counters"].get(metric.key, 0) - before["counters"].get(metric.key, 0)
     return f"{grown / seconds:,.0f}"
+
+
+def _late(first: dict[str, Any] | None, status: dict[str, Any]) -> list[str | None]:
+    """How late the event loop was, in milliseconds: what half of the looks, and 99 of 100, did not
+    exceed. None where the binder does not say, or nobody has looked since."""
+    said = status.get("loop_lag")
+    if said is None:
+        return [None, None]
+    counts = said["counts"]
+    if first is not None and first["uptime_s"] <= status["uptime_s"] and "loop_lag" in first:
+        counts = [now - was for now, was in zip(counts, first["loop_lag"]["counts"], strict=True)]
+    bounds = [f"{1000 * bound:g}" for bound in said["bounds"]]
+    limits = [*bounds, f"over {bounds[-1]}"]
+    so_far = [*accumulate(counts)]
+    if so_far[-1] <= 0:
+        return [None, None]
+    return [limits[bisect_left(so_far, share * so_far[-1])] for share in (0.5, 0.99)]
 
 
 def peers(now: Snapshot) -> Table:

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table as Drawn
 from rich.text import Text
 
-from prr.cli.top_tables import Snapshot, Table, binders, peers, services
+from prr.cli.top_tables import Snapshot, Table, peers, services
 
 EVENTS_SHOWN = 8
 """Lines of events, where there is room for more than the binders."""
@@ -36,9 +36,9 @@ class View:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def draw(self, head: str, before: Snapshot, now: Snapshot, events: Sequence[str]) -> None:
-        """Show all of it anew: the binders first, and of the rest as much as there is room for."""
-        first, others, known = binders(before, now), peers(now), services(now)
+    def draw(self, head: str, first: Table, now: Snapshot, events: Sequence[str]) -> None:
+        """Show it anew: `first` the binders, and of the rest as much as there is room for."""
+        others, known = peers(now), services(now)
         left = max(0, self._console.height - _HEADS - len(first.rows))
         events = list(events)[-min(EVENTS_SHOWN, left // 3) :] if left > 2 else []
         left -= len(events)

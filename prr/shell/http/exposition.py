@@ -23,10 +23,9 @@ from prometheus_client.exposition import generate_latest
 from prr.core.liveness import verdicts
 from prr.core.metrics import Metric
 from prr.shell.binder_node import BinderNode
-from prr.shell.http import loop_lag
-from prr.shell.http.loop_lag import LoopLag
 from prr.shell.http.served import Served
 from prr.shell.http.turns import Turns
+from prr.shell.loop_lag import BOUNDS, LoopLag
 from prr.wire.instance import Service
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -84,7 +83,7 @@ class Exposition:
         if dns := status.get("dns"):
             yield from _dns(dns)
         lags = {(): (self._lag.counts, self._lag.seconds)}
-        yield _histogram("prr_loop_lag_seconds", "how late the loop is", loop_lag.BOUNDS, lags)
+        yield _histogram("prr_loop_lag_seconds", "how late the loop is", BOUNDS, lags)
         yield from self._served.families()
 
     def _health(self, status: dict[str, Any]) -> Iterator[Family]:

@@ -9,13 +9,13 @@ from prr.shell.http.authorizer import Authorizer
 from prr.shell.http.changing import Changing
 from prr.shell.http.exposition import Exposition
 from prr.shell.http.listener import CONNECTIONS_MAX, Listener, room_for_connections
-from prr.shell.http.loop_lag import LoopLag
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.rows import Rows
 from prr.shell.http.served import Served
 from prr.shell.http.turns import Turns
 from prr.shell.http.views import Views
 from prr.shell.http.watchers import Watchers
+from prr.shell.loop_lag import LoopLag
 from prr.shell.udp.names import address_from
 from prr.wire.instance import Address
 
@@ -27,6 +27,7 @@ class HttpServer:
         self,
         address: Address,
         node: BinderNode,
+        lag: LoopLag,
         authorizer: Authorizer,
         names: Mapping[int, str],
         hosts: frozenset[str],
@@ -43,9 +44,8 @@ class HttpServer:
         feed = node.core.directory.feed
         assert feed is not None  # who has a server is watched
         served, turns = Served(), Turns()
-        self._lag = LoopLag()
         self._watchers = Watchers(feed, rows.change, room - most, served.drop, turns)
-        exposition = Exposition(node, self._lag, served, turns, version)
+        exposition = Exposition(node, lag, served, turns, version)
         views = Views(node, reader, rows, self._watchers, exposition, turns, version)
         changing = Changing(node, reader, rows)
         by_name = {
@@ -70,4 +70,3 @@ class HttpServer:
         """Serve no more."""
         self._listener.close()
         self._watchers.close()
-        self._lag.close()

@@ -2,6 +2,7 @@
 
 import time
 from bisect import bisect_left
+from typing import Any
 
 from gevent.hub import get_hub
 
@@ -13,7 +14,7 @@ PAUSE = 0.1
 
 
 class LoopLag:
-    """Counts how late a timer goes off."""
+    """Counts how late a timer goes off, as long as the process runs."""
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS) + 1)
@@ -22,9 +23,10 @@ class LoopLag:
         self._timer = get_hub().loop.timer(PAUSE, PAUSE)
         self._timer.start(self._look)
 
-    def close(self) -> None:
-        """Look no more."""
-        self._timer.close()
+    def status(self) -> dict[str, Any]:
+        """A histogram: how often it was late by `bounds` at most (seconds), at last by more, and by
+        how many seconds in all."""
+        return {"bounds": BOUNDS, "counts": [*self.counts], "seconds": round(self.seconds, 6)}
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -99,6 +99,7 @@ class Connection(WSGIHandler):
             self._end_limit()
 
     def handle_one_request(self) -> Any:  # noqa: ANN401 pywsgi's
+        self._turns.give_way()
         self._head.begin()
         self.waits = True
         self._begin_limit(HEAD_LIMIT)
@@ -106,6 +107,9 @@ class Connection(WSGIHandler):
             return super().handle_one_request()
         except HeadTooLong as error:  # in the first line, where pywsgi does not expect it
             return self._handle_client_error(error)
+        except gevent.GreenletExit:  # to make room for somebody who has been accepted just now
+            self._turns.give_way()
+            raise
 
     def get_environ(self) -> dict[str, Any]:
         """The headers are read: what the application is told of them."""

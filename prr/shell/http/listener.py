@@ -83,6 +83,7 @@ class Listener(WSGIServer):
     def handle(self, sock: Any, address: Any) -> None:  # noqa: ANN401 gevent's
         """Serve one connection, in a greenlet of its own. Raises nothing: that would end all."""
         try:
+            self.turns.give_way()
             if len(self._open) < self._most or self._make_room():
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 self._serve(Connection(sock, address, self))

@@ -99,11 +99,11 @@ class Connection(WSGIHandler):
             self._end_limit()
 
     def handle_one_request(self) -> Any:  # noqa: ANN401 pywsgi's
-        self._turns.give_way()
         self._head.begin()
         self.waits = True
         self._begin_limit(HEAD_LIMIT)
         try:
+            self._turns.give_way()
             return super().handle_one_request()
         except HeadTooLong as error:  # in the first line, where pywsgi does not expect it
             return self._handle_client_error(error)

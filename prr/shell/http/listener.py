@@ -122,7 +122,7 @@ class Listener(WSGIServer):
         try:
             connection.handle()
         finally:
-            del self._open[connection]
+            self._open.pop(connection, None)
 
     def _make_room(self) -> bool:
         """End who has waited longest without a request."""
@@ -130,9 +130,7 @@ class Listener(WSGIServer):
         if oldest is None:
             return False
         self.dropped("idle, for one more")
-        greenlet = self._open[oldest]
-        oldest.waits = False
-        greenlet.kill(block=False)
+        self._open.pop(oldest).kill(block=False)  # its place is free, though it has to end yet
         return True
 
     def _refuse_one(self) -> None:

@@ -63,8 +63,7 @@ class Rotation:
     def change(self, instance: Instance, weight: int, zone: str, drained: bool = False) -> None:
         """Something else is said of an instance that is in; for the rest its state stays."""
         left = self._leave(instance)
-        self._describe(instance, weight, zone, drained)
-        self._enter(instance, self._open(instance))
+        self.add(instance, weight, zone, drained)
         self._slots.free(instance, left, self._is_empty)
 
     def remove(self, instance: Instance) -> None:
@@ -146,11 +145,10 @@ class Rotation:
         self._take_back(slot)
         if (ring := self._turning(slot)) is None:
             return []
-        taken = ring.take(turns)
-        ring.give_back(len(taken))
+        ring.give_back(len(taken := ring.take(turns)))
         return [*dict.fromkeys(taken)]
 
-    def services(self, most: int, after: Service | None) -> list[Service]:
+    def services(self, most: int, after: Service | None = None) -> list[Service]:
         """The first `most` that have an instance, from behind `after`: see `Directory.services`."""
         name = after if isinstance(after, str) else ""
         numbers = [] if name else self._numbers(-1 if after is None else int(after))[:most]
@@ -179,15 +177,17 @@ class Rotation:
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Places and their limit in each ring, and names."""
         names = ("turns", "unheard", "drained", "suspects")
-        sizes = {
+        of_rings = {
             f"{name} of {self._slots.describe(slot)}": ring.size
             for name, rings in zip(names, self._states(), strict=True)
             for slot, ring in rings.items()
         }
-        return sizes | self._slots.sizes | {"routes": (len(self._routes), ROUTES_MAX)}
+        return of_rings | self._slots.sizes | {"routes": (len(self._routes), ROUTES_MAX)}
 
-    def _numbers(self, after: int = -1) -> list[int]:
-        return [n for n in range(after + 1, TYPES) if not self._is_empty(self._slots.whole(n))]
+    def _numbers(self, after: int = -1) -> list[Service]:
+        """The numbered services that have an instance, beyond `after`, in order."""
+        slots = {self._slots.whole(number): number for number in range(after + 1, TYPES)}
+        return sorted({slots[at] for rings in self._states() for at in slots.keys() & rings.keys()})
 
     def _slot(self, asked: Asked) -> int:
         service, zone, wide = asked

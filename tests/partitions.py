@@ -27,7 +27,9 @@ TYPES = tuple(range(1, 11))
 
 FLAP = 1.0  # seconds that each state of a flapping cut lasts
 
-LOOK = 0.02  # seconds between two looks after healing
+LOOK = 0.05  # seconds between two looks after healing: each costs every binder a millisecond
+
+PATIENCE = 0.5  # seconds for which a binder that has not answered is not asked again
 
 WATCHED = 20.0  # seconds for which it is watched after healing
 
@@ -50,7 +52,8 @@ class Parted:
             node.wait_for("synced")
         time.sleep(SETTLING)
         self.crowds = [Crowd(side[0], side) for side in self.sides]
-        self.askers, self.told, self.looks = [], [(0, 0, "")] * len(self.hosts), 0
+        self.askers, self.looks = [], 0
+        self.told, self.asked = [(0, 0, "")] * len(self.hosts), [(0, 0.0)] * len(self.hosts)
         for host in self.hosts:
             self.askers.append(host.socket())
             self.askers[-1].connect(host.address)
@@ -77,18 +80,28 @@ class Parted:
         return host.start("binder", "--listen", host.name, *peers)
 
     def look(self) -> list[tuple[int, str]]:
-        """How many instances each binder holds, and the digest of it all, as last told: each is
-        asked at every look, and may be too busy to answer at once."""
+        """How many instances each binder holds, and the digest of it all, as last told: one that
+        is too busy to answer at once is not asked more and more."""
         for number, asker in enumerate(self.askers):
             while select.select([asker], [], [], 0)[0]:
                 answer = decode(asker.recv(2048), Role.BINDER)
                 if answer.trailer.nonce >= self.told[number][0]:
                     held, digest = TOLD.search(answer.trailer.text.decode()).groups()
                     self.told[number] = answer.trailer.nonce, int(held), digest
+            asked, asked_at = self.asked[number]
+            now = time.monotonic()
+            if self.told[number][0] < asked and now < asked_at + PATIENCE:
+                continue
             self.looks += 1
             words = TextQuery(nonce=self.looks << PART_BITS, question=Question.STATUS)
             asker.send(encode(ListRequest(trailer=words)))
+            self.asked[number] = words.nonce, now
         return [(held, digest) for _, held, digest in self.told]
+
+    def look_anew(self) -> None:
+        """Until each binder has told how it is now, and not only how it was."""
+        asked = self.looks << PART_BITS
+        eventually(lambda: self.look() and min(nonce for nonce, _, _ in self.told) > asked, 20)
 
     def lacking(self) -> list[int]:
         """How many of the living each binder lacks; none has died, so nothing is held in vain."""
@@ -104,8 +117,7 @@ class Parted:
             if self.kind == "flapping" and time.monotonic() < ends_at:
                 self.network.heal()
                 time.sleep(FLAP)
-        self.look()
-        time.sleep(0.5)
+        self.look_anew()
         print("lacking before healing:", self.lacking())
         self.network.heal()
 
@@ -113,6 +125,7 @@ class Parted:
         """Seconds from now until all are equal and nothing is lacking, for good."""
         began, right_at, worst = time.monotonic(), None, 0
         last = None
+        self.look_anew()
         while time.monotonic() - began < WATCHED:
             seen = self.look()
             now = time.monotonic() - began

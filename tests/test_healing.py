@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from prr.core.liveness.detector import Detector
+from prr.core.liveness.guards import Guards
 from tests.sim import adapter
 from tests.sim.cluster import Cluster
 from tests.sim.faults import CALM, options_for
@@ -109,7 +109,7 @@ def test_after_a_partition_hardly_more_is_lacking_than_before_and_soon_nothing(k
 
 @pytest.mark.slow
 def test_a_cluster_that_carries_removals_out_unasked_is_noticed(monkeypatch):
-    monkeypatch.setattr(Detector, "vouches_for", lambda self, instance: False)
+    monkeypatch.setattr(Guards, "vouched_for", lambda self, case: False)
     parted = Parted("minority")
     parted.part()
     with pytest.raises(Violation, match="heard here, on another's word"):

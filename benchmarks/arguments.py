@@ -19,6 +19,8 @@ from prr.text import parse_count, parse_seconds, parse_service
 
 ROOT = Path(__file__).parents[1]
 
+HERE = "127.0.0.1"
+
 GIT_LIMIT = 10.0
 """Seconds for each question to git."""
 

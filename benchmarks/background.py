@@ -64,8 +64,7 @@ class Background:
     @property
     def instances(self) -> set[Instance]:
         """All that subscribe sooner or later."""
-        fleets = (self._new, self._silent)
-        return {one for fleet in fleets for one in map(fleet.instance, range(fleet.count))}
+        return {*self._new.instances(), *self._silent.instances()}
 
     def close(self) -> None:
         """End it, and give the ports back."""

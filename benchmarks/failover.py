@@ -24,12 +24,10 @@ from benchmarks.arguments import Flag, Trouble, parser_for, run
 from benchmarks.callers import Callers
 from benchmarks.cluster import Cluster
 from benchmarks.hosts import burst, slow
-from benchmarks.proc import pid_at
 from prr.client.api import Client
 from prr.client.errors import PrrError
 from prr.core.liveness.eviction_limiter import FLOOR
-from prr.text import parse_peer
-from prr.wire.instance import make_instance
+from prr.wire.instance import describe_address, make_instance
 
 SERVERS = 3
 CLIENTS = 4
@@ -42,6 +40,15 @@ SETTLE = 0.05
 """Seconds to keep watching once all binders report that it is gone."""
 
 TYPE = 1
+
+TOLD = (
+    ("ended", "process_ended", (50,)),
+    ("met", "first_call_failed", (50,)),
+    ("after", "named_after_its_end", (50, 99)),
+    ("named", "last_named", (50, 99, 100)),
+    ("gone", "until_all_know", (50,)),
+)
+"""Of the seconds that were seen after each strike, what is told: percentiles, in ms."""
 
 BINDERS = (1, 3, 5)
 COUNT_MAX = 1000
@@ -74,17 +81,14 @@ class Scene:
         """Send a server a signal, measure until no binder lists it, and replace it."""
         cluster, callers = self._cluster, self._callers
         server = self._servers.pop(0)
-        pid = pid_at(parse_peer(server.address))
-        if pid is None:
-            raise Trouble("the server's process is not to be found under /proc")
         failed = dict(self._failed)
-        callers.watch([make_instance(TYPE, parse_peer(server.address))])
-        ended = gevent.spawn(_await_end, pid)
+        callers.watch([make_instance(TYPE, server.address)])
+        ended = gevent.spawn(_await_end, server.pid)
         gevent.sleep(0)  # it waits
         struck_at = time.monotonic()
-        os.kill(pid, number)
-        pattern = rf"(evicted|removed) type {TYPE} at {server.address}\b"
-        cluster.wait_for(pattern, cluster.binders)
+        os.kill(server.pid, number)
+        at = describe_address(server.address)
+        cluster.wait_for(rf"(evicted|removed) type {TYPE} at {at}\b")
         gone = time.monotonic() - struck_at
         gevent.sleep(SETTLE)
         seen = {
@@ -179,31 +183,18 @@ def _strikes(
 
 def _summary(seen: list[dict[str, float]]) -> dict[str, object]:
     summary: dict[str, object] = {"strikes": len(seen)}
-    for key, name in (("ended", "process_ended_ms_p50"), ("met", "first_call_failed_ms_p50")):
+    for key, name, percentiles in TOLD:
         if key in seen[0]:
-            summary[name] = _milliseconds(seen, key, 0.5)
-    if "after" in seen[0]:
-        summary |= {
-            "named_after_its_end_ms_p50": _milliseconds(seen, "after", 0.5),
-            "named_after_its_end_ms_p99": _milliseconds(seen, "after", 0.99),
-        }
-    summary |= {
-        "last_named_ms_p50": _milliseconds(seen, "named", 0.5),
-        "last_named_ms_p99": _milliseconds(seen, "named", 0.99),
-        "last_named_ms_max": _milliseconds(seen, "named", 1.0),
-        "until_all_know_ms_p50": _milliseconds(seen, "gone", 0.5),
-    }
+            values = sorted(one[key] for one in seen)
+            for one in percentiles:
+                what = "max" if one == 100 else f"p{one}"
+                value = values[min(one * len(values) // 100, len(values) - 1)]
+                summary[f"{name}_ms_{what}"] = round(1000 * value, 1)
     for key in ("failed_calls", "failed_hedged_calls"):
         if key in seen[0]:
             summary[f"{key}_mean"] = round(sum(one[key] for one in seen) / len(seen), 2)
             summary[f"{key}_max"] = max(one[key] for one in seen)
     return summary
-
-
-def _milliseconds(seen: list[dict[str, float]], key: str, share: float) -> float:
-    """What this `share` of the strikes did not exceed."""
-    values = sorted(one[key] for one in seen)
-    return round(1000 * values[min(int(share * len(values)), len(values) - 1)], 1)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -78,6 +78,10 @@ class Fleet:
         ip = socket.inet_ntoa(self._ips[number])
         return make_instance(self._types[number], (ip, self._port))
 
+    def instances(self) -> list[Instance]:
+        """All of them."""
+        return [self.instance(number) for number in range(self.count)]
+
     # What each may say.
 
     def first(self, number: int) -> bytes:
@@ -133,6 +137,13 @@ class Fleet:
                     took.append(perf_counter() - waiting.pop(number))
             gevent.sleep(0)
         return took
+
+    def stay(self, seconds: float) -> None:
+        """Answer the questions for so long."""
+        ends_at = perf_counter() + seconds
+        while perf_counter() < ends_at:
+            list(self.hear())
+            gevent.sleep(0.001)
 
     def hear(self, said: int = 0) -> Iterator[int]:
         """Read what has come, and answer the questions; the numbers of those whose message of the

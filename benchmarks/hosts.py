@@ -42,12 +42,12 @@ def burst(binders: int, services: int, number: signal.Signals) -> dict[str, obje
     with ExitStack() as stack:
         cluster = Cluster(stack, binders)
         cluster.start_host(OTHERS, TYPES)
-        host = cluster.start_host(services, TYPES)
+        host, dying = cluster.start_host(services, TYPES)
         callers = Callers(cluster.addresses, range(1, TYPES + 1))
         stack.callback(callers.stop)
         gevent.sleep(1.0)  # under way, and all have answered a question once
         before = _counted(cluster, "verified")
-        callers.watch(host.instances)
+        callers.watch(dying)
         struck_at = time.monotonic()
         os.kill(host.pid, number)
         while time.monotonic() - max(callers.last_named_at, struck_at) < QUIET:

@@ -29,10 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import gevent
-from gevent.subprocess import PIPE, Popen
-
-from benchmarks.arguments import Flag, Trouble, parser_for, run
+from benchmarks.arguments import HERE, Flag, parser_for, run
 from benchmarks.generate import build, generate, has_compiler
 from benchmarks.load import (
     ASKING,
@@ -46,8 +43,9 @@ from benchmarks.load import (
     types_from,
 )
 from benchmarks.load import measure as measure_load
-from benchmarks.nodes import READY_LIMIT, make_instances, start_full_binders
+from benchmarks.nodes import make_instances, start_full_binders
 from benchmarks.proc import pid_at, pin
+from benchmarks.processes import Started
 from benchmarks.tally import BATCH, ZONES, Load, name_for, zones_of
 from prr.config import BadInput
 from prr.trust.credential import Credential, Holder, encode_credential
@@ -230,26 +228,14 @@ def _open_sink(processes: ExitStack) -> Address:
 
 
 def _start_responders(registered: list[Instance], processes: ExitStack) -> dict[str, Address]:
-    """The C and the Python that the binder is compared with, and where they listen."""
-    folder = Path(processes.enter_context(tempfile.TemporaryDirectory()))
-    file = folder / "instances"
+    """The C and the Python that the binder is compared with, and where they listen: their first
+    line is their port."""
+    file = Path(processes.enter_context(tempfile.TemporaryDirectory())) / "instances"
     file.write_bytes(b"".join(registered))
-    responders = {}
-    if has_compiler():
-        responders["c"] = _start([build("responder"), str(file)], processes)
-    bare = [sys.executable, str(BARE), str(file)]
-    return {**responders, "python": _start(bare, processes)}
-
-
-def _start(command: list[str], processes: ExitStack) -> Address:
-    """Where a responder listens, whose first line is its port."""
-    responder = processes.enter_context(Popen(command, stdout=PIPE, text=True))
-    processes.callback(responder.kill)
-    with gevent.Timeout(READY_LIMIT, Trouble(f"{command[0]} was not ready in {READY_LIMIT:g} s")):
-        port = responder.stdout.readline()
-    if not port.strip().isdecimal():
-        raise Trouble(f"{command[0]} ended")
-    return "127.0.0.1", int(port)
+    commands: dict[str, tuple[object, ...]] = {"c": (build("responder"),)} if has_compiler() else {}
+    commands["python"] = (sys.executable, BARE)
+    started = {name: Started(processes, *words, file) for name, words in commands.items()}
+    return {name: (HERE, int(one.wait_for(r"^\d+$")[0])) for name, one in started.items()}
 
 
 def _in_short(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,32 +2,21 @@
 
 import json
 import socket
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gevent
-from gevent.subprocess import DEVNULL, Popen
 
-from benchmarks.arguments import Trouble
+from benchmarks.arguments import HERE
+from benchmarks.processes import Node, until
 from prr.client.control import fetch_text
-from prr.demo.processes import PROGRAM, die_with_parent, plain_environment
-from prr.text import parse_peer
+from prr.demo.ports import free_port
 from prr.wire.codec import Codec
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import Role, ServiceList
-from prr.wire.instance import (
-    Address,
-    Instance,
-    Service,
-    describe_address,
-    is_wide,
-    make_instance,
-)
+from prr.wire.instance import Address, Instance, Service, describe_address, is_wide, make_instance
 from prr.wire.messages import UnaskedPage
 from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.trailer import Question
@@ -36,20 +25,8 @@ from prr.wire.wide import Said, WideUpdate, encode_wide
 
 _BINDER = Codec(Role.BINDER)
 
-READY_LIMIT = 10.0
-"""Seconds for each process that is started here."""
-
-READY_PAUSE = 0.01
-"""Seconds between two checks whether a binder is ready."""
-
-LISTENING = "binder listening on "
-"""What a binder's first line says, before its address."""
-
 FILL_LIMIT = 60.0
 """Seconds in which a binder must have taken all instances: 100,000 take a few."""
-
-ROWS_AT_ONCE = 10
-"""Names in one page: so many of the longest fit."""
 
 FILL_PAUSE = 0.001
 """Seconds between two pages, so that the binder's queue holds them and its log is read."""
@@ -61,41 +38,16 @@ LEASE = "--lease=86400"
 """Of filled binders: their instances do not exist, so none may be verified."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A binder's process: where it listens, `ip:port`, and its process id."""
-
-    address: str
-    pid: int
-
-
-def start_binder(processes: ExitStack, *arguments: str) -> Started:
-    """A binder on a free port of 127.0.0.1, listening; it ends with `processes`.
-
-    Its log goes to a file: whoever read it from a pipe would want a core, of which there are but
-    two. Raises Trouble: it ended, or was not ready in time.
-    """
-    log = Path(processes.enter_context(tempfile.TemporaryDirectory())) / "log"
-    with log.open("wb") as written:
-        binder = Popen(
-            [sys.executable, *PROGRAM, "binder", "--listen=127.0.0.1:0", *arguments],
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            stderr=written,
-            env=plain_environment(),
-            preexec_fn=die_with_parent,
-        )
-    processes.callback(binder.wait)
-    processes.callback(binder.kill)
-    with gevent.Timeout(READY_LIMIT, Trouble(f"the binder was not ready in {READY_LIMIT:g} s")):
-        while True:
-            has_ended = binder.poll() is not None
-            lines = log.read_text().splitlines(keepends=True)
-            if lines and lines[0].endswith("\n") and LISTENING in lines[0]:
-                return Started(lines[0].strip().rpartition(LISTENING)[2], binder.pid)
-            if has_ended:
-                raise Trouble(f"the binder ended: {lines[-1].strip() if lines else 'no word'}")
-            gevent.sleep(READY_PAUSE)
+def start_binders(stack: ExitStack, count: int, on_disk: bool = False) -> list[Node]:
+    """Binders that know each other, with their state on disk or not. They are not waited for."""
+    names = [f"{HERE}:{free_port()}" for _ in range(count)]
+    binders = []
+    for own in names:
+        flags = [f"--peer={one}" for one in names if one != own]
+        if on_disk:
+            flags.append(f"--state={stack.enter_context(TemporaryDirectory())}")
+        binders.append(Node(stack, "binder", f"--listen={own}", *flags))
+    return binders
 
 
 def start_full_binders(
@@ -106,17 +58,15 @@ def start_full_binders(
     arguments: Sequence[str] = (),
 ) -> list[Address]:
     """Binders, started with `arguments`, that all know `instances`, and in which zones they are,
-    and never ask them. Raises Trouble."""
+    and never ask them. They end with `processes`. Raises Trouble."""
     binders = []
     for _ in range(count):
-        with ExitStack() as opened:
-            filler = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            filler.bind(("127.0.0.1", 0))
-            peer = f"--peer={describe_address(filler.getsockname())}"
-            binder = parse_peer(start_binder(processes, peer, LEASE, *arguments).address)
-            _fill(binder, instances, zones or {}, filler)
-            processes.push(opened.pop_all())  # nobody else may get the peer's address
-        binders.append(binder)
+        filler = processes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        filler.bind((HERE, 0))  # for as long as the binder runs: nobody else may get it
+        peer = f"--peer={describe_address(filler.getsockname())}"
+        listen = f"--listen={HERE}:0"
+        binders.append(Node(processes, "binder", listen, peer, LEASE, *arguments).address)
+        _fill(binders[-1], instances, zones or {}, filler)
     return binders
 
 
@@ -157,14 +107,14 @@ def _fill(
     size = LIST_INSTANCES_MAX if is_plain else OTHERS_AT_ONCE
     parts = [instances[start : start + size] for start in range(0, len(instances), size)]
     pages = [_BINDER.encode(_page(part, zones)) for part in parts]
-    with gevent.Timeout(FILL_LIMIT, Trouble(f"the binder was not filled in {FILL_LIMIT:g} s")):
-        while True:
-            for page in pages:
-                filler.sendto(page, binder)
-                gevent.sleep(FILL_PAUSE)
-            status = status_of(binder)
-            if status is not None and status["instances"] >= len(instances):
-                return
+
+    def is_full() -> bool:
+        for page in pages:
+            filler.sendto(page, binder)
+            gevent.sleep(FILL_PAUSE)
+        return (status_of(binder) or {"instances": -1})["instances"] >= len(instances)
+
+    until(is_full, "the binder was not filled", FILL_LIMIT)
 
 
 def _page(instances: list[Instance], zones: Mapping[Instance, str]) -> ServiceList:
@@ -180,6 +130,5 @@ def _page(instances: list[Instance], zones: Mapping[Instance, str]) -> ServiceLi
         if is_wide(one) or one in zones
     ]
     versions, others = encode_versions([version] * len(spec)), encode_wide(rows)
-    return ServiceList(
-        spec, trailer=UnaskedPage(binder=1, versions=versions, others=others, nonce=0)
-    )
+    said = UnaskedPage(binder=1, versions=versions, others=others, nonce=0)
+    return ServiceList(spec, trailer=said)

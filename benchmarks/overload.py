@@ -23,7 +23,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gevent
-from gevent.subprocess import Popen
 
 from benchmarks.arguments import Flag, Trouble, parser_for, run
 from benchmarks.generate import generate
@@ -31,8 +30,8 @@ from benchmarks.load import DROPPED, generator_core
 from benchmarks.load import measure as measure_load
 from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import on_core, pid_at, pin, resident_kib
+from benchmarks.processes import Started
 from benchmarks.tally import Load
-from prr.demo.processes import die_with_parent
 from prr.wire.codec import Codec
 from prr.wire.frames import Role, Subscribe
 from prr.wire.instance import Address
@@ -118,7 +117,7 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
         wanted = times * before["lookups_per_second"]
         sharers = min(SHARERS_MAX, int(wanted / (trial.asked / trial.asking)))
         if sharers and core is not None:
-            _share_core(sharers, pid, processes)
+            _share_core(sharers, min(os.sched_getaffinity(pid)), processes)
             before = _peak(load)
         peak = before["lookups_per_second"]
         with on_core(core):
@@ -155,14 +154,10 @@ def _peak(load: Load) -> dict[str, Any]:
     return found
 
 
-def _share_core(sharers: int, pid: int, processes: ExitStack) -> None:
-    """Have so many processes want the core of `pid` as well, until `processes` end."""
+def _share_core(sharers: int, core: int, processes: ExitStack) -> None:
+    """Have so many processes want this core as well, until `processes` end."""
     for _ in range(sharers):
-        sharer = processes.enter_context(
-            Popen([sys.executable, "-c", "while True: pass"], preexec_fn=die_with_parent)
-        )
-        processes.callback(sharer.kill)
-        os.sched_setaffinity(sharer.pid, os.sched_getaffinity(pid))
+        Started(processes, sys.executable, "-c", "while True: pass", core=core)
 
 
 def _flood(load: Load) -> dict[str, Any]:

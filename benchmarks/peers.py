@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.arguments import Trouble, parser_for, run
+from benchmarks.arguments import HERE, Trouble, parser_for, run
 from benchmarks.generate import build, generate
 from benchmarks.load import figures_of, generator_core
-from benchmarks.systems import HERE, SYSTEMS, Stage, System
+from benchmarks.systems import SYSTEMS, Stage, System
 from benchmarks.tally import Load
 from prr.demo.processes import PROGRAM
 

@@ -18,13 +18,12 @@ from random import Random
 
 from benchmarks.arguments import Flag, Trouble, parser_for, run
 from benchmarks.fleet import Fleet
-from benchmarks.nodes import start_binder
 from benchmarks.proc import resident_kib
+from benchmarks.processes import Node
 from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.effects import Effect, Send
 from prr.shell.garbage_collection import collect_seldom
-from prr.text import parse_peer
 from prr.wire.codec import Codec
 from prr.wire.frames import Alive, ListRequest, Removed, Role, Subscribe
 from prr.wire.instance import Address, canonical, make_instance
@@ -196,10 +195,11 @@ def measure(sizes: Sequence[int], seconds: float) -> dict[str, object]:
 def _measure_process(size: int) -> dict[str, float]:
     """The memory of a real binder."""
     with ExitStack() as stack, closing(Fleet(size, bytes((TYPE,)), FLEET_NET)) as servers:
-        binder = start_binder(stack)
+        binder = Node(stack, "binder", "--listen=127.0.0.1:0")
+        servers_of = binder.address
         before = _resident_bytes(binder.pid)
         began = time.perf_counter()
-        servers.say(servers.first, parse_peer(binder.address))
+        servers.say(servers.first, servers_of)
         took = time.perf_counter() - began
         after = _resident_bytes(binder.pid)
     return {

@@ -10,36 +10,32 @@ that knows nothing, beside an etcd that has all the instances. Needs an etcd, on
 """
 
 import argparse
-import json
 import shutil
 import socket
 import statistics
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
-import gevent
-from gevent.subprocess import DEVNULL, Popen
-
-from benchmarks.arguments import Flag, Trouble, parser_for, run
+from benchmarks.arguments import HERE, Flag, Trouble, parser_for, run
 from benchmarks.fleet import Fleet
 from benchmarks.generate import generate
 from benchmarks.load import figures_of, types_from
-from benchmarks.nodes import make_instances, start_binder, status_of
+from benchmarks.nodes import make_instances, start_binders, status_of
 from benchmarks.proc import cpu_seconds
+from benchmarks.processes import Node, Started, until
+from benchmarks.systems import ask_etcd, etcd_command
 from benchmarks.tally import Load
 from prr.core.commits.stored import Write
 from prr.core.effects import Update
 from prr.demo.ports import free_port
-from prr.demo.processes import die_with_parent
 from prr.shell.etcd.messages import Keys
-from prr.text import parse_peer
 from prr.wire.codec import Codec
-from prr.wire.frames import Found, Lookup, Role
+from prr.wire.frames import Found, Role
 from prr.wire.version import Version
 
 _CLIENT = Codec(Role.CLIENT)
@@ -90,40 +86,11 @@ class _Etcd:
     """An etcd of one server, on loopback, in a folder of its own; it ends with `stack`."""
 
     def __init__(self, stack: ExitStack) -> None:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        self.address = f"127.0.0.1:{free_port()}"
-        urls = f"http://{self.address}"
-        flags = (
-            "--data-dir",
-            folder,
-            "--listen-client-urls",
-            urls,
-            "--advertise-client-urls",
-            urls,
-        )
-        peers = f"http://127.0.0.1:{free_port()}"
-        server = Popen(
-            ["etcd", *flags, "--listen-peer-urls", peers],
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            stderr=DEVNULL,
-            preexec_fn=die_with_parent,
-        )
-        stack.callback(server.wait)
-        stack.callback(server.kill)
-        self.pid = server.pid
-        _until(lambda: bool(self.ask("/v3/kv/range", {"key": "AA=="})), "etcd does not answer")
-
-    def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer; None if there is none yet."""
-        request = urllib.request.Request(
-            f"http://{self.address}{path}", json.dumps(body).encode(), method="POST"
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=LIMIT) as answer:
-                return json.loads(answer.read())
-        except OSError:
-            return None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        self.port = free_port()
+        self.flag = f"--store=etcd://{HERE}:{self.port}"
+        self.pid = Started(stack, *etcd_command(folder, self.port)).pid
+        until(lambda: ask_etcd(self.port, "range", {"key": "AA=="}), "etcd does not answer")
 
 
 class _Pair:
@@ -131,19 +98,18 @@ class _Pair:
 
     def __init__(self, store: str, stack: ExitStack) -> None:
         self._stack = stack
-        names = [f"127.0.0.1:{free_port()}" for _ in range(2)]
         self.etcd = _Etcd(stack) if store == "etcd" else None
-        self.pids = []
-        for own in names:
-            arguments = [f"--peer={one}" for one in names if one != own]
-            if store == "disk":
-                folder = stack.enter_context(tempfile.TemporaryDirectory())
-                arguments.append(f"--state={folder}")
-            if self.etcd is not None:
-                arguments = [f"--store=etcd://{self.etcd.address}"]
-            self.pids.append(start_binder(stack, f"--listen={own}", *arguments).pid)
-        self.addresses = [parse_peer(name) for name in names]
-        _until(self._is_agreed, "the binders do not hear each other")
+
+        if self.etcd is None:
+            binders = start_binders(stack, 2, store == "disk")
+        else:
+            binders = [
+                Node(stack, "binder", f"--listen={HERE}:{free_port()}", self.etcd.flag)
+                for _ in range(2)
+            ]
+        self.addresses = [binder.address for binder in binders]
+        self.pids = [binder.pid for binder in binders]
+        until(self._is_agreed, "the binders do not hear each other", LIMIT)
 
     def cost_of_servers(self, count: int) -> dict[str, Any]:
         """What it takes until so many new ones are confirmed."""
@@ -153,7 +119,7 @@ class _Pair:
         took = sorted(fleet.say(fleet.first, self.addresses[0]))
         elapsed = time.perf_counter() - began
         cpu = [(cpu_seconds([pid]) or 0.0) - was for pid, was in zip(pids, used, strict=True)]
-        self.settle(fleet)
+        fleet.stay(SETTLE)
         return {
             "confirmed_per_second": round(count / elapsed),
             "confirmed_within_ms": round(1000 * took[len(took) // 2], 1),
@@ -165,42 +131,35 @@ class _Pair:
     def time_to_see(self, count: int) -> dict[str, Any]:
         """How long after its subscription one of a service of its own is confirmed by the first
         binder, and found at the second."""
-        seen, confirmed = [], []
-        for number in range(count):
-            with (
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-            ):
-                server.setblocking(False)
-                client.settimeout(LIMIT)
-                client.connect(self.addresses[1])
-                server.bind(("127.0.0.1", 0))
-                own, type_ = server.getsockname(), TYPES + 1 + number  # of which there is none yet
-                lookup, began = _CLIENT.encode(Lookup(type_)), time.perf_counter()
-                server.sendto(bytes((5, type_)), self.addresses[0])
-                is_seen = is_confirmed = False
-                while not (is_seen and is_confirmed):
-                    client.send(lookup)
-                    answer = _CLIENT.decode(client.recv(64))
-                    if not is_seen and isinstance(answer, Found) and answer.address == own:
-                        is_seen = True
-                        seen.append(time.perf_counter() - began)
-                    if not is_confirmed and _has(server, b"\x06"):
-                        is_confirmed = True
-                        confirmed.append(time.perf_counter() - began)
-                    if time.perf_counter() - began > LIMIT:
-                        raise Trouble("a server is not found")
+        took = [self._see(TYPES + 1 + number) for number in range(count)]  # there is none yet
         return {
-            "found_at_other_ms": round(1000 * statistics.median(seen), 2),
-            "alone_confirmed_ms": round(1000 * statistics.median(confirmed), 2),
+            f"{what}_ms": round(1000 * statistics.median(one[what] for one in took), 2)
+            for what in ("found_at_other", "alone_confirmed")
         }
 
-    def settle(self, fleet: Fleet) -> None:
-        """Have each server answer the question whether it is there."""
-        ends_at = time.perf_counter() + SETTLE
-        while time.perf_counter() < ends_at:
-            list(fleet.hear())
-            gevent.sleep(0.001)
+    def _see(self, type_: int) -> dict[str, float]:
+        """The seconds until one server is found, and confirmed."""
+        took: dict[str, float] = {}
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+        ):
+            server.setblocking(False)
+            client.settimeout(LIMIT)
+            client.connect(self.addresses[1])
+            server.bind((HERE, 0))
+            found = Found(server.getsockname())
+            began = time.perf_counter()
+            server.sendto(bytes((5, type_)), self.addresses[0])
+            while len(took) < 2:
+                client.send(bytes((2, type_)))
+                if _CLIENT.decode(client.recv(64)) == found:
+                    took.setdefault("found_at_other", time.perf_counter() - began)
+                if "alone_confirmed" not in took and _has(server, b"\x06"):
+                    took["alone_confirmed"] = time.perf_counter() - began
+                if time.perf_counter() - began > LIMIT:
+                    raise Trouble("a server is not found")
+        return took
 
     def _is_agreed(self) -> bool:
         statuses = [status_of(address) or {} for address in self.addresses]
@@ -218,33 +177,23 @@ def _lookups(parsed: argparse.Namespace) -> dict[str, dict[str, Any]]:
             pair = _Pair(name, stack)
             fleet = stack.enter_context(closing(Fleet(KNOWN, b"\0", 8 * (at + 1))))
             fleet.say(fleet.first, pair.addresses[0])
-            pair.settle(fleet)
-            instances = [fleet.instance(number) for number in range(KNOWN)]
+            fleet.stay(SETTLE)
             loads[name] = Load(
-                [pair.addresses[0]], b"\0", instances, parsed.seconds, pids=[pair.pids[0]]
+                [pair.addresses[0]], b"\0", fleet.instances(), parsed.seconds, pids=[pair.pids[0]]
             )
         rounds = [
-            {name: figures_of(generate(load)) for name, load in loads.items()}
+            {name: figures_of(generate(load))["lookups_per_second"] for name, load in loads.items()}
             for _ in range(parsed.rounds)
         ]
     return {
         name: {
-            "lookups_per_second": _median(
-                rounds, lambda one, name=name: one[name]["lookups_per_second"]
-            ),
-            "lookups_beside_gossip": _median(
-                rounds,
-                lambda one, name=name: (
-                    one[name]["lookups_per_second"] / one["gossip"]["lookups_per_second"]
-                ),
+            "lookups_per_second": statistics.median(one[name] for one in rounds),
+            "lookups_beside_gossip": round(
+                statistics.median(one[name] / one[STORES[0]] for one in rounds), 3
             ),
         }
         for name in STORES
     }
-
-
-def _median(rounds: list[dict[str, Any]], figure: Callable[[dict[str, Any]], float]) -> float:
-    return round(statistics.median(map(figure, rounds)), 3)
 
 
 def _start(etcd: _Etcd, count: int, stack: ExitStack) -> dict[str, Any]:
@@ -256,14 +205,17 @@ def _start(etcd: _Etcd, count: int, stack: ExitStack) -> dict[str, Any]:
             Write(one, 0, Update(Version(1 << 20, owner, 2), True))
             for one in instances[at : at + PUTS]
         ]
-        if not (etcd.ask("/v3/kv/txn", keys.transaction(writes, "")) or {}).get("succeeded"):
+        if not ask_etcd(etcd.port, "txn", keys.transaction(writes, "")).get("succeeded"):
             raise Trouble("etcd does not take the instances")
     began = time.perf_counter()
-    binder = start_binder(stack, f"--store=etcd://{etcd.address}")
-    address = parse_peer(binder.address)
-    _until(lambda: bool((status_of(address) or {}).get("synced")), "the binder is not ready")
+    binder = Node(stack, "binder", f"--listen={HERE}:0", etcd.flag)
+
+    def status() -> dict[str, Any]:
+        return status_of(binder.address) or {}
+
+    until(lambda: status().get("synced"), "the binder is not ready", LIMIT)
     elapsed = time.perf_counter() - began
-    held = (status_of(address) or {}).get("instances")
+    held = status().get("instances")
     return {
         "instances": held,
         "ready_within_s": round(elapsed, 2),
@@ -282,14 +234,6 @@ def _has(server: socket.socket, said: bytes) -> bool:
             return True
         if data[:1] == b"\x0b":  # a bare answer will do
             server.sendto(b"\x0c", source)
-
-
-def _until(is_so: Callable[[], bool], what: str) -> None:
-    ends_at = time.monotonic() + LIMIT
-    while not is_so():
-        if time.monotonic() > ends_at:
-            raise Trouble(f"{what}: not within {LIMIT:g} s")
-        gevent.sleep(0.02)
 
 
 if __name__ == "__main__":

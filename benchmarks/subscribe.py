@@ -11,7 +11,6 @@ itself; its peers run on the generator's.
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from time import perf_counter
@@ -23,11 +22,9 @@ from benchmarks.arguments import Flag, parser_for, run
 from benchmarks.fleet import Fleet, Message
 from benchmarks.generate import generate
 from benchmarks.load import figures_of, generator_core, types_from
-from benchmarks.nodes import start_binder, status_of
+from benchmarks.nodes import start_binders, status_of
 from benchmarks.proc import cpu_seconds, on_core, pin
 from benchmarks.tally import Load, Tally
-from prr.demo.ports import free_port
-from prr.text import parse_peer
 
 FLAGS = (
     Flag("--servers", 20_000, 100_000, "that come, stay and leave"),
@@ -99,16 +96,10 @@ class _Binder:
     """A binder on a core of its own, with so many peers on the generator's."""
 
     def __init__(self, peers: int, keeps: bool, stack: ExitStack) -> None:
-        names = [f"127.0.0.1:{free_port()}" for _ in range(1 + peers)]
-        started = []
-        for own in names:
-            arguments = [f"--peer={one}" for one in names if one != own]
-            if keeps:
-                arguments.append(f"--state={stack.enter_context(tempfile.TemporaryDirectory())}")
-            started.append(start_binder(stack, f"--listen={own}", *arguments))
-        self.pid = started[0].pid
+        binders = start_binders(stack, 1 + peers, keeps)
+        self.address, *_ = [binder.address for binder in binders]
+        self.pid = binders[0].pid
         pin([self.pid])
-        self.address = parse_peer(names[0])
         gevent.sleep(SETTLE)
 
     def cost_of(self, fleet: Fleet, message: Message, settle: bool = False) -> dict[str, Any]:
@@ -117,9 +108,8 @@ class _Binder:
         fleet.sent = 0
         fleet.say(message, self.address)
         elapsed = perf_counter() - began
-        while settle and perf_counter() < began + elapsed + SETTLE:
-            list(fleet.hear())
-            gevent.sleep(0.001)
+        if settle:
+            fleet.stay(SETTLE)
         cpu = cpu_seconds([self.pid])
         has_cpu = cpu is not None and used is not None
         return {
@@ -136,7 +126,7 @@ def _herd(binder: _Binder, parsed: argparse.Namespace, stack: ExitStack) -> dict
     load = Load(
         [binder.address],
         b"\0",
-        [known.instance(number) for number in range(KNOWN)],
+        known.instances(),
         parsed.seconds,
         rate=parsed.lookups,
         pids=[binder.pid],

@@ -9,25 +9,22 @@ import os
 import shutil
 import socket
 import struct
-import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks.arguments import Trouble
-from benchmarks.proc import pin
+from benchmarks.arguments import HERE, Trouble
+from benchmarks.proc import cores
+from benchmarks.processes import LIMIT, Started, until
 from benchmarks.tally import Load
 from prr.demo.ports import free_port
 
-READY_LIMIT = 20.0
-"""Seconds for a server to take its first connection: a Java machine on a busy host needs some."""
-
-ADDRESSES = [f"127.0.0.1:{port}" for port in (4001, 4002, 4003)]
-HERE = "127.0.0.1"
+PORTS = (4001, 4002, 4003)
+ADDRESSES = [f"{HERE}:{port}" for port in PORTS]
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # root's too
 
 
@@ -42,22 +39,13 @@ class Stage:
         self.pids: list[int] = []
         self.inside: tuple[str, ...] = ()  # a command that enters where the server is, if it has to
 
-    def run(self, *arguments: object, **environment: str) -> subprocess.Popen:
-        """Start a server on the core of what is measured; SIGKILL ends it."""
-        with open(self.folder / "log", "ab") as log:
-            process = subprocess.Popen(
-                [str(argument) for argument in arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                env={**os.environ, "PATH": PATH, **environment},
-                preexec_fn=lambda: pin([0]),
-            )
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
-        self.pids.append(process.pid)
-        return process
+    def run(self, *command: object, **environment: str) -> Started:
+        """Start a server on the core of what is measured."""
+        found = cores()
+        where = {"folder": self.folder, "core": found[1][0] if found else None}
+        server = Started(self._stack, *command, **where, PATH=PATH, **environment)
+        self.pids.append(server.pid)
+        return server
 
     def write(self, name: str, text: str) -> Path:
         """A file of the system's settings."""
@@ -67,15 +55,15 @@ class Stage:
 
     def connect(self) -> socket.socket:
         """A connection to its port, once it takes one."""
-        for _ in tries("it took no connection"):
-            with suppress(OSError):
-                return self._stack.enter_context(socket.create_connection((HERE, self.port), 5))
-        raise AssertionError
+        where = (HERE, self.port)
+        made = until(lambda: socket.create_connection(where, 5), "it took no connection")
+        return self._stack.enter_context(made)
 
-    def last_line(self) -> str:
-        """The last line of the server's output."""
-        lines = (self.folder / "log").read_text(errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
+    def tell(self, data: bytes) -> None:
+        """Say something to it, and wait for its answer."""
+        with self.connect() as server:
+            server.sendall(data)
+            server.recv(1000)
 
     def in_turn(self, question: bytes, expected: bytes, hello: bytes = b"") -> Load:
         """One question at a time on each of 64 connections."""
@@ -124,15 +112,6 @@ def which(program: str) -> str | None:
     return shutil.which(program, path=PATH)
 
 
-def tries(trouble: str) -> Iterator[None]:
-    """Loop until the body returns or breaks. Raises Trouble after READY_LIMIT."""
-    ends_at = time.monotonic() + READY_LIMIT
-    while time.monotonic() < ends_at:
-        yield
-        time.sleep(0.02)
-    raise Trouble(f"{trouble} within {READY_LIMIT:g} s")
-
-
 # Python's own.
 
 
@@ -143,17 +122,12 @@ def _rpyc(stage: Stage) -> Load:
     program = "import sys; from rpyc.utils.registry import UDPRegistryServer as Server; "
     program += f"Server('{HERE}', int(sys.argv[1])).start()"
     stage.run(sys.executable, "-c", program, stage.port)
-    ports = [int(address.rpartition(":")[2]) for address in ADDRESSES]
     with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.settimeout(0.1)
         server.connect((HERE, stage.port))
-        for _ in tries("it registered nothing"):
-            with suppress(OSError):
-                while ports:
-                    server.send(brine.dump(("RPYC", "REGISTER", (("ECHO",), ports[0]))))
-                    server.recv(1500)
-                    ports.pop(0)
-                break
+        for port in PORTS:
+            said = brine.dump(("RPYC", "REGISTER", (("ECHO",), port)))
+            until(lambda said=said: server.send(said) and server.recv(1500), "it took no server")
     return stage.at_once("udp", brine.dump(("RPYC", "QUERY", ("ECHO",))), HERE.encode())
 
 
@@ -196,11 +170,8 @@ def _rpcbind(stage: Stage) -> Load:
     server = stage.run("unshare", "--net", "--mount", "sh", "-c", script)
     stage.inside = ("nsenter", "--net", f"--target={server.pid}")
     stage.port = 111
-    for _ in tries("it did not start"):
-        if server.poll() is not None:
-            raise Trouble(f"it did not start: {stage.last_line()}")
-        if Path(f"/proc/{server.pid}/comm").read_text() == "rpcbind\n":
-            break
+    comm = Path(f"/proc/{server.pid}/comm")
+    server.until(lambda: comm.read_text() == "rpcbind\n", "it did not start")
     # call 1: RPC 2, program 100000 (itself) version 2, GETPORT, no credentials; of itself by TCP
     call = struct.pack(">10I", 1, 0, 2, 100000, 2, 3, 0, 0, 0, 0)
     asked = struct.pack(">4I", 100000, 2, socket.IPPROTO_TCP, 0)
@@ -213,9 +184,7 @@ def _start_memcached(stage: Stage) -> bytes:
     ports = ["-l", HERE, "-p", stage.port, "-U", stage.port]
     stage.run("memcached", *ports, "-t", "1", *user)
     value = ADDRESSES[0].encode()
-    with stage.connect() as server:
-        server.sendall(b"set echo 0 0 %d\r\n%b\r\n" % (len(value), value))
-        server.recv(100)
+    stage.tell(b"set echo 0 0 %d\r\n%b\r\n" % (len(value), value))
     return value
 
 
@@ -234,8 +203,8 @@ def _memcached_tcp(stage: Stage) -> Load:
 @system("dnsmasq SRV", "reads a name, gives all instances by name", "dnsmasq")
 def _dnsmasq(stage: Stage) -> Load:
     records = [
-        f"--srv-host=_echo._udp.prr.test,{host}.prr.test,{address.rpartition(':')[2]}"
-        for host, address in zip("abc", ADDRESSES, strict=True)
+        f"--srv-host=_echo._udp.prr.test,{host}.prr.test,{port}"
+        for host, port in zip("abc", PORTS, strict=True)
     ]
     where = [f"--port={stage.port}", f"--listen-address={HERE}", "--bind-interfaces", "--pid-file"]
     user = ["--user=root"] if os.geteuid() == 0 else []
@@ -249,8 +218,8 @@ def _dnsmasq(stage: Stage) -> Load:
 )
 def _knotd(stage: Stage) -> Load:
     records = [
-        f"_echo._udp SRV 0 0 {address.rpartition(':')[2]} {host}\n{host} A {HERE}\n"
-        for host, address in zip("abc", ADDRESSES, strict=True)
+        f"_echo._udp SRV 0 0 {port} {host}\n{host} A {HERE}\n"
+        for host, port in zip("abc", PORTS, strict=True)
     ]
     stage.write("prr.test.zone", "@ SOA a h 1 9 9 9 9\n@ NS a\n" + "".join(records))
     where = f"storage: {stage.folder}"
@@ -280,9 +249,7 @@ def _redis(stage: Stage) -> Load:
     alone = ["--save", "", "--appendonly", "no"]
     stage.run("redis-server", "--port", stage.port, "--bind", HERE, *alone)
     value = ADDRESSES[0].encode()
-    with stage.connect() as server:
-        server.sendall(_resp(b"SET", b"echo", value))
-        server.recv(100)
+    stage.tell(_resp(b"SET", b"echo", value))
     return stage.in_turn(_resp(b"GET", b"echo"), value)
 
 
@@ -290,19 +257,29 @@ def _resp(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in words)
 
 
-def _start_etcd(stage: Stage) -> None:
-    url, peer = f"http://{HERE}:{stage.port}", f"http://{HERE}:{free_port()}"
-    stage.run(
+def etcd_command(folder: Path, port: int) -> list[object]:
+    """An etcd of one server, at this port for clients."""
+    url, peer = f"http://{HERE}:{port}", f"http://{HERE}:{free_port()}"
+    return [
         "etcd",
-        f"--data-dir={stage.folder}/data",
+        f"--data-dir={folder}/data",
         *(f"--{kind}-client-urls={url}" for kind in ("listen", "advertise")),
         *(f"--{kind}-peer-urls={peer}" for kind in ("listen", "initial-advertise")),
         f"--initial-cluster=default={peer}",
-    )
-    asked = json.dumps({"key": "ZWNobw==", "value": "MTI3LjAuMC4xOjQwMDE="}).encode()
-    for _ in tries("it stored nothing"):  # it takes connections before it has elected itself
-        with suppress(OSError), urllib.request.urlopen(f"{url}/v3/kv/put", asked, 5):
-            return
+    ]
+
+
+def ask_etcd(port: int, what: str, body: Mapping[str, object]) -> dict[str, Any]:
+    """What an etcd answers to range, put or txn. Raises OSError if it does not."""
+    asked = json.dumps(body).encode()
+    with urllib.request.urlopen(f"http://{HERE}:{port}/v3/kv/{what}", asked, LIMIT) as answer:
+        return json.loads(answer.read())
+
+
+def _start_etcd(stage: Stage) -> None:
+    stage.run(*etcd_command(stage.folder, stage.port))
+    pair = {"key": "ZWNobw==", "value": "MTI3LjAuMC4xOjQwMDE="}
+    until(lambda: ask_etcd(stage.port, "put", pair), "it stored nothing")  # before it has a leader
 
 
 @system("etcd JSON", "the same through its HTTP/1.1 gateway", "etcd")
@@ -310,8 +287,7 @@ def _etcd_json(stage: Stage) -> Load:
     _start_etcd(stage)
     body = json.dumps({"key": "ZWNobw==", "serializable": True}).encode()
     head = f"POST /v3/kv/range HTTP/1.1\r\nHost: {HERE}\r\nContent-Length: {len(body)}\r\n\r\n"
-    asked = head.encode() + body
-    return stage.in_turn(asked, b"MTI3LjAuMC4xOjQwMDE=")
+    return stage.in_turn(head.encode() + body, b"MTI3LjAuMC4xOjQwMDE=")
 
 
 @system(
@@ -359,32 +335,22 @@ def _zookeeper(stage: Stage) -> Load:
     )
     main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
     stage.run("java", "-Xmx512m", "-cp", jars, main, settings)
-    hello = _packet(struct.pack(">iqiq", 0, 0, 30_000, 0) + _buffer(bytes(16)) + b"\0")
-    acl = struct.pack(">ii", 1, 31) + _buffer(b"world") + _buffer(b"anyone")
-    with _zookeeper_session(stage, hello) as server:
-        for path in ("/echo", *(f"/echo/{address}" for address in ADDRESSES)):
-            create = struct.pack(">ii", 1, 1) + _buffer(path.encode()) + _buffer(b"")
-            server.sendall(_packet(create + acl + struct.pack(">i", 0)))
-            server.recv(1000)
-    asked = _packet(struct.pack(">ii", 2, 8) + _buffer(b"/echo") + b"\0")  # getChildren, no watch
+    hello = _counted(struct.pack(">iqiq", 0, 0, 30_000, 0) + _counted(bytes(16)) + b"\0")
+    acl = struct.pack(">ii", 1, 31) + _counted(b"world") + _counted(b"anyone")
+
+    def session() -> socket.socket | None:
+        server = stage.connect()  # which it takes, and hangs up, before it is ready
+        server.sendall(hello)
+        return server if server.recv(1000) else None
+
+    server = until(session, "it gave no session")
+    for path in ("/echo", *(f"/echo/{address}" for address in ADDRESSES)):
+        create = struct.pack(">ii", 1, 1) + _counted(path.encode()) + _counted(b"")
+        server.sendall(_counted(create + acl + struct.pack(">i", 0)))
+        server.recv(1000)
+    asked = _counted(struct.pack(">ii", 2, 8) + _counted(b"/echo") + b"\0")  # getChildren, no watch
     return stage.at_once("tcp", asked, ADDRESSES[0].encode(), hello)
 
 
-def _zookeeper_session(stage: Stage, hello: bytes) -> socket.socket:
-    """A session; it takes connections, and hangs up, before it is ready."""
-    for _ in tries("it gave no session"):
-        server = stage.connect()
-        with suppress(OSError):
-            server.sendall(hello)
-            if server.recv(1000):
-                return server
-        server.close()
-    raise AssertionError
-
-
-def _packet(body: bytes) -> bytes:
-    return struct.pack(">i", len(body)) + body
-
-
-def _buffer(data: bytes) -> bytes:
+def _counted(data: bytes) -> bytes:
     return struct.pack(">i", len(data)) + data

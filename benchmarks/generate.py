@@ -74,21 +74,17 @@ def _run(load: Load) -> Tally:
     tally = Tally()
     with _process(load) as generator:
         with gevent.Timeout(START_LIMIT, Trouble("the generator did not begin")):
-            generator.stdin.write(load.rows())
-            generator.stdin.close()
             _check(generator.stdout.readline() == b"began\n", generator)
         used = cpu_seconds(load.pids)
-        with gevent.Timeout(
-            load.seconds + PATIENCE, Trouble("the generator did not come to its end")
-        ):
+        late = Trouble("the generator did not come to its end")
+        with gevent.Timeout(load.seconds + PATIENCE, late):
             ended = generator.stdout.readline()
             if used is not None and (used_after := cpu_seconds(load.pids)) is not None:
                 tally.cpu = used_after - used
             lines = [ended, *generator.stdout]
             _check(generator.wait() == 0, generator)
-    services = [load.service(type_) for type_ in load.types]
     for line in lines:
-        tally.read(line.decode(), services)
+        tally.read(line.decode())
     return tally
 
 
@@ -100,7 +96,7 @@ def _process(load: Load) -> Iterator[Popen]:
     else:
         command = [*load.inside, build("generator")]
     command += load.arguments()
-    with Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=ROOT) as generator:
+    with Popen(command, stdout=PIPE, stderr=PIPE, cwd=ROOT) as generator:
         try:
             yield generator
         finally:

@@ -1,16 +1,12 @@
 /* Questions in bulk, to every system alike, so that none has a better asker.
  *
- *   generator HOW TARGETS SECONDS SOCKETS IN_FLIGHT RATE HELLO QUESTIONS EXPECTED < RIGHT
- *
- * tally.py says what is read and printed. HOW is udp, tcp, h2 (gRPC: an answer is a stream that
- * ends, and the question a HEADERS and a DATA frame whose stream numbers are filled in) or flood.
- * RATE 0 is a closed loop. The last three are bytes in hexadecimal ("-": none): what to say first on
- * a connection, the questions, which are asked in turn, and what the answer must hold before it
- * begins; with EXPECTED, all answers must be as long as that one.
+ * tally.py says how it is run and what it prints. HOW is udp, tcp, h2 (gRPC: an answer is a stream
+ * that ends, and the question a HEADERS and a DATA frame whose stream numbers are filled in) or
+ * flood. With EXPECTED, all answers must be as long as the first one that holds it.
  *
  * A socket asks its share at once, and again when all of it is answered: the answers come in the
- * order of the questions. One that falls silent over UDP has lost what is missing, and is exchanged,
- * so that what still comes is not taken for the next answers.
+ * order of the questions. One that falls silent over UDP has lost what is missing, and is
+ * exchanged, so that what still comes is not taken for the next answers.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,18 +28,16 @@ enum {
     TARGETS_MAX = 8, QUESTIONS_MAX = 256,
     BATCH = 64,           /* questions in one send; the kernel cuts no more out of it */
     BYTES_MAX = 2048, ROOM = 65536, EACH = ROOM / BATCH, BUFFER = 8 << 20,
-    ANSWER_BYTES = 30,    /* of an answer that are looked at; the right ones have no more */
-    DOUBTFUL_MAX = 1 << 16, /* different ones; what is beyond counts as odd */
+    ANSWER_BYTES = 44,    /* of an answer that are kept; the right ones have no more */
     WAITS = 4000000,      /* microseconds; what takes longer counts as so long */
 };
 static const double READY_LIMIT = 20, QUIET = 0.05; /* seconds */
-static const double ANSWER_LIMIT = 1.0; /* seconds of silence after which what is under way is lost */
+static const double ANSWER_LIMIT = 1.0; /* of silence, after which what is under way is lost */
 static const double LOOK_PAUSE = 0.1;   /* seconds between two looks for silent sockets */
 static const double FLOOD_REST = 0.5;   /* seconds for what is in the queue when a flood is over */
 
-struct answer { unsigned char question, size, data[ANSWER_BYTES]; };
+struct answer { int16_t question; /* -1: unsure */ uint16_t size; unsigned char data[ANSWER_BYTES]; };
 struct counted { struct answer answer; unsigned count; };
-struct table { struct counted *rows; size_t mask, used; };
 
 struct channel {
     int fd, wanted, asked, answered; /* questions at once; of this burst, so far */
@@ -53,8 +47,8 @@ struct channel {
     unsigned stream;         /* h2: the next stream's number */
     unsigned char head[9];   /* h2: the header of a frame that is not all there */
     size_t head_held, skip;  /* h2: bytes of it that are there, bytes of its payload to come */
-    int first, doubts;       /* the burst's first question; its answers that are not right */
-    struct answer doubtful[BATCH];
+    int first;               /* the burst's first question */
+    struct answer answers[BATCH];
 };
 
 static struct channel channels[SOCKETS_MAX];
@@ -65,7 +59,8 @@ static size_t hello_size, question_size, expected_size, answer_size;
 static int udp, h2, cannot_cut, epoll, target_count, question_count, next_question, opened;
 static struct iovec parts[BATCH];
 static struct mmsghdr messages[BATCH];
-static struct table right, doubtful;
+static struct counted *seen; /* a hash table of mask + 1 rows, of which so many are used */
+static size_t mask, used, different;
 static unsigned waits[WAITS + 1];
 static long asked, lost, unasked, odd, asked_by_first, heard_by_first;
 static double rate, over_at, looked_at, heard_at;
@@ -87,37 +82,28 @@ static size_t unhex(const char *text, unsigned char *bytes, size_t most) {
     return size;
 }
 
-/* Where an answer stands in a table, or would. */
-static struct counted *row_of(struct table *in, const struct answer *answer) {
+/* Counts an answer; one more than there is room for is odd. */
+static void count(const struct answer *answer) {
     uint64_t words[sizeof *answer / 8], hash = 0;
     memcpy(words, answer, sizeof words);
-    for (size_t at = 0; at < sizeof *answer / 8; at++) hash = (hash ^ words[at]) * 0xD6E8FEB86659FD93u, hash ^= hash >> 32;
-    for (size_t at = hash;; at++) {
-        struct counted *row = &in->rows[at & in->mask];
-        if (!row->count || !memcmp(&row->answer, answer, sizeof *answer)) return row;
+    for (size_t at = 0; at < sizeof words / 8; at++) {
+        hash = (hash ^ words[at]) * 0xD6E8FEB86659FD93u;
+        hash ^= hash >> 32;
+    }
+    struct counted *row = &seen[hash & mask];
+    while (row->count && memcmp(&row->answer, answer, sizeof *answer)) row = &seen[++hash & mask];
+    if (!row->count && used == different) {
+        odd++;
+    } else if (!row->count++) {
+        row->answer = *answer;
+        used++;
     }
 }
 
-static void make_table(struct table *made, size_t most) {
-    for (made->mask = 1; made->mask < 2 * most; made->mask *= 2);
-    if (!(made->rows = calloc(made->mask--, sizeof *made->rows))) fail("memory");
-}
-
-static void count(struct table *in, const struct answer *answer) {
-    struct counted *row = row_of(in, answer);
-    if (!row->count++) row->answer = *answer, in->used++;
-}
-
-static void read_right(void) {
-    size_t size = 0, held = 0, taken;
-    struct answer *answers = NULL;
-    do {
-        if (size == held && !(answers = realloc(answers, (size += 1 << 16) * sizeof *answers))) fail("memory");
-        held += taken = fread(answers + held, sizeof *answers, size - held, stdin);
-    } while (taken);
-    make_table(&right, held);
-    for (size_t i = 0; i < held; i++) count(&right, &answers[i]);
-    free(answers);
+static void make_room(size_t answers) {
+    different = answers;
+    for (mask = 1; mask < 2 * answers; mask *= 2);
+    if (!(seen = calloc(mask--, sizeof *seen))) fail("memory");
 }
 
 /* One socket: its system. */
@@ -189,17 +175,16 @@ static void end_burst(struct channel *of) {
     int missing = of->asked - of->answered;
     asked += of->asked;
     lost += missing;
-    for (int i = 0; i < of->doubts; i++) {
-        if (missing) of->doubtful[i].size |= 128;
-        if (doubtful.used < DOUBTFUL_MAX) count(&doubtful, &of->doubtful[i]);
-        else odd++;
+    for (int i = 0; i < of->answered && !expected_size; i++) {
+        if (missing) of->answers[i].question = -1;
+        count(&of->answers[i]);
     }
-    of->asked = of->answered = of->doubts = 0;
+    of->asked = of->answered = 0;
 }
 
 static void open_channel(struct channel *one, struct sockaddr_in *target) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = one};
-    *one = (struct channel){.fd = connected(target), .wanted = one->wanted, .target = target, .stream = 1};
+    *one = (struct channel){connected(target), one->wanted, .target = target, .stream = 1};
     if (one->fd < 0) fail("connect");
     greet(one->fd);
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, one->fd, &event)) fail("epoll_ctl");
@@ -207,18 +192,13 @@ static void open_channel(struct channel *one, struct sockaddr_in *target) {
 
 /* What has come. */
 
-static void check(struct channel *from, const unsigned char *data, size_t size) {
-    struct answer seen = {(from->first + from->answered) % question_count, size < 127 ? size : 127, {0}};
-    if (expected_size) odd += size != answer_size;
-    if (expected_size) return;
-    memcpy(seen.data, data, size < ANSWER_BYTES ? size : ANSWER_BYTES);
-    if (!row_of(&right, &seen)->count) from->doubtful[from->doubts++] = seen;
-}
-
-static void take(struct channel *from, double at) {
+static void take(struct channel *from, const unsigned char *data, size_t size, double at) {
     double wait = at - from->asked_at;
-    from->answered++;
+    struct answer *answer = &from->answers[from->answered];
     waits[wait * 1e6 < WAITS ? (int)(wait * 1e6) : WAITS]++;
+    *answer = (struct answer){(from->first + from->answered++) % question_count, size, {0}};
+    if (expected_size) odd += size != answer_size;
+    else memcpy(answer->data, data, size < ANSWER_BYTES ? size : ANSWER_BYTES);
 }
 
 /* The datagrams that wait at a socket, as many as one call takes: in the room, EACH bytes apart. */
@@ -235,12 +215,8 @@ static int receive(int fd) {
 static void hear_datagrams(struct channel *from, double at) {
     int count = receive(from->fd);
     for (int i = 0; i < count; i++) {
-        if (from->answered == from->asked) {
-            unasked++;
-        } else {
-            check(from, room + i * EACH, messages[i].msg_len);
-            take(from, at);
-        }
+        if (from->answered == from->asked) unasked++;
+        else take(from, room + i * EACH, messages[i].msg_len, at);
     }
 }
 
@@ -274,7 +250,7 @@ static void hear_stream(struct channel *from, double at) {
     from->held = (from->held + size) % answer_size;
     for (; ended; ended--) {
         if (from->answered == from->asked) unasked++;
-        else take(from, at);
+        else take(from, room, answer_size, at);
     }
 }
 
@@ -419,24 +395,22 @@ static void tell(double elapsed, double asking) {
     fflush(stdout);
     for (int wait = 0; wait <= WAITS; wait++)
         if (waits[wait]) printf("wait %d %u\n", wait, waits[wait]);
-    for (size_t at = 0; at <= doubtful.mask; at++) {
-        struct counted *row = &doubtful.rows[at];
-        int size = row->answer.size & 127;
+    for (struct counted *row = seen; row <= seen + mask; row++) {
         if (!row->count) continue;
-        printf("doubtful %d ", row->answer.size & 128 ? -1 : row->answer.question);
-        for (int i = 0; i < size && i < ANSWER_BYTES; i++) printf("%02x", row->answer.data[i]);
-        printf("%s %u\n", size ? "" : "-", row->count);
+        printf("answer %d ", row->answer.question);
+        for (int i = 0; i < row->answer.size && i < ANSWER_BYTES; i++)
+            printf("%02x", row->answer.data[i]);
+        printf("%s %u\n", row->answer.size ? "" : "-", row->count);
     }
 }
 
 int main(int argc, char **arguments) {
-    if (argc != 10) fail("nine arguments, please");
+    if (argc != 11) fail("ten arguments, please");
     int sockets = atoi(arguments[4]), in_flight = atoi(arguments[5]);
     rate = atof(arguments[6]);
     read_arguments(arguments);
     if (sockets > SOCKETS_MAX || in_flight > BATCH * sockets) fail("too many");
-    read_right();
-    make_table(&doubtful, DOUBTFUL_MAX);
+    make_room(atol(arguments[10]));
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (expected_size) await_ready();
     for (; opened < sockets; opened++) {
@@ -450,9 +424,9 @@ int main(int argc, char **arguments) {
     if (!strcmp(arguments[1], "flood")) flood(began_at);
     else keep_asking(began_at);
     double asking = now() - began_at;
-    if (asked_by_first)
-        for (double rest_at = now() + FLOOD_REST; now() < rest_at; usleep(1000)) hear_first(channels[0].fd);
-    else drain();
+    double rest_at = now() + FLOOD_REST;
+    for (; asked_by_first && now() < rest_at; usleep(1000)) hear_first(channels[0].fd);
+    if (!asked_by_first) drain();
     tell(heard_at - began_at, asking);
     return 0;
 }

@@ -1,10 +1,4 @@
-"""The load in Python, for where there is no C compiler: as `generator.c`, but lookups by UDP only.
-
-A bare lookup has no number, so its answer is known by its place. A socket asks its share at once,
-and again when all of it is answered: the answers come in the order of the questions. One that falls
-silent has lost what is missing, and is exchanged, so that what still comes is not taken for the
-next answers.
-"""
+"""The load in Python, where there is no C compiler: as `generator.c`, but lookups by UDP only."""
 
 import gc
 import select
@@ -13,8 +7,9 @@ import sys
 import time
 from contextlib import suppress
 
-from benchmarks.tally import BATCH, ROW_BYTES, SEEN_BYTES, Right, Tally
+from benchmarks.tally import ANSWER_BYTES, BATCH, Tally
 from prr.shell.udp.mmsg import received_by
+from prr.text import parse_peer
 from prr.wire.instance import Address
 
 ANSWER_LIMIT = 1.0
@@ -45,7 +40,7 @@ class Line:
         self._received = received_by(self.socket)
         self._asked_at = 0.0
         self._open: list[int] = []  # the numbers of the questions that have no answer
-        self._doubtful: list[tuple[int, bytes]] = []
+        self._answers: list[tuple[int | None, bytes]] = []
 
     def is_silent(self, now: float) -> bool:
         """Nothing more will come from it."""
@@ -60,7 +55,7 @@ class Line:
             self._send([question for _, question in questions])
         self.active_at = time.perf_counter()
 
-    def hear(self, now: float, right: Right, tally: Tally) -> None:
+    def hear(self, now: float, tally: Tally) -> None:
         """Take what has come."""
         self.active_at = now
         try:
@@ -69,22 +64,21 @@ class Line:
             return
         tally.unasked += max(0, count - len(self._open))
         numbers, self._open = self._open[:count], self._open[count:]
-        datagrams = [self._received.datagram(at)[:SEEN_BYTES] for at in range(len(numbers))]
-        answers = [*zip(numbers, datagrams, strict=True)]
-        if not right.issuperset(answers):
-            self._doubtful += [answer for answer in answers if answer not in right]
-        if answers:
-            tally.waits[int((now - self._asked_at) * 1e6)] += len(answers)
+        datagrams = [self._received.datagram(at)[:ANSWER_BYTES] for at in range(len(numbers))]
+        self._answers += zip(numbers, datagrams, strict=True)
+        if numbers:
+            tally.waits[int((now - self._asked_at) * 1e6)] += len(numbers)
         if not self._open:
             self.end_burst(tally)
 
     def end_burst(self, tally: Tally) -> None:
         """What is still under way is lost."""
-        tally.lost += len(self._open)
-        for number, answer in self._doubtful:
-            tally.doubtful[None if self._open else number, answer] += 1
+        if self._open:  # so that it is unsure which questions the others answer
+            tally.lost += len(self._open)
+            self._answers = [(None, answer) for _, answer in self._answers]
+        tally.answers.update(self._answers)
         self.is_asking = False
-        self._open, self._doubtful = [], []
+        self._open, self._answers = [], []
 
     def _send(self, questions: list[bytes]) -> None:
         """All at once, cut by the kernel (UDP_SEGMENT), or one by one where it cannot."""
@@ -100,9 +94,8 @@ class Line:
 class Generator:
     """Runs one load."""
 
-    def __init__(self, targets: list[Address], questions: list[bytes], right: Right) -> None:
+    def __init__(self, targets: list[Address], questions: list[bytes]) -> None:
         self._targets = targets
-        self._right = right
         self._questions = list(enumerate(questions)) * (1 + BATCH // len(questions) + 1)
         self._question_count = len(questions)
         self._turn = 0
@@ -167,7 +160,7 @@ class Generator:
         if heard:
             self._heard_at = time.perf_counter()
             for line in heard:
-                line.hear(self._heard_at, self._right, self._tally)
+                line.hear(self._heard_at, self._tally)
         return heard
 
     def _exchange_silent(self) -> list[Line]:
@@ -201,15 +194,11 @@ class Generator:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the load that the arguments and stdin bring, and print the tally: see `tally.py`."""
-    _, targets, seconds, sockets, in_flight, rate, _, questions, _ = arguments
-    hosts = [target.rpartition(":") for target in targets.split(",")]
-    told = sys.stdin.buffer.read()
-    rows = [told[at : at + ROW_BYTES] for at in range(0, len(told), ROW_BYTES)]
+    """Run the load that the arguments say, and print the tally: see `tally.py`."""
+    _, targets, seconds, sockets, in_flight, rate, _, questions, *_ = arguments
     generator = Generator(
-        [(host, int(port)) for host, _, port in hosts],
+        [parse_peer(target) for target in targets.split(",")],
         [bytes.fromhex(question) for question in questions.split(",")],
-        {(row[0], row[2 : 2 + row[1]]) for row in rows},
     )
     gc.freeze()  # no garbage collection: there is none, and the answers wait
     gc.disable()

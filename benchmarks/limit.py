@@ -214,7 +214,7 @@ def _figures(name: str, load: Load) -> dict[str, Any]:
     if name == QUIET:
         return measure_load(load)
     tally = generate(load)
-    return figures_of(tally) | {"wrong": tally.wrong(load.instances)}
+    return figures_of(tally) | {"wrong": tally.wrong(load.right(load.instances))}
 
 
 def _open_sink(processes: ExitStack) -> Address:

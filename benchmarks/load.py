@@ -76,15 +76,17 @@ def main(arguments: Sequence[str]) -> int:
 def measure(load: Load) -> dict[str, Any]:
     """Run `load`; what was measured, and what the binders report. Raises Trouble."""
     known = _known(load)
+    load = replace(load, instances=list(known))
     dropped_before, memory_before = _dropped(load.targets), resident_kib(load.pids)
-    tally = generate(replace(load, instances=list(known)))  # what it knows costs it least
+    tally = generate(load)
     being_verified = _being_verified(load.targets[0])
     dropped, memory = _dropped(load.targets), resident_kib(load.pids)
-    if tally.doubtful:  # what subscribed meanwhile, or was evicted, is no wrong answer
-        known |= {*tally.subscribed, *_known(load)}
+    wrong = tally.wrong(load.right(known))
+    if wrong:  # what subscribed meanwhile, or was evicted, is no wrong answer
+        wrong = tally.wrong(load.right(known | tally.subscribed | _known(load)))
     return {
         **figures_of(tally),
-        "wrong": tally.wrong(known, load.denied, load.read),
+        "wrong": wrong,
         "dropped_by_kernel": (
             None if dropped is None or dropped_before is None else dropped - dropped_before
         ),

@@ -70,6 +70,10 @@ static int same(const struct sockaddr_in *one, const struct sockaddr_in *other) 
     return one->sin_port == other->sin_port && one->sin_addr.s_addr == other->sin_addr.s_addr;
 }
 
+static struct msghdr header(int name, struct iovec *part) {
+    return (struct msghdr){&names[name], sizeof names[name], part, 1, NULL, 0, 0};
+}
+
 /* The answers to a burst: how many sends they are. */
 static int answer(int received, int cuts) {
     int ready = 0, sends = 0;
@@ -85,8 +89,7 @@ static int answer(int received, int cuts) {
             row->msg_controllen = sizeof cut.room;
         } else {
             out_parts[sends] = (struct iovec){told[ready], INSTANCE};
-            out[sends].msg_hdr = (struct msghdr){
-                .msg_name = &names[n], .msg_namelen = sizeof names[n], .msg_iov = &out_parts[sends], .msg_iovlen = 1};
+            out[sends].msg_hdr = header(n, &out_parts[sends]);
             sends++;
         }
         ready++;
@@ -100,8 +103,7 @@ int main(int count, char **arguments) {
     int opened = open_socket(), cuts = can_cut(opened);
     for (int n = 0; n < BURST; n++) {
         in_parts[n] = (struct iovec){data[n], ROOM};
-        in[n].msg_hdr = (struct msghdr){
-            .msg_name = &names[n], .msg_namelen = sizeof names[n], .msg_iov = &in_parts[n], .msg_iovlen = 1};
+        in[n].msg_hdr = header(n, &in_parts[n]);
     }
     for (;;) {
         int received = recvmmsg(opened, in, BURST, MSG_WAITFORONE, NULL);

@@ -2,38 +2,38 @@
 
 Either generator, `generator.py` and `generator.c`, is run as
 
-    GENERATOR HOW TARGETS SECONDS SOCKETS IN_FLIGHT RATE HELLO QUESTIONS EXPECTED
+    GENERATOR HOW TARGETS SECONDS SOCKETS IN_FLIGHT RATE HELLO QUESTIONS EXPECTED DIFFERENT
 
-with the right answers on stdin, a row of ROW_BYTES each: the number of the question, the size of
-the answer, the answer. It prints `began`; and, when all is over, `ended` and the numbers of TALLY
-in their order, a line `wait MICROSECONDS COUNT` for each wait there was, and a line `doubtful
-QUESTION ANSWER COUNT` for each answer that is none of the right ones (QUESTION is -1 where losses
-have left that unsure).
+RATE 0 is a closed loop. Then come bytes in hexadecimal ("-": none): what to say first on a
+connection, the questions, which are asked in turn, and what the answer must hold before it begins;
+and how many different answers are to be told apart. It prints `began`; and, when all is over,
+`ended` and the numbers of TALLY in their order, a line `wait MICROSECONDS COUNT` for each wait,
+and a line `answer QUESTION ANSWER COUNT` for each answer (QUESTION is -1 where losses have left
+that unsure).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from prr.core.wanted import Wanted
-from prr.trust.keyring import Held
+from prr.trust.keyring import Held, Key
 from prr.wire.codec import Codec
 from prr.wire.frames import Found, FoundInstance, Lookup, Role, Unknown
 from prr.wire.instance import NAMED, Address, Instance, Service, describe_address, service_of
-from prr.wire.query import FOUND_IPV6_BYTES, Query
+from prr.wire.query import Query
 from prr.wire.questions import Asked
 from prr.wire.seal import NUMBER_BYTES, Seal
 from prr.wire.sealed_questions import SealedAsked, found_sealed_run
 
-Right = set[tuple[int, bytes]]
-
 _CLIENT = Codec(Role.CLIENT)
 _BINDERS = [Codec(Role.BINDER, found) for found in (Found, FoundInstance)]
 
-ROW_BYTES = 2 + FOUND_IPV6_BYTES
+ANSWER_BYTES = 44
+"""Of an answer, that are kept: the right ones have no more."""
 
-SEEN_BYTES = ROW_BYTES - 2
-"""Of an answer, that a generator looks at: a sealed one is longer by most of its tag."""
+WRONG_MAX = 4096
+"""Different answers that are told apart beside the right ones."""
 
 BATCH = 64
 """Questions that one socket sends at once; the kernel makes no more segments of one send."""
@@ -77,43 +77,39 @@ class Load:
         """A generator's command-line arguments."""
         codec = _CLIENT if self.held is None else Codec(Role.CLIENT, keys=self.held)
         questions = [codec.encode(self._lookup(*one)) for one in enumerate(self.types)]
-        questions = questions or [self.question]
-        sockets = max(self.sockets, len(self.targets))
+        right = Counter(map(service_of, self.instances))
         return [
             self.how,
             ",".join(map(describe_address, self.targets)),
-            *map(str, (self.seconds, sockets, self.in_flight, self.rate or 0)),
+            *map(str, (self.seconds, max(self.sockets, len(self.targets)), self.in_flight)),
+            str(self.rate or 0),
             self.hello.hex() or "-",
-            ",".join(one.hex() for one in questions),
+            ",".join(one.hex() for one in questions or [self.question]),
             self.expected.hex() or "-",
+            str(WRONG_MAX + sum(right[self.service(type_)] for type_ in self.types)),
         ]
 
-    def rows(self) -> bytes:
-        """The right answers, as a generator reads them."""
+    def right(self, instances: Collection[Instance]) -> list[set[bytes]]:
+        """The right answers to each question, if there are these instances."""
         if self.held is not None:
-            return b"".join(self._sealed_rows(self.held))
-        right = right_answers(self.instances, self.denied, self.read)
-        return b"".join(
-            _row(number, answer)
-            for number, type_ in enumerate(self.types)
-            for answer in right.get(self.service(type_), ())
-        )
+            key = self.held.key()
+            return [self._sealed(number, instances, key) for number in range(len(self.types))]
+        right = right_answers(instances, self.denied, self._read)
+        return [right.get(self.service(type_), set()) for type_ in self.types]
 
-    def _sealed_rows(self, held: Held) -> Iterator[bytes]:
+    def _sealed(self, number: int, instances: Collection[Instance], key: Key) -> set[bytes]:
         """Each question has a number, which its answers repeat."""
-        key = held.key()
-        for number, type_ in enumerate(self.types):
-            named = [one for one in self.instances if service_of(one) == self.service(type_)]
-            asked = SealedAsked(Asked(type_), key, number.to_bytes(NUMBER_BYTES, "big"))
-            for answer in found_sealed_run(named, [asked] * len(named)).datagrams():
-                yield _row(number, answer)
+        type_ = self.types[number]
+        found = [one for one in instances if service_of(one) == self.service(type_)]
+        asked = SealedAsked(Asked(type_), key, number.to_bytes(NUMBER_BYTES, "big"))
+        return {*found_sealed_run(found, [asked] * len(found)).datagrams()}
 
     def service(self, type_: int) -> Service:
         """What is asked for as one of the types."""
         return name_for(type_) if self.by_name else type_
 
     @property
-    def read(self) -> Asked | None:
+    def _read(self) -> Asked | None:
         """What the trailers of the lookups say; None if they have none."""
         asked = Asked(name_for(0) if self.by_name else 0, self.zone, self.wide)
         return None if asked == Asked(0) else asked
@@ -135,8 +131,8 @@ class Tally:
     lost: int = 0
     unasked: int = 0  # answers beyond the questions
     odd: int = 0  # answers of another length than the first one, which was right
-    doubtful: Counter[tuple[int | None, bytes]] = field(default_factory=Counter)
-    """Answers that name none of the instances; with the type asked for, unless that is unsure."""
+    answers: Counter[tuple[int | None, bytes]] = field(default_factory=Counter)
+    """How often each came, by the number of the question, unless that is unsure."""
     elapsed: float = 0.0  # seconds from the first question to the last answer
     asking: float = 0.0  # and to the last question
     asked_by_first: int = 0  # of a flood, whose other answers nobody sees
@@ -158,20 +154,17 @@ class Tally:
                 return wait / 1000
         return None
 
-    def wrong(
-        self, instances: Iterable[Instance], denied: bytes = b"", read: Asked | None = None
-    ) -> int:
-        """The answers that name none of `instances` and are no "no" to one of the `denied` types,
-        and those that nobody asked for; `read` as of the load."""
-        right = right_answers(instances, denied, read)
-        of_any_type = set().union(*right.values())
+    def wrong(self, right: Sequence[Set[bytes]]) -> int:
+        """The answers that are none of the right ones to their question, and those that nobody
+        asked for."""
+        of_any = set[bytes]().union(*right)
         return (
             self.unasked
             + self.odd
             + sum(
                 count
-                for (type_, answer), count in self.doubtful.items()
-                if answer not in (of_any_type if type_ is None else right.get(type_, ()))
+                for (number, answer), count in self.answers.items()
+                if answer not in (of_any if number is None else right[number])
             )
         )
 
@@ -179,11 +172,11 @@ class Tally:
         """What a generator prints at the end."""
         yield " ".join(["ended", *(str(getattr(self, name)) for name in TALLY)])
         yield from (f"wait {wait} {count}" for wait, count in self.waits.items())
-        for (number, answer), count in self.doubtful.items():
-            yield f"doubtful {-1 if number is None else number} {answer.hex() or '-'} {count}"
+        for (number, answer), count in self.answers.items():
+            yield f"answer {-1 if number is None else number} {answer.hex() or '-'} {count}"
 
-    def read(self, line: str, services: Sequence[Service]) -> None:
-        """Take one of those lines; `types` are those that were asked for."""
+    def read(self, line: str) -> None:
+        """Take one of those lines."""
         kind, *words = line.split()
         if kind == "ended":
             for name, word in zip(TALLY, words, strict=True):
@@ -191,14 +184,8 @@ class Tally:
         elif kind == "wait":
             self.waits[int(words[0])] = int(words[1])
         else:
-            number = int(words[0])
-            answer = bytes.fromhex(words[1].strip("-"))
-            self.doubtful[None if number < 0 else services[number], answer] += int(words[2])
-
-
-def _row(number: int, answer: bytes) -> bytes:
-    """A right answer to the question of this number."""
-    return bytes((number, len(answer))) + answer[:SEEN_BYTES].ljust(SEEN_BYTES, b"\0")
+            number = None if words[0] == "-1" else int(words[0])
+            self.answers[number, bytes.fromhex(words[1].strip("-"))] = int(words[2])
 
 
 ZONES = ("eu", "us")

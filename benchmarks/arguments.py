@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -14,8 +15,7 @@ from typing import Any, NamedTuple
 
 from prr.cli.exits import NO_BINDER, USAGE, YES
 from prr.config import BadInput
-from prr.services import numbers_by_name
-from prr.text import parse_count, parse_seconds, parse_service
+from prr.text import parse_count, parse_seconds
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,13 +41,12 @@ def run(
     parsed = parser.parse_args(arguments)
     try:
         result = measure(parsed)
-    except BadInput as error:
+    except (BadInput, Trouble) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return USAGE
-    except Trouble as trouble:
-        print(f"{parser.prog}: {trouble}", file=sys.stderr)
-        return NO_BINDER
-    result["made_by"] = _provenance(f"python -m benchmarks.{parser.prog}", arguments)
+        return USAGE if isinstance(error, BadInput) else NO_BINDER
+    result["made_by"] = _provenance(
+        shlex.join(["python", "-m", f"benchmarks.{parser.prog}", *arguments])
+    )
     if parsed.json:
         print(json.dumps(result))
     else:
@@ -79,30 +78,15 @@ def parser_for(name: str, doc: str, seconds: float, *flags: Flag) -> argparse.Ar
     parser.add_argument("--seconds", type=said_well(_parse_seconds), default=seconds, metavar="S")
     parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
     for flag in flags:
-        what = flag.what if flag.default is None else f"{flag.what} ({flag.default})"
         parser.add_argument(
             flag.name,
             type=said_well(flag.parse),
             default=flag.default,
             action="append" if flag.repeats else "store",
             metavar="N",
-            help=what,
+            help=flag.what if flag.default is None else f"{flag.what} ({flag.default})",
         )
     return parser
-
-
-def add_type(parser: argparse.ArgumentParser) -> None:
-    """The flag for a service type."""
-
-    def parse(text: str) -> int:
-        service = parse_service(text, numbers_by_name())
-        if isinstance(service, str):
-            raise ValueError(f"{text!r} is a name; use a number from 0 to 255")
-        return service
-
-    parser.add_argument(
-        "--type", type=said_well(parse), default=1, help="the first type that is asked for"
-    )
 
 
 def said_well(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -136,17 +120,18 @@ def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def _provenance(command: str, arguments: Sequence[str]) -> dict[str, str]:
+def _provenance(command: str) -> dict[str, str]:
     """What is needed to reproduce a figure: the command line, the commit ("+dirty" with changes),
     and the versions it ran on."""
+    models = re.findall(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
-        "command": shlex.join([*command.split(), *arguments]),
+        "command": command,
         "commit": _commit(),
         "python": platform.python_version(),
         "gevent": version("gevent"),
         "msgpack": version("msgpack"),
         "kernel": platform.release(),
-        "cpu": f"{os.cpu_count()} x {_cpu_model()}",
+        "cpu": f"{os.cpu_count()} x {(models or [platform.machine()])[0]}",
     }
 
 
@@ -166,12 +151,3 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return asked.stdout.strip() if asked.returncode == 0 else ""
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())

@@ -36,7 +36,11 @@ static const double ANSWER_LIMIT = 1.0; /* of silence, after which what is under
 static const double LOOK_PAUSE = 0.1;   /* seconds between two looks for silent sockets */
 static const double FLOOD_REST = 0.5;   /* seconds for what is in the queue when a flood is over */
 
-struct answer { int16_t question; /* -1: unsure */ uint16_t size; unsigned char data[ANSWER_BYTES]; };
+struct answer {
+    int16_t question; /* -1: unsure */
+    uint16_t size;
+    unsigned char data[ANSWER_BYTES];
+};
 struct counted { struct answer answer; unsigned count; };
 
 struct channel {

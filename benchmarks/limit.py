@@ -36,15 +36,13 @@ from benchmarks.load import (
     INSTANCES,
     INSTANCES_MAX,
     WORK,
-    check_counts,
-    check_in_flight,
+    check,
     figures_of,
-    generator_core,
     types_from,
 )
 from benchmarks.load import measure as measure_load
 from benchmarks.nodes import make_instances, start_full_binders
-from benchmarks.proc import pid_at, pin
+from benchmarks.proc import generator_core, pid_at, pin
 from benchmarks.processes import Started
 from benchmarks.tally import BATCH, ZONES, Load, name_for, zones_of
 from prr.config import BadInput
@@ -74,7 +72,6 @@ QUIET = "quiet"
 MISS = "no"
 """The binder, asked for types without instances. Left out where every type has one, or others
 subscribe in the background."""
-
 
 KEYED, SEALED = "keyed", "sealed"
 """Another binder, with a keyring, asked without a seal and with one."""
@@ -111,75 +108,73 @@ def main(arguments: Sequence[str]) -> int:
 
 def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     """The figures of each, in the median, and the binder's ratios to the others."""
-    check_counts(parsed.instances, parsed.types)
-    check_in_flight(parsed.in_flight, parsed.sockets)
+    check(parsed.in_flight, parsed.sockets, parsed.instances, parsed.types)
     if parsed.keys and parsed.in_flight > SEALED_AT_ONCE * parsed.sockets:
         raise BadInput(
             f"{parsed.in_flight} lookups in flight from {parsed.sockets} sockets; with --keys "
             f"each has {SEALED_AT_ONCE} at most"
         )
-    asked = types_from(0, parsed.types)
-    has_work = bool(parsed.subscriptions_per_second or parsed.verifications)
-    denied = b"" if has_work else types_from(parsed.types, min(parsed.types, 256 - parsed.types))
-    registered = make_instances(parsed.instances, asked)
     with ExitStack() as processes:
-        nodes = _start_responders(registered, processes)
-        others = _others(parsed.instances, asked) if parsed.ways else []
-        zones = zones_of(registered, len(asked)) if parsed.ways else {}
-        (binder,) = start_full_binders(1, [*registered, *others], processes, zones)
-        of_the_binder = {
-            **({QUIET: {}} if has_work else {}),
-            **({MISS: {"types": denied, "denied": denied}} if denied else {}),
-            **(WAYS if parsed.ways else {}),
-            BINDER: {},
-        }
-        nodes |= dict.fromkeys(of_the_binder, binder)
-        if parsed.keys:
-            keyed, held = _start_keyed(registered, processes)
-            nodes |= {KEYED: keyed, SEALED: keyed}
-            of_the_binder |= {KEYED: {}, SEALED: _sealed(asked, held)}
-        pids = {name: [pid] for name, node in nodes.items() if (pid := pid_at(node)) is not None}
-        pinned = pin(pid for (pid,) in pids.values())
-        load = Load(
-            [binder],
-            asked,
-            registered,
-            parsed.seconds,
-            parsed.in_flight,
-            parsed.sockets,
-            subscriptions_per_second=parsed.subscriptions_per_second,
-            verifications=parsed.verifications,
-            sink=_open_sink(processes),
-            core=generator_core(),
-        )
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in nodes}
+        loads = _loads(parsed, processes)
+        pinned = pin(pid for load in loads.values() for pid in load.pids)
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in loads}
         for _ in range(parsed.rounds):
-            for name, node in nodes.items():
-                its_load = replace(load, targets=[node], pids=pids.get(name, []))
-                found[name].append(_figures(name, replace(its_load, **of_the_binder.get(name, {}))))
+            for name, load in loads.items():
+                found[name].append(_figures(name, load))
+    ours = found[BINDER]
     return {
         **{name: getattr(parsed, name) for name in SAID},
         "pinned": pinned,
-        **({} if "c" in nodes else {"c": "not measured: no cc here"}),
+        **({} if "c" in found else {"c": "not measured: no cc here"}),
         **{name: _in_short(rows) for name, rows in found.items()},
-        **_compared(found),
-    }
-
-
-def _compared(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The binder's ratios to the others, and those of other questions to it."""
-    ours = found[BINDER]
-    return {
         **{
-            f"binder_to_{name}": _ratios(ours, rows)
+            f"{BINDER}_to_{name}": _ratios(ours, rows)
             for name, rows in found.items()
             if name not in (BINDER, *OTHERWISE)
         },
         **{
-            f"{name}_to_binder": _ratios(rows, ours)
-            for name, rows in found.items()
-            if name in OTHERWISE
+            f"{name}_to_{BINDER}": _ratios(found[name], ours) for name in found if name in OTHERWISE
         },
+    }
+
+
+def _loads(parsed: argparse.Namespace, processes: ExitStack) -> dict[str, Load]:
+    """Whatever is measured, started, and the load for it, in their order within a round."""
+    asked = types_from(0, parsed.types)
+    has_work = bool(parsed.subscriptions_per_second or parsed.verifications)
+    denied = b"" if has_work else types_from(parsed.types, min(parsed.types, 256 - parsed.types))
+    registered = make_instances(parsed.instances, asked)
+    nodes = _start_responders(registered, processes)
+    others = _others(parsed.instances, asked) if parsed.ways else []
+    zones = zones_of(registered, len(asked)) if parsed.ways else {}
+    (binder,) = start_full_binders(1, [*registered, *others], processes, zones)
+    special = {
+        **({QUIET: {}} if has_work else {}),
+        **({MISS: {"types": denied, "denied": denied}} if denied else {}),
+        **(WAYS if parsed.ways else {}),
+        BINDER: {},
+    }
+    nodes |= dict.fromkeys(special, binder)
+    if parsed.keys:
+        keyed, held = _start_keyed(registered, processes)
+        nodes |= {KEYED: keyed, SEALED: keyed}
+        special[SEALED] = _sealed(asked, held)
+    load = Load(
+        *([binder], asked, registered, parsed.seconds, parsed.in_flight, parsed.sockets),
+        subscriptions_per_second=parsed.subscriptions_per_second,
+        verifications=parsed.verifications,
+        core=generator_core(),
+    )
+    sink = _open_sink(processes)
+    return {
+        name: replace(
+            load,
+            targets=[node],
+            pids=[pid] if (pid := pid_at(node)) is not None else [],
+            sink=None if name in (BINDER, *OTHERWISE) else sink,
+            **special.get(name, {}),
+        )
+        for name, node in nodes.items()
     }
 
 
@@ -209,9 +204,7 @@ def _sealed(types: bytes, held: Held) -> dict[str, Any]:
 
 def _figures(name: str, load: Load) -> dict[str, Any]:
     """One measurement of one of them."""
-    if name in (BINDER, *OTHERWISE):
-        return measure_load(replace(load, sink=None))
-    if name == QUIET:
+    if name in (BINDER, QUIET, *OTHERWISE):
         return measure_load(load)
     tally = generate(load)
     return figures_of(tally) | {"wrong": tally.wrong(load.right(load.instances))}

@@ -9,21 +9,23 @@ lookup is due at a fixed time whether or not others were answered, and is timed 
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.arguments import Flag, Trouble, add_type, parser_for, run, said_well
+from benchmarks.arguments import Flag, Trouble, parser_for, run, said_well
 from benchmarks.generate import generate
 from benchmarks.nodes import make_instances, start_full_binders, status_of
-from benchmarks.proc import cores, pid_at, pin, resident_kib
+from benchmarks.proc import generator_core, pid_at, pin, resident_kib
 from benchmarks.tally import BATCH, ZONES, Load, Tally, name_for, zones_of
 from prr.addresses import resolve
 from prr.client.control import fetch_list
 from prr.config import BadInput
-from prr.text import parse_peer
+from prr.services import numbers_by_name
+from prr.text import parse_peer, parse_service
 from prr.wire.instance import Address, Instance, Service, describe_address, is_ipv6, service_of
 
 INSTANCES = 1000
@@ -54,6 +56,9 @@ OTHERWISE = {
     "--ipv6": "half of the instances at IPv6",
 }
 
+SAME = ("seconds", "in_flight", "sockets", "rate", "subscriptions_per_second", "verifications")
+"""Flags that the load has by the same names."""
+
 DROPPED = "datagrams dropped by the kernel, the queue being full"
 
 
@@ -69,7 +74,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     for flag, what in OTHERWISE.items():
         parser.add_argument(flag, action="store_true", help=f"{what}, of binders started here")
-    add_type(parser)
+    parser.add_argument(
+        "--type", type=said_well(_parse_type), default=1, help="the first type that is asked for"
+    )
     return run(parser, _measure, arguments)
 
 
@@ -99,11 +106,11 @@ def measure(load: Load) -> dict[str, Any]:
 
 def figures_of(tally: Tally) -> dict[str, Any]:
     """The figures of a tally."""
-    answered = tally.answered
+    answered, elapsed = tally.answered, tally.elapsed or math.inf
     has_cpu = tally.cpu is not None and answered
     return {
-        "asked_per_second": _per_second(tally.asked, tally.elapsed),
-        "lookups_per_second": _per_second(answered, tally.elapsed),
+        "asked_per_second": round(tally.asked / elapsed),
+        "lookups_per_second": round(answered / elapsed),
         "p50_ms": tally.wait_ms(0.50),
         "p99_ms": tally.wait_ms(0.99),
         "p999_ms": tally.wait_ms(0.999),
@@ -118,83 +125,40 @@ def types_from(first: int, count: int) -> bytes:
     return bytes((first + number) % 256 for number in range(count))
 
 
-def check_counts(instances: int, types: int) -> None:
-    """Raises BadInput where a type would have no instance."""
-    if instances < types:
-        raise BadInput(f"{instances} instances for {types} types; use one for each type at least")
-
-
-def check_in_flight(in_flight: int, sockets: int) -> None:
-    """Raises BadInput where a socket would have to ask for more at once than it can."""
+def check(in_flight: int, sockets: int, instances: int, types: int) -> None:
+    """Raises BadInput where a socket would have to ask for more at once than it can, or a type
+    would have no instance."""
     if in_flight > BATCH * sockets:
         raise BadInput(
             f"{in_flight} lookups in flight from {sockets} sockets; each has {BATCH} at most, "
             f"use --sockets {-(-in_flight // BATCH)} or more"
         )
-
-
-def generator_core() -> int | None:
-    """The core that the generator has for itself; None if there is but one."""
-    found = cores()
-    return found[0] if found else None
-
-
-def _per_second(count: int, seconds: float) -> int:
-    return round(count / seconds) if seconds else 0
+    if instances < types:
+        raise BadInput(f"{instances} instances for {types} types; use one for each type at least")
 
 
 def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
-    types = types_from(parsed.type, parsed.types)
-    check_in_flight(parsed.in_flight, parsed.sockets)
+    types, count = types_from(parsed.type, parsed.types), parsed.instances or INSTANCES
+    check(parsed.in_flight, parsed.sockets, len(types) if parsed.binder else count, len(types))
     started = (parsed.instances, parsed.binders, parsed.names, parsed.zones, parsed.ipv6)
     if parsed.binder and any(started):
         raise BadInput(
             f"--instances, --binders, {' and '.join(OTHERWISE)} are for binders started here; "
             "leave out --binder"
         )
-    count = parsed.instances or INSTANCES
-    if not parsed.binder:
-        check_counts(count, len(types))
     with ExitStack() as processes:
         if parsed.binder:
-            binders = [resolve(binder) for binder in parsed.binder]
-            instances = _listed(binders, set(types))
-            pinned = "no: the binder was given"
+            load = _load_of_given([resolve(binder) for binder in parsed.binder], types)
         else:
-            services = [name_for(type_) if parsed.names else type_ for type_ in types]
-            at_ipv6 = count // 2 if parsed.ipv6 else 0
-            instances = make_instances(count - at_ipv6, services)
-            instances += make_instances(at_ipv6, services, ipv6=True)
-            zones = zones_of(instances, len(types)) if parsed.zones else {}
-            binders = start_full_binders(parsed.binders or 1, instances, processes, zones)
-        pids = [pid for binder in binders if (pid := pid_at(binder)) is not None]
-        if not parsed.binder:
-            pinned = pin(pids)
-        known = {service_of(one) for one in instances}
-        for type_ in types:
-            if not parsed.names and type_ not in known:
-                raise Trouble(f"no binder there knows a server of type {type_}; start them first")
-        zone = ZONES[0] if parsed.zones else ""
-        load = Load(
-            binders,
-            types,
-            [one for one in instances if not zone or zones[one] == zone],
-            seconds=parsed.seconds,
-            in_flight=parsed.in_flight,
-            sockets=parsed.sockets,
-            by_name=parsed.names,
-            wide=parsed.ipv6,
-            zone=zone,
-            rate=parsed.rate,
-            subscriptions_per_second=parsed.subscriptions_per_second,
-            verifications=parsed.verifications,
-            pids=pids if len(pids) == len(binders) else [],
-            core=generator_core(),
-        )
-        result = measure(load)
+            load = _load_of_started(parsed, types, count, processes)
+        pids = [pid for binder in load.targets if (pid := pid_at(binder)) is not None]
+        pinned = "no: the binder was given" if parsed.binder else pin(pids)
+        asked = {name: getattr(parsed, name) for name in SAME}
+        load = replace(load, pids=pids if len(pids) == len(load.targets) else [], **asked)
+        result = measure(replace(load, core=generator_core()))
     return {
-        "binders": [describe_address(binder) for binder in binders],
-        "instances": len(instances),
+        "binders": [describe_address(binder) for binder in load.targets],
+        "instances": len(load.instances) if parsed.binder else count,
         "types": len(types),
         "in_flight": None if parsed.rate else parsed.in_flight,
         "sockets": parsed.sockets,
@@ -203,6 +167,36 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
         "pinned": pinned,
         **result,
     }
+
+
+def _load_of_given(binders: list[Address], types: bytes) -> Load:
+    instances = _listed(binders, set(types))
+    known = {service_of(one) for one in instances}
+    for type_ in types:
+        if type_ not in known:
+            raise Trouble(f"no binder there knows a server of type {type_}; start them first")
+    return Load(binders, types, instances)
+
+
+def _load_of_started(
+    parsed: argparse.Namespace, types: bytes, count: int, processes: ExitStack
+) -> Load:
+    services = [name_for(type_) if parsed.names else type_ for type_ in types]
+    at_ipv6 = count // 2 if parsed.ipv6 else 0
+    instances = make_instances(count - at_ipv6, services)
+    instances += make_instances(at_ipv6, services, ipv6=True)
+    zones = zones_of(instances, len(types)) if parsed.zones else {}
+    binders = start_full_binders(parsed.binders or 1, instances, processes, zones)
+    zone = ZONES[0] if parsed.zones else ""
+    found = [one for one in instances if not zone or zones[one] == zone]
+    return Load(binders, types, found, by_name=parsed.names, wide=parsed.ipv6, zone=zone)
+
+
+def _parse_type(text: str) -> int:
+    service = parse_service(text, numbers_by_name())
+    if isinstance(service, str):
+        raise ValueError(f"{text!r} is a name; use a number from 0 to 255")
+    return service
 
 
 def _known(load: Load) -> set[Instance]:

@@ -26,10 +26,10 @@ import gevent
 
 from benchmarks.arguments import Flag, Trouble, parser_for, run
 from benchmarks.generate import generate
-from benchmarks.load import DROPPED, generator_core
+from benchmarks.load import DROPPED
 from benchmarks.load import measure as measure_load
 from benchmarks.nodes import make_instances, start_full_binders, status_of
-from benchmarks.proc import on_core, pid_at, pin, resident_kib
+from benchmarks.proc import generator_core, on_core, pid_at, pin, resident_kib
 from benchmarks.processes import Started
 from benchmarks.tally import Load
 from prr.wire.codec import Codec

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from benchmarks.arguments import HERE, Trouble, parser_for, run
 from benchmarks.generate import build, generate
-from benchmarks.load import figures_of, generator_core
+from benchmarks.load import figures_of
+from benchmarks.proc import generator_core
 from benchmarks.systems import SYSTEMS, Stage, System
 from benchmarks.tally import Load
 from prr.demo.processes import PROGRAM

@@ -54,6 +54,12 @@ def cores() -> tuple[int, list[int]] | None:
     return (able[0], able[1:]) if len(able) > 1 else None
 
 
+def generator_core() -> int | None:
+    """The core that the generator has for itself; None if there is but one."""
+    found = cores()
+    return found[0] if found else None
+
+
 def pin(pids: Iterable[int]) -> str:
     """Keep what is measured off the generator's core; returns a description."""
     found = cores()

@@ -71,7 +71,8 @@ static int same(const struct sockaddr_in *one, const struct sockaddr_in *other) 
 }
 
 static struct msghdr header(int name, struct iovec *part) {
-    return (struct msghdr){&names[name], sizeof names[name], part, 1, NULL, 0, 0};
+    return (struct msghdr){.msg_name = &names[name], .msg_namelen = sizeof names[name],
+                           .msg_iov = part, .msg_iovlen = 1};
 }
 
 /* The answers to a burst: how many sends they are. */

@@ -21,9 +21,9 @@ import gevent
 from benchmarks.arguments import Flag, parser_for, run
 from benchmarks.fleet import Fleet, Message
 from benchmarks.generate import generate
-from benchmarks.load import figures_of, generator_core, types_from
+from benchmarks.load import figures_of, types_from
 from benchmarks.nodes import start_binders, status_of
-from benchmarks.proc import cpu_seconds, on_core, pin
+from benchmarks.proc import cpu_seconds, generator_core, on_core, pin
 from benchmarks.tally import Load, Tally
 
 FLAGS = (

@@ -7,13 +7,14 @@ each takes `--delay` seconds to answer a request, and none to say that it is the
 """
 
 import argparse
-import heapq
 import resource
 import select
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 from prr.text import parse_peer
 from prr.wire.codec import Codec
@@ -48,35 +49,32 @@ class Host:
             self._services[service.fileno()] = service, 1 + number % types
             self._poll.register(service.fileno(), select.EPOLLIN)
         self._unconfirmed = set(self._services)
-        self._answers: list[tuple[float, int, bytes, Address]] = []  # when, from which
+        self._answers: deque[tuple[float, int, bytes, Address]] = deque()  # when, from which
 
     def run(self) -> None:
         """Serve for ever."""
         while self._unconfirmed:
             again_at = time.monotonic() + AGAIN
-            for number in sorted(self._unconfirmed)[:AT_ONCE]:
+            now = sorted(self._unconfirmed)[:AT_ONCE]
+            for number in now:
                 service, type_ = self._services[number]
                 binder = self._binders[number % len(self._binders)]
-                service.sendto(
-                    _SERVER.encode(Subscribe(type_, trailer=Started(start=START))), binder
-                )
-            waiting = len(self._unconfirmed) - min(AT_ONCE, len(self._unconfirmed))
-            while len(self._unconfirmed) > waiting and time.monotonic() < again_at:
+                said = Subscribe(type_, trailer=Started(start=START))
+                service.sendto(_SERVER.encode(said), binder)
+            while not self._unconfirmed.isdisjoint(now) and time.monotonic() < again_at:
                 self._serve(0.01)
-        print("ready", *(f"{t}:{s.getsockname()[1]}" for s, t in self._services.values()))
-        sys.stdout.flush()
+        ready = (f"{type_}:{own.getsockname()[1]}" for own, type_ in self._services.values())
+        print("ready", *ready, flush=True)
         while True:
             self._serve(0.01 if self._answers else 1.0)
 
     def _serve(self, wait: float) -> None:
         for number, _ in self._poll.poll(wait):
             data, source = self._services[number][0].recvfrom(2048)
-            try:
+            with suppress(MalformedFrame):
                 self._hear(number, _SERVER.decode(data), source)
-            except MalformedFrame:
-                continue
         while self._answers and self._answers[0][0] <= time.monotonic():
-            _, number, answer, source = heapq.heappop(self._answers)
+            _, number, answer, source = self._answers.popleft()
             self._services[number][0].sendto(answer, source)
 
     def _hear(self, number: int, frame: object, source: Address) -> None:
@@ -91,9 +89,7 @@ class Host:
                 service.sendto(_SERVER.encode(Alive()), source)
             case Request(message=message):
                 answer = _SERVER.encode(Response(message))
-                heapq.heappush(
-                    self._answers, (time.monotonic() + self._delay, number, answer, source)
-                )
+                self._answers.append((time.monotonic() + self._delay, number, answer, source))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -12,11 +12,8 @@ from dataclasses import dataclass
 import gevent
 import gevent.socket
 
-from prr.wire.codec import Codec
-from prr.wire.frames import Complaint, Role
-from prr.wire.instance import Address, make_instance
-
-_CLIENT = Codec(Role.CLIENT)
+from benchmarks.arguments import HERE
+from prr.wire.instance import Address, decode_address, make_instance
 
 CLIENT_WAIT = 2.0
 BINDER_WAIT = 2.0
@@ -50,15 +47,14 @@ def play(kills: int) -> list[Scene]:
 
 def _play_scene() -> Scene:
     scene = Scene(_bound(), [_bound() for _ in range(SERVERS)])
-    running = [gevent.spawn(_binder, scene)]
-    running += [gevent.spawn(_server, server) for server in scene.servers]
+    running = [gevent.spawn(_server, server) for server in scene.servers]
     running += [gevent.spawn(_caller, scene) for _ in range(CALLERS)]
-    running.append(gevent.spawn(_asker, scene))
+    running += [gevent.spawn(_binder, scene), gevent.spawn(_asker, scene)]
     try:
         gevent.sleep(0.1)  # under way
         scene.dead = scene.servers[0].getsockname()
         scene.killed_at = time.monotonic()
-        running[1].kill()
+        running[0].kill()
         gevent.sleep(CLIENT_WAIT + BINDER_WAIT + 0.2)
     finally:
         gevent.killall(running)
@@ -69,7 +65,7 @@ def _play_scene() -> Scene:
 
 def _bound() -> gevent.socket.socket:
     one = gevent.socket.socket(type=gevent.socket.SOCK_DGRAM)
-    one.bind(("127.0.0.1", 0))
+    one.bind((HERE, 0))
     return one
 
 
@@ -99,8 +95,7 @@ def _caller(scene: Scene) -> None:
             server = _look_up(own, scene)
             if not _answers(server, b"\0\5hello", CLIENT_WAIT):
                 scene.failed_calls += 1
-                complaint = _CLIENT.encode(Complaint(make_instance(TYPE, server)))
-                own.sendto(complaint, scene.binder.getsockname())
+                own.sendto(b"\4" + make_instance(TYPE, server), scene.binder.getsockname())
 
 
 def _asker(scene: Scene) -> None:
@@ -113,8 +108,7 @@ def _asker(scene: Scene) -> None:
 def _look_up(own: gevent.socket.socket, scene: Scene) -> Address:
     asked_at = time.monotonic()
     own.sendto(bytes((2, TYPE)), scene.binder.getsockname())
-    found = own.recv(BYTES)
-    server = ".".join(map(str, found[1:5])), int.from_bytes(found[5:7], "little")
+    server = decode_address(own.recv(BYTES)[1:])
     now = time.monotonic()
     scene.unserved = max(scene.unserved, now - asked_at)
     if server == scene.dead:
@@ -124,10 +118,5 @@ def _look_up(own: gevent.socket.socket, scene: Scene) -> Address:
 
 def _answers(server: Address, question: bytes, wait: float) -> bool:
     with _bound() as own:
-        own.settimeout(wait)
         own.sendto(question, server)
-        try:
-            own.recv(BYTES)
-        except TimeoutError:
-            return False
-        return True
+        return bool(gevent.with_timeout(wait, own.recv, BYTES, timeout_value=b""))

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -32,11 +32,7 @@ from benchmarks.nodes import make_instances, start_full_binders, status_of
 from benchmarks.proc import generator_core, on_core, pid_at, pin, resident_kib
 from benchmarks.processes import Started
 from benchmarks.tally import Load
-from prr.wire.codec import Codec
-from prr.wire.frames import Role, Subscribe
 from prr.wire.instance import Address
-
-_SERVER = Codec(Role.SERVER)
 
 INSTANCES = 1000
 TYPES = b"\1"
@@ -71,30 +67,28 @@ RECEIVED = "frames received"
 _SO_TIMESTAMPNS = 35
 
 
-@dataclass(slots=True)
 class Monitor:
     """How a binder under a flood treats a server that renews, and how much memory it has."""
 
-    binder: Address
-    pid: int
-    renewals: int = 0
-    waits: list[float] = field(default_factory=list)  # seconds, of those that were confirmed
-    resident_kib: int = 0  # at most
+    def __init__(self) -> None:
+        self.renewals = 0
+        self.waits: list[float] = []  # seconds, of those that were confirmed
+        self.resident_kib = 0  # at most
 
-    def run(self) -> None:
+    def run(self, binder: Address, pid: int) -> None:
         """Renew a subscription, and look at the memory, until this greenlet is killed."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-            server.connect(self.binder)
+            server.connect(binder)
             server.setblocking(False)
             server.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             while True:
                 renewed_at = time.time()
-                server.send(_SERVER.encode(Subscribe(OTHER_TYPE)))
+                server.send(bytes((5, OTHER_TYPE)))
                 gevent.sleep(RENEWAL_PAUSE)
                 self.renewals += 1
                 heard_at = [at for at in _arrivals(server) if at >= renewed_at]
                 self.waits += [at - renewed_at for at in heard_at[:1]]
-                self.resident_kib = max(self.resident_kib, resident_kib([self.pid]) or 0)
+                self.resident_kib = max(self.resident_kib, resident_kib([pid]) or 0)
 
 
 def measure(seconds: float, times: int) -> dict[str, Any]:
@@ -124,6 +118,8 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
             flood = _flood(replace(flood_load, seconds=seconds, rate=times * peak))
         gevent.sleep(REST)
         after = measure_load(load)
+    flooded = flood["lookups_per_second"]
+    p99_ratio = after["p99_ms"] / before["p99_ms"] if after["answered"] else None
     return {
         "instances": INSTANCES,
         "in_flight": IN_FLIGHT,
@@ -134,12 +130,10 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
         "offered_per_second": flood["asked_per_second"],
         "offered_times": round(flood["asked_per_second"] / peak, 2),
         "wanted_times": times,
-        "goodput_per_second": flood["lookups_per_second"],
-        "goodput_to_peak": round(flood["lookups_per_second"] / peak, 3),
+        "goodput_per_second": flooded,
+        "goodput_to_peak": round(flooded / peak, 3),
         "peak_after_to_before": round(after["lookups_per_second"] / peak, 3),
-        "p99_after_to_before": round(after["p99_ms"] / before["p99_ms"], 3)
-        if after["answered"]
-        else None,
+        "p99_after_to_before": p99_ratio and round(p99_ratio, 3),
         "before": before,
         "flood": flood,
         "after": after,
@@ -167,9 +161,9 @@ def _flood(load: Load) -> dict[str, Any]:
     the binder does not say how it is.
     """
     (binder,), (pid,) = load.targets, load.pids
-    monitor = Monitor(binder, pid)
+    monitor = Monitor()
     memory_before, counted_before = resident_kib([pid]), _counters(binder)
-    watching = gevent.spawn(monitor.run)
+    watching = gevent.spawn(monitor.run, binder, pid)
     try:
         tally = generate(load)
     finally:

@@ -70,9 +70,24 @@ class Pair:
     """Two binders' cores, and the time each operation has taken."""
 
     def __init__(self) -> None:
+        collect_seldom()  # as a node does
+        self._empty_bytes = _resident_bytes(os.getpid())
         self.first = _binder(1, SECOND)
         self.second = _binder(2, FIRST)
         self.took: dict[str, list[float]] = {}
+
+    def register(
+        self, size: int, name: str, server: Callable[[int], tuple[Subscribe | Alive, Address]]
+    ) -> dict[str, float]:
+        """Have so many servers subscribe; the bytes that each takes."""
+        for start in range(0, size, CHUNK):
+            numbers = range(start, min(start + CHUNK, size))
+            self.change([server(number) for number in numbers], name)
+        if len(self.second.directory) != size:
+            known = len(self.second.directory)
+            raise Trouble(f"the second binder knows {known} instances of {size}")
+        taken = _resident_bytes(os.getpid()) - self._empty_bytes
+        return {"bytes_per_instance": round(taken / 2 / size)}
 
     def change(
         self, frames: Sequence[tuple[Subscribe | Removed | Alive, Address]], name: str
@@ -110,6 +125,14 @@ class Pair:
 
         self._time(name, ask, count)
 
+    def mean(self, name: str) -> float:
+        """Microseconds that an operation took."""
+        return sum(self.took[name]) / len(self.took[name])
+
+    def means(self) -> dict[str, float]:
+        """All of them."""
+        return {f"{name}_us": round(self.mean(name), 2) for name in self.took}
+
     def _time(self, name: str, act: Callable[[], None], count: int) -> None:
         began = time.perf_counter()
         act()
@@ -119,15 +142,8 @@ class Pair:
 
 def measure_size(size: int) -> dict[str, float]:
     """Microseconds for each operation, and bytes an instance, with so many of them."""
-    collect_seldom()  # as a node does
-    before = _resident_bytes(os.getpid())
     pair = Pair()
-    for start in range(0, size, CHUNK):
-        numbers = range(start, min(start + CHUNK, size))
-        pair.change([(Subscribe(TYPE), _address(number)) for number in numbers], "register")
-    if len(pair.second.directory) != size:
-        raise Trouble(f"the second binder knows {len(pair.second.directory)} instances of {size}")
-    held = (_resident_bytes(os.getpid()) - before) / 2 / size
+    held = pair.register(size, "register", lambda n: (Subscribe(TYPE), _address(n)))
     pair.look_up("look_up", SAMPLE)
     leaving = min(SAMPLE, size // 4)
     for number in range(leaving):  # each takes the turns that lie ready back
@@ -139,13 +155,13 @@ def measure_size(size: int) -> dict[str, float]:
         pair.change([(_removal(number), _address(number)) for number in numbers], "remove")
     if len(pair.first.directory) != size - last or len(pair.second.directory) != size - last:
         raise Trouble("not all that left are gone")
-    figures = {name: sum(took) / len(took) for name, took in pair.took.items()}
-    del figures["change"], figures["replicate_change"]
+    figures = pair.means()
+    del figures["change_us"], figures["replicate_change_us"]
     slowest = max(pair.took["remove"]) * CHUNK / 1000
     return {
-        "bytes_per_instance": round(held),
-        **{f"{name}_us": round(figure, 2) for name, figure in figures.items()},
-        "register_all_s": round(figures["register"] * size / 1e6, 3),
+        **held,
+        **figures,
+        "register_all_s": round(pair.mean("register") * size / 1e6, 3),
         f"slowest_{CHUNK}_removals_ms": round(slowest, 1),
     }
 
@@ -153,23 +169,11 @@ def measure_size(size: int) -> dict[str, float]:
 def measure_rich(size: int) -> dict[str, float]:
     """The memory and the time that an instance takes which is all that one can be: of a service
     with a name, at an IPv6 address, with TAGS_BYTES of tags. All give one service."""
-    collect_seldom()
-    before = _resident_bytes(os.getpid())
     pair = Pair()
     knows = DigestRequest(binder=2, digest=bytes(8), full=bytes(8))  # more than numbers
     pair.first.handle(ListRequest(trailer=knows), SECOND, NOW)
-    for start in range(0, size, CHUNK):
-        numbers = range(start, min(start + CHUNK, size))
-        pair.change([(_rich(number), _ipv6_address(number)) for number in numbers], "named")
-    if len(pair.second.directory) != size:
-        raise Trouble(f"the second binder knows {len(pair.second.directory)} instances of {size}")
-    held = (_resident_bytes(os.getpid()) - before) / 2 / size
-    figures = {name: sum(took) / len(took) for name, took in pair.took.items()}
-    return {
-        "instances": size,
-        "bytes_per_instance": round(held),
-        **{f"{name}_us": round(figure, 2) for name, figure in figures.items()},
-    }
+    held = pair.register(size, "named", lambda n: (_rich(n), _ipv6_address(n)))
+    return {"instances": size, **held, **pair.means()}
 
 
 def measure(sizes: Sequence[int], seconds: float) -> dict[str, object]:
@@ -180,26 +184,27 @@ def measure(sizes: Sequence[int], seconds: float) -> dict[str, object]:
     ends_at = time.monotonic() + seconds
     result: dict[str, object] = {}
     for size in sizes:
-        if result and time.monotonic() > ends_at:
-            result[f"{size:,}"] = f"skipped: {seconds:g} s were over"
-        else:
-            with get_context("spawn").Pool(1) as fresh:  # Python gives little memory back
-                result[f"{size:,}"] = fresh.apply_async(measure_size, (size,)).get(SIZE_LIMIT)
-    rich = min(RICH_SIZE, max(sizes))
-    with get_context("spawn").Pool(1) as fresh:
-        result["named, IPv6, tags"] = fresh.apply_async(measure_rich, (rich,)).get(SIZE_LIMIT)
+        late = result and time.monotonic() > ends_at
+        skipped = f"skipped: {seconds:g} s were over"
+        result[f"{size:,}"] = skipped if late else _afresh(measure_size, size)
+    result["named, IPv6, tags"] = _afresh(measure_rich, min(RICH_SIZE, max(sizes)))
     result["a binder's process"] = _measure_process(min(PROCESS_SIZE, max(sizes)))
     return result
+
+
+def _afresh(measure_: Callable[[int], dict[str, float]], size: int) -> dict[str, float]:
+    with get_context("spawn").Pool(1) as fresh:  # Python gives little memory back
+        return fresh.apply_async(measure_, (size,)).get(SIZE_LIMIT)
 
 
 def _measure_process(size: int) -> dict[str, float]:
     """The memory of a real binder."""
     with ExitStack() as stack, closing(Fleet(size, bytes((TYPE,)), FLEET_NET)) as servers:
         binder = Node(stack, "binder", "--listen=127.0.0.1:0")
-        servers_of = binder.address
+        at = binder.address
         before = _resident_bytes(binder.pid)
         began = time.perf_counter()
-        servers.say(servers.first, servers_of)
+        servers.say(servers.first, at)
         took = time.perf_counter() - began
         after = _resident_bytes(binder.pid)
     return {

@@ -8,6 +8,7 @@ Each runs in a process of its own, and each section says which command made its 
 
 import argparse
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -15,13 +16,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import charts
 from benchmarks.arguments import ROOT, Trouble, parser_for, run
-from benchmarks.documented import DOCUMENTED
 
 HERE = Path(__file__).parent
+TEMPLATE = HERE / "results.template.md"
 PROGRAM_LIMIT = 600.0
 """Seconds for one benchmark: several times what the longest takes."""
 
@@ -118,38 +119,29 @@ def _result_of(command: list[str], wait: Callable[[], None]) -> dict[str, Any]:
 def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None:
     """Write RESULTS.md and charts/ in `folder`, and the part of `readme` made from them."""
     (folder / "charts").mkdir(exist_ok=True)
+    head, *texts = TEMPLATE.read_text().split("\n## ")
     sections = [
-        _section(results["peers"], "Other systems, asked the same way", _peers, folder / "charts"),
-        _section(results["limit"], "What C can do, and what Python can do", _plain),
-        _section(results["load"], "Under load", _plain),
-        _section(results["overload"], "Overload", _plain),
-        _section(results["failover"], "When a server dies", _failover, folder / "charts"),
-        _section(results["subscribe"], "Servers that come, stay, leave and come back", _plain),
-        _section(results["scale"], "From a thousand to a million", _scale, folder / "charts"),
+        _section(text, results[name], fill, folder / "charts")
+        for text, (name, fill) in zip(texts, SECTIONS.items(), strict=True)
     ]
-    head = (
-        "# Results\n\nWritten by `python -m benchmarks.report`; [README.md](README.md) says what "
-        "each question is. Machines are noisy: trust only ratios of one run, and of those no "
-        f"difference below {NOISE:.0%}.\n"
-    )
-    (folder / "RESULTS.md").write_text("\n".join([head, *sections]))
+    (folder / "RESULTS.md").write_text("\n## ".join([head.format(noise=NOISE), *sections]))
     if readme is not None and "trouble" not in results["peers"]:
         _write_readme(readme, results["peers"], results["failover"])
 
 
-def _section(result: Mapping[str, Any], title: str, body, *more) -> str:
+def _section(text: str, result: Mapping[str, Any], fill: "Fill", folder: Path) -> str:
+    """A section of the template, filled."""
     if "trouble" in result:
-        return f"## {title}\n\nNot measured: {result['trouble']}\n"
-    made_by = result["made_by"]
-    made = ", ".join(f"{name} {made_by[name]}" for name in made_by if name != "command")
-    figures = {
-        key: value for key, value in result.items() if key not in ("made_by", "took_seconds")
-    }
-    command = f"`{made_by['command']}`  \n{made}"
-    return f"## {title}\n\n{body(figures, *more).rstrip()}\n\n{command}\n"
+        return f"{text.splitlines()[0]}\n\nNot measured: {result['trouble']}\n"
+    made_by = dict(result["made_by"])
+    command = made_by.pop("command")
+    made = ", ".join(f"{name} {version}" for name, version in made_by.items())
+    figures = {k: v for k, v in result.items() if k not in ("made_by", "took_seconds")}
+    filled = text.format(**fill(figures, folder), made_by=f"`{command}`  \n{made}")
+    return re.sub(r"\n{3,}", "\n\n", filled)
 
 
-def _peers(figures: Mapping[str, Any], folder: Path) -> str:
+def _peers(figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
     if charts.have_charts():
         speeds = {name: row["lookups_per_second"] for name, row in _asked(figures)}
         charts.bars(folder / "peers.svg", *PEERS_TITLES, speeds, ["prr"])
@@ -166,13 +158,14 @@ def _peers(figures: Mapping[str, Any], folder: Path) -> str:
         for name, row in _asked(figures)
     ]
     head = ["", "lookups/s", "CPU us each", "core used", *BESIDE, "lost or wrong", "what it does"]
-    skipped = [
-        f"- {name} was skipped: {row['skipped']}\n"
-        for name, row in figures.items()
-        if isinstance(row, dict) and "skipped" in row
-    ]
-    picture = _picture("peers", "charts")
-    return f"{picture}{_table(head, rows)}\n{COUNTED}\n\n{_verdict(figures)}\n{''.join(skipped)}"
+    skipped = _having("skipped", figures)
+    return {
+        "picture": _picture("peers", "charts"),
+        "table": _table(head, rows),
+        "counted": COUNTED,
+        "verdict": _verdict(figures),
+        "skipped": "\n".join(f"- {k} was skipped: {v['skipped']}" for k, v in skipped.items()),
+    }
 
 
 BESIDE = ("prr in the same round", "prr is times as fast")
@@ -195,12 +188,8 @@ PEERS_TITLES = ("One core each, the same generator, 64 questions in flight", "lo
 
 def _asked(figures: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The systems that were measured, fastest first."""
-    rows = [
-        (name, row)
-        for name, row in figures.items()
-        if isinstance(row, dict) and "lookups_per_second" in row
-    ]
-    return sorted(rows, key=lambda row: -row[1]["lookups_per_second"])
+    rows = _having("lookups_per_second", figures)
+    return sorted(rows.items(), key=lambda row: -row[1]["lookups_per_second"])
 
 
 def _verdict(figures: Mapping[str, Any]) -> str:
@@ -211,46 +200,26 @@ def _verdict(figures: Mapping[str, Any]) -> str:
             ratio = row["prr_is_times_as_fast"]
             where = (ratio >= 1 - NOISE) + (ratio > 1 + NOISE)  # 0 to 2
             [*said.values()][where].append(name)
-    verdict = " ".join(f"{what}: {', '.join(names) or 'none'}." for what, names in said.items())
-    return (
-        f"{verdict} The questions are similar, not equal: a name server parses a name and "
-        "returns all instances where prr reads a byte and returns the next one; stores keep their "
-        "data on disk and need a majority, which prr does not; over TCP a server receives one "
-        "question per system call, while over UDP prr receives up to 64, and answers adjacent ones "
-        "of one socket with a single send, which 8 sockets with 8 questions each often allow.\n"
-    )
+    return " ".join(f"{what}: {', '.join(names) or 'none'}." for what, names in said.items())
 
 
-def _failover(figures: Mapping[str, Any], folder: Path) -> str:
+def _failover(figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
     _draw_last_answers(figures, folder)
-    tables = "\n".join(
-        _rows_with(key, figures) for key in ("strikes", "others", "calls") if _having(key, figures)
-    )
-    unserved = [
-        f"- {name}: for {row['nobody_served_ms']:,.0f} ms a lookup was answered by nobody.\n"
-        for name, row in figures.items()
-        if "nobody_served_ms" in row
-    ]
-    note = (
-        "Named: the last answer, from any binder, that returned one that died, from the signal "
-        "on. The kernel takes some milliseconds to end a killed process (`process ended`; what "
-        "is left of the time is `named after its end`), and until then its port takes what is "
-        "sent to it. A killed server is noticed by the first client whose datagram is refused; "
-        "a stopped one is silent, so the client complains after 0.1 to 0.5 s, by what the "
-        "service usually takes; the legacy (2016) client did after 2 s. Of a host of many "
-        "services each has to be met by a client. `others` share its types and live. The timing "
-        "of 2016 is simulated (`lab.py`); those programs are not run.\n"
-    )
-    others = _table(
-        ["what others document", "s", "where"],
-        [[one.system, f"{one.seconds:g}", one.source] for one in DOCUMENTED],
-    )
-    picture = _picture("failover", "charts")
-    return f"{picture}{tables}\n{note}\n{others}\n{''.join(unserved)}"
+    unserved = _having("nobody_served_ms", figures)
+    return {
+        "picture": _picture("failover", "charts"),
+        "deaths": _rows_with("strikes", figures),
+        "hosts": _rows_with("others", figures),
+        "slow": _rows_with("calls", figures),
+        "unserved": "\n".join(
+            f"- {name}: for {row['nobody_served_ms']:,.0f} ms a lookup was answered by nobody."
+            for name, row in unserved.items()
+        ),
+    }
 
 
 def _having(key: str, figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row for name, row in figures.items() if key in row}
+    return {name: row for name, row in figures.items() if isinstance(row, dict) and key in row}
 
 
 def _rows_with(key: str, figures: Mapping[str, Any]) -> str:
@@ -258,34 +227,30 @@ def _rows_with(key: str, figures: Mapping[str, Any]) -> str:
     rows = _having(key, figures)
     columns = dict.fromkeys(column for row in rows.values() for column in row)
     columns.pop("nobody_served_ms", None)
-    cells = [
-        [name, *(_said(row.get(column, "")) for column in columns)] for name, row in rows.items()
-    ]
-    return _table(["", *map(_words, columns)], cells)
+    cells = [[name, *(_said(row.get(one, "")) for one in columns)] for name, row in rows.items()]
+    return _table(["", *map(_words, columns)], cells) if rows else ""
 
 
 def _draw_last_answers(figures: Mapping[str, Any], folder: Path) -> None:
     """prr as it was measured, beside what others document."""
+    words = {"SIGKILL": "killed", "SIGSTOP": "stopped"}
     measured = {
-        f"prr, {name.replace('SIGKILL', 'killed').replace('SIGSTOP', 'stopped')}": max(
-            row["last_named_ms_p50"], 1.0
-        )
-        for name, row in figures.items()
-        if name.startswith("SIG") and "strikes" in row
+        f"prr, {words[name[:7]]}{name[7:]}": max(row["last_named_ms_p50"], 1.0)
+        for name, row in _having("strikes", figures).items()
+        if name[:7] in words
     }
     if not measured or not charts.have_charts():
         return
-    documented = {one.system: 1000 * one.seconds for one in DOCUMENTED}
+    documented = re.findall(r"^\| (.*) \| (\d+) \|", TEMPLATE.read_text(), re.MULTILINE)
+    others = {system: 1000.0 * int(seconds) for system, seconds in documented}
     title = "The last wrong answer: for how long one that died is still returned"
     unit = "ms, logarithmic; prr: measured, median; others: what they document"
     path = folder / "failover.svg"
-    charts.bars(path, title, unit, measured | documented, measured, "log")
+    charts.bars(path, title, unit, measured | others, measured, "log")
 
 
-def _scale(figures: Mapping[str, Any], folder: Path) -> str:
-    sizes = {
-        name: row for name, row in figures.items() if isinstance(row, dict) and "register_us" in row
-    }
+def _scale(figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    sizes = _having("register_us", figures)
     keys = list(next(iter(sizes.values())))
     shown = {key: [row[key] for row in sizes.values()] for key in keys}
     if charts.have_charts():
@@ -297,18 +262,15 @@ def _scale(figures: Mapping[str, Any], folder: Path) -> str:
         [_words(key), *(f"{value:,}" for value in row), f"{row[-1] / row[0]:.1f}" if row[0] else ""]
         for key, row in shown.items()
     ]
-    rest = "".join(
-        f"- {name}: {_said(row)}\n" for name, row in figures.items() if name not in sizes
-    )
-    note = (
-        "An operation whose cost does not depend on the number of instances has 1.0 in the last "
-        "column. A lookup after a change prefetches 64 turns and rebuilds nothing else.\n"
-    )
-    picture = _picture("scale", "charts")
-    return f"{picture}{_table(['instances', *sizes, 'last / first'], rows)}\n{note}\n{rest}"
+    others = {name: row for name, row in figures.items() if name not in sizes}
+    return {
+        "picture": _picture("scale", "charts"),
+        "table": _table(["instances", *sizes, "last / first"], rows),
+        "others": "\n".join(f"- {name}: {_said(row)}" for name, row in others.items()),
+    }
 
 
-def _plain(figures: Mapping[str, Any]) -> str:
+def _plain(figures: Mapping[str, Any], _folder: Path) -> dict[str, str]:
     """Single figures as a table of two columns; groups of figures get a column each."""
     groups = {name: row for name, row in figures.items() if isinstance(row, dict)}
     single = [[_words(k), _said(v)] for k, v in figures.items() if k not in groups]
@@ -317,7 +279,22 @@ def _plain(figures: Mapping[str, Any]) -> str:
         keys = dict.fromkeys(key for row in groups.values() for key in row)
         rows = [[_words(key), *(row.get(key, "") for row in groups.values())] for key in keys]
         text += "\n" + _table(["", *map(_words, groups)], rows)
-    return text
+    return {"table": text}
+
+
+Fill: TypeAlias = Callable[[Mapping[str, Any], Path], dict[str, str]]
+"""The fields of a section of the template, from a benchmark's figures; it draws the chart, too."""
+
+SECTIONS: dict[str, Fill] = {
+    "peers": _peers,
+    "limit": _plain,
+    "load": _plain,
+    "overload": _plain,
+    "failover": _failover,
+    "subscribe": _plain,
+    "scale": _scale,
+}
+"""What fills the sections of the template, in their order."""
 
 
 def _said(value: Any) -> str:

@@ -92,89 +92,72 @@ class Line:
 
 
 class Generator:
-    """Runs one load."""
+    """Runs one load: at a `rate`, or, where that is 0, in a closed loop."""
 
-    def __init__(self, targets: list[Address], questions: list[bytes]) -> None:
+    def __init__(self, targets: list[Address], questions: list[bytes], rate: float) -> None:
         self._targets = targets
+        self._rate = rate
         self._questions = list(enumerate(questions)) * (1 + BATCH // len(questions) + 1)
         self._question_count = len(questions)
         self._turn = 0
         self._tally = Tally()
         self._poller = select.epoll()
         self._lines: dict[int, Line] = {}
-        self._look_at = self._heard_at = 0.0
+        self._look_at = self._heard_at = self._ends_at = 0.0
 
-    def run(self, seconds: float, sockets: int, in_flight: int, rate: float) -> Tally:
+    def run(self, seconds: float, sockets: int, in_flight: int) -> Tally:
         """Ask for so long, then wait for what is under way."""
         for number in range(sockets):
             self._open(number, in_flight // sockets + (number < in_flight % sockets))
         print("began", flush=True)
         began_at = self._heard_at = time.perf_counter()
-        ends_at = began_at + seconds
-        if rate:
-            self._keep_rate(began_at, ends_at, rate)
-        else:
-            self._keep_in_flight(ends_at)
-        self._tally.asking = time.perf_counter() - began_at
-        self._drain()
-        self._tally.elapsed = self._heard_at - began_at
-        return self._tally
-
-    def _keep_in_flight(self, ends_at: float) -> None:
-        """The closed loop: answers make room for the next questions."""
-        ready = list(self._lines.values())
-        while (now := time.perf_counter()) < ends_at:
-            for line in ready:
-                if line.wanted and not line.is_asking:
-                    self._ask(line, line.wanted, now)
-            ready = self._hear(LOOK_PAUSE) + self._exchange_silent()
-
-    def _keep_rate(self, began_at: float, ends_at: float, rate: float) -> None:
-        """The open loop: every question has its moment, and its wait counts from there."""
+        self._ends_at = began_at + seconds
+        for line in self._lines.values():
+            self._ask_again(line, began_at)
         offered = 0
-        while (now := time.perf_counter()) < ends_at:
-            due = min(int((now - began_at) * rate) + 1 - offered, BATCH)  # the first is due at once
-            if due > 0 and (line := self._next_idle()):
-                self._ask(line, due, began_at + offered / rate)
-                offered += due
-            self._hear(0)
-            self._exchange_silent()
-
-    def _drain(self) -> None:
-        """Wait for what is under way."""
+        while (now := time.perf_counter()) < self._ends_at:
+            if self._rate:  # every question has its moment, and its wait counts from there
+                due = int((now - began_at) * self._rate) + 1 - offered  # the first is due at once
+                if due > 0 and (idle := self._next_idle()):
+                    self._ask(idle, min(due, BATCH), began_at + offered / self._rate)
+                    offered += min(due, BATCH)
+            self._hear(0 if self._rate else LOOK_PAUSE)
+        self._tally.asking = time.perf_counter() - began_at
         ends_at = time.perf_counter() + 2 * ANSWER_LIMIT
         while time.perf_counter() < ends_at and any(one.is_asking for one in self._lines.values()):
             self._hear(LOOK_PAUSE)
-            self._exchange_silent()
         for line in self._lines.values():
             line.end_burst(self._tally)
+        self._tally.elapsed = self._heard_at - began_at
+        return self._tally
+
+    def _ask_again(self, line: Line, now: float) -> None:
+        """In the closed loop: answers make room for the next questions."""
+        if line.wanted and not self._rate and not line.is_asking and now < self._ends_at:
+            self._ask(line, line.wanted, now)
 
     def _ask(self, line: Line, count: int, when: float) -> None:
         line.ask(self._questions[self._turn : self._turn + count], when)
         self._turn = (self._turn + count) % self._question_count
         self._tally.asked += count
 
-    def _hear(self, wait: float) -> list[Line]:
-        """Take what has come, or comes within `wait` seconds; the sockets it came to."""
+    def _hear(self, wait: float) -> None:
+        """Take what has come, or comes within `wait` seconds; silent sockets are exchanged."""
         heard = [self._lines[number] for number, _ in self._poller.poll(wait, BATCH)]
-        if heard:
-            self._heard_at = time.perf_counter()
-            for line in heard:
-                line.hear(self._heard_at, self._tally)
-        return heard
-
-    def _exchange_silent(self) -> list[Line]:
-        """Fresh sockets for those that have fallen silent; [] too soon after the last look."""
         now = time.perf_counter()
+        if heard:
+            self._heard_at = now
+        for line in heard:
+            line.hear(now, self._tally)
+            self._ask_again(line, now)
         if now < self._look_at:
-            return []
+            return
         self._look_at = now + LOOK_PAUSE
-        silent = [line for line in self._lines.values() if line.is_silent(now)]
-        for line in silent:
+        for line in [one for one in self._lines.values() if one.is_silent(now)]:
             line.end_burst(self._tally)
             del self._lines[line.socket.fileno()]
             line.socket.close()  # which takes it out of the poller
-        return [self._add(Line(line.target, line.wanted)) for line in silent]
+            self._ask_again(self._add(Line(line.target, line.wanted)), now)
 
     def _next_idle(self) -> Line | None:
         """The one that has waited longest for its turn; a new one if none is idle."""
@@ -199,10 +182,11 @@ def main(arguments: list[str]) -> None:
     generator = Generator(
         [parse_peer(target) for target in targets.split(",")],
         [bytes.fromhex(question) for question in questions.split(",")],
+        float(rate),
     )
     gc.freeze()  # no garbage collection: there is none, and the answers wait
     gc.disable()
-    tally = generator.run(float(seconds), int(sockets), int(in_flight), float(rate))
+    tally = generator.run(float(seconds), int(sockets), int(in_flight))
     print("\n".join(tally.lines()))
 
 

@@ -10,11 +10,7 @@ from gevent.pool import Group
 
 from benchmarks.fleet import Fleet
 from benchmarks.tally import Load
-from prr.wire.codec import Codec
-from prr.wire.frames import Complaint, Role
 from prr.wire.instance import Instance
-
-_CLIENT = Codec(Role.CLIENT)
 
 PAUSE = 0.005
 """Seconds by which a complaint follows its subscription, since the binder takes complaints last."""
@@ -95,5 +91,5 @@ class Background:
         silent = number % self._silent.count
         self._subscribe(self._silent, silent)
         gevent.sleep(PAUSE)
-        complaint = _CLIENT.encode(Complaint(self._silent.instance(silent)))
+        complaint = b"\4" + self._silent.instance(silent)
         self._accusers.send(number % ACCUSERS, complaint, self._target)

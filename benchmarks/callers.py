@@ -12,8 +12,6 @@ import gevent.event
 import gevent.socket
 
 from prr.core.patience import PATIENCE_MIN
-from prr.wire.codec import Codec
-from prr.wire.frames import Complaint, Role
 from prr.wire.instance import Address, Instance, address_of
 
 CALLS = 2000
@@ -26,8 +24,6 @@ ANSWER_LIMIT = 1.0
 """Seconds for a binder to answer."""
 
 REQUEST = b"\0\5hello"
-
-_CLIENT = Codec(Role.CLIENT)
 
 
 class Callers:
@@ -87,7 +83,7 @@ class Callers:
     def _failed(self, instance: Instance, asking: gevent.socket.socket) -> None:
         if instance in self._dead and self.first_failed_at is None:
             self.first_failed_at = time.monotonic()
-        asking.send(_CLIENT.encode(Complaint(instance)))
+        asking.send(b"\4" + instance)
 
 
 class _Line:

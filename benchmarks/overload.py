@@ -96,14 +96,13 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
 
     Raises Trouble: there is no C compiler, or a process did not do what it should.
     """
-    instances = make_instances(INSTANCES, TYPES)
+    instances, peak_seconds = make_instances(INSTANCES, TYPES), min(seconds, PEAK_SECONDS)
     with ExitStack() as processes:
         (binder,) = start_full_binders(1, instances, processes)
         pid = pid_at(binder)
         if pid is None:
             raise Trouble("the binder's process is not to be found under /proc")
         pinned, core = pin([pid]), generator_core()
-        peak_seconds = min(seconds, PEAK_SECONDS)
         load = Load([binder], TYPES, instances, peak_seconds, IN_FLIGHT, pids=[pid], core=core)
         before = _peak(load)
         flood_load = replace(load, how="flood", seconds=TRIAL, rate=AS_MUCH_AS_CAN_BE)
@@ -118,20 +117,29 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
             flood = _flood(replace(flood_load, seconds=seconds, rate=times * peak))
         gevent.sleep(REST)
         after = measure_load(load)
-    flooded = flood["lookups_per_second"]
-    p99_ratio = after["p99_ms"] / before["p99_ms"] if after["answered"] else None
     return {
         "instances": INSTANCES,
         "in_flight": IN_FLIGHT,
         "seconds": seconds,
         "pinned": pinned,
         "share_of_core": round(1 / (1 + sharers), 2),
+        **_compared(before, flood, after, times),
+    }
+
+
+def _compared(
+    before: dict[str, Any], flood: dict[str, Any], after: dict[str, Any], times: int
+) -> dict[str, Any]:
+    """The flood, and what came after it, beside the peak before it."""
+    peak = before["lookups_per_second"]
+    p99_ratio = after["p99_ms"] / before["p99_ms"] if after["answered"] else None
+    return {
         "peak_per_second": peak,
         "offered_per_second": flood["asked_per_second"],
         "offered_times": round(flood["asked_per_second"] / peak, 2),
         "wanted_times": times,
-        "goodput_per_second": flooded,
-        "goodput_to_peak": round(flooded / peak, 3),
+        "goodput_per_second": flood["lookups_per_second"],
+        "goodput_to_peak": round(flood["lookups_per_second"] / peak, 3),
         "peak_after_to_before": round(after["lookups_per_second"] / peak, 3),
         "p99_after_to_before": p99_ratio and round(p99_ratio, 3),
         "before": before,

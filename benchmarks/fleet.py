@@ -29,9 +29,12 @@ further pause is twice as long."""
 LIMIT = 60.0
 """Seconds in which all must have been answered."""
 
+RECEIVE_BYTES = 2048
+"""More than any frame has."""
+
 _IP_PKTINFO = 8  # linux/in.h
 _BURST = 64  # new ones between two looks for answers
-_CONFIRMED, _LEAVE, _QUESTION, _ALIVE = 6, 10, 11, 12
+_CONFIRMED, LEAVE, _QUESTION, _ALIVE = 6, 10, 11, 12
 
 Message = Callable[[int], bytes]
 """What the server of a number says."""
@@ -148,20 +151,22 @@ class Fleet:
     def hear(self, said: int = 0) -> Iterator[int]:
         """Read what has come, and answer the questions; the numbers of those whose message of the
         code `said` is answered."""
-        confirmation = said if said == _LEAVE else _CONFIRMED
         for _ in range(2 * _BURST):
             try:
-                data, ((*_, to),), _, source = self._socket.recvmsg(64, 64)
+                data, ((*_, to),), _, source = self._socket.recvmsg(RECEIVE_BYTES, 64)
             except BlockingIOError:
                 return
             number = self._numbers[to[8:12]]
-            if data[0] == confirmation:
+            if self._take(number, data, source, said):
                 yield number
-            elif data[0] == _QUESTION:
-                self.questions[number] += 1
-                if not self.answers:
-                    continue
+
+    def _take(self, number: int, data: bytes, source: Address, said: int) -> bool:
+        """Whether this answers a message of the code `said`; questions are answered."""
+        if data[0] == _QUESTION:
+            self.questions[number] += 1
+            if self.answers:
                 self.send(number, self._presence(number, data), source)
+        return data[0] == (said if said == LEAVE else _CONFIRMED)
 
     def _presence(self, number: int, question: bytes) -> bytes:
         """As a server of ours answers: bare, or with the question's nonce and who it is."""

@@ -18,7 +18,6 @@ they cost the lookups.
 """
 
 import argparse
-import secrets
 import socket
 import sys
 import tempfile
@@ -41,14 +40,13 @@ from benchmarks.load import (
     types_from,
 )
 from benchmarks.load import measure as measure_load
-from benchmarks.nodes import make_instances, start_full_binders
+from benchmarks.nodes import make_instances, make_keyring, start_full_binders
 from benchmarks.proc import generator_core, pid_at, pin
 from benchmarks.processes import Started
 from benchmarks.tally import BATCH, ZONES, Load, name_for, zones_of
 from prr.config import BadInput
 from prr.trust.credential import Credential, Holder, encode_credential
-from prr.trust.key_file import keyring_text
-from prr.trust.keyring import SECRET_BYTES, Held, Keyring
+from prr.trust.keyring import Held
 from prr.wire.instance import Address, Instance
 
 BARE = Path(__file__).with_name("bare.py")
@@ -75,9 +73,6 @@ subscribe in the background."""
 
 KEYED, SEALED = "keyed", "sealed"
 """Another binder, with a keyring, asked without a seal and with one."""
-
-_KEYRING_ARGUMENTS = ("--require=on", "--legacy=127.0.0.1/32")
-"""It requires proof, but not of who fills it."""
 
 SEALED_AT_ONCE = 4
 """Lookups in flight on a socket, at most: those of a socket leave as segments of one send, and the
@@ -185,16 +180,12 @@ def _others(count: int, types: bytes) -> list[Instance]:
 
 
 def _start_keyed(registered: list[Instance], processes: ExitStack) -> tuple[Address, Held]:
-    """A binder with a keyring that knows the same, and a client's credential of its."""
-    folder = Path(processes.enter_context(tempfile.TemporaryDirectory()))
-    secret = secrets.token_bytes(SECRET_BYTES)
-    file = folder / "cluster.key"
-    file.touch(mode=0o600)
-    file.write_text(keyring_text(secret))
-    arguments = [f"--key={file}", *_KEYRING_ARGUMENTS]
-    (binder,) = start_full_binders(1, registered, processes, arguments=arguments)
-    client = encode_credential(Credential(Holder.CLIENT, "benchmark"))
-    return binder, Keyring((secret,)).issue(client)
+    """A binder with a keyring that knows the same, and a client's credential of its. It requires
+    proof, but not of who fills it."""
+    keyring, flags = make_keyring(processes)
+    flags = [*flags, f"--legacy={HERE}/32"]
+    (binder,) = start_full_binders(1, registered, processes, arguments=flags)
+    return binder, keyring.issue(encode_credential(Credential(Holder.CLIENT, "benchmark")))
 
 
 def _sealed(types: bytes, held: Held) -> dict[str, Any]:

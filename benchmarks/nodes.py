@@ -1,9 +1,11 @@
 """The binders of a benchmark: started, filled if need be, and asked for their status."""
 
 import json
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -13,6 +15,8 @@ from benchmarks.arguments import HERE
 from benchmarks.processes import Node, until
 from prr.client.control import fetch_text
 from prr.demo.ports import free_port
+from prr.trust.key_file import keyring_text
+from prr.trust.keyring import SECRET_BYTES, Keyring
 from prr.wire.codec import Codec
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import Role, ServiceList
@@ -38,12 +42,15 @@ LEASE = "--lease=86400"
 """Of filled binders: their instances do not exist, so none may be verified."""
 
 
-def start_binders(stack: ExitStack, count: int, on_disk: bool = False) -> list[Node]:
-    """Binders that know each other, with their state on disk or not. They are not waited for."""
+def start_binders(
+    stack: ExitStack, count: int, on_disk: bool = False, arguments: Sequence[str] = ()
+) -> list[Node]:
+    """Binders that know each other, with their state on disk or not, started with `arguments` each.
+    They are not waited for."""
     names = [f"{HERE}:{free_port()}" for _ in range(count)]
     binders = []
     for own in names:
-        flags = [f"--peer={one}" for one in names if one != own]
+        flags = [*arguments, *(f"--peer={one}" for one in names if one != own)]
         if on_disk:
             flags.append(f"--state={stack.enter_context(TemporaryDirectory())}")
         binders.append(Node(stack, "binder", f"--listen={own}", *flags))
@@ -68,6 +75,15 @@ def start_full_binders(
         binders.append(Node(processes, "binder", listen, peer, LEASE, *arguments).address)
         _fill(binders[-1], instances, zones or {}, filler)
     return binders
+
+
+def make_keyring(stack: ExitStack) -> tuple[Keyring, list[str]]:
+    """A keyring, and the flags of a binder that has it and requires proof."""
+    secret = secrets.token_bytes(SECRET_BYTES)
+    file = Path(stack.enter_context(TemporaryDirectory())) / "cluster.key"
+    file.touch(mode=0o600)
+    file.write_text(keyring_text(secret))
+    return Keyring((secret,)), [f"--key={file}", "--require=on"]
 
 
 def make_instances(

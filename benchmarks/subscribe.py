@@ -1,7 +1,7 @@
 """What a fleet of servers costs a binder: as it comes, stays, leaves, and comes back all at once.
 
     python -m benchmarks.subscribe
-    python -m benchmarks.subscribe --servers 100000 --json
+    python -m benchmarks.subscribe --servers 100000 --keys --json
 
 Each server has an address of its own and answers the question whether it is there. What a server
 costs as it comes is all of its first second: its subscription and that question ("first"), then
@@ -21,8 +21,9 @@ import gevent
 from benchmarks.arguments import Flag, parser_for, run
 from benchmarks.fleet import Fleet, Message
 from benchmarks.generate import generate
+from benchmarks.keyed_fleet import KeyedFleet
 from benchmarks.load import figures_of, types_from
-from benchmarks.nodes import start_binders, status_of
+from benchmarks.nodes import make_keyring, start_binders, status_of
 from benchmarks.proc import cpu_seconds, generator_core, on_core, pin
 from benchmarks.tally import Load, Tally
 
@@ -39,10 +40,13 @@ LEAVES = 400
 socket of its own, and a binder has 512 places for that."""
 
 CASES = {
-    f"{peers} peers, {'on disk' if keeps else 'in memory'}": (peers, keeps)
+    f"{peers} peers, {'on disk' if keeps else 'in memory'}": (peers, keeps, False)
     for keeps in (False, True)
     for peers in (0, 2)
 }
+"""How many peers the binder has, whether it keeps its state, and whether it has a keyring."""
+
+KEYED_CASES = {f"{peers} peers, in memory, keyed": (peers, False, True) for peers in (0, 2)}
 
 SETTLE = 1.5
 """Seconds after which each server has been asked whether it is there, and those it was told to know
@@ -58,34 +62,37 @@ START = 0.3
 
 def main(arguments: Sequence[str]) -> int:
     """Measure as `arguments` say, and print the result; the exit code."""
-    return run(parser_for("subscribe", __doc__, 5.0, *FLAGS), _measure, arguments)
+    parser = parser_for("subscribe", __doc__, 5.0, *FLAGS)
+    parser.add_argument("--keys", action="store_true", help="binders with a keyring, too")
+    return run(parser, _measure, arguments)
 
 
 def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
     """The figures of each case, and of the herd."""
+    cases = CASES | (KEYED_CASES if parsed.keys else {})
     result: dict[str, Any] = {"servers": parsed.servers, "herd": parsed.herd}
     with on_core(generator_core()):
-        for name, (peers, keeps) in CASES.items():
+        for name, case in cases.items():
             with ExitStack() as stack:
-                binder = _Binder(peers, keeps, stack)
-                fleet = stack.enter_context(closing(Fleet(parsed.servers, _types(), FLEET_NET)))
-                costs = {
-                    "first": binder.cost_of(fleet, fleet.first, settle=True),
-                    "second": binder.cost_of(fleet, fleet.search, settle=True),
-                    "renewal": binder.cost_of(fleet, fleet.renewal),
-                }
-                fleet.answers, fleet.count = False, min(fleet.count, LEAVES)
-                costs["leave"] = binder.cost_of(fleet, fleet.leave)
-                result[name] = {
-                    f"{what}_{key}": value
-                    for what, cost in costs.items()
-                    for key, value in cost.items()
-                }
-        for keeps in (False, True):
-            with ExitStack() as stack:
-                name = f"herd, {'on disk' if keeps else 'in memory'}"
-                result[name] = _herd(_Binder(0, keeps, stack), parsed, stack)
+                result[name] = _costs(_Binder(*case, stack), parsed.servers)
+        for name, (peers, *how) in cases.items():
+            if not peers:
+                with ExitStack() as stack:
+                    herd = name.replace("0 peers", "herd")
+                    result[herd] = _herd(_Binder(0, *how, stack), parsed)
     return result
+
+
+def _costs(binder: "_Binder", servers: int) -> dict[str, Any]:
+    """What a fleet costs as it comes, stays and leaves."""
+    fleet = binder.fleet(servers, _types(), FLEET_NET)
+    costs = {"first": binder.cost_of(fleet, fleet.first, settle=True)}
+    if not binder.keyring:  # else the binder is known to be ours from the first
+        costs["second"] = binder.cost_of(fleet, fleet.search, settle=True)
+    costs["renewal"] = binder.cost_of(fleet, fleet.renewal)
+    fleet.answers, fleet.count = False, min(fleet.count, LEAVES)
+    costs["leave"] = binder.cost_of(fleet, fleet.leave)
+    return {f"{what}_{key}": value for what, cost in costs.items() for key, value in cost.items()}
 
 
 def _types() -> bytes:
@@ -95,12 +102,20 @@ def _types() -> bytes:
 class _Binder:
     """A binder on a core of its own, with so many peers on the generator's."""
 
-    def __init__(self, peers: int, keeps: bool, stack: ExitStack) -> None:
-        binders = start_binders(stack, 1 + peers, keeps)
+    def __init__(self, peers: int, keeps: bool, is_keyed: bool, stack: ExitStack) -> None:
+        self._stack = stack
+        self.keyring, flags = make_keyring(stack) if is_keyed else (None, [])
+        binders = start_binders(stack, 1 + peers, keeps, flags)
         self.address, *_ = [binder.address for binder in binders]
         self.pid = binders[0].pid
         pin([self.pid])
         gevent.sleep(SETTLE)
+
+    def fleet(self, count: int, types: bytes, net: int) -> Fleet:
+        """Servers that it believes."""
+        whose = count, types, net
+        made = KeyedFleet(*whose, self.keyring) if self.keyring else Fleet(*whose)
+        return self._stack.enter_context(closing(made))
 
     def cost_of(self, fleet: Fleet, message: Message, settle: bool = False) -> dict[str, Any]:
         """What it takes when each server says this: in all, and of the binder."""
@@ -119,9 +134,9 @@ class _Binder:
         }
 
 
-def _herd(binder: _Binder, parsed: argparse.Namespace, stack: ExitStack) -> dict[str, Any]:
+def _herd(binder: _Binder, parsed: argparse.Namespace) -> dict[str, Any]:
     """All come within a second to a binder that knows none of them, and is asked meanwhile."""
-    known = stack.enter_context(closing(Fleet(KNOWN, b"\0", KNOWN_NET)))
+    known = binder.fleet(KNOWN, b"\0", KNOWN_NET)
     binder.cost_of(known, known.first, settle=True)
     load = Load(
         [binder.address],
@@ -132,7 +147,7 @@ def _herd(binder: _Binder, parsed: argparse.Namespace, stack: ExitStack) -> dict
         pids=[binder.pid],
     )
     quiet = generate(load)
-    fleet = stack.enter_context(closing(Fleet(parsed.herd, _types(), FLEET_NET)))
+    fleet = binder.fleet(parsed.herd, _types(), FLEET_NET)
     lookups = gevent.spawn(generate, load)
     gevent.sleep(START)
     took = sorted(fleet.say(fleet.first, binder.address, rate=parsed.herd))

@@ -229,7 +229,11 @@ def asked(speed, ratio=None):
 
 def test_subscribe_measures_a_fleet_as_it_comes_stays_leaves_and_comes_back(run):
     sizes = ("--servers", "50", "--herd", "100", "--lookups", "500", "--seconds", "0.5")
-    result = run(subscribe.main, *sizes)
+    result = run(subscribe.main, *sizes, "--keys")
+    for name in subscribe.KEYED_CASES:
+        for what in ("first", "renewal", "leave"):
+            assert result[name][f"{what}_per_second"] > 0 and result[name][f"{what}_cpu_us"] > 0
+    assert result["herd, in memory, keyed"]["held_afterwards"] == 100 + subscribe.KNOWN
     for keeps in ("in memory", "on disk"):
         for count in (0, 2):
             case = result[f"{count} peers, {keeps}"]

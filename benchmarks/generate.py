@@ -5,18 +5,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import gevent
-from gevent.subprocess import PIPE, Popen
 
-from benchmarks.arguments import ROOT, Trouble
+from benchmarks.arguments import Trouble
 from benchmarks.background import Background
 from benchmarks.proc import cpu_seconds, on_core
+from benchmarks.processes import Started
 from benchmarks.tally import Load, Tally
 
 COMPILE_LIMIT = 60.0
@@ -71,40 +70,20 @@ def _build(source: Path) -> Path:
 
 
 def _run(load: Load) -> Tally:
-    tally = Tally()
-    with _process(load) as generator:
-        with gevent.Timeout(START_LIMIT, Trouble("the generator did not begin")):
-            _check(generator.stdout.readline() == b"began\n", generator)
-        used = cpu_seconds(load.pids)
-        late = Trouble("the generator did not come to its end")
-        with gevent.Timeout(load.seconds + PATIENCE, late):
-            ended = generator.stdout.readline()
-            if used is not None and (used_after := cpu_seconds(load.pids)) is not None:
-                tally.cpu = used_after - used
-            lines = [ended, *generator.stdout]
-            _check(generator.wait() == 0, generator)
-    for line in lines:
-        tally.read(line.decode())
-    return tally
-
-
-@contextmanager
-def _process(load: Load) -> Iterator[Popen]:
     is_plain = load.how == "udp" and not load.question
     if is_plain and not has_compiler():
         command = [sys.executable, "-m", "benchmarks.generator"]
     else:
         command = [*load.inside, build("generator")]
-    command += load.arguments()
-    with Popen(command, stdout=PIPE, stderr=PIPE, cwd=ROOT) as generator:
-        try:
-            yield generator
-        finally:
-            generator.kill()
-
-
-def _check(is_well: bool, generator: Popen) -> None:
-    if not is_well:
-        generator.wait()
-        said = generator.stderr.read().decode().strip().splitlines()[-1:]
-        raise Trouble(said[0] if said else f"the generator ended with {generator.returncode}")
+    tally = Tally()
+    with ExitStack() as stack:
+        generator = Started(stack, *command, *load.arguments())
+        generator.wait_for("^began", START_LIMIT)
+        used = cpu_seconds(load.pids)
+        gevent.sleep(load.seconds)  # to look for the end would cost the generator's core
+        generator.wait_for("^ended", PATIENCE)
+        if used is not None and (used_after := cpu_seconds(load.pids)) is not None:
+            tally.cpu = used_after - used
+        for line in generator.finish(PATIENCE)[1:]:
+            tally.read(line)
+    return tally

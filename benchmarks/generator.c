@@ -76,7 +76,7 @@ static double now(void) {
 }
 
 static void fail(const char *what) {
-    fprintf(stderr, "generator: %s: %s\n", what, errno ? strerror(errno) : "");
+    fprintf(stderr, "%s%s%s\n", what, errno ? ": " : "", errno ? strerror(errno) : "");
     exit(1);
 }
 

@@ -90,7 +90,7 @@ class Started:
         self._lines += whole.decode(errors="replace").splitlines()
         return self._lines
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
+    def wait_for(self, pattern: str, limit: float = LIMIT) -> re.Match[str]:
         """Where it has written such a line. Raises Trouble: it ended, or took too long."""
         read = 0
 
@@ -100,19 +100,32 @@ class Started:
             read += len(lines)
             return next(filter(None, (re.search(pattern, line) for line in lines)), None)
 
-        return self.until(find, "it was not ready", LINES_PAUSE)
+        return self.until(find, "it was not ready", limit, LINES_PAUSE)
 
-    def until(self, is_so: Callable[[], _T], what: str, pause: float = PAUSE) -> _T:
+    def until(
+        self, is_so: Callable[[], _T], what: str, limit: float = LIMIT, pause: float = PAUSE
+    ) -> _T:
         """As `until`. Raises Trouble if it has ended and that is not so."""
 
         def is_so_yet() -> _T:
             has_ended = self._process.poll() is not None
             found = is_so()
             if has_ended and not found:
-                raise Trouble(f"{self.name} ended: {(self.lines() or ['it said nothing'])[-1]}")
+                raise self._end()
             return found
 
-        return until(is_so_yet, f"{self.name}: {what}", pause=pause)
+        return until(is_so_yet, f"{self.name}: {what}", limit, pause)
+
+    def finish(self, limit: float) -> list[str]:
+        """What it has written, once it has ended. Raises Trouble unless that was in time, and with
+        exit code 0."""
+        until(lambda: self._process.poll() is not None, f"{self.name}: it did not end", limit)
+        if self._process.returncode:
+            raise self._end()
+        return self.lines()
+
+    def _end(self) -> Trouble:
+        return Trouble(f"{self.name} ended: {(self.lines() or ['it said nothing'])[-1]}")
 
 
 class Node(Started):

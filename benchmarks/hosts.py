@@ -3,8 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from unittest.mock import patch
 
 import gevent
 
@@ -77,22 +77,12 @@ def slow() -> dict[str, dict[str, object]]:
         cluster.start_host(SLOW_SERVICES, 1, SLOW)
         client = Client(cluster.names)
         rows = {}
-        with _endless_patience():
+        # A client that never complains before the service has had its time.
+        with patch.object(Patience, "of", lambda self, type_: SERVICE_LIMIT):
             rows["slow services, no complaints"] = _call_slow(cluster, client, False)
         rows["slow services"] = _call_slow(cluster, client, False)
         rows["slow services, hedged"] = _call_slow(cluster, client, True)
         return rows
-
-
-@contextmanager
-def _endless_patience() -> Iterator[None]:
-    """A client that never complains before the service has had its time."""
-    of = Patience.of
-    Patience.of = lambda self, type_: SERVICE_LIMIT
-    try:
-        yield
-    finally:
-        Patience.of = of
 
 
 def _call_slow(cluster: Cluster, client: Client, hedge: bool) -> dict[str, object]:

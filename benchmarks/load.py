@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.arguments import Flag, Trouble, parser_for, run, said_well
 from benchmarks.generate import generate
-from benchmarks.nodes import make_instances, start_full_binders, status_of
+from benchmarks.nodes import counters_of, make_instances, start_full_binders, status_of
 from benchmarks.proc import generator_core, pid_at, pin, resident_kib
 from benchmarks.tally import BATCH, ZONES, Load, Tally, name_for, zones_of
 from prr.addresses import resolve
@@ -218,10 +218,8 @@ def _listed(binders: list[Address], services: Collection[Service]) -> list[Insta
 
 def _dropped(binders: list[Address]) -> int | None:
     """Datagrams that the kernel has dropped so far; None if one of the binders does not say."""
-    statuses = [status_of(binder) for binder in binders]
-    if None in statuses:
-        return None
-    return sum(status["counters"].get(DROPPED, 0) for status in statuses if status)
+    counted = [counters_of(binder) for binder in binders]
+    return None if None in counted else sum(one[DROPPED] for one in counted)
 
 
 def _being_verified(binder: Address) -> int | None:

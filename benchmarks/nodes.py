@@ -3,6 +3,7 @@
 import json
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -109,6 +110,12 @@ def status_of(binder: Address) -> dict[str, Any] | None:
     """A binder's status; None if it does not answer."""
     text = fetch_text(binder, Question.STATUS)
     return json.loads(text) if text is not None else None
+
+
+def counters_of(binder: Address) -> Counter[str] | None:
+    """What has happened to a binder so far, how often; None if it does not answer."""
+    status = status_of(binder)
+    return None if status is None else Counter(status["counters"])
 
 
 def _fill(

@@ -16,7 +16,6 @@ import socket
 import struct
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -28,7 +27,7 @@ from benchmarks.arguments import Flag, Trouble, parser_for, run
 from benchmarks.generate import generate
 from benchmarks.load import DROPPED
 from benchmarks.load import measure as measure_load
-from benchmarks.nodes import make_instances, start_full_binders, status_of
+from benchmarks.nodes import counters_of, make_instances, start_full_binders
 from benchmarks.proc import generator_core, on_core, pid_at, pin, resident_kib
 from benchmarks.processes import Started
 from benchmarks.tally import Load
@@ -170,13 +169,15 @@ def _flood(load: Load) -> dict[str, Any]:
     """
     (binder,), (pid,) = load.targets, load.pids
     monitor = Monitor()
-    memory_before, counted_before = resident_kib([pid]), _counters(binder)
+    memory_before, counted_before = resident_kib([pid]), counters_of(binder)
     watching = gevent.spawn(monitor.run, binder, pid)
     try:
         tally = generate(load)
     finally:
         watching.kill()
-    counted = _counters(binder)
+    counted = counters_of(binder)
+    if counted is None or counted_before is None:
+        raise Trouble("the binder does not say how it is")
     answered = counted[RECEIVED] - counted_before[RECEIVED] - len(monitor.waits)
     dropped = counted[DROPPED] - counted_before[DROPPED]
     elapsed = max(tally.asking, tally.elapsed)
@@ -196,14 +197,6 @@ def _flood(load: Load) -> dict[str, Any]:
         "renewals_confirmed": len(monitor.waits),
         "renewal_max_ms": round(max(monitor.waits) * 1000, 3) if monitor.waits else None,
     }
-
-
-def _counters(binder: Address) -> Counter[str]:
-    """What has happened to the binder so far, how often."""
-    status = status_of(binder)
-    if status is None:
-        raise Trouble("the binder does not say how it is")
-    return Counter(status["counters"])
 
 
 def _arrivals(server: socket.socket) -> list[float]:

@@ -53,7 +53,8 @@ class Callers:
 
     def stop(self) -> None:
         """Call nobody any more."""
-        gevent.killall(self.greenlets)
+        # All in one go: a reader that outlived the others would complain from a socket of theirs.
+        gevent.killall([*self.greenlets, *(line.reader for line in self._lines.values())])
         for line in self._lines.values():
             line.close()
 
@@ -96,7 +97,7 @@ class _Line:
         self._called = gevent.event.Event()
         self._socket = gevent.socket.socket(type=gevent.socket.SOCK_DGRAM)
         self._socket.connect(address_of(instance))
-        self._reader = gevent.spawn(self._read)
+        self.reader = gevent.spawn(self._read)
 
     def call(self, asking: gevent.socket.socket) -> None:
         """Call it for who asks binders from the socket `asking`."""
@@ -108,7 +109,7 @@ class _Line:
             self._refused()
 
     def close(self) -> None:
-        self._reader.kill()
+        self.reader.kill()
         self._socket.close()
 
     def _read(self) -> None:

@@ -1,5 +1,6 @@
 """The benchmarks but load and limit run, and the report of all is made. Tiny runs."""
 
+import itertools
 import json
 import shlex
 import shutil
@@ -11,10 +12,11 @@ import gevent
 import pytest
 
 from benchmarks import charts, failover, hosts, lab, overload, peers, report, scale, subscribe
+from benchmarks.callers import Callers
 from benchmarks.generate import generate
 from benchmarks.systems import SYSTEMS
 from benchmarks.tally import Load
-from tests.nodes import ROOT
+from tests.nodes import ROOT, wire
 
 pytestmark = pytest.mark.smoke
 
@@ -145,6 +147,27 @@ def test_failover_kills_a_server(run):
     assert 0 < row["process_ended_ms_p50"] <= row["until_all_know_ms_p50"]
     assert row["failed_hedged_calls_max"] == 0
     assert row["until_all_know_ms_p50"] > 0
+
+
+def test_callers_that_are_refused_on_all_sides_end_quietly(peers, capfd):
+    binder = peers()
+    refusing = itertools.cycle([wire(1, ("127.0.0.1", port)) for port in range(2, 40)])
+
+    def serve():
+        while (asked := binder.receive()) != b"end":
+            if asked[:1] == b"\x02":  # else a complaint
+                binder.send(b"\x03" + next(refusing)[1:], binder.source)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    for _ in range(5):
+        callers = Callers([binder.address], [1])
+        gevent.sleep(0.2)
+        callers.stop()
+        gevent.sleep(0.05)
+    binder.send(b"end", binder.address)
+    thread.join()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.slow

@@ -11,7 +11,18 @@ from dataclasses import replace
 import gevent
 import pytest
 
-from benchmarks import charts, failover, hosts, lab, overload, peers, report, scale, subscribe
+from benchmarks import (
+    charts,
+    failover,
+    hosts,
+    lab,
+    overload,
+    peers,
+    report,
+    scale,
+    store,
+    subscribe,
+)
 from benchmarks.callers import Callers
 from benchmarks.generate import generate
 from benchmarks.systems import SYSTEMS
@@ -266,6 +277,20 @@ def test_subscribe_measures_a_fleet_as_it_comes_stays_leaves_and_comes_back(run)
         assert herd["held_afterwards"] == 100 + subscribe.KNOWN
         assert 0 < herd["half_confirmed_within_s"] <= herd["all_confirmed_within_s"] < 10
         assert herd["lookups_before"] > 0 and herd["lookups_meanwhile"] > 0
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
+def test_store_measures_what_each_keeps_and_a_start_from_etcd(run):
+    sizes = ("--servers", "50", "--seen", "2", "--instances", "200", "--rounds", "1")
+    result = run(store.main, *sizes, "--seconds", "0.1")
+    for name in store.STORES:
+        row = result[name]
+        assert row["confirmed_per_second"] > 0 and row["binder_cpu_us"] > 0
+        assert row["found_at_other_ms"] > 0 and row["lookups_per_second"] > 0
+        assert (row["etcd_cpu_us"] is not None) == (name == "etcd")
+    assert result["start"]["instances"] == 200
 
 
 RESULTS = {

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
+from ipaddress import IPv4Address
+from itertools import count
 from random import Random
 
 from prr.client.control import fetch_listings
@@ -31,6 +33,11 @@ HIGH = 2000
 
 AGAIN, AGAIN_MAX = 0.5, 4.0
 """Seconds after which a server asks the next binder: each time twice as many."""
+
+HOSTS = map(IPv4Address, count(int(IPv4Address("127.1.0.1"))))
+"""Those of the servers, on loopback, one after the other: none has the address of one before it,
+whose confirmation, which names nobody, it would take for its own; nor do all share the quotas of
+one host."""
 
 
 def held(binder: Node) -> set[str]:
@@ -82,7 +89,7 @@ class Server:
 
     def __init__(self, type_: int, binders: list[tuple[str, int]]) -> None:
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        made.bind(("127.0.0.1", 0))
+        made.bind((str(next(HOSTS)), 0))
         # Others in this process wait by select, which knows low numbers only.
         self.number = fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, HIGH)
         made.close()
@@ -156,7 +163,8 @@ class Servers(threading.Thread):
                 now = time.monotonic()
                 while self._asking and self._asking[0][0] <= now:
                     server = heappop(self._asking)[2]
-                    if server.number in self._open and (server.took is None or server.is_leaving):
+                    is_open = self._open.get(server.number) is server
+                    if is_open and (server.took is None or server.is_leaving):
                         self._ask(server)
             for number, _ in self._epoll.poll(0.005, 256):
                 with self._lock:

@@ -71,14 +71,8 @@ def looking_up(lookups):
 
 
 def equal(etcd, binders, names):
-    """All know just these; and perhaps dead ones whose addresses some of these have by now, which
-    answer whatever they are asked, as plain servers do."""
-    taken = {name.rpartition("/")[2] for name in names}
-    known = [etcd.up(), *map(held, binders)]
-    more = {name for one in known for name in one} - names
-    return (
-        all(names <= one for one in known) and {name.rpartition("/")[2] for name in more} <= taken
-    )
+    """All know just these."""
+    return etcd.up() == names and all(held(binder) == names for binder in binders)
 
 
 def are_equal(etcd, binders, all_, seconds=SOON):

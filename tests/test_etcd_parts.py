@@ -24,7 +24,7 @@ from prr.shell.etcd.gateway import (
 from prr.shell.etcd.messages import Keys, text_of
 from prr.shell.etcd.pauses import MAX, Pauses
 from prr.shell.etcd.reachability import Reachability
-from prr.shell.etcd.registration import Registration
+from prr.shell.etcd.registration import TTL, Registration
 from prr.shell.etcd.store import EtcdStore
 from prr.shell.etcd.watcher import Watcher
 from prr.shell.etcd.writer import Writer
@@ -330,6 +330,25 @@ def test_who_adopts_is_whose_lease_the_claim_has(said, is_ours):
     where = ("127.0.0.1", 2222)
     registration = Registration(etcd, "/prr/", OWNER, lambda: where, lambda: [0xDD], lambda _: None)
     assert registration._look().looked_after == (frozenset() if is_ours else {0xDD})
+
+
+def test_a_claim_is_kept_until_others_have_heard_of_the_adoptions(monkeypatch):
+    now, owners = [100.0], [0xDD]
+    monkeypatch.setattr("prr.shell.etcd.registration.time.monotonic", lambda: now[0])
+    kvs = [{"key": text_of(b"/prr/binders/" + SELF[0]), "value": text_of(SELF[1])}]
+    renewed, read = {"result": {"TTL": "10"}}, header(5) | {"kvs": kvs}
+    looks = [renewed, read] * 2
+    etcd = Scripted({"ID": "7"}, header(5), read, {"succeeded": True}, *looks, header(6))
+    where = ("127.0.0.1", 2222)
+    registration = Registration(etcd, "/prr/", OWNER, lambda: where, lambda: owners, lambda _: None)
+    registration._look()
+    owners.clear()
+    now[0] += TTL - 1
+    registration._look()
+    assert "/v3/kv/deleterange" not in etcd.asked
+    now[0] += 1
+    registration._look()
+    assert etcd.asked[-1] == "/v3/kv/deleterange"
 
 
 def test_a_binder_whose_key_was_deleted_registers_again():

@@ -36,6 +36,10 @@ PAUSE = 1.0
 CLAIMS_MAX = 16
 """Owners that are gone and claimed in one look: a peer that makes owners up costs no more."""
 
+CLAIM_KEPT = TTL
+"""Seconds for which an owner stays claimed once nothing here is owned by it any more: others may
+hear of that when a watch has been silent, and would claim it, and adopt the same once more."""
+
 _log = logging.getLogger("prr")
 
 
@@ -68,7 +72,7 @@ class Registration:
         self._identity = identity
         self._where, self._owners, self._follow = where, owners, follow
         self._lease = ""
-        self._claimed: set[int] = set()  # here
+        self._claimed: dict[int, float] = {}  # here, and until when
         self._seen = Registered({}, frozenset(), False)
         self._settled_at = 0.0
         self._told = ""
@@ -118,13 +122,18 @@ class Registration:
         self._renew()
         binders = self._read()
         missing = {*self._owners()} - binders.keys() - {self._identity}
-        for owner in self._claimed - missing:
+        now = time.monotonic()
+        claimed = [
+            owner
+            for owner in islice(missing - self._claimed.keys(), CLAIMS_MAX)
+            if self._claim(owner)
+        ]
+        still = [*claimed, *(missing & self._claimed.keys())]
+        self._claimed |= dict.fromkeys(still, now + CLAIM_KEPT)
+        for owner in [one for one, until in self._claimed.items() if until <= now]:
             self._endpoints.call("/v3/kv/deleterange", {"key": self._claim_key(owner)})
-            self._claimed.discard(owner)
-        for owner in islice(missing - self._claimed, CLAIMS_MAX):
-            if self._claim(owner):
-                self._claimed.add(owner)
-        looked_after = frozenset(missing - self._claimed)
+            del self._claimed[owner]
+        looked_after = frozenset(missing - self._claimed.keys())
         is_current = time.monotonic() >= self._settled_at
         return Registered(binders, looked_after, is_current)
 

@@ -14,8 +14,8 @@ from prr.core.commits.commits import Commits
 from prr.core.commits.stored import word_of
 from prr.core.liveness import lease_owners
 from prr.core.shared_store import SharedStore
-from prr.shell.etcd import messages
-from prr.shell.etcd.messages import Keys
+from prr.shell.etcd import messages, registration
+from prr.shell.etcd.messages import Header, Keys
 from prr.shell.etcd.registration import Registration
 from prr.shell.etcd.store import EtcdStore
 from tests.samples import sample
@@ -30,6 +30,9 @@ pytestmark = pytest.mark.elsewhere
 SEEDS = range(2)
 MORE_SEEDS = range(2, 120)
 MANY_SEEDS = range(1000, 4000)
+
+SET_BACK = 0.3
+"""Times a second."""
 
 FEW = 400
 """Seeds within which what is switched off has to be noticed."""
@@ -102,8 +105,18 @@ def test_what_many_binders_had_is_adopted_by_one():
     assert sum(count for _, count in outcomes.values()) > 100
 
 
-def nobody_waits_for_its_turn(patch):
+def every_claim_holds(patch):
+    patch.setattr(Registration, "_claim", lambda self, owner: True)
+    patch.setattr(lease_owners, "RANK_PAUSE", 0.0)  # else turns that nobody depends on hide it
+
+
+def claims_end_at_once(patch):
+    patch.setattr(registration, "CLAIM_KEPT", 0.5)  # no longer than from one look to the next
     patch.setattr(lease_owners, "RANK_PAUSE", 0.0)
+
+
+def no_claim_proves_itself(patch):
+    patch.setattr(registration, "any", lambda _: False, raising=False)
 
 
 def nobody_adopts(patch):
@@ -112,15 +125,18 @@ def nobody_adopts(patch):
 
 @pytest.mark.smoke
 @pytest.mark.parametrize(
-    ("switch_off", "complaint"),
+    ("switch_off", "seed", "complaint"),
     [
-        (nobody_waits_for_its_turn, "has adopted"),
-        (nobody_adopts, "knows of no binder that lives and owns"),
+        (every_claim_holds, 29, "has adopted"),
+        (claims_end_at_once, 55, "has adopted"),
+        (no_claim_proves_itself, 27, "knows of no binder that lives and owns"),
+        (nobody_adopts, 10, "knows of no binder that lives and owns"),
     ],
 )
-def test_that_none_or_two_adopt_is_noticed(switch_off, complaint, monkeypatch):
+def test_that_none_or_two_adopt_is_noticed(switch_off, seed, complaint, monkeypatch):
+    """From this seed on, since it takes a watch that is silent just then."""
     switch_off(monkeypatch)
-    reasons = [reason for reason, _ in map(adopt, range(10, 18)) if reason]
+    reasons = (reason for reason, _ in map(adopt, range(seed, seed + 30)) if reason)
     assert any(complaint in reason for reason in reasons)
 
 
@@ -169,6 +185,23 @@ def what_cannot_be_read_raises(patch):
     patch.setattr(messages, "update_in", strict)
 
 
+def nobody_steps_in(patch):
+    patch.setattr(commits, "STEP_IN", 1e9)
+
+
+def the_watch_is_ignored(patch):
+    events = Keys.events
+
+    def none(self, result, known):
+        return {}, 0, events(self, result, known)[2]
+
+    patch.setattr(Keys, "events", none)
+
+
+def an_older_state_is_not_seen(patch):
+    patch.setattr(Header, "is_before", lambda self, other: False)
+
+
 def what_the_store_says_is_not_heard(patch):
     patch.setattr(SharedStore, "heard", lambda self, updates, now: [])
 
@@ -183,6 +216,8 @@ OFF = [
     (all_is_known_before_it_is_read, "before it has read its store"),
     (what_cannot_be_read_raises, "is taken for etcd's failure"),
     (what_the_store_says_is_not_heard, ""),
+    (nobody_steps_in, "and etcd"),
+    (the_watch_is_ignored, "binder"),
 ]
 
 
@@ -195,3 +230,23 @@ def test_what_is_switched_off_is_noticed(switch_off, complaint, monkeypatch):
         if reason is not None and complaint in reason:
             return
     raise AssertionError(f"nobody noticed in {FEW} seeds")
+
+
+def often_set_back(seed):
+    """The binders of a seed, who hear one another through an etcd that is set back again and again,
+    and of which some server always answers."""
+    usual = options(seed)
+    etcd = replace(usual.etcd, apart=True, found=True, outsider=False, servers=3, restores=SET_BACK)
+    return run_options(replace(usual, etcd=etcd))
+
+
+@pytest.mark.smoke
+@pytest.mark.ahead(often_set_back, range(20))
+def test_an_etcd_that_is_set_back_again_and_again(ahead):
+    assert not judged(ahead)
+
+
+@pytest.mark.smoke
+def test_an_older_state_that_is_not_seen_is_noticed(monkeypatch):
+    an_older_state_is_not_seen(monkeypatch)
+    assert any(often_set_back(seed).reason for seed in range(20))

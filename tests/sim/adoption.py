@@ -23,7 +23,8 @@ KILLED_AT = 8.0
 DIES = 0.3  # share of the servers that end with the binder
 
 PARTED = 0.5
-"""Share of the runs in which the other binders hear one another through the store alone."""
+"""Share of the runs in which the other binders hear one another through the store alone from then
+on."""
 
 LOOK = 0.1
 """Seconds between two looks at whether all hold what lives."""
@@ -36,10 +37,13 @@ questions."""
 def adoption_options(seed: int) -> Options:
     """Nothing is amiss, but that the store may tell late."""
     rng = Random(f"{seed}/adoption")
+    are_apart = rng.random() < 0.3
     etcd = EtcdOptions(
         servers=rng.choice((1, 3)),
-        found=rng.random() < 0.7,
-        stalls=rng.choice((0.0, 2.0)),
+        found=are_apart or rng.random() < 0.7,
+        apart=are_apart,
+        claims_lost=rng.random() < 0.3,
+        stalls=0.0 if are_apart else rng.choice((0.0, 2.0)),  # else not all know all by then
         compactions=rng.choice((0.0, 0.5)),
         watch_delay=rng.choice((0.003, 0.2)),
         small=rng.random() < 0.5,

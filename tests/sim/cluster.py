@@ -39,7 +39,7 @@ from tests.sim.hostile import Hostile
 from tests.sim.keys import Keys
 from tests.sim.lab2016 import LabBinder, make_lab_server
 from tests.sim.loops import Loops
-from tests.sim.network import Host, Network, ipv6_of
+from tests.sim.network import Cut, Host, Network, ipv6_of
 from tests.sim.particulars import ZONES, misunderstood, random_particulars
 from tests.sim.process import Process
 from tests.sim.processes import AgentProcess, BinderProcess, ClientProcess, ServerProcess
@@ -89,6 +89,9 @@ class Cluster:
             self.loops = Loops(self.world, options.seed)
             self.etcd = Etcd(self.world, options.seed, options.etcd)
             self.rules = Committed(self)
+            if options.etcd.apart:
+                ips = frozenset(ip for ip, _ in self.binder_addresses)
+                self.network.cut(Cut(ips, ips, is_for_good=True))
         self._disks: dict[int, Disk] = {}
         self._starts = 0
         places = {
@@ -129,6 +132,12 @@ class Cluster:
         others = [self.as_peer(address) for address in everybody if address != binder]
         return tuple(others)
 
+    def shares(self, index: int) -> bool:
+        """This binder shares the etcd, if there is one."""
+        options = self.options.etcd
+        is_last = 0 < index == len(self.binders) - 1
+        return options is not None and not (options.outsider and is_last)
+
     def named_peers_of(self, binder: Address) -> tuple[Address, ...]:
         """Those of them that it is told of, and need not find."""
         finds = self.options.etcd is not None and self.options.etcd.found
@@ -147,6 +156,10 @@ class Cluster:
     def live_binders(self) -> list[BinderProcess]:
         """The binders that run."""
         return [binder for binder in self.binders if binder and binder.running]
+
+    def sharing_binders(self) -> list[BinderProcess]:
+        """Those of them that share the etcd; all, if there is none."""
+        return [one for one in self.live_binders() if one.sharing or self.etcd is None]
 
     def live_servers(self) -> list[ServerProcess]:
         """The servers that run and are not about to leave."""
@@ -168,12 +181,12 @@ class Cluster:
             rng,
             self.options.tight,
             flooded=self.options.flood > 0,
-            keeps=disk is not None or self.etcd is not None,
+            keeps=disk is not None or self.shares(index),
             counter=disk.counter if disk else 0,
             trust=self.keys.trust,
-            shares_store=self.etcd is not None,
+            shares_store=self.shares(index),
         )
-        binder = BinderProcess(self, host, self._clock(), core, address, disk)
+        binder = BinderProcess(self, host, self._clock(), core, address, disk, self.shares(index))
         self.binders[index] = binder
         binder.start()
 
@@ -350,7 +363,7 @@ class Cluster:
         for process in (*self.binders, *self.servers):
             if process is not None:
                 process.resume()
-        if not self.live_binders():
+        if not self.sharing_binders():
             self.start_binder(0)
 
     def pending(self) -> str | None:

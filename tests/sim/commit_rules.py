@@ -134,7 +134,7 @@ class Committed:
         """Who is registered and gone, or the other way round; None if nobody is."""
         place = f"{PREFIX}binders/".encode()
         there = {int(key[len(place) :], 16) for key in self._etcd.rows if key.startswith(place)}
-        alive = {binder.core.identity for binder in self._cluster.live_binders()}
+        alive = {binder.core.identity for binder in self._cluster.sharing_binders()}
         return f"{there ^ alive} are registered and gone, or not" if there != alive else None
 
     def unowned(self) -> str | None:

@@ -111,6 +111,8 @@ class Etcd:
         self.cut: dict[str, bool] = {}  # clients that reach no server, and whether they are refused
         self.is_full = False
         self.lost_answers = self.late = 0.0  # shares of the requests
+        self._loses_claims = options.claims_lost
+        self._claimed: set[str] = set()  # clients whose first claim was lost
         self.is_small = options.small
         self.watch_delay = options.watch_delay
         self.lease_factor = options.lease_factor
@@ -152,6 +154,15 @@ class Etcd:
             self.term += 1
             for number in self._leases:  # the new leader gives each all its time
                 self._extend(number)
+
+    def loses_answer(self, client: Process, body: Body) -> bool:
+        """A client does not hear what became of this."""
+        puts = [one["request_put"] for one in body.get("success", []) if "request_put" in one]
+        is_claim = any(b"adopting/" in b64decode(put["key"]) for put in puts)
+        if self._loses_claims and is_claim and client.name not in self._claimed:
+            self._claimed.add(client.name)
+            return True
+        return self.rng.random() < self.lost_answers
 
     def refuses(self, client: Process, door: int) -> bool:
         """They do not, and the client is told so."""
@@ -510,7 +521,7 @@ class Gateway:
             what = answer if isinstance(answer, Exception) else _shown(request.path, answer)
             asked = f"{client.name} {request.path[4:]} {_asked(request.body)}"
             client.world.note("etcd", f"{asked}: {what}")
-        if etcd.is_up(client, self._door) and etcd.rng.random() >= etcd.lost_answers:
+        if etcd.is_up(client, self._door) and not etcd.loses_answer(client, request.body):
             request.answer(answer, etcd.rng.uniform(*TRAVELS))
 
     def stream(self, path: str, body: Body, token: str = "") -> Iterator[Body]:
@@ -582,6 +593,8 @@ def _row(key: bytes, row: Row, keys_only: bool) -> Body:
         "mod_revision": str(row.revision),
         "version": "1",
     }
+    if row.lease:
+        said["lease"] = str(row.lease)
     return said if keys_only or not row.value else said | {"value": b64encode(row.value).decode()}
 
 

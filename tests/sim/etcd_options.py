@@ -10,6 +10,8 @@ class EtcdOptions:
 
     servers: int = 1
     found: bool = False  # binders have no peers but those that they find registered
+    apart: bool = False  # binders hear one another through it alone
+    outsider: bool = False  # the last binder does not share it, but hears those that do
     outages: float = 0.0  # all servers end, or say nothing
     restores: float = 0.0  # all end, and come back with an older state
     servers_lost: float = 0.0  # one server ends, or says nothing
@@ -21,6 +23,7 @@ class EtcdOptions:
     leases_lost: float = 0.0  # by an operator, too
     full: float = 0.0  # nothing is written any more
     lost_answers: float = 0.0  # share of the requests that are carried out in secret
+    claims_lost: bool = False  # so is the first claim of each binder
     late: float = 0.0  # share of those carried out when nobody waits any more
     watch_delay: float = 0.003  # seconds, in the mean
     lease_factor: float = 1.0  # removals are kept for so much of two hours
@@ -31,13 +34,18 @@ class EtcdOptions:
         """Nothing befalls it."""
         troubles = (self.outages, self.restores, self.servers_lost, self.cuts, self.stalls)
         meddling = (self.deletions, self.junk, self.leases_lost, self.full)
-        return not any((*troubles, *meddling, self.lost_answers, self.late))
+        return not any((*troubles, *meddling, *self.secrets))
 
     @property
     def leases_go_on(self) -> bool:
         """Nothing keeps a binder that runs from renewing its lease, and from seeing who does."""
         troubles = (self.outages, self.restores, self.servers_lost, self.cuts)
-        return not any((*troubles, self.leases_lost, self.full, self.lost_answers, self.late))
+        return not any((*troubles, self.leases_lost, self.full, *self.secrets))
+
+    @property
+    def secrets(self) -> tuple[float, ...]:
+        """What is carried out, and whoever asked for it does not hear so."""
+        return self.lost_answers, self.claims_lost, self.late
 
     @property
     def may_lose(self) -> bool:
@@ -64,9 +72,14 @@ def etcd_options_for(seed: int) -> EtcdOptions:
         value = low * (high / low) ** rng.random()
         return round(value, 6) if fault in there else 0.0
 
+    who = Random(f"{seed}/etcd/who").choice(("all", "all", "all", "apart", "outsider"))
+    servers, finds = rng.choice((1, 3)), rng.random() < 0.5
     return EtcdOptions(
-        servers=rng.choice((1, 3)),
-        found=rng.random() < 0.5,
+        servers=servers,
+        found=who == "apart" or (finds and who == "all"),
+        apart=who == "apart",
+        outsider=who == "outsider",
+        claims_lost=who != "all" and bool(rng.randrange(2)),
         outages=maybe("outages", 0.05, 0.4),
         restores=maybe("restores", 0.05, 0.2),
         servers_lost=maybe("servers_lost", 0.1, 1.0),

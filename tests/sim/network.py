@@ -44,6 +44,7 @@ class Cut:
     right: frozenset[str]
     forth: bool = True
     back: bool = True
+    is_for_good: bool = False
 
     def holds(self, source: str, target: str) -> bool:
         """It stops datagrams on the path from one ip to another."""
@@ -244,11 +245,11 @@ class Network:
         return any(until > self._world.now for until in self._clogged.values())
 
     def heal(self) -> None:
-        """A sound network from now on. What is under way stays so."""
+        """A sound network from now on, but for what is cut for good. What is under way stays so."""
         self.conditions = CALM
         self._icmp_limited = False
         self._clogged.clear()
-        self.cuts.clear()
+        self.cuts = [cut for cut in self.cuts if cut.is_for_good]
 
     def _travel(self, source: Address, target: Address, data: bytes, later: float) -> None:
         if self._is_lost(source[0], target[0]):

@@ -89,6 +89,7 @@ class BinderProcess(Process):
         core: Binder,
         address: Address,
         disk: Disk | None,
+        shares: bool,
     ) -> None:
         super().__init__(cluster, host, clock)
         self.core = core
@@ -97,7 +98,7 @@ class BinderProcess(Process):
         self.codec = adapter.codec(cluster.options.lab2016, cluster.keys.ring)
         self.ledger = Ledger(self)
         self.follower = Follower()
-        self.sharing = Sharing(self) if cluster.etcd is not None else None
+        self.sharing = Sharing(self) if shares else None
         self.group_probes = 0
         self._drains: list[DrainRow] = []
         self._said: dict[Address, bytes] = {}  # of a run, whose is not answered yet

@@ -106,6 +106,35 @@ def test_it_reads_once_and_watches_on_as_long_as_etcd_only_grows():
     assert asked[:3] == [RANGE, RANGE, WATCH] and asked.count(RANGE) == 4
 
 
+@pytest.mark.parametrize(
+    ("passed", "later", "marks"), [(61, 9, 1), (59, 9, 0), (61, 5, 0)], ids=str
+)
+def test_what_it_follows_is_marked_if_only_others_write(passed, later, marks, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("prr.shell.etcd.watcher.time.monotonic", lambda: now[0])
+
+    def sleep(_):
+        now[0] += passed
+
+    etcd = Scripted(header(5), header(5), Unavailable(), header(later), NoRoom(), Unavailable())
+    with pytest.raises(Ended):
+        Watcher(etcd, Keys("/prr/"), Followed(), {}).run(sleep)
+    assert etcd.asked.count("/v3/kv/put") == marks
+
+
+def test_what_it_hears_of_other_keys_counts_as_followed():
+    key = text_of(b"/prr/mark")
+    marked = {"result": header(8) | {"events": [{"kv": {"key": key, "mod_revision": "8"}}]}}
+    bodies = []
+    etcd = Scripted(header(5), header(5), [marked], header(8))
+    etcd.stream = lambda path, body: (bodies.append(body), *etcd.call(path, body))[1:]
+    followed = Followed()
+    with pytest.raises(Ended):
+        Watcher(etcd, Keys("/prr/"), followed, {}).run(lambda _: None)
+    assert [body["create_request"]["start_revision"] for body in bodies] == ["6", "9"]
+    assert {malformed for _, malformed in followed.named("found")} == {0}
+
+
 @pytest.mark.parametrize("later", [header(4), header(9, term=1), header(9, cluster="2")])
 def test_it_reads_all_anew_when_etcd_is_another_one_or_older(later):
     followed, _ = watch(header(5), header(5), [], later, later)

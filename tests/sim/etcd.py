@@ -279,7 +279,10 @@ class Etcd:
             if (lease := int(put.get("lease", 0))) and lease not in self._leases:
                 raise LeaseGone("etcdserver: requested lease not found")
         self.put(
-            [(b64decode(p["key"]), b64decode(p["value"]), int(p.get("lease", 0))) for p in puts]
+            [
+                (b64decode(p["key"]), b64decode(p.get("value", "")), int(p.get("lease", 0)))
+                for p in puts
+            ]
         )
 
     def put(self, wanted: list[tuple[bytes, bytes, int]]) -> None:

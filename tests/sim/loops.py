@@ -192,7 +192,7 @@ class Loops:
     @contextmanager
     def installed(self, gateway: Callable[..., object], is_small: bool) -> Iterator[None]:
         """While this lasts that shell runs here, and reaches its servers through `gateway`. If it
-        `is_small`, few updates fill a page, a batch or a call."""
+        `is_small`, few updates fill a page, a batch or a call, and seconds are a long time."""
         few = 3 if is_small else 1000
         failed = reachability.Reachability.failed
 
@@ -208,10 +208,11 @@ class Loops:
             patch.object(pauses, "random", self),
             patch.object(reachability._log, "disabled", True),
             patch.object(messages, "PAGE", few),
+            patch.object(watcher, "MARK_AFTER", 5.0 if is_small else watcher.MARK_AFTER),
             patch.object(commits, "BATCH_MAX", min(few, commits.BATCH_MAX)),
             patch.object(store, "HEARD_AT_ONCE", min(few, store.HEARD_AT_ONCE)),
             patch.object(shared_store, "REPORTED_MAX", min(few - 2, shared_store.REPORTED_MAX)),
-            patch.multiple(watcher, gevent=self),
+            patch.multiple(watcher, gevent=self, time=self),
             patch.multiple(writer, gevent=self, time=self),
             patch.multiple(registration, gevent=self, time=self),
             patch.multiple(store, gevent=self, time=self),

@@ -105,6 +105,8 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix.encode()
         self.instances = self.prefix + INSTANCES.encode()
+        self.mark = text_of(self.prefix + b"mark")
+        """A key that is written so that it is heard of; as JSON has it."""
 
     def of(self, instance: Instance) -> str:
         """The key of an instance, as JSON has it."""
@@ -178,13 +180,15 @@ class Keys:
         return instances, malformed, last
 
     def _read(self, rows: Iterator[Any] | list[Any]) -> tuple[dict[Instance, Stored], int]:
-        """Of several about one instance the last one counts."""
+        """Those of instances; of several about one the last one counts."""
         found: dict[Instance, Stored] = {}
         malformed = 0
         for row in rows:
+            key = b64decode(row["key"])
+            if not key.startswith(self.instances):
+                continue
             try:
-                key = b64decode(row["key"])[len(self.prefix) :].decode()
-                instance = instance_in(key)
+                instance = instance_in(key[len(self.prefix) :].decode())
             except ValueError:
                 malformed += 1
                 continue

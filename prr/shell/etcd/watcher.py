@@ -10,7 +10,9 @@ lost something: its revisions or its leaders' terms went back, it is another clu
 answered for a while, who may all have been set up from an older state.
 """
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import gevent
@@ -18,10 +20,15 @@ from gevent.util import wrap_errors
 
 from prr.core.commits.stored import Stored
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import Compacted, Failure, Unavailable
+from prr.shell.etcd.gateway import Compacted, Denied, Failure, NoRoom, Unavailable
 from prr.shell.etcd.messages import Found, Header, Keys, header_of, range_of, result_of
 from prr.shell.etcd.pauses import Pauses
 from prr.wire.instance import Instance
+
+MARK_AFTER = 60.0
+"""Seconds without an event after which a binder writes a key that all who watch hear of, if others
+go on writing to the same etcd: what is followed stays younger than what etcd compacts, which are
+minutes at least."""
 
 
 class Follower(Protocol):
@@ -56,6 +63,7 @@ class Watcher:
         self._follower = follower
         self._last: Header | None = None  # of the latest state that was seen
         self._revision: int | None = None  # up to which all is known; None: to be read
+        self._moved_at = 0.0  # when that changed last
 
     def run(self, sleep: Callable[[float], object] = gevent.sleep) -> None:
         """Never ends."""
@@ -78,6 +86,9 @@ class Watcher:
             self._revision = None  # whatever becomes of this reading
         if self._revision is None:
             self._read_all(self._last is not None and header.is_before(self._last))
+        elif header.revision > self._revision and time.monotonic() > self._moved_at + MARK_AFTER:
+            with suppress(Denied, NoRoom):  # some day all is read anew
+                self._endpoints.call("/v3/kv/put", {"key": self._keys.mark})
         self._watch()
 
     def _ask(self) -> Header:
@@ -104,8 +115,11 @@ class Watcher:
                 raise answer
             found = answer
         self._follower.found(found.instances, found.malformed)
-        self._revision = revision
+        self._has_followed(revision)
         self._follower.has_read(revision)
+
+    def _has_followed(self, revision: int) -> None:
+        self._revision, self._moved_at = revision, time.monotonic()
 
     def _page(self, begin: bytes | None, revision: int) -> Found:
         return self._keys.found(
@@ -114,7 +128,7 @@ class Watcher:
 
     def _watch(self) -> None:
         assert self._revision is not None
-        create = range_of(self._keys.instances) | {
+        create = range_of(self._keys.prefix) | {
             "start_revision": str(self._revision + 1),
             "fragment": True,  # else one message may have 64 MB
         }
@@ -139,4 +153,4 @@ class Watcher:
         if last:
             self._follower.found(instances, malformed)
             if not result.get("fragment"):  # else more of that revision may follow
-                self._revision = last
+                self._has_followed(last)

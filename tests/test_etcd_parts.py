@@ -135,6 +135,22 @@ def test_what_it_hears_of_other_keys_counts_as_followed():
     assert {malformed for _, malformed in followed.named("found")} == {0}
 
 
+def test_others_have_their_turn_while_it_hears_of_many(monkeypatch):
+    keys = [text_of(b"/prr/instances/7/127.0.0.1:%d" % port) for port in range(1, 41)]
+    events = [{"type": "DELETE", "kv": {"key": key, "mod_revision": "8"}} for key in keys]
+    bodies = []
+    etcd = Scripted(header(5), header(5), [{"result": header(8) | {"events": events}}], header(8))
+    etcd.stream = lambda path, body: (bodies.append(body), *etcd.call(path, body))[1:]
+    followed = Followed()
+    monkeypatch.setattr("gevent.sleep", lambda _: followed.told.append(("slept",)))
+    with pytest.raises(Ended):
+        Watcher(etcd, Keys("/prr/"), followed, {}).run(lambda _: None)
+    told = followed.told[[what for what, *_ in followed.told].index("answered") + 1 :]
+    turns = [len(about[0]) if what == "found" else what for what, *about in told]
+    assert turns == [16, "slept", 16, "slept", 8, "slept"]
+    assert bodies[-1]["create_request"]["start_revision"] == "9"
+
+
 @pytest.mark.parametrize("later", [header(4), header(9, term=1), header(9, cluster="2")])
 def test_it_reads_all_anew_when_etcd_is_another_one_or_older(later):
     followed, _ = watch(header(5), header(5), [], later, later)

@@ -192,8 +192,8 @@ def nobody_steps_in(patch):
 def the_watch_is_ignored(patch):
     events = Keys.events
 
-    def none(self, result, known):
-        return {}, 0, events(self, result, known)[2]
+    def none(self, some, known):
+        return {}, 0, events(self, some, known)[2]
 
     patch.setattr(Keys, "events", none)
 

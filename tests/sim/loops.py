@@ -208,6 +208,7 @@ class Loops:
             patch.object(pauses, "random", self),
             patch.object(reachability._log, "disabled", True),
             patch.object(messages, "PAGE", few),
+            patch.object(watcher, "EVENTS_AT_ONCE", min(few, watcher.EVENTS_AT_ONCE)),
             patch.object(watcher, "MARK_AFTER", 5.0 if is_small else watcher.MARK_AFTER),
             patch.object(commits, "BATCH_MAX", min(few, commits.BATCH_MAX)),
             patch.object(store, "HEARD_AT_ONCE", min(few, store.HEARD_AT_ONCE)),

@@ -70,6 +70,15 @@ def result_of(message: dict[str, Any]) -> dict[str, Any]:
 
 
 @_of_an_etcd
+def events_of(result: dict[str, Any]) -> list[Any]:
+    """What has happened, in order, as a message of a watch says."""
+    events = result.get("events", [])
+    if not isinstance(events, list):
+        raise TypeError("no array")
+    return events
+
+
+@_of_an_etcd
 def lease_of(answer: dict[str, Any]) -> str:
     """The lease that has been granted."""
     return str(int(answer["ID"]))
@@ -165,12 +174,11 @@ class Keys:
 
     @_of_an_etcd
     def events(
-        self, result: dict[str, Any], known: dict[str, int]
+        self, events: Sequence[Any], known: dict[str, int]
     ) -> tuple[dict[Instance, Stored], int, int]:
-        """The events of a watch: what each instance has now, how many were not read, and the
+        """Some events of a watch: what each instance has now, how many were not read, and the
         revision of the last, 0 if there is none. What is `known`, the revision of a key as JSON has
         it, need not be read again, and is forgotten."""
-        events = result.get("events", [])
         instances, malformed = self._read(
             event["kv"] | {"is_gone": event.get("type") == "DELETE"}
             for event in events

@@ -172,7 +172,9 @@ class Writer:
         """What of what is there instead the binder is to hear."""
         are_gone = not all(write.update.is_present for write in writes)
         lease = self._removals.lease(time.monotonic()) if are_gone else ""
+        gevent.sleep(0)  # a hundred writes are some milliseconds of work, here and there
         transaction = self._keys.transaction(writes, lease)
+        gevent.sleep(0)
         answer = self._endpoints.call("/v3/kv/txn", transaction)
         if answer.get("succeeded"):
             revision = header_of(answer).revision

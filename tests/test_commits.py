@@ -369,6 +369,18 @@ def test_one_that_changes_while_it_is_under_way_waits_for_that():
     assert Write(ONE, 2, up(11)) in binder.commits.batch(0.0)
 
 
+def test_one_that_is_gone_while_it_is_written_is_gone_from_the_store_too():
+    binder = Binder(Shared())
+    binder.say(ONE, up(10))
+    writes = binder.commits.batch(0.0)
+    binder.say(ONE, gone(11))
+    assert not binder.commits.is_committed(ONE)
+    binder.shared.carry_out(writes)
+    binder.commits.written(writes, binder.shared.revision)
+    assert not binder.commits.is_committed(ONE)
+    assert binder.commits.batch(0.0) == [Write(ONE, 2, gone(11))]
+
+
 def test_of_a_batch_that_the_store_rejects_each_is_tried_alone_and_the_bad_one_given_up():
     binder = Binder(Shared())
     for instance in (ONE, TWO):

@@ -251,13 +251,14 @@ class Commits:
 
     def _lacking(self, instance: Instance) -> Update | None:
         """What the directory says of it, if that prevails over what the store has. Where nothing
-        is there, nothing needs to be gone; nor does it get back what was read from a disk, and may
-        be long gone, before that has answered."""
+        is there, nor under way, nothing needs to be gone; nor does it get back what was read from a
+        disk, and may be long gone, before that has answered."""
         update = self._directory.update(instance)
         word = self._known.get(instance, UNKNOWN)[1]
         if update is None:
             return None
-        if not word and (not update.is_present or self._directory.is_unheard(instance)):
+        is_nowhere = not word and instance not in self._under_way
+        if is_nowhere and (not update.is_present or self._directory.is_unheard(instance)):
             return None
         return update if not word or prevails(update, word) else None
 

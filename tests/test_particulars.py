@@ -13,7 +13,7 @@ from prr.core.binder import Binder
 from prr.core.directory.directory import Directory
 from prr.core.effects import Update
 from prr.core.server import Server
-from prr.shell.storage.rows import read_rows, row_of
+from prr.shell.storage.rows import read_rows, rows_for
 from prr.wire.codec import DATAGRAM_BYTES_MAX
 from prr.wire.frames import Alive, Subscribe
 from prr.wire.instance import address_of, service_of
@@ -277,7 +277,7 @@ def test_they_are_kept_and_come_back():
     rows = []
     for one, said in ((ONE, HEAVY), (NAMED, LONGEST), (at(7, "10.0.1.3", 1), b"")):
         persist = subscribe(kept, one, said)[0]
-        rows += [row_of(instance, update) for instance, update in persist.updates.items()]
+        rows += rows_for(persist.updates)
     present, gone, damaged = read_rows(rows)
     assert (len(present), gone, damaged) == (3, [], 0)
     again = Binder(frozenset(), (), 77, Random(1), keeps=True)
@@ -291,7 +291,7 @@ def test_they_are_kept_and_come_back():
 
 @pytest.mark.parametrize("at_byte", [0, 19, 20, -1])
 def test_a_damaged_row_of_one_that_has_some_is_left_out(at_byte):
-    key, data, present, check = row_of(ONE, Update(Version(5, 6, 7), True, HEAVY))
+    ((key, data, present, check),) = rows_for({ONE: Update(Version(5, 6, 7), True, HEAVY)})
     wrong = bytearray(data)
     wrong[at_byte] ^= 1
     assert read_rows([(key, bytes(wrong), present, check)])[2] == 1

@@ -10,7 +10,7 @@ import pytest
 from prr.config import BadInput
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist, Update
-from prr.shell.storage.rows import read_rows, row_of
+from prr.shell.storage.rows import read_rows, rows_for
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Damaged, Failing, place_of
 from prr.wire.frames import Found, Lookup, Removed, Subscribe, Subscribed, Unknown
@@ -151,7 +151,7 @@ def test_a_restored_binder_answers_at_once_and_denies_nothing_before_it_is_start
     binder = kept_binder(started=False, counter=40)
     assert binder.handle(Lookup(2), CLIENT, 0.0) == []
     instance = at(2, "10.0.0.1", 7)
-    assert learn(binder, [row_of(instance, Update(Version(9, IDENTITY, 5), True))]) == 0
+    assert learn(binder, rows_for({instance: Update(Version(9, IDENTITY, 5), True)})) == 0
     assert len(sent(binder.handle(Lookup(2), CLIENT, 0.0))) == 1
     assert binder.handle(Lookup(3), CLIENT, 0.0) == []
     effects = binder.start(0.0)
@@ -169,10 +169,10 @@ def test_a_newer_word_heard_while_reading_is_not_undone():
     binder = kept_binder(started=False, counter=40)
     instance = at(2, "10.0.0.1", 7)
     binder.handle(Subscribe(2), address_of(instance), 0.0)
-    learn(binder, [row_of(instance, Update(Version(9, IDENTITY, 5), False))])
+    learn(binder, rows_for({instance: Update(Version(9, IDENTITY, 5), False)}))
     assert instance in binder.directory
     binder.handle(Removed(instance), address_of(instance), 0.0)
-    learn(binder, [row_of(instance, Update(Version(9, IDENTITY, 5), True))])
+    learn(binder, rows_for({instance: Update(Version(9, IDENTITY, 5), True)}))
     assert instance not in binder.directory
 
 
@@ -182,7 +182,7 @@ def test_restored_tables_have_the_same_digest():
     for n in range(100):
         instance = at(n % 3, "10.0.0.1", n)
         for effect in persisted(whole.handle(Subscribe(n % 3), address_of(instance), 0.0)):
-            rows += [row_of(i, word) for i, word in effect.updates.items()]
+            rows += rows_for(effect.updates)
     learn(given_back, rows)
     assert not persisted(given_back.start(0.0))  # it is on disk already
     assert given_back.directory.digest() == whole.directory.digest()
@@ -209,7 +209,7 @@ def test_restored_tables_have_the_same_digest():
 @pytest.mark.parametrize("present", [True, False])
 def test_a_damaged_row_is_seen_and_left_out(damage, present):
     binder = kept_binder(started=False)
-    row = row_of(at(2, "10.0.0.1", 7), Update(Version(9, IDENTITY, 5), present))
+    (row,) = rows_for({at(2, "10.0.0.1", 7): Update(Version(9, IDENTITY, 5), present)})
     assert learn(binder, [damage(*row)]) == 1
     assert len(binder.directory) == 0
     assert learn(binder, [row]) == 0

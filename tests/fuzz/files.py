@@ -13,7 +13,7 @@ from prr.config import BadInput
 from prr.core.directory.digests import hash_of
 from prr.core.effects import Update
 from prr.shell.storage import state_file
-from prr.shell.storage.rows import CHECK_MAX, key_of, read_rows, row_of
+from prr.shell.storage.rows import CHECK_MAX, keys_of, read_rows, rows_for
 from prr.shell.storage.state_meta import Damaged, Failing
 from prr.trust.credential import Credential, Holder, encode_credential
 from prr.trust.key_file import (
@@ -41,7 +41,7 @@ def _state_row(data: bytes) -> bool:
     mode, size, rest = data[0], data[1], data[2:]
     instance, value = rest[:size], rest[size:]
     present, check = mode & 3, int.from_bytes(value[:5], "big")
-    key = key_of(Instance(instance)) if mode & 4 and is_instance(instance) else instance
+    key = keys_of([Instance(instance)])[0] if mode & 4 and is_instance(instance) else instance
     if mode & 8 and len(value) >= VERSION_BYTES and is_instance(instance):
         check = hash_of(Instance(instance), value) & CHECK_MAX
         check = check if present else check ^ CHECK_MAX
@@ -51,7 +51,7 @@ def _state_row(data: bytes) -> bool:
     for entry in (*there, *gone):
         version = decode_version(entry[1][:VERSION_BYTES])
         update = Update(version, bool(there), entry[1][VERSION_BYTES:])
-        assert row_of(entry[0], update) == row
+        assert rows_for({entry[0]: update}) == [row]
     return not damaged
 
 

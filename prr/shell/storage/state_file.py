@@ -7,7 +7,7 @@ What it cannot see is a byte that has changed on the disk. So each row has a che
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from prr.config import Limits
 from prr.core.effects import Update
-from prr.shell.storage.rows import Row, key_of, row_of
+from prr.shell.storage.rows import Row, keys_of, rows_for
 from prr.shell.storage.state_meta import FILE_BYTES, Damaged, Failing, Meta
 from prr.wire.instance import Instance
 
@@ -143,9 +143,11 @@ class StateFile:
         is there. Raises Damaged, and Failing: then it may be there or not."""
         if self._look() != self._stamp:
             raise Damaged(_REPLACED)
-        rows = [row_of(instance, last) for instance, last in updates.items() if last is not None]
+        rows = rows_for({one: last for one, last in updates.items() if last is not None})
+        keys = [row[0] for row in rows]
+        keys += keys_of([one for one, last in updates.items() if last is None])
         with _told(), self._transaction() as execute:
-            meta = self._cleared(execute) if clear else self._without(execute, updates)
+            meta = self._cleared(execute) if clear else self._without(execute, keys)
             if rows:
                 values = [value for row in rows for value in row]
                 execute(f"INSERT INTO entry VALUES {_places(len(rows), 4)}", values)
@@ -219,13 +221,12 @@ class StateFile:
         execute("DELETE FROM entry")
         return replace(self.meta, entries=0, hashes=0)
 
-    def _without(self, execute: _Execute, instances: Collection[Instance]) -> Meta:
-        """Take out the rows of some instances; what is left. A statement for all of them: after
+    def _without(self, execute: _Execute, keys: Sequence[bytes]) -> Meta:
+        """Take out the rows that have these keys; what is left. A statement for all of them: after
         each one this thread has to wait for its turn to run Python."""
         meta = self.meta
-        if not instances:
+        if not keys:
             return meta
-        keys = [key_of(instance) for instance in instances]
         theirs = f"FROM entry WHERE place IN (VALUES {_places(len(keys), 1)})"
         sums = execute(f"SELECT count(*), coalesce(sum(hash), 0) {theirs}", keys)
         entries, hashes = sums.fetchone()

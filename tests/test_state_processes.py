@@ -4,14 +4,18 @@ import errno
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
+from contextlib import closing
 from functools import partial
 from random import Random
 
 import gevent
 import pytest
+from gevent.hub import get_hub
 
 from prr.core.binder import Binder
 from prr.core.effects import Confirm, Persist
@@ -21,6 +25,8 @@ from prr.shell.storage import sqlite_store
 from prr.shell.storage.sqlite_store import SQLiteStore
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Failing
+from prr.shell.udp.datagrams import Datagrams
+from prr.shell.udp.outbox import Outbox
 from prr.wire.frames import Removed, Subscribe
 from prr.wire.instance import address_of
 from tests.cores import at
@@ -229,6 +235,64 @@ def test_a_confirmation_leaves_after_the_commit_and_changes_are_committed_in_gro
     assert len(one.groups) <= 3
     one.say(Subscribe(2), many[0])  # a renewal, of which everything is on disk
     assert one.confirmed == [*many, many[0]]
+
+
+def test_what_comes_while_more_waits_to_be_read_is_committed_together(disk):
+    one, reading = disk(), get_hub().loop.timer(0)
+    many = [at(2, "10.0.0.1", number + 1) for number in range(20)]
+    for instance in many:
+        one.say(Subscribe(2), instance)
+        for _ in range(5):
+            get_hub().wait(reading)  # as a reader lets others have their turn
+    one.settle(lambda: len(one.confirmed) == 20)
+    assert one.groups == [20]
+
+
+def test_nobody_waits_longer_for_the_disk_than_changes_are_gathered(disk):
+    one, reading, began = disk(), get_hub().loop.timer(0), time.monotonic()
+    one.say(Subscribe(2), ONE)
+    while not one.confirmed and time.monotonic() < began + 2:
+        get_hub().wait(reading)
+    assert one.confirmed == [ONE]
+
+
+def test_a_single_change_is_committed_at_once(disk, monkeypatch):
+    monkeypatch.setattr("prr.shell.storage.disk_thread.GATHER", 60)
+    one = disk()
+    one.say(Subscribe(2), ONE)
+    one.settle(lambda: one.confirmed)
+
+
+def test_runs_that_have_waited_for_one_commit_are_told_together(disk, monkeypatch):
+    one, sent = disk(), []
+    monkeypatch.setattr(
+        Datagrams, "send_all", lambda lane, data, instances: sent.append((data, instances)) or 8
+    )
+    with closing(Datagrams(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))) as lane:
+        outbox = Outbox([lane], lambda: None, Counter())
+        many = [at(2, "10.0.0.1", number + 1) for number in range(8)]
+        for instance in many:
+            one.say(Subscribe(2), instance)
+            one.store.confirm_all([instance], outbox.sender_to_all(b"\x06"))
+        one.settle(lambda: sent)
+    assert sent == [(b"\x06", many)]
+
+
+def test_a_commit_looks_at_those_alone_that_were_committed(disk, monkeypatch):
+    one, looked_at = disk(), []
+    is_unsaved = SQLiteStore._is_unsaved
+
+    def counting(self, instance):
+        looked_at.append(instance)
+        return is_unsaved(self, instance)
+
+    many = [at(2, "10.0.0.1", number + 1) for number in range(300)]
+    monkeypatch.setattr(sqlite_store, "GROUP_MAX", 10)
+    for instance in many:
+        one.say(Subscribe(2), instance)
+    monkeypatch.setattr(SQLiteStore, "_is_unsaved", counting)
+    one.settle(lambda: len(one.confirmed) == 300)
+    assert len(looked_at) == 300
 
 
 def test_a_subscription_that_comes_twice_is_not_confirmed_before_the_commit(disk):

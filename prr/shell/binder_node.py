@@ -203,7 +203,7 @@ class BinderNode(Node[Effect]):
                 answer = partial(self._send, effect.frame, effect.target)
                 self._store.confirm(effect.instance, answer)
             case ConfirmAll():
-                answer_all = partial(self._outbox.send_all, self._codec.encode(effect.frame))
+                answer_all = self._outbox.sender_to_all(self._codec.encode(effect.frame))
                 self._store.confirm_all(effect.instances, answer_all)
             case ConfirmSealed(said=said):
                 answer_each = partial(self._confirm_sealed, effect)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+import gevent
 import gevent.lock
 from gevent.hub import get_hub
 
@@ -10,6 +11,19 @@ from prr.shell.storage.state_meta import Damaged, Failing
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+GATHER = 0.02
+"""Seconds for which changes are gathered at most: a commit takes half a millisecond of the
+processor, however small it is, and 10 us for each change."""
+
+_LAST = -2  # libev's lowest priority
+
+
+def gather() -> None:
+    """Let all that is ready go first, more changes among it: a single one is not kept waiting."""
+    with gevent.Timeout(GATHER, False):  # type: ignore[arg-type]  # False: end quietly
+        gevent.idle(_LAST)
 
 
 class DiskThread:

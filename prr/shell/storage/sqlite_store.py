@@ -7,7 +7,7 @@ group. Whoever waits for one does so in a table, perhaps in vain: the server ask
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum, auto
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ import gevent.event
 from prr.core.directory.directory import Directory
 from prr.core.effects import Persist, Update
 from prr.core.metrics import Metric
-from prr.shell.storage.disk_thread import DiskThread
+from prr.shell.storage.disk_thread import DiskThread, gather
 from prr.shell.storage.losses import Losses
 from prr.shell.storage.progress import Progress
 from prr.shell.storage.rows import read_rows
@@ -190,6 +190,7 @@ class SQLiteStore:
     def _keep_committing(self) -> None:
         while not (self._closing and (self.failing or not self.unsaved)):
             self._wake.wait()
+            gather()
             try:
                 self._commit_next()
             except Damaged as error:
@@ -220,17 +221,21 @@ class SQLiteStore:
             self._pending = {**self._under_way, **self._pending}
             raise
         finally:
-            self._under_way = {}
+            committed, self._under_way = self._under_way, {}
         self.counts[Metric.COMMITS] += 1
         if self._file is began_as:  # else more has happened to it meanwhile
             self._file = _File.WHOLE if whole else _File.REFILLING
-        self._works()
-        self._let_go()
+        if self.failing:
+            self._say("can be written to again")
+        self.failing = None
+        self._let_go(committed if began_as is _File.WHOLE else [*self._waiting])
 
-    def _let_go(self) -> None:
+    def _let_go(self, instances: Iterable[Instance]) -> None:
+        """Confirm those that have waited for a commit of these, unless they wait for the next."""
         acts: dict[Act, list[Instance]] = {}
-        for instance in [one for one in self._waiting if not self._is_unsaved(one)]:
-            acts.setdefault(self._waiting.pop(instance), []).append(instance)
+        for instance in instances:
+            if instance in self._waiting and not self._is_unsaved(instance):
+                acts.setdefault(self._waiting.pop(instance), []).append(instance)
         if acts:
             gevent.spawn(_do_all, acts)  # the network may make them wait
 
@@ -280,11 +285,6 @@ class SQLiteStore:
         self.counts[Metric.COMMITS_FAILED] += 1
         self.counts[Metric.CONFIRMATIONS_FAILING] += len(self._waiting)
         self._waiting.clear()
-
-    def _works(self) -> None:
-        if self.failing:
-            self._say("can be written to again")
-        self.failing = None
 
     def _lost(self, what: str) -> None:
         """Some of what was kept is not there any more."""

@@ -23,6 +23,8 @@ that it is not ready (PIPE_BUF)."""
 LAST_WAIT = 0.5
 """Seconds that a process which ends gives a slow reader, for the lines that must not be lost."""
 
+_log = logging.getLogger("prr")
+
 
 class LossyHandler(logging.Handler):
     """Writes lines to a descriptor, and drops what would have to wait for its reader.
@@ -170,27 +172,26 @@ def log_to_stderr(level: int = logging.INFO, timestamps: bool = True) -> None:
     handler = LossyHandler(sys.stderr.fileno())
     if timestamps:
         handler.setFormatter(_Formatter())
-    logger = logging.getLogger("prr")
-    logger.addHandler(handler)
-    logger.setLevel(level)
-    logger.propagate = False
+    _log.addHandler(handler)
+    _log.setLevel(level)
+    _log.propagate = False
 
 
 def log_is_clogged() -> bool:
     """The log's reader is slow: the caller has to keep what must not be lost."""
-    handlers = logging.getLogger("prr").handlers
+    handlers = _log.handlers
     return any(isinstance(handler, LossyHandler) and handler.is_clogged for handler in handlers)
 
 
 def log_counts(kind: str) -> bool:
     """The log holds lines of this kind, and counts one more with them: the caller need not make
     it. In a storm of them, that is what most of their time would go into."""
-    handlers = logging.getLogger("prr").handlers
+    handlers = _log.handlers
     return any(isinstance(handler, LossyHandler) and handler.counts(kind) for handler in handlers)
 
 
 def close_log() -> None:
     """Write what is left: the process ends."""
-    for handler in logging.getLogger("prr").handlers:
+    for handler in _log.handlers:
         if isinstance(handler, LossyHandler):
             handler.close()

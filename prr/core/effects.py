@@ -23,6 +23,8 @@ from prr.wire.version import Version
 class Event(StrEnum):
     """What a Report says has happened."""
 
+    __hash__ = str.__hash__  # Enum's own is written in Python, and each Report pays for it
+
     SUBSCRIBED = "subscribed"
     LEARNED = "learned"
     WITHDRAWN = "deregistered"

@@ -1,7 +1,7 @@
 """The last events about each instance, for whoever asks why."""
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import Any
 
 from prr.core.effects import Report
@@ -18,7 +18,7 @@ class EventHistory:
     """Remembers Reports by the instance they are about."""
 
     def __init__(self) -> None:
-        self._rows: OrderedDict[Instance, deque[tuple[float, Report]]] = OrderedDict()
+        self._rows: OrderedDict[Instance, list[tuple[float, Report]]] = OrderedDict()
 
     def note(self, report: Report) -> None:
         """Remember a report, if it is about an instance."""
@@ -29,10 +29,11 @@ class EventHistory:
         if events is not None:
             self._rows.move_to_end(instance)
         else:
-            events = self._rows[instance] = deque(maxlen=EVENTS_MAX)
+            events = self._rows[instance] = []
             if len(self._rows) > INSTANCES_MAX:
                 self._rows.popitem(last=False)
         events.append((time.time(), report))
+        del events[:-EVENTS_MAX]
 
     def about(self, instance: Instance) -> list[dict[str, Any]]:
         """What is remembered about an instance, the oldest first."""

@@ -7,6 +7,8 @@ import gevent
 import pytest
 
 from prr.core.effects import Event, Report
+from prr.shell import event_history
+from prr.shell.event_history import EVENTS_MAX, EventHistory
 from prr.shell.log import reports, roll
 from prr.shell.log.handler import LINE_BYTES_MAX, LossyHandler
 from prr.shell.log.reports import LINES_MAX, ReportLog
@@ -122,3 +124,16 @@ def test_no_line_of_names_is_cut(heard, monkeypatch):
         record = logging.LogRecord("prr", logging.INFO, "", 0, line, None, None)
         assert len(handler._line(record)) < LINE_BYTES_MAX
     assert all(f":{60000 + n}" in "\n".join(heard) for n in range(2000))
+
+
+def test_of_each_instance_the_last_events_are_remembered_and_of_the_last_instances(monkeypatch):
+    monkeypatch.setattr(event_history, "INSTANCES_MAX", 3)
+    history = EventHistory()
+    ones = [make_instance(7, ("10.0.0.1", number)) for number in range(1, 5)]
+    for one in ones:
+        for number in range(EVENTS_MAX + 5):
+            history.note(Report(Event.COMPLAINT, one, f"{number}"))
+    assert history.about(ones[0]) == []
+    for one in ones[1:]:
+        whys = [row["why"] for row in history.about(one)]
+        assert whys == [f"{number}" for number in range(5, EVENTS_MAX + 5)]

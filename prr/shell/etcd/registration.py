@@ -123,14 +123,12 @@ class Registration:
         binders = self._read()
         missing = {*self._owners()} - binders.keys() - {self._identity}
         now = time.monotonic()
-        claimed = [
-            owner
-            for owner in islice(missing - self._claimed.keys(), CLAIMS_MAX)
-            if self._claim(owner)
-        ]
-        still = [*claimed, *(missing & self._claimed.keys())]
-        self._claimed |= dict.fromkeys(still, now + CLAIM_KEPT)
-        for owner in [one for one, until in self._claimed.items() if until <= now]:
+        self._claimed |= dict.fromkeys(missing & self._claimed.keys(), now + CLAIM_KEPT)
+        for owner in islice(missing - self._claimed.keys(), CLAIMS_MAX):
+            if self._claim(owner):
+                self._claimed[owner] = now + CLAIM_KEPT
+        over = [owner for owner, until in self._claimed.items() if until <= now]
+        for owner in over[:CLAIMS_MAX]:  # else the lease of this binder would have to wait
             self._endpoints.call("/v3/kv/deleterange", {"key": self._claim_key(owner)})
             del self._claimed[owner]
         looked_after = frozenset(missing - self._claimed.keys())

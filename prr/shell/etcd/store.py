@@ -25,6 +25,7 @@ from prr.shell.etcd.reachability import Reachability
 from prr.shell.etcd.registration import Registration
 from prr.shell.etcd.watcher import Watcher
 from prr.shell.etcd.writer import Writer
+from prr.shell.event_loop import TURN
 from prr.shell.storage.store import Act, Learn, Store
 from prr.wire.instance import Instance
 
@@ -185,7 +186,7 @@ class EtcdStore:
         """Have the core hear these, while lookups go on."""
         for at in range(0, len(updates), HEARD_AT_ONCE):
             if at:
-                gevent.sleep(0)
+                gevent.sleep(TURN)
             self._hear(updates[at : at + HEARD_AT_ONCE])
 
     def _ended(self, instances: Iterable[Instance]) -> None:

@@ -31,6 +31,7 @@ from prr.shell.etcd.messages import (
     result_of,
 )
 from prr.shell.etcd.pauses import Pauses
+from prr.shell.event_loop import TURN
 from prr.wire.instance import Instance
 
 MARK_AFTER = 60.0
@@ -99,6 +100,7 @@ class Watcher:
         if self._revision is None:
             self._read_all(self._last is not None and header.is_before(self._last))
         elif header.revision > self._revision and time.monotonic() > self._moved_at + MARK_AFTER:
+            self._moved_at = time.monotonic()  # it will have, or else it is tried as late again
             with suppress(Denied, NoRoom):  # some day all is read anew
                 self._endpoints.call("/v3/kv/put", {"key": self._keys.mark})
         self._watch()
@@ -165,6 +167,6 @@ class Watcher:
             some = events[at : at + EVENTS_AT_ONCE]
             instances, malformed, last = self._keys.events(some, self._written)
             self._follower.found(instances, malformed)
-            gevent.sleep(0)
+            gevent.sleep(TURN)
         if last and not result.get("fragment"):  # else more of that revision may follow
             self._has_followed(last)

@@ -30,6 +30,9 @@ HEAD_LIMIT = 10.0
 ANSWER_LIMIT = 30.0
 """Seconds in which an answer has to be made and taken, and what was sent along has to come."""
 
+LINES_AT_ONCE = 16
+"""Of a request's headers, that are read before others have their turn: they may all have come."""
+
 PART_BYTES = 16384
 """Of an answer, that are sent before others have their turn: 20 us of work."""
 
@@ -46,6 +49,7 @@ class HeadReader:
     def __init__(self, opened: Any, turns: Turns) -> None:  # noqa: ANN401 what makefile returns
         self._opened = opened
         self._turns = turns
+        self._lines = 0
         self._left: int | None = HEAD_BYTES_MAX
 
     @property
@@ -64,7 +68,9 @@ class HeadReader:
         if self._left is None:
             return bytes(self._opened.readline(most))
         line = bytes(self._opened.readline(self._left + 1))
-        self._turns.give_way()  # it may have come at once with those of many others
+        self._lines += 1
+        if self._lines % LINES_AT_ONCE == 0:
+            self._turns.give_way()
         self._left -= len(line)
         if self._left < 0:
             raise HeadTooLong(f"more than {HEAD_BYTES_MAX} bytes of headers")
@@ -107,16 +113,13 @@ class Connection(WSGIHandler):
             return super().handle_one_request()
         except HeadTooLong as error:  # in the first line, where pywsgi does not expect it
             return self._handle_client_error(error)
-        except gevent.GreenletExit:  # to make room for somebody who has been accepted just now
-            self._turns.give_way()
-            raise
 
     def get_environ(self) -> dict[str, Any]:
         """The headers are read: what the application is told of them."""
-        self._turns.give_way()
         self._head.begin_body()
         self.waits = False
         self._begin_limit(ANSWER_LIMIT)
+        self._turns.give_way()
         environ: dict[str, Any] = super().get_environ()
         environ["prr.connection"] = self.give_away
         too_long = (self.content_length or 0) > BODY_BYTES_MAX
@@ -145,7 +148,7 @@ class Connection(WSGIHandler):
         self.close_connection = True
         if isinstance(error, gevent.Timeout):
             self._dropped("too slow")
-        elif not isinstance(error, OSError):
+        elif not isinstance(error, OSError | gevent.GreenletExit):  # the latter made room
             _log.error("bug in the HTTP server", exc_info=(kind, error, trace))
 
     def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:

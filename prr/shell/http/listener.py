@@ -83,7 +83,6 @@ class Listener(WSGIServer):
     def handle(self, sock: Any, address: Any) -> None:  # noqa: ANN401 gevent's
         """Serve one connection, in a greenlet of its own. Raises nothing: that would end all."""
         try:
-            self.turns.give_way()
             if len(self._open) < self._most or self._make_room():
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 self._serve(Connection(sock, address, self))
@@ -130,7 +129,7 @@ class Listener(WSGIServer):
         if oldest is None:
             return False
         self.dropped("idle, for one more")
-        self._open.pop(oldest).kill(block=False)  # its place is free, though it has to end yet
+        self._open.pop(oldest).kill(block=False)  # it ends next, and its place is free
         return True
 
     def _refuse_one(self) -> None:

@@ -1,8 +1,8 @@
 """Work of HTTP, done in pieces between which the event loop has its turn: lookups do not wait for
 it.
 
-A timer goes through the loop itself. `gevent.sleep(0)` would not: its callbacks run one
-after the other for up to five milliseconds before any socket is looked at.
+A timer goes through the loop itself. `gevent.sleep(0)` would not: tens of callbacks run one after
+the other before any socket is looked at.
 """
 
 import select

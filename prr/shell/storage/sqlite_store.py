@@ -25,6 +25,7 @@ from prr.shell.storage.rows import read_rows
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Damaged, Failing
 from prr.shell.storage.store import Act, Learn
+from prr.shell.storage.telling import tell
 from prr.wire.instance import Instance
 from prr.wire.trailer import GROUPS
 from prr.wire.version import next_run
@@ -177,8 +178,8 @@ class SQLiteStore:
         except (Damaged, Failing) as error:
             why = str(error)
         progress.end()
-        took = time.monotonic() - began_at
-        restored = f"{sound} of {self._restorable} entries restored in {took:.3f} s"
+        took = f"{time.monotonic() - began_at:.3f} s"
+        restored = f"{sound} of {self._restorable} entries restored in {took}"
         if sound or self._lately_lost.lately() is None:
             self._say(restored)
         else:
@@ -190,7 +191,8 @@ class SQLiteStore:
     def _keep_committing(self) -> None:
         while not (self._closing and (self.failing or not self.unsaved)):
             self._wake.wait()
-            gather()
+            if self.is_whole and not self._closing and len(self._pending) < GROUP_MAX:
+                gather()
             try:
                 self._commit_next()
             except Damaged as error:
@@ -236,8 +238,8 @@ class SQLiteStore:
         for instance in instances:
             if instance in self._waiting and not self._is_unsaved(instance):
                 acts.setdefault(self._waiting.pop(instance), []).append(instance)
-        if acts:
-            gevent.spawn(_do_all, acts)  # the network may make them wait
+        if acts:  # the network may make them wait
+            gevent.spawn(tell, acts)
 
     def _is_unsaved(self, instance: Instance) -> bool:
         return instance in self._pending or instance in self._under_way or not self.is_whole
@@ -293,8 +295,3 @@ class SQLiteStore:
 
     def _say(self, what: str, level: int = logging.INFO) -> None:
         _log.log(level, "state in %s: %s", self._directory.path, what)
-
-
-def _do_all(acts: dict[Act, list[Instance]]) -> None:
-    for act, instances in acts.items():
-        act(instances)

@@ -44,6 +44,7 @@ def no_names(*_):
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
+@pytest.mark.smoke
 def test_this_host_s_own_interfaces_can_be_read(monkeypatch):
     monkeypatch.undo()
     assert interfaces()["lo"] == "127.0.0.1"

@@ -33,6 +33,7 @@ async def in_time(ask, expected, seconds=5.0):
         await asyncio.sleep(0.005)
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_it_finds_and_calls_and_raises_what_the_client_raises(cluster):
     binder = cluster.binder().name
@@ -137,6 +138,7 @@ def test_announced_it_is_found_out_of_turn_while_its_check_fails_and_gone_at_the
     asyncio.run(serve())
 
 
+@pytest.mark.smoke
 def test_whoever_stops_at_once_leaves_nothing_behind(cluster):
     binder = cluster.binder().name
 

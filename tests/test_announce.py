@@ -25,6 +25,7 @@ def wait_for(client, expected, seconds=5.0):
         time.sleep(0.005)
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_it_is_found_out_of_turn_while_its_check_fails_and_gone_at_the_end(cluster):
     binder = cluster.binder().name

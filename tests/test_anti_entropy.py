@@ -448,6 +448,7 @@ def silent_for(seconds, peers):
     ]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(("peers", "rate"), [(1, 10), (5, 50), (60, 100)])
 def test_silent_peers_are_asked_ten_times_a_second_and_all_together_a_hundred(peers, rate):
     asked = silent_for(20.0, peers)

@@ -1,5 +1,7 @@
 """Requests that a program answers: a few at a time, and each of them once."""
 
+import pytest
+
 from prr.core.calls import ANSWERS_MAX, KEPT, PATIENCE, WAITING_MAX, Calls
 from prr.core.effects import Event, Handle, Report, Send
 from prr.wire.call_messages import CallNumber, Failed
@@ -105,6 +107,7 @@ def test_a_failure_is_answered_reported_and_answered_again():
     assert calls.asked(call(b"one", 7), CLIENT, 0.2) == [Send(failure, CLIENT)]
 
 
+@pytest.mark.smoke
 def test_answers_are_bounded():
     calls = Calls(1)
     for number in range(ANSWERS_MAX + 100):

@@ -83,6 +83,7 @@ def http(server, path):
     return "http", "http://{}:{}{}".format(*address, path), address
 
 
+@pytest.mark.smoke
 def test_tcp_passes_where_somebody_listens(result, listener):
     assert result("tcp", address=listener.getsockname())[:2] == (True, "it accepts connections")
 
@@ -118,6 +119,7 @@ def test_http_fails_where_something_else_answers(result, listener):
     assert not passed and "not an HTTP answer" in words
 
 
+@pytest.mark.smoke
 def test_http_that_hangs_fails_in_time_and_closes_its_connection(result, listener):
     url = "http://{}:{}/".format(*listener.getsockname())
     passed, words, seconds = result("http", url, listener.getsockname(), 0.2)
@@ -146,6 +148,7 @@ def test_https_takes_a_certificate_of_its_own(result, web, tmp_path):
     assert result("http", url, web.server_address, 2.0)[0]
 
 
+@pytest.mark.smoke
 def test_https_that_hangs_in_its_handshake_closes_its_connection(result, listener):
     url = "https://{}:{}/".format(*listener.getsockname())
     assert not result("http", url, listener.getsockname(), 0.2)[0]
@@ -182,6 +185,7 @@ def test_exec_fails_with_any_other_and_says_why(result):
     assert "No such file" in result("exec", ["/no/such/probe"])[1]
 
 
+@pytest.mark.smoke
 def test_exec_that_hangs_is_killed_with_all_that_it_has_started(result):
     passed, words, seconds = result("exec", ["sh", "-c", "sleep 987 & sleep 987"], timeout=0.2)
     assert not passed and "0.2 s" in words

@@ -29,6 +29,7 @@ def test_no_other_language_is_shown():
     assert list(SHOWN) == list(COMMANDS)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("language", COMMANDS)
 def test_it_finds_a_service_and_says_if_there_is_none(cluster, tmp_path, language):
     command, name = COMMANDS[language]

@@ -59,6 +59,7 @@ def binder():
 TIMES = [(1, 1, 1), (0, 1, 1, 1), (1, 0, 1, 1), (2, 1, 1), (1, 2, 1)]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("times", TIMES)
 def test_the_whole_text_comes_whatever_happens_to_its_parts(times, binder):
     assert fetch_text(binder(*times), Question.STATUS) == TEXT

@@ -43,6 +43,7 @@ def rung(core):
     alarm.close()
 
 
+@pytest.mark.smoke
 def test_it_goes_off_at_the_deadline_and_once(core, rung):
     times, alarm = rung
     core.when = time.monotonic() + 0.05
@@ -53,6 +54,7 @@ def test_it_goes_off_at_the_deadline_and_once(core, rung):
     assert due - EARLY <= times[0] < due + GRAIN + 0.1
 
 
+@pytest.mark.smoke
 def test_an_earlier_deadline_is_heeded_and_a_later_one_asks_too_early_at_worst(core, rung):
     times, alarm = rung
     now = time.monotonic()

@@ -78,6 +78,7 @@ def dns_status(node):
     return json.loads(run("status", "--binder", node.name, "--output", "json").stdout)["dns"]
 
 
+@pytest.mark.smoke
 def test_a_server_is_found_over_udp_and_tcp_and_gone_when_it_has_left(cluster, binder):
     address = dns_of(binder)
     server = cluster.server(7, binder)
@@ -104,6 +105,7 @@ def test_several_queries_of_a_connection_are_answered_in_their_order(binder):
     assert [int.from_bytes(one[:2], "big") for one in found] == [*range(20)]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "data",
     [
@@ -174,6 +176,7 @@ def test_all_connections_together_have_one_answer_before_lookups_have_their_turn
         gevent.sleep(0.01)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "misbehave",
     [
@@ -255,6 +258,7 @@ def test_a_binder_that_waits_for_its_peers_denies_nothing(cluster):
         eventually(lambda: code_of(read(udp(dns_of(binder), query("7.prr")))) == "NXDOMAIN")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_a_port_that_is_taken_is_told(kind):
     with socket.socket(socket.AF_INET, kind) as taken:
@@ -374,6 +378,7 @@ def test_dig_reads_every_refusal(binder, words, status):
     assert f"status: {status}" in dig(dns_of(binder), "+norecurse", *words)
 
 
+@pytest.mark.smoke
 @needs("dig")
 def test_nobody_gets_a_transfer(binder):
     assert "Transfer failed" in dig(dns_of(binder), "prr", "AXFR")

@@ -123,6 +123,7 @@ def test_a_binder_that_was_killed_goes_on_where_it_ended(cluster, tmp_path):
     assert "no longer drained  its time is over" in why
 
 
+@pytest.mark.smoke
 def test_one_that_is_gone_is_put_back_and_that_is_said(cluster):
     binder = cluster.binder()
     server, _ = cluster.server(2, binder), cluster.server(2, binder)

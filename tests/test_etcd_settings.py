@@ -57,6 +57,7 @@ def test_what_is_no_prefix_is_told(fails, text):
     assert "such as /prr/" in fails("--store", STORE, "--store-prefix", text)
 
 
+@pytest.mark.smoke
 def test_settings_that_do_not_go_together_are_told(fails, tmp_path):
     tls, password = Tls(tmp_path / "tls"), tmp_path / "password"
     password.write_text("secret\n")
@@ -95,6 +96,7 @@ def test_a_package_that_is_missing_is_told_with_how_to_install_it():
     assert re.search("cannot load the package geventhttpclient.*pip install", done.stderr)
 
 
+@pytest.mark.smoke
 def test_a_binder_on_loopback_whose_etcd_is_elsewhere_is_told():
     done = run("binder", "--listen", "127.0.0.1:0", "--store", "etcd://192.0.2.1:2379")
     assert done.returncode == 2

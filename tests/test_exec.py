@@ -60,6 +60,7 @@ def hears_no_complaint(binder):
     return not binder.matching("complaint")
 
 
+@pytest.mark.smoke
 def test_lookup_prints_what_the_format_says(served):
     ip, port = served.peer.address
     done = run("lookup", "7", "--binder", served.name, "--format", "url:http")
@@ -99,6 +100,7 @@ def test_curl_takes_it_as_it_is(cluster):
         server.server_close()
 
 
+@pytest.mark.smoke
 def test_exec_runs_a_command_with_the_address_in_it_and_has_its_exit_code(served):
     ip, port = served.peer.address
     done = execute(
@@ -109,6 +111,7 @@ def test_exec_runs_a_command_with_the_address_in_it_and_has_its_exit_code(served
     assert hears_no_complaint(served)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("codes", ["any", "9", "7,9"])
 def test_exec_complains_when_the_command_ends_with_one_of_these_codes(served, codes):
     done = execute(served, "--complain-on", codes, "7", "--", "sh", "-c", "exit 9", "{}")
@@ -142,6 +145,7 @@ def test_exec_passes_signals_on_and_says_which_one_killed_the_command(served):
         assert process.wait(10) == 128 + signal.SIGTERM
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

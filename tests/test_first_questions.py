@@ -165,6 +165,7 @@ def guesses(nonce):
     return [right(one)[0] for one in wrong]
 
 
+@pytest.mark.smoke
 def test_who_answers_with_its_nonce_is_heard_and_who_answers_bare_is_not():
     servers = [Server(n, right if n % 2 else bare) for n in range(1, 9)]
     heard = []

@@ -18,6 +18,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("program", [None, NODE], ids=["forked", "started"])
 def test_a_node_has_its_exit_codes_signals_outputs_and_directory(program, tmp_path, monkeypatch):
     monkeypatch.setenv("PRR_LISTEN", "not for a node")

@@ -56,6 +56,7 @@ def checked(document, answer, path, method="get"):
     return answer.body
 
 
+@pytest.mark.smoke
 def test_every_route_is_in_the_document_and_answers_as_it_says(cluster, binder):
     server = cluster.server(2, binder)
     document = ask(binder, "/openapi.json").json
@@ -162,6 +163,7 @@ def test_each_instance_is_shown_with_when_this_binder_has_heard_it_last(cluster,
     assert abs(again["heard_s_ago"] + again["lease_s"] - LEASE) < 0.01
 
 
+@pytest.mark.smoke
 def test_long_lists_come_in_pages_and_each_instance_once(binder, peers):
     servers = {peer.name for peer in subscribe(peers, binder, 7, MANY)}
     subscribe(peers, binder, 8)
@@ -183,6 +185,7 @@ def test_long_lists_come_in_pages_and_each_instance_once(binder, peers):
         assert "1 to 1000" in answer.json["detail"]
 
 
+@pytest.mark.smoke
 def test_a_complaint_has_the_instance_asked(cluster, binder):
     server = cluster.server(2, binder)
     server.kill()
@@ -280,6 +283,7 @@ def test_others_are_served_only_if_that_is_said(cluster):
     opened.wait_for("HTTP at http://0.0.0.0:")
 
 
+@pytest.mark.smoke
 def test_a_port_that_is_taken_is_told(cluster, binder):
     done = run("binder", "--listen", "127.0.0.1:0", "--http", "{}:{}".format(*where(binder)))
     assert done.returncode == 2
@@ -340,6 +344,7 @@ def test_before_it_knows_its_peers_it_says_so(cluster, peers):
     assert ask(node, "/v1/lookup/2").status == 404
 
 
+@pytest.mark.smoke
 def test_a_suspect_is_shown_as_the_list_shows_it(binder, peers):
     (silent,) = subscribe(peers, binder, 2)
     peers().send(b"\x04" + wire(2, silent.address), binder.address)

@@ -51,6 +51,7 @@ def answers_lookups(node, peers):
     return peers().ask(b"\x02\x09", node.address) == b"\x04"
 
 
+@pytest.mark.smoke
 def test_slow_connections_give_their_places_to_who_asks(cluster, peers):
     binder = binder_with_http(cluster, limits=limits(CONNECTIONS_MAX=8))
     with ExitStack() as stack:
@@ -62,6 +63,7 @@ def test_slow_connections_give_their_places_to_who_asks(cluster, peers):
         eventually(lambda: b"prr_http_connections 8.0" in ask(binder, "/metrics").body)
 
 
+@pytest.mark.smoke
 def test_a_request_that_does_not_come_to_its_end_is_given_up(cluster):
     binder = binder_with_http(cluster, limits=limits(HEAD_LIMIT=0.3))
     with connect(binder) as opened:
@@ -132,6 +134,7 @@ def test_what_is_no_request_or_too_long_is_refused_and_told_why(sent, status, sa
     assert ask(binder, "/healthz").status == 200
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "head", [b"Content-Length: 99999999\r\n", b"Transfer-Encoding: chunked\r\n"]
 )
@@ -152,6 +155,7 @@ def test_one_connection_may_ask_several_times(cluster):
         assert all_of(opened).count(b"HTTP/1.1 200 OK") == 3
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("seed", range(6))
 def test_garbage_harms_nobody(seed, cluster, peers):
     rng, binder = random.Random(seed), binder_with_http(cluster)

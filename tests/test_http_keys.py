@@ -37,6 +37,7 @@ def serve(cluster, keys, binder):
     return server
 
 
+@pytest.mark.smoke
 def test_who_has_an_operator_s_token_changes_things_and_nobody_else(cluster, keys):
     binder = binder_with_http(cluster, "--key", keys["cluster"])
     server = serve(cluster, keys, binder)
@@ -58,6 +59,7 @@ def test_who_has_an_operator_s_token_changes_things_and_nobody_else(cluster, key
     assert ask(binder, f"/v1/drains/billing/{server.name}", "DELETE", None, sent).status == 200
 
 
+@pytest.mark.smoke
 def test_who_is_revoked_is_none_any_more_once_the_binder_reads_its_keyring_again(
     cluster, keys, tmp_path
 ):

@@ -30,6 +30,7 @@ def metrics_of(binder):
     }
 
 
+@pytest.mark.smoke
 @needs_promtool
 def test_promtool_finds_nothing_wrong_with_them(cluster, tmp_path):
     first, second = (
@@ -91,6 +92,7 @@ def test_every_metric_is_documented_and_every_counter_of_a_binder_there(cluster)
     assert documented == {name for name in names - counters if name.startswith("prr_")}
 
 
+@pytest.mark.smoke
 def test_they_say_what_has_happened(cluster, peers):
     binder = binder_with_http(cluster)
     server = cluster.server(2, binder)

@@ -36,6 +36,7 @@ def seen(binder):
         return int(stream.next()[1].partition("-")[2])
 
 
+@pytest.mark.smoke
 def test_a_death_its_verification_and_the_return_are_told_as_they_happen(cluster, binder, peers):
     server = cluster.server(2, binder)
     with watching(binder) as stream:
@@ -67,6 +68,7 @@ def test_one_service_alone_may_be_watched(binder, peers):
         assert (told["type"], told["address"], told["event"]) == (7, seven.name, "subscribed")
 
 
+@pytest.mark.smoke
 def test_who_comes_back_is_told_what_was_missed_and_nothing_twice(binder, peers):
     with watching(binder) as stream:
         _, first, _ = stream.next()
@@ -81,6 +83,7 @@ def test_who_comes_back_is_told_what_was_missed_and_nothing_twice(binder, peers)
         assert told == [one.name, two.name, three.name]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("last", ["other-1", "x", "-", "a-999999999999999999999999", "1"])
 def test_who_comes_from_another_process_is_told_to_look_at_everything_anew(last, binder, peers):
     subscribe(peers, binder, 7)
@@ -96,6 +99,7 @@ def test_who_comes_from_another_process_is_told_to_look_at_everything_anew(last,
         assert stream.next()[0] == "change"
 
 
+@pytest.mark.smoke
 def test_beyond_the_history_there_is_a_resync(cluster, peers):
     limits = {f"{watchers.__name__}.HISTORY_MAX": 3}
     binder = binder_with_http(cluster, limits=limits)
@@ -113,6 +117,7 @@ def test_beyond_the_history_there_is_a_resync(cluster, peers):
         assert int(after.partition("-")[2]) == int(last.partition("-")[2]) + 1
 
 
+@pytest.mark.smoke
 def test_many_changes_at_once_come_in_order_and_all_of_them(binder, peers):
     with watching(binder) as stream:
         stream.next()
@@ -143,6 +148,7 @@ def test_there_are_no_more_watchers_than_the_limit(cluster):
             stream.close()
 
 
+@pytest.mark.smoke
 def test_a_sign_of_life_comes_though_nothing_changes(cluster):
     binder = binder_with_http(cluster, limits={f"{watchers.__name__}.HEARTBEAT": 0.2})
     with watching(binder) as stream:

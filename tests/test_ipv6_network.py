@@ -31,6 +31,7 @@ def looked_up(service: str, node, times: int) -> list[str]:
     return sorted(one.stdout.strip() for one in found)
 
 
+@pytest.mark.smoke
 def test_services_at_ipv6_from_the_first_command_to_the_last(cluster):
     binder = cluster.start("binder", "--listen", "[::1]:0")
     assert binder.name.startswith("[::1]:")

@@ -76,6 +76,7 @@ def test_threads_have_sockets_of_their_own(binder):
     assert found == [True] * 400
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_a_copy_of_an_answer_is_not_taken_for_the_next_one(binder):
     client = Client(binder.name)

@@ -95,6 +95,7 @@ def damaged_texts():
                         yield whole, "\n".join([*lines[:number], changed, *lines[number + 1 :]])
 
 
+@pytest.mark.smoke
 def test_a_damaged_file_is_refused_whatever_was_damaged_and_its_error_has_nothing_of_it():
     secret = re.findall("[A-Za-z0-9+/]{40}", keyring_text(SECRET) + credential_text(held(ME)))
     count = 0

@@ -58,6 +58,7 @@ def test_who_has_a_key_is_served_and_who_has_none_is_not(cluster, keys):
     assert run("health", *to(*binders), "--key", keys["me"]).returncode == 0
 
 
+@pytest.mark.smoke
 def test_a_complaint_counts_from_who_has_a_key(cluster, keys):
     binder = cluster.binder("--key", keys["cluster"])
     server = serve(cluster, keys, binder)

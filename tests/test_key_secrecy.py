@@ -154,6 +154,7 @@ def cores_of(tmp_path, *arguments):
     return cores
 
 
+@pytest.mark.smoke
 def test_a_node_with_a_key_dumps_no_core(tmp_path):
     if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
         pytest.skip("this process may not have core dumps made at all")

@@ -52,6 +52,7 @@ def cluster_key(tmp_path):
     return write_keyring(tmp_path)
 
 
+@pytest.mark.smoke
 def test_the_keys_of_a_cluster_are_made_as_the_help_says(tmp_path, told):
     path, one = tmp_path / "cluster.key", tmp_path / "one.key"
     assert to_file(path, "new").returncode == 0

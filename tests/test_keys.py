@@ -173,6 +173,7 @@ def test_what_was_said_once_changes_nothing_when_it_is_said_again():
     assert sealed.tables() == [set(), set()]
 
 
+@pytest.mark.smoke
 def test_a_dead_server_is_not_kept_alive_by_its_own_renewals():
     sealed = net()
     sealed.run(20.0)

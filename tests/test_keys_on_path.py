@@ -199,6 +199,7 @@ def test_who_answers_first_is_not_believed_and_does_not_hinder(path, keys, way):
     print(f"{way}: {1000 * without:.1f} ms, with him on the path {1000 * during:.1f}")
 
 
+@pytest.mark.smoke
 def test_he_would_be_believed_by_who_has_no_key(path, keys):
     """Else the test above could not fail."""
     path.attacks = True

@@ -23,6 +23,7 @@ def test_a_message_is_bytes(message):
         Client("127.0.0.1:1").call(2, message)
 
 
+@pytest.mark.smoke
 def test_a_complaint_says_why_and_the_accused_is_asked_itself(cluster):
     binder = cluster.binder()
     server = cluster.server("billing", binder)

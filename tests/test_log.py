@@ -91,6 +91,7 @@ def test_a_storm_of_one_kind_leaves_the_others_their_room(pipe):
     assert read(reading)[-1].startswith("storm 999 (and 979 more within ")
 
 
+@pytest.mark.smoke
 def test_a_storm_is_summed_up_once_a_second(pipe):
     handler, reading = pipe
     for number in range(100):
@@ -101,6 +102,7 @@ def test_a_storm_is_summed_up_once_a_second(pipe):
     assert lines[-1].startswith(f"storm 99 (and {100 - BURST - 1} more within ")
 
 
+@pytest.mark.smoke
 def test_what_must_be_kept_waits_for_its_reader_and_nothing_else_does(pipe, monkeypatch):
     monkeypatch.setattr(log_handler, "PAUSE", 0.1)
     handler, reading = pipe

@@ -233,6 +233,7 @@ def test_services_come_in_order_from_behind_any_of_them_however_they_come_and_go
         assert directory.services(7, after) == behind[:7]
 
 
+@pytest.mark.smoke
 def test_some_services_cost_no_more_among_many():
     """Anybody may ask for a page of them, and lookups wait meanwhile."""
     directory, versions = Directory(Limits(learned_share=1.0)), rising()

@@ -15,7 +15,6 @@ from prr.wire.instance import make_instance
 from prr.wire.version import Version
 from tests.cores import Net, encode, say
 from tests.nodes import Cluster
-from tests.samples import sample
 
 pytestmark = pytest.mark.elsewhere
 
@@ -41,7 +40,8 @@ def cleared_at(net, core, share):
     return net.now
 
 
-@pytest.mark.parametrize("binders", sample(1, [(A,), (A, B)]))
+@pytest.mark.smoke
+@pytest.mark.parametrize("binders", [(A,), (A, B)])
 def test_thousands_a_second_are_cleared_when_their_home_is_gone(binders):
     net = Net(
         {

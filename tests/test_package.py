@@ -32,6 +32,7 @@ def test_every_package_is_installed():
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == found | {"prr.conf"}
 
 
+@pytest.mark.smoke
 def test_the_module_is_the_same_command_and_tells_its_version():
     for program in (["-m", "prr"], [str(ROOT / "node.py")]):
         done = subprocess.run(

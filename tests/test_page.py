@@ -51,6 +51,7 @@ def binder(cluster):
 # The files
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("path", "name", "media_type"),
     [

@@ -82,6 +82,7 @@ def test_what_is_out_of_range_is_not_said(said):
         encode_particulars(said)
 
 
+@pytest.mark.smoke
 def test_random_bytes_are_none_or_have_one_form():
     rng, good = Random(2), 0
     for _ in range(20_000):

@@ -85,6 +85,7 @@ def test_nobody_there_is_told(told, service):
     assert outcomes == {1: Outcome.REFUSED}
 
 
+@pytest.mark.smoke
 def test_the_next_question_leaves_from_the_same_socket_and_another_ones_does_not(told, service):
     _, prober = told
     askers = []
@@ -95,6 +96,7 @@ def test_the_next_question_leaves_from_the_same_socket_and_another_ones_does_not
     assert askers[0] == askers[1] != askers[2]
 
 
+@pytest.mark.smoke
 def test_silence_is_told_to_nobody_and_its_sockets_are_closed(told, service):
     outcomes, prober = told
     for serial in range(5 * SWEEP_MAX):
@@ -220,6 +222,7 @@ def test_junk_in_front_of_a_sealed_answer_is_read_over(keyed, service):
     assert outcomes == [Outcome.ALIVE]
 
 
+@pytest.mark.smoke
 def test_sockets_of_refused_questions_are_closed_when_their_time_is_over(keyed, service):
     outcomes, prober = keyed
     asked, _ = proof_question(service)

@@ -103,6 +103,7 @@ def test_row_5_a_binder_answers_only_with_services_that_exist(cluster, peers):
     assert client.ask(LOOKUP_2, binder.address) == UNKNOWN
 
 
+@pytest.mark.smoke
 def test_row_6_a_client_reports_a_service_that_is_not_there(cluster, peers):
     binder = peers()
     client = cluster.start("client", "--type", "2", "--binder", binder.name)

@@ -61,6 +61,7 @@ def test_what_strangers_cause_at_will_is_not_logged(heard):
     assert heard == []
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("event", [Event.EVICTED, Event.REMOVED])
 def test_each_of_a_storm_of_evictions_is_named_if_not_at_once(event, heard):
     log = ReportLog({})
@@ -98,6 +99,7 @@ def test_more_than_can_wait_are_counted_by_type(heard, monkeypatch):
     ]
 
 
+@pytest.mark.smoke
 def test_evictions_wait_where_the_logs_reader_is_slow(heard, monkeypatch):
     log = ReportLog({})
     monkeypatch.setattr(reports, "log_is_clogged", lambda: True)

@@ -25,6 +25,7 @@ def test_a_binder_on_all_addresses_gives_its_list_to_its_own_host_under_any_of_t
     assert fetch_list((ip, port)) == []
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_binder_says_no_such_service_no_sooner_if_its_peer_is_given_by_name(host, cluster, peers):
     client = peers()

@@ -145,6 +145,7 @@ def test_it_is_run(cluster, tmp_path, of):
         agent.node.close()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("of", [Nginx, Redis, pytest.param(Postgres, marks=pytest.mark.slow)])
 def test_it_is_announced(cluster, tmp_path, of):
     binder, port = cluster.binder(), free_port()

@@ -198,6 +198,7 @@ def test_a_burst_ends_at_what_proves_nothing():
         assert codec.questions_asked(Burst([good]), 0) == []
 
 
+@pytest.mark.smoke
 def test_only_what_holds_is_remembered_and_that_is_bounded():
     codec = Codec(Role.BINDER, keys=RING)
     for number in range(REMEMBERED + 100):

@@ -87,6 +87,7 @@ def test_what_the_handler_raises_is_what_the_client_raises_and_it_lives_on(clust
         assert client.lookup(7) == service.address
 
 
+@pytest.mark.smoke
 @in_a_thread
 def test_a_repeated_request_is_handled_once(cluster):
     handled = []

@@ -61,12 +61,14 @@ from tests.sim.trace import Trace
 
 pytestmark = pytest.mark.elsewhere
 
-SEEDS = range(6)
-MORE_SEEDS = range(6, 300)
+SEEDS = range(3)
+MORE_SEEDS = range(3, 300)
 MANY_SEEDS = range(1000, 6000)
 
-KNOWN_SEEDS = (1073, 1232, 1835, 2131, 2216, 2340, 5253, 8030, 8348, 8718)
-"""Seeds that once showed a mistake: replayed always."""
+KNOWN_SEEDS = (2131, 2340, 8030, 8718, 1073, 1232, 1835, 2216, 5253, 8348)
+"""Seeds that once showed a mistake: the first of them are replayed always, the others in smoke."""
+
+OFTEN = [*SEEDS, *KNOWN_SEEDS[:4]]
 
 
 def judged(results: list[Result], is_violation: bool) -> str:
@@ -76,13 +78,13 @@ def judged(results: list[Result], is_violation: bool) -> str:
     return "\n".join([f"{len(failed)} of {len(results)} seeds failed", *lines]) if failed else ""
 
 
-@pytest.mark.ahead(run, [*SEEDS, *KNOWN_SEEDS])
+@pytest.mark.ahead(run, OFTEN)
 def test_safety(ahead):
     failures = judged(ahead, is_violation=True)
     assert not failures, failures
 
 
-@pytest.mark.ahead(run, [*SEEDS, *KNOWN_SEEDS])
+@pytest.mark.ahead(run, OFTEN)
 def test_liveness(ahead):
     failures = judged(ahead, is_violation=False)
     assert not failures, failures
@@ -101,7 +103,7 @@ def test_known_seeds(ahead):
 
 
 @pytest.mark.smoke
-@pytest.mark.ahead(run, MORE_SEEDS)
+@pytest.mark.ahead(run, [*MORE_SEEDS, *KNOWN_SEEDS[4:]])
 def test_more_seeds(ahead):
     failures = judged(ahead, is_violation=True) + judged(ahead, is_violation=False)
     assert not failures, failures
@@ -438,7 +440,7 @@ def test_a_binder_that_answers_nobody_is_not_taken_for_a_rule_switched_off(monke
     assert not serves_a_healthy_lookup()
 
 
-@pytest.mark.parametrize("seed", sample(2, range(8)))
+@pytest.mark.parametrize("seed", sample(1, range(8)))
 def test_newcomers_that_are_asked_together_are_asked_no_worse(seed, monkeypatch):
     monkeypatch.setattr(first_questions, "FEW", 1)  # a herd is a rare thing here
     assert run(seed).reason is None

@@ -48,6 +48,7 @@ def judge(seed):
     return run_options(hostile_options(seed), budget=BUDGET).reason
 
 
+@pytest.mark.smoke
 @pytest.mark.ahead(judge, (1,))
 def test_a_hostile_peer_that_is_gone_leaves_nothing_behind(ahead):
     assert ahead == [None]

@@ -281,6 +281,7 @@ def test_the_sample_is_sound(sample, tmp_path):
     assert not check_damaged(copies(path, tmp_path / "state"), expected, committed)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", ["binder.sqlite", "binder.sqlite-wal"])
 def test_a_truncated_file_is_told(name, sample, tmp_path):
     path, expected, committed = sample

@@ -43,6 +43,7 @@ def subscribe(peer, type_, binder):
 # Real processes.
 
 
+@pytest.mark.smoke
 def test_what_was_confirmed_is_answered_by_the_next_process(cluster, peers, tmp_path):
     server, client = peers(), peers()
     arguments = [*binder_arguments(free_port(), []), "--state", str(tmp_path / "state")]
@@ -86,6 +87,7 @@ def test_all_binders_are_killed_at_once_and_nothing_is_lost(cluster, peers, tmp_
         eventually(lambda binder=binder: found(binder) == expected)
 
 
+@pytest.mark.smoke
 def test_a_leave_that_was_acknowledged_is_not_undone(cluster, peers, tmp_path):
     server, client = peers(), peers()
     arguments = [*binder_arguments(free_port(), []), "--state", str(tmp_path)]

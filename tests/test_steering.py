@@ -127,6 +127,7 @@ def test_where_the_kernel_cannot_sort_one_queue_takes_all(monkeypatch, caplog):
         open_lanes(only.getsockname())
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("flood", [b"\x02\x07", b"\x04" + wire(9, ("10.0.0.1", 1)), b"\xee" * 20])
 def test_a_flood_does_not_keep_a_server_from_being_confirmed(cluster, peers, flood):
     binder, server, client = cluster.binder(), peers(), peers()
@@ -156,6 +157,7 @@ def keep_sending(data, target, stop):
                 sender.send(data)
 
 
+@pytest.mark.smoke
 def test_without_recvmmsg_it_works_all_the_same_and_says_so_once(cluster, peers):
     binder = Node("binder", "--listen", "127.0.0.1:0", program=("-m", "tests.one_by_one"))
     cluster.nodes.append(binder)

@@ -135,6 +135,7 @@ def flooded(complainers, dead=DEAD):
     return binder
 
 
+@pytest.mark.smoke
 def test_a_refusal_is_found_at_once_whoever_complains_about_his_own_silent_fakes():
     many_ports = [(STRANGER, port) for port in range(2000, 2400)]
     for complainers in ([(STRANGER, 2000)], many_ports):
@@ -369,6 +370,7 @@ def test_a_server_of_2016_that_was_cut_off_when_it_started_is_found_by_a_late_qu
     assert len(binder.core.directory) == 1
 
 
+@pytest.mark.smoke
 def test_a_flood_of_forged_sources_leaves_room_for_leases_and_accusations():
     living = [at(7, "10.0.1.9", port) for port in range(1, 101)]
     binder = Answering(alive=living)

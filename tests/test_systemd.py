@@ -241,6 +241,7 @@ def test_it_says_that_it_is_ready_only_once_it_has_heard_its_peers_or_waited(lis
     assert listener.next().startswith("STOPPING=1")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("keeps", [True, False], ids=["with a state", "without one"])
 def test_a_binder_alone_is_ready_at_once(keeps, listener, cluster, tmp_path):
     node = cluster.binder(*(("--state", str(tmp_path / "state")) if keeps else ()))
@@ -257,6 +258,7 @@ def test_a_server_is_ready_once_a_binder_has_confirmed_it(cluster, listener):
     assert f"providing type 7, confirmed by binder {binder.name}" in listener.next("READY=1")
 
 
+@pytest.mark.smoke
 def test_hang_up_reads_the_peers_again_and_a_mistake_changes_nothing(listener, cluster, tmp_path):
     path = tmp_path / "prr.toml"
     ports = [free_port(), free_port()]

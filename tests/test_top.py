@@ -99,6 +99,7 @@ def test_an_event_is_what_has_become_of_an_instance():
     assert events(before, before._replace(listed=None)) == []
 
 
+@pytest.mark.smoke
 def test_once_it_is_text(cluster):
     first, other = cluster.binders(2)
     cluster.server(7, first)
@@ -120,6 +121,7 @@ def test_once_without_a_binder_says_so():
     assert "no answer from 127.0.0.1:9" in done.stderr
 
 
+@pytest.mark.smoke
 def test_without_a_terminal_it_says_what_to_use():
     done = run("top")
     assert done.returncode == 2

@@ -22,6 +22,7 @@ def watch(binder, service, *more):
     return Client(binder.name).watch(service, http=[http_of(binder), *more])
 
 
+@pytest.mark.smoke
 def test_what_is_there_comes_first_and_then_each_change_of_it(cluster, peers):
     binder = binder_with_http(cluster)
     servers = [cluster.server(2, binder) for _ in range(2)]

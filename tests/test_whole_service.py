@@ -228,6 +228,7 @@ def test_instances_of_another_service_are_not_taken_for_its():
 # As processes.
 
 
+@pytest.mark.smoke
 def test_all_of_a_service_and_those_of_a_zone_first(cluster):
     binder = cluster.binder()
     zones = ("eu", "eu", "us")

@@ -74,6 +74,11 @@ def test_how_late_an_event_loop_was_is_told_since_a_moment_or_since_it_was_start
     assert column(lately, "P99") == ["over 250", None, None, None]
     anew = snapshot(lagging(3.0, 0, 10, 0, 0))
     assert column(binders(anew, anew, first), "P99") == ["1"]  # another process since
+    for_longer = snapshot(lagging(40.0, 390, 10, 0, 0))
+    assert column(binders(for_longer, for_longer, first), "P99") == ["1"]  # likewise
+    newer = {"bounds": [0.0005, 0.001], "counts": [900, 80, 20]}
+    other = snapshot(status(90.0, loop_lag=newer))
+    assert column(binders(other, other, first), "P99") == ["over 1"]  # of another version since
 
 
 def test_services_with_somebody_out_of_turn_come_first():

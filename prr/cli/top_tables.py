@@ -93,8 +93,11 @@ def _late(first: dict[str, Any] | None, status: dict[str, Any]) -> list[str | No
     if said is None:
         return [None, None]
     counts = said["counts"]
-    if first is not None and first["uptime_s"] <= status["uptime_s"] and "loop_lag" in first:
-        counts = [now - was for now, was in zip(counts, first["loop_lag"]["counts"], strict=True)]
+    earlier = (first or {}).get("loop_lag", {"bounds": None})
+    if earlier["bounds"] == said["bounds"]:
+        since = [now - was for now, was in zip(counts, earlier["counts"], strict=True)]
+        if min(since) >= 0:  # else it has been started since
+            counts = since
     bounds = [f"{1000 * bound:g}" for bound in said["bounds"]]
     limits = [*bounds, f"over {bounds[-1]}"]
     so_far = [*accumulate(counts)]

@@ -206,6 +206,8 @@ def test_nothing_that_may_be_a_key_is_quoted():
     text = keyring_text(SECRET) + credential_text(held(ME))
     for key in re.findall('"([^" ]{40,})"', text):
         assert without_keys(f"cannot read {key!r}: why") == "cannot read '(not shown)': why"
+    without_digits = "QxCgPbzTkVuWmRhEaLdYsNfJoIKeGwXiBtMvHqZcUySnArDlFpOjQkTzVbWm"
+    assert without_keys(without_digits) == "(not shown)"
     path = "/var/lib/a-directory-with-a-long-name/and-another/cluster-7.key"
     assert without_keys(path) == path
 

@@ -83,6 +83,9 @@ _KEYS_OF_CREDENTIAL = {"holder", "id", "service", "hosts", "secret_id", "key", "
 _LONG = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
 """A key in base64 has 48 letters and more, and a secret as well; so have some paths."""
 
+_MIXED = 3
+"""Capitals, and small letters, that a key has at least."""
+
 _WHERE = re.compile(r"\(at [^()]*\)$")
 
 _SECRETS = re.compile(r"^secrets\s*=\s*\[", re.MULTILINE)
@@ -160,8 +163,8 @@ def _only_servers(credential: Credential) -> str:
 
 
 def _is_mixed(text: str) -> bool:
-    """Capitals, small letters and digits are in it, as in all but one of 2,000 keys."""
-    return all(re.search(kind, text) for kind in ("[A-Z]", "[a-z]", "[0-9]"))
+    """Three capitals and three small letters are in it, as in all but one of 50 million keys."""
+    return all(len(re.findall(kind, text)) >= _MIXED for kind in ("[A-Z]", "[a-z]"))
 
 
 def _toml(text: str) -> dict[str, Any]:

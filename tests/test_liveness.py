@@ -1,10 +1,16 @@
 """Whom a binder hears of its peers: it says so when that changes, and only then."""
 
-from prr.core.effects import Report
+from copy import deepcopy
+from random import Random
+
+import pytest
+
+from prr.core.binder import Binder
+from prr.core.effects import Event, Report
 from prr.core.health import degraded
 from prr.core.replication.peer_liveness import GRAIN, LATE, Liveness, isolation
 from prr.core.replication.peers import GONE_AFTER, SILENT_AFTER, Kind, Peers, State
-from tests.cores import effects_of, run
+from tests.cores import Net, effects_of, run
 
 A, B, C = ((f"10.0.0.{number}", 2222) for number in (1, 2, 3))
 
@@ -90,15 +96,45 @@ def test_a_binder_that_was_stopped_itself_hears_what_waits_for_it_first():
     ears = Ears(A)
     ears.hear(A, 1.0)
     woken_at = 1.0 + SILENT_AFTER + GRAIN + LATE + 20.0
+    ears.core.stopped(woken_at)
     assert ears.core.tick(woken_at) == []
     assert ears.core.deadline() == woken_at + LATE
     ears.hear(A, woken_at + 0.1)
     assert ears.until(woken_at + 2 * LATE) == []
 
 
+def lost_by(address, net):
+    """When that binder called a peer lost."""
+    return [
+        when
+        for when, who, one in net.done
+        if who == address and isinstance(one, Report) and one.event is Event.PEER_LOST
+    ]
+
+
+@pytest.mark.parametrize("asleep", [1.0, 3.0])
+def test_it_was_stopped_though_that_look_itself_is_hardly_late(asleep):
+    """Other work was due long before."""
+    pair = {A: Binder(frozenset(), (B,), 1, Random(1)), B: Binder(frozenset(), (A,), 2, Random(2))}
+    net = Net(pair)
+    net.start()
+    net.run(10.0)
+    net.cut.add(B)
+    awake = deepcopy(net)
+    awake.run(20.0)
+    (lost_at,) = lost_by(A, awake)
+    net.run(lost_at - asleep)
+    net.now = lost_at + LATE / 2
+    net.act(A, net.binders[A].tick(net.now))
+    assert not lost_by(A, net)
+    net.run(20.0)
+    assert len(lost_by(A, net)) == 1
+
+
 def test_a_binder_that_was_stopped_and_hears_nothing_afterwards_says_so():
     ears = Ears(A)
     ears.hear(A, 1.0)
+    ears.core.stopped(30.0)
     assert ears.core.tick(30.0) == []
     assert words(ears.core.tick(30.0 + LATE))[0].startswith("peer lost 10.0.0.1:2222")
 

@@ -15,9 +15,9 @@ GRAIN = 0.01
 """Seconds after its patience has ended that a peer is looked at: then it is over in any clock."""
 
 LATE = 0.1
-"""Seconds after which a look is so late that this binder itself was stopped: what its peers said
-meanwhile lies in its queue, and has to be read first. No longer, since that takes a moment only: a
-peer that is heard seldom may have spoken in just that moment."""
+"""Seconds by which a binder is so late with anything that it was itself stopped: what its peers
+said meanwhile lies in its queue, and is read first, for as long again. No longer, since that takes
+a moment only: a peer that is heard seldom may have spoken in just that moment."""
 
 
 @record
@@ -86,12 +86,15 @@ class Liveness:
         """When `tick` has something to do; None if nothing can change but by a frame."""
         return self._look_at
 
+    def stopped(self, now: float) -> None:
+        """This binder itself was stopped until `now`: nobody is lost before it has read what
+        waits."""
+        if self._look_at is not None:
+            self._look_at = max(self._look_at, now + LATE)
+
     def tick(self, now: float) -> list[Effect]:
         """See who has fallen silent by `now`. Safe to call too often."""
         if self._look_at is None or now < self._look_at:
-            return []
-        if now - self._look_at > LATE:
-            self._look_at = now + LATE
             return []
         self._look_at = None
         effects: list[Effect] = []

@@ -17,7 +17,7 @@ from prr.core.deadlines import Deadlines, earliest
 from prr.core.effects import Effect, Event, Report, Send
 from prr.core.replication.answering import Answering
 from prr.core.replication.anti_entropy import AntiEntropy, End
-from prr.core.replication.peer_liveness import Liveness
+from prr.core.replication.peer_liveness import LATE, Liveness
 from prr.core.replication.peers import Kind, Peer, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.fields import LIST_INSTANCES_MAX
@@ -194,6 +194,9 @@ class Sync:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due by `now`. Safe to call too often."""
+        due = self.deadline()
+        if due is not None and now - due > LATE:
+            self._liveness.stopped(now)
         effects = self._liveness.tick(now)
         if self._sync_until is not None and now >= self._sync_until:
             why = "no full list from any peer in time; serving what is known here"

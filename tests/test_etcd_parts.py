@@ -21,7 +21,8 @@ from prr.shell.etcd.gateway import (
     Rejected,
     Unavailable,
 )
-from prr.shell.etcd.messages import Keys, text_of
+from prr.shell.etcd.latest import Latest
+from prr.shell.etcd.messages import Header, Keys, text_of
 from prr.shell.etcd.pauses import MAX, Pauses
 from prr.shell.etcd.reachability import Reachability
 from prr.shell.etcd.registration import TTL, Registration
@@ -93,7 +94,7 @@ def watch(*script, all_failed_at=None):
             etcd.have_all_failed = True
 
     with pytest.raises(Ended):
-        Watcher(etcd, Keys("/prr/"), followed, {}).run(sleep)
+        Watcher(etcd, Keys("/prr/"), followed, {}, Latest()).run(sleep)
     return followed, etcd.asked
 
 
@@ -104,6 +105,29 @@ def test_it_reads_once_and_watches_on_as_long_as_etcd_only_grows():
     followed, asked = watch(header(5), header(5), [], header(9), [], header(9))
     assert followed.named("reading") == [[False]] and followed.named("has_read") == [[5]]
     assert asked[:3] == [RANGE, RANGE, WATCH] and asked.count(RANGE) == 4
+
+
+def test_what_was_written_here_shows_too_that_etcd_was_set_back():
+    """The watch may have been behind: all that it has heard is in the older state as well."""
+    latest, followed = Latest(), Followed()
+    etcd = Scripted(header(5), header(5), Unavailable(), header(6))
+
+    def write_meanwhile(_):
+        latest.see(Header("1", 8, 2), latest.header)
+
+    with pytest.raises(Ended):
+        Watcher(etcd, Keys("/prr/"), followed, {}, latest).run(write_meanwhile)
+    assert followed.named("reading") == [[False], [True]]
+
+
+def test_a_write_shows_that_etcd_was_set_back_though_it_has_grown_again_since():
+    latest = Latest()
+    writer, commits, _, known = write(header(8) | DONE, header(2) | DONE, latest=latest)
+    assert once(writer, commits)
+    assert not latest.is_set_back
+    known.said[ONE] = Update(Version(1, OWNER, 1), True)
+    assert once(writer, commits)
+    assert latest.is_set_back
 
 
 @pytest.mark.parametrize(
@@ -118,7 +142,7 @@ def test_what_it_follows_is_marked_if_only_others_write(passed, later, marks, mo
 
     etcd = Scripted(header(5), header(5), Unavailable(), header(later), NoRoom(), Unavailable())
     with pytest.raises(Ended):
-        Watcher(etcd, Keys("/prr/"), Followed(), {}).run(sleep)
+        Watcher(etcd, Keys("/prr/"), Followed(), {}, Latest()).run(sleep)
     assert etcd.asked.count("/v3/kv/put") == marks
 
 
@@ -130,7 +154,7 @@ def test_what_it_hears_of_other_keys_counts_as_followed():
     etcd.stream = lambda path, body: (bodies.append(body), *etcd.call(path, body))[1:]
     followed = Followed()
     with pytest.raises(Ended):
-        Watcher(etcd, Keys("/prr/"), followed, {}).run(lambda _: None)
+        Watcher(etcd, Keys("/prr/"), followed, {}, Latest()).run(lambda _: None)
     assert [body["create_request"]["start_revision"] for body in bodies] == ["6", "9"]
     assert {malformed for _, malformed in followed.named("found")} == {0}
 
@@ -144,7 +168,7 @@ def test_others_have_their_turn_while_it_hears_of_many(monkeypatch):
     followed = Followed()
     monkeypatch.setattr("gevent.sleep", lambda _: followed.told.append(("slept",)))
     with pytest.raises(Ended):
-        Watcher(etcd, Keys("/prr/"), followed, {}).run(lambda _: None)
+        Watcher(etcd, Keys("/prr/"), followed, {}, Latest()).run(lambda _: None)
     told = followed.told[[what for what, *_ in followed.told].index("answered") + 1 :]
     turns = [len(about[0]) if what == "found" else what for what, *about in told]
     assert turns == [16, "slept", 16, "slept", 8, "slept"]
@@ -195,15 +219,18 @@ class Known:
         return False
 
 
-def write(*script):
+DONE = {"succeeded": True}
+
+
+def write(*script, latest=None):
     """How etcd is reached after a writer has met this script, and what it has to write still."""
     etcd = Scripted(*script)
     known = Known()
     commits = Commits(OWNER, known, 10)
     reachability = Reachability(etcd)
-    writer = Writer(
-        etcd, Keys("/prr/"), commits, reachability, Counter(), lambda _: None, reachability.failed
-    )
+    told = (lambda _: None), reachability.failed
+    about = commits, reachability, latest or Latest()
+    writer = Writer(etcd, Keys("/prr/"), *about, Counter(), *told)
     return writer, commits, reachability, known
 
 

@@ -20,6 +20,7 @@ from prr.core.directory.directory import Directory
 from prr.core.effects import Persist, Update
 from prr.core.metrics import Metric
 from prr.shell.etcd.endpoints import Endpoints
+from prr.shell.etcd.latest import Latest
 from prr.shell.etcd.messages import Keys
 from prr.shell.etcd.reachability import Reachability
 from prr.shell.etcd.registration import Registration
@@ -85,11 +86,10 @@ class EtcdStore:
         self._local.load(directory, learn)
         if self._is_closed:
             return
-        told = self._ended, self.failed
-        self._writer = Writer(
-            self._endpoints, self._keys, commits, self.reachability, self._counts, *told
-        )
-        watcher = Watcher(self._endpoints, self._keys, self, self._writer.written)
+        shared = self._endpoints, self._keys
+        latest, told = Latest(), (self._ended, self.failed)
+        self._writer = Writer(*shared, commits, self.reachability, latest, self._counts, *told)
+        watcher = Watcher(*shared, self, self._writer.written, latest)
         runs: list[Callable[[], None]] = [
             watcher.run,
             *[partial(self._writer.run, self._heard)] * UNDER_WAY_MAX,

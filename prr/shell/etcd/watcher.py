@@ -21,6 +21,7 @@ from gevent.util import wrap_errors
 from prr.core.commits.stored import Stored
 from prr.shell.etcd.endpoints import Endpoints
 from prr.shell.etcd.gateway import Compacted, Denied, Failure, NoRoom, Unavailable
+from prr.shell.etcd.latest import Latest
 from prr.shell.etcd.messages import (
     Found,
     Header,
@@ -67,14 +68,20 @@ class Watcher:
     """The reading and watching of one binder."""
 
     def __init__(
-        self, endpoints: Endpoints, keys: Keys, follower: Follower, written: dict[str, int]
+        self,
+        endpoints: Endpoints,
+        keys: Keys,
+        follower: Follower,
+        written: dict[str, int],
+        latest: Latest,
     ) -> None:
-        """`written` here, as JSON has the key, at which revision: it is not read again."""
+        """`written` here, as JSON has the key, at which revision: it is not read again. `latest` is
+        kept by the writer, too."""
         self._written = written
+        self._latest = latest
         self._endpoints = endpoints
         self._keys = keys
         self._follower = follower
-        self._last: Header | None = None  # of the latest state that was seen
         self._revision: int | None = None  # up to which all is known; None: to be read
         self._moved_at = 0.0  # when that changed last
 
@@ -98,7 +105,7 @@ class Watcher:
         if self._endpoints.have_all_failed:
             self._revision = None  # whatever becomes of this reading
         if self._revision is None:
-            self._read_all(self._last is not None and header.is_before(self._last))
+            self._read_all(self._latest.is_set_back)
         elif header.revision > self._revision and time.monotonic() > self._moved_at + MARK_AFTER:
             self._moved_at = time.monotonic()  # it will have, or else it is tried as late again
             with suppress(Denied, NoRoom):  # some day all is read anew
@@ -108,8 +115,10 @@ class Watcher:
     def _ask(self) -> Header:
         """The latest state, which most of the servers have to agree to."""
         body = range_of(self._keys.prefix) | {"limit": "1", "keys_only": True}
+        known = self._latest.header
         header = header_of(self._endpoints.call("/v3/kv/range", body))
-        if self._last is not None and header.is_before(self._last):
+        self._latest.see(header, known)
+        if self._latest.is_set_back:
             self._revision = None
         return header
 
@@ -118,7 +127,8 @@ class Watcher:
         self._endpoints.have_all_failed = False
         self._written.clear()
         found = self._page(None, 0)
-        self._last, revision = found.header, found.header.revision
+        self._latest.begin(found.header)
+        revision = found.header.revision
         while found.next_key is not None:
             # etcd looks for the next page while this one is heard.
             ask = wrap_errors((Failure,), self._page)  # what one greenlet raises ends the process
@@ -160,9 +170,8 @@ class Watcher:
         raise Unavailable(why)
 
     def _hear(self, result: dict[str, Any]) -> None:
-        header, events, last = header_of(result), events_of(result), 0
-        if self._last is None or not header.is_before(self._last):
-            self._last = header
+        self._latest.see(header_of(result), None)
+        events, last = events_of(result), 0
         for at in range(0, len(events), EVENTS_AT_ONCE):
             some = events[at : at + EVENTS_AT_ONCE]
             instances, malformed, last = self._keys.events(some, self._written)

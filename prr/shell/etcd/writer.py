@@ -15,6 +15,7 @@ from prr.core.effects import Update
 from prr.core.metrics import Metric
 from prr.shell.etcd.endpoints import Endpoints
 from prr.shell.etcd.gateway import Denied, Failure, LeaseGone, NoRoom, Rejected
+from prr.shell.etcd.latest import Latest
 from prr.shell.etcd.messages import Keys, header_of, lease_of
 from prr.shell.etcd.pauses import Pauses
 from prr.shell.etcd.reachability import Reachability
@@ -74,6 +75,7 @@ class Writer:
         keys: Keys,
         commits: Commits,
         reachability: Reachability,
+        latest: Latest,
         counts: Counter[Metric],
         ended: Callable[[Iterable[Instance]], None],
         failed: Callable[[str], None],
@@ -87,6 +89,7 @@ class Writer:
         self._keys = keys
         self._commits = commits
         self._reachability = reachability
+        self._latest = latest
         self._counts = counts
         self._ended, self._failed = ended, failed
         self._removals = Removals(endpoints)
@@ -179,11 +182,13 @@ class Writer:
         transaction = self._keys.transaction(writes, lease)
         if len(writes) > AT_ONCE:  # a hundred are some milliseconds of work, here and there
             gevent.sleep(TURN)
+        known = self._latest.header
         answer = self._endpoints.call("/v3/kv/txn", transaction)
+        header = header_of(answer)
+        self._latest.see(header, known)
         if answer.get("succeeded"):
-            revision = header_of(answer).revision
-            self._commits.written(writes, revision)
-            self._remember(transaction, revision)
+            self._commits.written(writes, header.revision)
+            self._remember(transaction, header.revision)
             self._counts[Metric.ETCD_COMMITS] += 1
             self._counts[Metric.ETCD_WRITTEN] += len(writes)
             return []

@@ -330,11 +330,14 @@ def test_what_came_from_a_disk_is_put_there_only_when_it_has_answered():
     binder.directory.restore([entry_of(ONE, encode_version(up(10).version))])
     binder.commits.compare()
     assert binder.write() == []
+    while binder.commits.has_more:
+        binder.write()
+    assert binder.commits.has_unheard
     binder.directory.trust(ONE)
     binder.commits.compare()
     while binder.commits.has_more:
         binder.write()
-    assert set(binder.shared.rows) == {ONE}
+    assert set(binder.shared.rows) == {ONE} and not binder.commits.has_unheard
 
 
 def test_a_batch_is_bounded_and_a_second_one_goes_only_if_it_is_full():

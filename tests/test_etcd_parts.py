@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -118,6 +119,28 @@ def test_what_was_written_here_shows_too_that_etcd_was_set_back():
     with pytest.raises(Ended):
         Watcher(etcd, Keys("/prr/"), followed, {}, latest).run(write_meanwhile)
     assert followed.named("reading") == [[False], [True]]
+
+
+@pytest.mark.parametrize(("has_unheard", "times"), [(False, 2), (True, 101)])
+def test_all_is_compared_soon_again_while_some_have_yet_to_be_heard(
+    has_unheard, times, monkeypatch
+):
+    """What is heard without a change may be what an etcd that was set back lacks."""
+    writer, commits, _, known = write()
+    known.said.clear()
+    commits.has_unheard, now, compared = has_unheard, [1000.0], []
+    monkeypatch.setattr(commits, "compare", lambda: compared.append(now[0]))
+    monkeypatch.setattr("prr.shell.etcd.writer.time.monotonic", lambda: now[0])
+
+    def wait(seconds):
+        now[0] += seconds
+        if now[0] > 1100.5:
+            raise Ended
+
+    monkeypatch.setattr(writer, "_wake", SimpleNamespace(clear=lambda: None, wait=wait))
+    with pytest.raises(Ended):
+        writer.run(lambda _: None)
+    assert len(compared) == times
 
 
 def test_a_write_shows_that_etcd_was_set_back_though_it_has_grown_again_since():

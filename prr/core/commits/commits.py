@@ -66,6 +66,8 @@ class Commits:
         self._rest: Iterator[list[tuple[Instance, Update]]] | None = None  # not yet compared
         self._read: dict[Instance, Known] | None = None  # while all is read
         self._deleted: dict[Instance, int] = {}  # while they are under way, at which revision
+        self.has_unheard = False
+        """Some had been read from a disk, and not been heard since, when all was compared last."""
 
     @property
     def uncommitted(self) -> int:
@@ -108,7 +110,7 @@ class Commits:
     def compare(self) -> None:
         """Find, a few at a time, whatever the store lacks. To be called now and then: what is no
         longer `is_unheard` becomes so without a change."""
-        self._rest = self._everything()
+        self._rest, self.has_unheard = self._everything(), False
 
     def batch(self, now: float) -> list[Write]:
         """The next writes, one transaction, which are now under way; [] if there are none, or
@@ -277,6 +279,7 @@ class Commits:
             else:
                 for instance, _ in page:
                     self._mark(instance, now)
+                    self.has_unheard |= self._directory.is_unheard(instance)
 
     def _everything(self) -> Iterator[list[tuple[Instance, Update]]]:
         for group in range(GROUPS):

@@ -26,6 +26,10 @@ COMPARE_PAUSE = 60.0
 """Seconds between two comparisons of all that is known with what is known to be committed, 1 us for
 each instance."""
 
+HEARD_PAUSE = 1.0
+"""The same while there are some that were read from a disk and have not been heard since: those
+that are, meanwhile, and that etcd lacks, since it was set back, are written then."""
+
 GATHER = 0.004
 """Seconds that a transaction waits for more updates if another one has just ended: as long as the
 disks took for that. The first one after a rest does not wait."""
@@ -94,7 +98,7 @@ class Writer:
         self._ended, self._failed = ended, failed
         self._removals = Removals(endpoints)
         self._wake = Event()
-        self._compare_at = self._tell_at = 0.0
+        self._compared_at, self._tell_at = -COMPARE_PAUSE, 0.0
 
     def wake(self) -> None:
         """There may be something to write."""
@@ -108,7 +112,7 @@ class Writer:
             self._wake.clear()
             now = time.monotonic()
             if now >= self._compare_at:
-                self._compare_at = now + COMPARE_PAUSE
+                self._compared_at = now
                 self._commits.compare()
             writes = self._commits.batch(now)
             if not writes:
@@ -119,6 +123,11 @@ class Writer:
                     gevent.sleep(GATHER)
             else:
                 gevent.sleep(pauses.next())
+
+    @property
+    def _compare_at(self) -> float:
+        pause = HEARD_PAUSE if self._commits.has_unheard else COMPARE_PAUSE
+        return self._compared_at + pause
 
     def _rest(self, now: float) -> None:
         """Until there may be something to write. Once others have written all that etcd would not

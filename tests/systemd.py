@@ -10,6 +10,7 @@ from pathlib import Path
 import gevent
 import pytest
 
+from prr.shell.udp.steering import LANES
 from tests.nodes import ROOT
 from tests.wheels import make_wheels
 
@@ -131,7 +132,7 @@ def _lay_out(directory: Path, wanted: list[str]) -> Path:
         _drop_in(units, path.name, "alone", ALONE + log)
     for number, name in enumerate(PORTS):
         listen = f"ListenDatagram=127.0.0.1:{PORTS[name]}\n"
-        text = "[Socket]\nListenDatagram=\n" + 4 * listen
+        text = "[Socket]\nListenDatagram=\n" + len(LANES) * listen
         _drop_in(units, f"prr-binder@{name}.socket", "listen", text)
         text = f"[Socket]\nListenDatagram=\nListenDatagram=127.0.0.1:{2300 + number}\n"
         _drop_in(units, f"prr-server@{name}.socket", "listen", text)

@@ -11,6 +11,7 @@ from prr.config import WireForm
 from prr.core.binder import Binder
 from prr.core.directory.rotation import NOBODY
 from prr.core.effects import Answer
+from prr.core.metrics import Metric
 from prr.shell.binder_node import BinderNode
 from prr.shell.storage.store import NoStore
 from prr.shell.udp.datagrams import Datagrams
@@ -31,11 +32,13 @@ from prr.wire.frames import (
     Unknown,
 )
 from prr.wire.instance import address_of, make_instance
-from tests.cores import CODECS, random_instance
+from prr.wire.messages import Versioned
+from prr.wire.version import Version, encode_version
+from tests.cores import CODECS, encode, random_instance
 from tests.families import LOOPBACKS, udp
 from tests.samples import sample
 
-PEER = ("127.0.0.1", 9)
+PEER, STRANGER = ("127.0.0.1", 9), ("127.0.0.1", 10)
 
 
 @pytest.fixture(params=LOOPBACKS)
@@ -184,7 +187,7 @@ def test_no_is_said_in_runs_and_no_longer_once_there_is_one():
 class Narrow:
     """A socket that sends `room` answers of a run, then has no room until it is told so."""
 
-    dropped, steps, is_ipv6 = 0, BURST_MAX, False
+    dropped, steps, is_ipv6, is_of_peers = 0, BURST_MAX, False, False
 
     def __init__(self, room, error=None):
         self.burst, self.sent, self.may_send = self, [], gevent.event.Event()
@@ -254,6 +257,37 @@ def test_who_waits_to_send_holds_up_nobody_and_keeps_its_own_answers(room, error
     ports = [data[5] for data, _ in answers]
     assert ports == list(range(room, 4))  # in turn, each what was decided for it
     node._timer.close()  # what this node would report later is no other test's
+
+
+class OfPeers(Narrow):
+    """A socket of the queue of the dead: a stranger, then a peer says that somebody is gone."""
+
+    is_of_peers = True
+
+    def __init__(self):
+        super().__init__(0)
+        self._bursts, self.read = [2], []
+
+    def datagram(self, at):
+        self.read.append(at)
+        gone = Versioned(binder=1 << 63, versions=encode_version(Version(9, 1 << 63, 0)))
+        return encode(Removed(make_instance(1, ("10.0.0.1", at)), trailer=gone))
+
+    def source(self, at):
+        return (STRANGER, PEER)[at]
+
+
+def test_what_a_stranger_says_of_the_dead_is_not_even_read():
+    core, lane = Binder(frozenset(), (PEER,), 1, Random(1)), OfPeers()
+    node = BinderNode(core, CODECS[Role.BINDER], [lane], "", NoStore(1))
+    [reader] = node._readers
+    reader.start()
+    for _ in range(5):
+        gevent.sleep(0)
+    assert lane.read == [1]
+    assert node.counts()[Metric.OUT_OF_PLACE] == 1
+    assert node.counts()[Metric.FRAMES_RECEIVED] == 1
+    node._timer.close()
 
 
 def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():

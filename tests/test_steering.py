@@ -4,29 +4,87 @@ import os
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prr.config import BadInput
+from prr.core.replication.pages import others_page
 from prr.shell.udp import steering as opening
-from prr.shell.udp.steering import open_lanes, open_socket, sort_into
+from prr.shell.udp.sorting import Queue
+from prr.shell.udp.steering import LANES, LANES_BEFORE, open_lanes, open_socket, sort_into
 from prr.trust.credential import Holder
+from prr.trust.keyring import Keyring
 from prr.wire.codec import Codec
-from prr.wire.frames import Alive, Complaint, Lookup, Removed, Role
-from prr.wire.messages import Announcement, OpinionRequest, Reason
+from prr.wire.frames import Added, Alive, Complaint, Lookup, Removed, Role, ServiceList
+from prr.wire.instance import Instance
+from prr.wire.messages import (
+    Announcement,
+    OpinionRequest,
+    Page,
+    Reason,
+    Suspicion,
+    UnaskedPage,
+    Versioned,
+)
+from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.query import Query
 from prr.wire.questions import QUESTION_BYTES_MAX
-from prr.wire.seal import Seal
+from prr.wire.seal import SESSIONS_BYTES, Seal
+from prr.wire.version import Version, encode_version
 from prr.wire.whole_service import WholeQuery
+from prr.wire.wide import Said, WideUpdate
 from tests.cores import at, encode
 from tests.families import LOOPBACKS, udp
-from tests.keyed import held_by
+from tests.keyed import OLD_SECRET, SECRET, held_by
 from tests.nodes import Node, run, wire
 
-NODES, LOOKUPS, LAST, FIRST = range(4)
+NODES, LOOKUPS, LAST, FIRST, DEAD = Queue
 
-NAMED = at("billing", "10.0.0.1", 1)
+NAMED, ONE = at("billing", "10.0.0.1", 1), at(1, "10.0.0.1", 1)
+
+IDENTITY = 0x123456789ABCDEF0  # 64 bits, as is drawn
+
+WORD = {"binder": IDENTITY, "versions": encode_version(Version(5, IDENTITY, 9))}
+
+WEIGHT = encode_particulars(Particulars(weight=3))
+LONG = encode_particulars(Particulars(tags={"key": 250 * "x"}))
+
+BETWEEN = [
+    Codec(Role.BINDER, keys=Keyring(secrets)) for secrets in ((SECRET,), (SECRET, OLD_SECRET))
+]
+
+WIDE = (NAMED, at("x", "2001:db8::1", 1), at(7, "2001:db8::1", 1))
+
+SAID_TO = {Said.THERE: NODES, Said.GONE: DEAD, Said.SILENT: DEAD, Said.DOUBTED: DEAD}
+
+
+def of_wide(instance, said, particulars=b""):
+    """What a binder tells of one wide instance."""
+    row = WideUpdate(instance, Version(5, IDENTITY, 9), said, particulars)
+    return others_page(IDENTITY, [row])
+
+
+def sealed(codec, frame):
+    """A frame under a peer's seal."""
+    return codec.encode(replace(frame, seal=Seal(5, session=bytes(SESSIONS_BYTES[0]))))
+
+
+OF_BINDERS = [
+    (Removed(ONE, trailer=Versioned(**WORD)), DEAD),
+    (Removed(ONE, trailer=Versioned(**WORD, cause=1)), DEAD),
+    (Added(ONE, trailer=Suspicion(**WORD, doubt=1)), DEAD),
+    (Added(ONE, trailer=Suspicion(**WORD, doubt=1, particulars=WEIGHT)), DEAD),
+    (Added(ONE, trailer=Versioned(**WORD)), NODES),
+    (Added(ONE, trailer=Versioned(**WORD, particulars=WEIGHT)), NODES),
+    *((of_wide(one, said), lane) for one in WIDE for said, lane in SAID_TO.items()),
+    (of_wide(NAMED, Said.DOUBTED, WEIGHT), DEAD),
+    (of_wide(NAMED, Said.DOUBTED, LONG), NODES),  # too long to be recognized
+    (ServiceList((), trailer=Page(binder=IDENTITY, group=1, nonce=5)), NODES),
+    (ServiceList((), trailer=Page(binder=IDENTITY, group=1, nonce=5, others=bytes(99))), NODES),
+    (ServiceList((ONE,), trailer=UnaskedPage(**WORD, nonce=0)), NODES),
+]
 
 ASKING = Codec(Role.CLIENT, keys=held_by(Holder.CLIENT, "app"))
 
@@ -60,6 +118,13 @@ ROWS = [
     (b"\x07", NODES),
     (b"\x0a" + wire(1, ("10.0.0.1", 1)), NODES),
     (b"\x0c", NODES),
+    (encode(Removed(ONE, trailer=Reason(error=b"no"))), NODES),  # a server says it of itself
+    (encode(Added(ONE)), NODES),
+    *((encode(frame), lane) for frame, lane in OF_BINDERS),
+    *((sealed(codec, frame), lane) for frame, lane in OF_BINDERS for codec in BETWEEN),
+    (encode(ServiceList((ONE,))), NODES),
+    (b"\x08", NODES),
+    (b"\x09", NODES),
     (b"\x00\x01x", LAST),
     (b"\x01", LAST),
     (b"\x03", LAST),
@@ -70,7 +135,7 @@ ROWS = [
 
 @pytest.fixture(params=LOOPBACKS)
 def opened(request):
-    """The four sockets, and one that sends to them."""
+    """The five sockets, and one that sends to them."""
     (sockets,) = open_lanes((request.param, 0))
     sender = udp(request.param)
     sender.connect(sockets[0].getsockname())
@@ -81,7 +146,7 @@ def opened(request):
 
 def test_the_kernel_sorts(opened):
     sockets, sender = opened
-    assert len(sockets) == 4
+    assert len(sockets) == len(Queue) == len(LANES) == 5
     for data, lane in ROWS:
         sender.send(data)
         sockets[lane].settimeout(1)
@@ -90,17 +155,20 @@ def test_the_kernel_sorts(opened):
     for one in sockets:
         one.setblocking(False)
     assert any(received(one) == b"" for one in sockets)
-    assert [received(one) for one in sockets] == [None] * 4
+    assert [received(one) for one in sockets] == [None] * 5
 
 
-def test_into_the_three_queues_of_before_first_subscriptions_go_with_the_nodes_own(opened):
+@pytest.mark.parametrize("count", LANES_BEFORE)
+def test_what_has_no_queue_among_those_of_before_goes_with_the_nodes_own(opened, count):
     sockets, sender = opened
-    sockets.pop().close()
-    sort_into(sockets)
+    for one in sockets[count:]:
+        one.close()
+    sort_into(sockets[:count])
     for data, lane in ROWS:
         sender.send(data)
-        sockets[lane % FIRST].settimeout(1)
-        assert sockets[lane % FIRST].recv(2048) == data
+        there = sockets[lane if lane < count else NODES]
+        there.settimeout(1)
+        assert there.recv(2048) == data
 
 
 def received(one):
@@ -128,7 +196,15 @@ def test_where_the_kernel_cannot_sort_one_queue_takes_all(monkeypatch, caplog):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("flood", [b"\x02\x07", b"\x04" + wire(9, ("10.0.0.1", 1)), b"\xee" * 20])
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"\x02\x07",
+        b"\x04" + wire(9, ("10.0.0.1", 1)),
+        b"\xee" * 20,
+        encode(Removed(ONE, trailer=Versioned(**WORD))),  # as if it were a peer's
+    ],
+)
 def test_a_flood_does_not_keep_a_server_from_being_confirmed(cluster, peers, flood):
     binder, server, client = cluster.binder(), peers(), peers()
     assert server.ask(b"\x05\x02", binder.address) == b"\x06"
@@ -145,6 +221,50 @@ def test_a_flood_does_not_keep_a_server_from_being_confirmed(cluster, peers, flo
     finally:
         stop.set()
         flooding.join()
+
+
+SOON = 0.25
+"""Seconds. What came before takes a second or two."""
+
+
+@pytest.mark.smoke
+def test_what_a_peer_says_of_the_dead_does_not_wait_behind_a_flood_of_subscriptions(cluster, peers):
+    peer, client = peers(), peers()
+    binder = cluster.binder("--peer", peer.name)
+    binder.wait_for("synced")
+    words = [  # of each type one that is gone, and one that is in doubt
+        [at(type_, host, 1) for host in ("10.0.0.1", "10.0.0.2", "10.0.0.3")]
+        for type_ in range(1, 6)
+    ]
+    for gone, doubted, well in words:
+        for one in (gone, doubted, well):
+            peer.send(encode(Added(one, trailer=Versioned(**WORD))), binder.address)
+    in_turn = [{handed_out(client, binder, ones) for _ in range(3)} for ones in words]
+    assert in_turn == [set(ones) for ones in words]
+    stop, flood = threading.Event(), encode(Alive(trailer=Announcement.of_server("billing", 9)))
+    flooding = threading.Thread(target=keep_sending, args=(flood, binder.address, stop))
+    flooding.start()
+    waits = []
+    try:
+        time.sleep(1.0)  # the queue is full
+        for gone, doubted, well in words:
+            began_at = time.monotonic()
+            removal = Versioned(binder=IDENTITY, versions=encode_version(Version(6, IDENTITY, 9)))
+            peer.send(encode(Removed(gone, trailer=removal)), binder.address)
+            peer.send(encode(Added(doubted, trailer=Suspicion(**WORD, doubt=1))), binder.address)
+            while {handed_out(client, binder, (gone,)) for _ in range(3)} != {well}:
+                assert time.monotonic() < began_at + 10
+            waits.append(time.monotonic() - began_at)
+    finally:
+        stop.set()
+        flooding.join()
+    assert max(waits) < SOON, waits
+
+
+def handed_out(client, binder, ones):
+    """The instance whose turn it is, of the service of these."""
+    answer = client.ask(bytes((2, ones[0][0])), binder.address)
+    return Instance(ones[0][:1] + answer[1:])
 
 
 def keep_sending(data, target, stop):

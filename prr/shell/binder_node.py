@@ -1,9 +1,8 @@
 """A binder, running: what it does beyond what every node does.
 
 Lookups are answered a run at a time, from instances that lie ready, and so are subscriptions that
-are alike. Instances in doubt are asked
-from sockets of their own, what it knows is kept in a store, and programs on this host are told how
-it is.
+are alike. Instances in doubt are asked from sockets of their own, what it knows is kept in a store,
+and programs on this host are told how it is.
 """
 
 import logging
@@ -216,6 +215,9 @@ class BinderNode(Node[Effect]):
         part = effect.of(instances)
         confirmed = self._codec.confirmed_run(part.said, part.tickets, part.renewal)
         self._outbox.send_each(confirmed, instances)
+
+    def _is_peer(self, source: Address) -> bool:
+        return source in self._binder.peers
 
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""

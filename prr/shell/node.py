@@ -75,7 +75,10 @@ class Node(Generic[_E]):
         self._first_line = first_line
         self._lanes = lanes
         self._workers = WorkerPool()
-        self._readers = [Reader(lane, self._workers, self._serve_next) for lane in lanes]
+        self._readers = [
+            Reader(lane, self._workers, self._serve_peer if lane.is_of_peers else self._serve_next)
+            for lane in lanes
+        ]
         self._report_log = ReportLog(names or {})
         self._timer = CoreTimer(core.deadline, self._workers, self._tick)
         self._counts: Counter[Metric] = Counter()
@@ -195,6 +198,10 @@ class Node(Generic[_E]):
         reader.at += 1
         self._serve(burst.datagram(at), burst.source(at))
 
+    def _is_peer(self, source: Address) -> bool:
+        """It may be one, to the best of this role's knowledge."""
+        return True
+
     def _count_all(self) -> Counter[Metric]:
         """What has happened so far, how often."""
         dropped = sum(lane.dropped for lane in self._lanes)
@@ -237,6 +244,17 @@ class Node(Generic[_E]):
             return
         self._counts[Metric.FRAMES_RECEIVED] += 1
         self._handle(frame, source)
+
+    def _serve_peer(self, reader: Reader) -> None:
+        """Serve the next datagram of a lane in which only peers have something to say. It comes
+        before all others: so what a stranger sends there must cost next to nothing."""
+        burst, at = reader.datagrams.burst, reader.at
+        reader.at += 1
+        source = burst.source(at)
+        if self._is_peer(source):
+            self._serve(burst.datagram(at), source)
+        else:
+            self._counts[Metric.OUT_OF_PLACE] += 1
 
     def _step_aside(self) -> None:
         """This greenlet is about to wait: whatever it reads is read by another one."""

@@ -1,9 +1,10 @@
 """A binder's sockets: several on one address, and the kernel sorts the datagrams.
 
 In one queue a flood of lookups would push out the renewals and the other binders' frames, and a
-flood of complaints, or of subscriptions that anybody can send, the lookups. So four sockets share
-the address (SO_REUSEPORT), and a small classic BPF program chooses by the first bytes whose queue a
-datagram goes to (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
+flood of complaints, or of subscriptions that anybody can send, the lookups; and what the others say
+of the dead would wait behind all that a busy binder has to do. So five sockets share the address
+(SO_REUSEPORT), and a small classic BPF program (`sorting`) chooses whose queue a datagram goes to
+(SO_ATTACH_REUSEPORT_CBPF, socket(7)).
 
 Who listens on all addresses, `[::]`, has such sockets for each family: a socket of IPv6 could take
 both, but would tell and be told every IPv4 address in another form.
@@ -20,13 +21,8 @@ from prr.addresses import family_of
 from prr.config import ANY_IPV4, ANY_IPV6, BadInput
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.names import address_from
-from prr.wire.codec import Codec
-from prr.wire.frames import Complaint, Role
-from prr.wire.instance import Address, describe_address, make_instance
-from prr.wire.keys import KEYS
-from prr.wire.questions import QUESTION_BYTES_MAX
-from prr.wire.seal import SEAL_KEY
-from prr.wire.trailer import MARK
+from prr.shell.udp.sorting import sorting_into
+from prr.wire.instance import Address, describe_address
 
 RECEIVE_BUFFER = 8 << 20
 """Bytes asked for each queue, some 10,000 datagrams: a tenth of a second of lookups. The kernel
@@ -36,12 +32,14 @@ grants what net.core.rmem_max allows, twice over."""
 class Lane(NamedTuple):
     """Which of the lanes that are ready is served first, how much of it is received at once, how
     many steps are taken before the others have their turn, and what it holds. A step is one
-    datagram, or a run of those that are alike."""
+    datagram, or a run of those that are alike. Where only peers have something to say
+    (`is_of_peers`), what anybody else sends is not even read."""
 
     priority: int
     burst: int
     steps: int
     holds: str
+    is_of_peers: bool = False
 
 
 LANES = (
@@ -49,18 +47,20 @@ LANES = (
     Lane(0, BURST_MAX, BURST_MAX, "lookups"),
     Lane(-1, 1, 1, "complaints and what is no frame"),
     Lane(-1, 8, 1, "first subscriptions"),
+    Lane(2, 16, 16, "from binders about the dead", is_of_peers=True),
 )
-"""The nodes' own frames, a few at a time, of which a run of 64 renewals is one; lookups;
-complaints, questions for all of a service, and junk, one at a time; and first subscriptions, eight
-that are alike or one. Each of those steps costs as much as ten to a hundred lookups, and a flood of
-them must leave the processor to these."""
+"""In the order of `Queue`. The nodes' own frames, a few at a time, of which a run of 64 renewals is
+one; lookups; complaints, questions for all of a service, and junk, one at a time; and first
+subscriptions, eight that are alike or one. Each of those steps costs as much as ten to a hundred
+lookups, and a flood of them must leave the processor to these. What binders say of the dead, and of
+those in doubt, comes first: the others hand them out until they have heard it."""
 
 PORT_TRIES = 8
 """Ports tried for one that is free in both families."""
 
-LANES_BEFORE = 3
-"""Sockets passed by units older than the queue for first subscriptions, which then go with the
-nodes' own frames."""
+LANES_BEFORE = (3, 4)
+"""Sockets passed by units older than the queue for first subscriptions, or that of the dead. What
+these would hold goes with the nodes' own frames then."""
 
 SINGLE_LANE = Lane(0, BURST_MAX, BURST_MAX, "of any kind")
 """Of a node with one socket for everything."""
@@ -73,48 +73,6 @@ _WHY = {
     errno.EAFNOSUPPORT: "this host has no IPv6; use an IPv4 address, such as 0.0.0.0 for all",
     errno.EACCES: "ports below 1024 are for root; use one from 1024 up",
 }
-
-_LOAD_BYTE, _LOAD_LENGTH, _RETURN = 0x30, 0x80, 0x06
-_EQUAL, _GREATER, _AT_LEAST = 0x15, 0x25, 0x35
-
-_COMPLAINT_BYTES = len(Codec(Role.CLIENT).encode(Complaint(make_instance(0, ("0.0.0.0", 0)))))
-_FIRST_KEY = _COMPLAINT_BYTES + 2  # behind the trailer's mark, and how many keys there are
-_INSTANCE, _ERROR = (
-    key.number for field in ("instance", "error") for key in KEYS if key.field == field
-)
-
-# Each row: what to do, how many rows to skip if true and if false, with which number. It returns
-# the number of a lane. docs/protocol.md has the codes. 4 in 8 bytes is a client's complaint; more
-# are a client's as well, about a name, with what went wrong, or sealed, if the trailer begins so;
-# or a binder's question, whose answer is 4 in fewer bytes or 12, with a trailer. 5 without one is
-# a first subscription. 2 in many bytes asks for all of a service, which costs as much as a hundred
-# lookups.
-_PROGRAM = (
-    (_LOAD_BYTE, 0, 0, 0),
-    (_EQUAL, 16, 0, 2),  # a lookup
-    (_EQUAL, 3, 0, 4),
-    (_EQUAL, 10, 0, 5),
-    (_AT_LEAST, 0, 17, 5),  # below: no frame for a binder
-    (_GREATER, 16, 14, 12),  # beyond: no frame at all
-    (_LOAD_LENGTH, 0, 0, 0),
-    (_EQUAL, 14, 0, _COMPLAINT_BYTES),  # without a trailer
-    (_LOAD_BYTE, 0, 0, _COMPLAINT_BYTES),
-    (_EQUAL, 0, 10, MARK),
-    (_LOAD_BYTE, 0, 0, _FIRST_KEY),
-    (_EQUAL, 10, 0, _INSTANCE),
-    (_EQUAL, 9, 0, _ERROR),
-    (_EQUAL, 8, 6, SEAL_KEY),
-    (_LOAD_LENGTH, 0, 0, 0),
-    (_GREATER, 0, 7, 2),
-    (_LOAD_BYTE, 0, 0, 2),
-    (_EQUAL, 2, 5, MARK),  # else a first subscription
-    (_LOAD_LENGTH, 0, 0, 0),
-    (_GREATER, 2, 1, QUESTION_BYTES_MAX),
-    (_RETURN, 0, 0, 0),
-    (_RETURN, 0, 0, 1),
-    (_RETURN, 0, 0, 2),
-    (_RETURN, 0, 0, 3),
-)
 
 _log = logging.getLogger("prr")
 
@@ -183,7 +141,7 @@ def _lanes_beside(first: socket.socket) -> list[socket.socket]:
 
 def take_lanes(handed: list[socket.socket]) -> list[list[socket.socket]]:
     """The sockets that systemd has opened for a binder: one, or as many as there are lanes, now or
-    LANES_BEFORE; or so many on each of two addresses, one of IPv6 and one of IPv4.
+    before; or so many on each of two addresses, one of IPv6 and one of IPv4.
 
     They outlive this process, and so do their queues. Raises BadInput if they are something else.
     """
@@ -194,7 +152,7 @@ def take_lanes(handed: list[socket.socket]) -> list[list[socket.socket]]:
     sets = list(filter(None, of_family.values()))
     for lanes in sets:
         if (
-            len(lanes) not in (1, LANES_BEFORE, len(LANES))
+            len(lanes) not in (1, *LANES_BEFORE, len(LANES))
             or len({one.getsockname() for one in lanes}) > 1
         ):
             raise BadInput(
@@ -211,12 +169,9 @@ def take_lanes(handed: list[socket.socket]) -> list[list[socket.socket]]:
 
 def sort_into(lanes: list[socket.socket]) -> None:
     """Have the kernel sort the datagrams into `lanes`, which share an address."""
-    program = [list(row) for row in _PROGRAM]
-    if len(lanes) == LANES_BEFORE:
-        program[-1][-1] = 0
-    rows = b"".join(struct.pack("HBBI", *row) for row in program)
-    buffer = ctypes.create_string_buffer(rows)
-    filter_ = struct.pack("HP", len(program), ctypes.addressof(buffer))
+    program = sorting_into(len(lanes))
+    buffer = ctypes.create_string_buffer(program)
+    filter_ = struct.pack("HP", len(program) // 8, ctypes.addressof(buffer))
     lanes[0].setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, filter_)
 
 

@@ -24,6 +24,7 @@ from tests.inside import (
     eventually,
     is_active,
     kill,
+    knows_a_service,
     main_pid,
     settle,
     show,
@@ -148,6 +149,8 @@ def server() -> dict:
     return {"answer": answer.decode(), "took_s": round(took, 3)}
 
 
+ETCD = "127.0.0.1:2379"
+
 WEB = """
 [run]
 command = ["/opt/prr/.venv/bin/python", "-m", "http.server", "--bind", "127.0.0.1", "8080"]
@@ -220,6 +223,25 @@ def keys() -> dict:
     return found | {"missing": log.splitlines()[-1]}
 
 
+def etcd_away() -> dict:
+    """A binder starts alone while its etcd is away, with what its disk has; then etcd comes."""
+    settle(3)
+    path, log = Path("/etc/prr/one.toml"), Path("/run/prr-binder@one.log")
+    path.write_text(path.read_text().replace("[binder]", f'[binder]\nstore = "etcd://{ETCD}"'))
+    others = ("prr-binder@two.socket", "prr-binder@three.socket")
+    subprocess.run(["systemctl", "stop", *others], check=True)
+    subprocess.run(["systemctl", "restart", "prr-binder@one"], check=True)  # waits for READY=1
+    found = {"active": is_active("prr-binder@one"), "served": knows_a_service()}
+    eventually(lambda: "etcd is away" in log.read_text())
+    urls = ("--listen-client-urls", f"http://{ETCD}", "--advertise-client-urls", f"http://{ETCD}")
+    etcd = subprocess.Popen(["etcd", "--data-dir", "/run/etcd", *urls], stderr=subprocess.DEVNULL)
+    eventually(lambda: f"etcd at {ETCD} answers" in log.read_text())
+    found |= {"restarts": show("prr-binder@one", "NRestarts"), "etcd": etcd.poll()}
+    etcd.kill()
+    etcd.wait()
+    return found
+
+
 def make_key(*arguments: str) -> str:
     """What `key` prints."""
     command = [sys.executable, "/opt/prr/node.py", "key", *arguments]
@@ -250,7 +272,7 @@ def is_known(client: Client, service: str) -> bool:
 
 SCENARIOS = {
     one.__name__: one
-    for one in (lookups, faults, rolling, reload, mistake, server, run, keys, storm)
+    for one in (lookups, faults, rolling, reload, mistake, server, run, keys, etcd_away, storm)
 }
 
 if __name__ == "__main__":

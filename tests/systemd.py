@@ -27,6 +27,9 @@ ALONE = "[Unit]\nDefaultDependencies=no\n"
 LOG = "[Service]\nStandardError=append:/run/%N.log\n"
 """There is no journal."""
 
+LIBRARY = "Environment=LD_LIBRARY_PATH=/opt/python/lib\n"
+"""Where the interpreter that has moved finds its own library, and none of another version."""
+
 SETTINGS = """
 [binder]
 peers = ["127.0.0.1:2222", "127.0.0.1:2223", "127.0.0.1:2224"]
@@ -128,8 +131,8 @@ def _lay_out(directory: Path, wanted: list[str]) -> Path:
     units.mkdir()
     for path in UNITS:
         shutil.copy(path, units)
-        log = LOG if path.suffix == ".service" else ""
-        _drop_in(units, path.name, "alone", ALONE + log)
+        more = LOG + LIBRARY if path.suffix == ".service" else ""
+        _drop_in(units, path.name, "alone", ALONE + more)
     for number, name in enumerate(PORTS):
         listen = f"ListenDatagram=127.0.0.1:{PORTS[name]}\n"
         text = "[Socket]\nListenDatagram=\n" + len(LANES) * listen

@@ -8,6 +8,7 @@ from statistics import median
 
 import pytest
 
+from tests.etcd import needs_etcd
 from tests.nodes import ROOT
 from tests.systemd import UNITS, needs_systemd, run_scenario
 
@@ -128,3 +129,10 @@ def test_keys_are_passed_to_the_units_and_a_missing_one_is_told(tmp_path):
     assert found["core"] == ["0"] * 4
     assert found["keyed"] == [1] * 4
     assert "binder-one.key: there is no key in it" in found["missing"]
+
+
+@needs_etcd
+@needs_systemd
+def test_one_is_ready_with_what_its_disk_has_while_etcd_is_away(tmp_path):
+    found = run_scenario(tmp_path, "etcd_away")
+    assert found == {"active": True, "served": True, "restarts": "0", "etcd": None}

@@ -5,8 +5,11 @@ import time
 
 import pytest
 
+from prr.core.commits.layout import value_of
+from prr.core.effects import Update
 from prr.demo.ports import free_port
-from tests.etcd import Etcd, needs_etcd, text
+from prr.wire.version import Version
+from tests.etcd import PREFIX, Etcd, needs_etcd, text
 from tests.etcd_load import etcd_status, held, sharing, status
 from tests.nodes import binder_arguments, eventually
 
@@ -152,3 +155,39 @@ def test_one_that_starts_while_etcd_is_away_serves_what_its_disk_has(
     assert client.receive() == b"\x04"  # now it knows
     eventually(lambda: all_.confirmed == {old.name, new.name}, 2)
     assert held(binder) == made.up() == {old.name, new.name}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(("mark_after", "readings"), [(1.0, 1), (60.0, 2)])
+def test_the_history_of_a_busy_etcd_is_compacted_while_nothing_happens_here(
+    cluster, etcd, peers, mark_after, readings
+):
+    """Whose mark is younger than what is compacted goes on watching; else all is read again."""
+    made, server = etcd(), peers()
+    limits = {
+        "prr.shell.etcd.watcher.MARK_AFTER": mark_after,
+        "prr.shell.etcd.gateway.SILENCE": 1.5,
+    }
+    line = ("binder", "--listen", "127.0.0.1:0", "--store", made.url)
+    binders = [cluster.start(*line, limits=limits) for _ in range(2)]
+    assert server.ask(b"\x05\x09", binders[0].address) == b"\x06"
+    eventually(lambda: held(binders[1]) == {f"9/{server.name}"})
+    for number in range(20):
+        made.put(f"/others/{number}", "x")
+    if mark_after == 1.0:
+        eventually(lambda: last_revision_of(made, PREFIX + "mark") == made.revision())
+    made.compact()
+    time.sleep(2.5 * limits["prr.shell.etcd.gateway.SILENCE"])  # the watch is opened again
+    changed_at = time.monotonic()
+    update = Update(Version(1 << 20, 1, 2), True)
+    made.put(f"{PREFIX}instances/9/{peers().name}", value_of(update))
+    eventually(lambda: all(len(held(binder)) == 2 for binder in binders))
+    assert time.monotonic() < changed_at + 1.0
+    for binder in binders:
+        assert status(binder)["counters"]["readings of all that is in etcd"] == readings
+
+
+def last_revision_of(etcd, key):
+    """That at which a key was written; 0 if it is not there."""
+    rows = etcd.call("/v3/kv/range", {"key": text(key)}).get("kvs", [])
+    return int(rows[0]["mod_revision"]) if rows else 0

@@ -169,12 +169,15 @@ class Etcd:
             shutil.copytree(node.directory, copy / node.name)
 
     def leader(self) -> EtcdNode:
-        """Which node leads."""
-        for node in self.nodes:
-            with suppress(OSError, HTTPException, Refused):
-                said = node.call("/v3/maintenance/status", {})
-                if said["leader"] == said["header"]["member_id"]:
-                    return node
+        """Which node leads, once one does."""
+        ends_at = time.monotonic() + START
+        while time.monotonic() < ends_at:
+            for node in self.nodes:
+                with suppress(OSError, HTTPException, Refused):
+                    said = node.call("/v3/maintenance/status", {})
+                    if said.get("leader") == said["header"]["member_id"]:  # none: there is none
+                        return node
+            time.sleep(0.05)
         raise AssertionError("nobody leads")
 
     def call(self, path: str, body: dict) -> dict:

@@ -18,6 +18,7 @@ from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.mmsg import RECEIVE_BYTES, Burst, OneByOne
 from prr.shell.udp.reader import Reader
+from prr.shell.udp.steering import Lane
 from prr.shell.worker_pool import WorkerPool
 from prr.wire.codec import Codec
 from prr.wire.found import AnswerRun
@@ -187,7 +188,8 @@ def test_no_is_said_in_runs_and_no_longer_once_there_is_one():
 class Narrow:
     """A socket that sends `room` answers of a run, then has no room until it is told so."""
 
-    dropped, steps, is_ipv6, is_of_peers = 0, BURST_MAX, False, False
+    dropped, steps, bursts, is_full = 0, BURST_MAX, 1, False
+    is_ipv6 = is_of_peers = False
 
     def __init__(self, room, error=None):
         self.burst, self.sent, self.may_send = self, [], gevent.event.Event()
@@ -294,7 +296,7 @@ def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
     served, gate, workers = [], gevent.event.Event(), WorkerPool()
 
     class Three:
-        burst, steps = None, BURST_MAX
+        burst, steps, bursts, is_full = None, BURST_MAX, 1, False
 
         def __init__(self):
             self.burst, self._bursts = self, [3]
@@ -324,6 +326,42 @@ def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
         gevent.sleep(0)
     assert [at for at, _ in served] == [1, 2, 0]
     assert served[0][1] == served[1][1] != served[2][1]
+
+
+@pytest.mark.parametrize(
+    ("run", "bursts", "served"),
+    [
+        (BURST_MAX, 1, [64, 128, 192, 200]),
+        (BURST_MAX, 3, [192, 200]),
+        (BURST_MAX, 8, [200]),
+        (16, 3, [128, 200]),  # no more than `steps` in a turn, in however many bursts
+        (1, 8, [8, 16, 24]),
+    ],
+)
+def test_in_one_turn_as_many_are_read_as_the_lane_allows(run, bursts, served):
+    """Where the others need long in each turn, one burst of lookups in each is not enough."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    bound.bind(("127.0.0.1", 0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(200):
+            sender.sendto(b"\x02\x01", bound.getsockname())
+    lane = Datagrams(bound, Lane(0, BURST_MAX, 8, "lookups", bursts))
+    count, turns, looks = 0, [], gevent.get_hub().loop.prepare()
+
+    def serve(reader):
+        nonlocal count
+        taken = len(reader.datagrams.burst.pairs(reader.at, b"\x02")[:run])
+        reader.at += taken
+        count += taken
+
+    looks.start(lambda: turns.append(count))
+    reader = Reader(lane, WorkerPool(), serve)
+    reader.start()
+    gevent.sleep(0.05)
+    looks.close()
+    reader._greenlet.kill()
+    lane.close()
+    assert [*dict.fromkeys(filter(None, turns))][: len(served)] == served
 
 
 def test_datagrams_that_nobody_took_are_counted():

@@ -32,7 +32,7 @@ class Datagrams:
         self.burst = received_by(bound, lane.burst)
         self._alike = AlikeSender(bound) if has_mmsg() and not self.is_ipv6 else None
         self._each = EachSender(bound) if has_mmsg() else None
-        self.steps = lane.steps
+        self.steps, self.bursts = lane.steps, lane.bursts
         self._readable = get_hub().loop.io(bound.fileno(), _READ)
         self._readable.priority = lane.priority  # type: ignore[attr-defined]  # the stubs lack it
         self._turn = get_hub().loop.timer(0)

@@ -49,6 +49,10 @@ class Received(Protocol):
         Raises OSError where the socket has an error of its own to tell.
         """
 
+    @property
+    def is_full(self) -> bool:
+        """As many as can be taken at once have come: more may lie there."""
+
     def datagram(self, at: int) -> bytes:
         """The bytes of one."""
 
@@ -118,6 +122,11 @@ class Burst:
             raise OSError(number, os.strerror(number))
         return self._count
 
+    @property
+    def is_full(self) -> bool:
+        """See `Received`."""
+        return self._count == self._most
+
     def datagram(self, at: int) -> bytes:
         """See `Received`."""
         start, length_at = at * RECEIVE_BYTES, at * HEADER_BYTES + LENGTH_AT
@@ -184,13 +193,16 @@ class OneByOne:
         self._socket = bound
         self._data = b""
         self._name: tuple[Any, ...] = ("", 0)
+        self.is_full = False
 
     def receive(self) -> int:
         """See `Received`."""
         try:
             self._data, self._name = self._socket.recvfrom(RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except (BlockingIOError, InterruptedError):
+            self.is_full = False
             return 0
+        self.is_full = True
         return 1
 
     def datagram(self, at: int) -> bytes:

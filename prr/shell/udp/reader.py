@@ -1,6 +1,7 @@
 """Who reads a socket: one greenlet at a time, which is also the greenlet of the request it serves.
 
-The reader takes a burst and serves one datagram after the other. Only when a request has to wait
+The reader takes a burst, or several where more lies there than one holds, and serves one datagram
+after the other. Only when a request has to wait
 does it hand the post of reader, and the rest of the burst, to a parked greenlet (the
 leader/followers pattern), and goes on waiting for its own request alone. So each request has a
 greenlet of its own, and one that does not wait costs no switch.
@@ -27,7 +28,7 @@ class Reader:
     ) -> None:
         self.datagrams = datagrams
         self.at = 0
-        self._count = 0
+        self._count = self._bursts = 0  # of this burst; taken in this turn
         self._has_read = True
         self._workers = workers
         self._serve_next = serve_next
@@ -56,12 +57,15 @@ class Reader:
         me, steps = gevent.getcurrent(), 0
         while self._greenlet is me:
             if self.at >= self._count:
-                self.datagrams.wait()
-                self._has_read, steps = True, 0
+                if self._bursts == self.datagrams.bursts or not self.datagrams.burst.is_full:
+                    self.datagrams.wait()
+                    self._bursts = steps = 0
+                self._has_read = True
+                self._bursts += 1
                 self.at, self._count = 0, self.datagrams.burst.receive()
             elif steps == self.datagrams.steps:
                 self.datagrams.wait_for_turn()
-                steps = 0
+                self._bursts = steps = 0
             else:
                 self._serve_next(self)
                 steps += 1

@@ -4,6 +4,8 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from prr.wire.instance import Address
@@ -48,8 +50,10 @@ def pid_at(address: Address) -> int | None:
     return None
 
 
+@cache
 def cores() -> tuple[int, list[int]] | None:
-    """The generator's core, and those for what is measured; None if there is only one."""
+    """The generator's core, and those for what is measured; None if there is only one. As they
+    were when this was asked first: `on_core` leaves this process but one."""
     able = sorted(os.sched_getaffinity(0))
     return (able[0], able[1:]) if len(able) > 1 else None
 
@@ -66,8 +70,8 @@ def pin(pids: Iterable[int]) -> str:
     if found is None:
         return "no: there is one core for all"
     generator, others = found
-    for pid in pids:
-        os.sched_setaffinity(pid, others[:1])
+    for thread in chain.from_iterable(map(_threads, pids)):
+        os.sched_setaffinity(int(thread.name), others[:1])
     return f"generator on core {generator}, what is measured on core {others[0]}"
 
 
@@ -82,10 +86,14 @@ def on_core(core: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, able)
 
 
+def _threads(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
 def _cpu_seconds(pid: int) -> float:
     try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        threads = _threads(pid)
+        return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
     except FileNotFoundError:  # a kernel without it: in ticks, of both kinds
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) * _TICK

@@ -1,11 +1,14 @@
 """The benchmarks run, and see what is wrong. Tiny, so that none of them rots."""
 
 import json
+import os
 import re
 import shutil
+import sys
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,6 +16,8 @@ from benchmarks import limit, load
 from benchmarks.generate import generate
 from benchmarks.generator import ANSWER_LIMIT, Line
 from benchmarks.load import measure
+from benchmarks.proc import cores, generator_core, on_core, pin
+from benchmarks.processes import Started
 from benchmarks.tally import Load, Tally, right_answers
 from prr.text import parse_peer
 from prr.wire.frames import Role, ServiceList
@@ -25,6 +30,14 @@ pytestmark = pytest.mark.smoke
 
 HERE = ("127.0.0.1", 4242)
 ELSEWHERE = ("127.0.0.1", 4343)
+
+TWO_THREADS = """
+import threading
+import time
+
+threading.Thread(target=time.sleep, args=[60]).start()
+print("began", flush=True)
+"""
 
 
 class FakeBinder:
@@ -89,6 +102,21 @@ def run_one(capsys):
         return json.loads(capsys.readouterr().out)
 
     return run
+
+
+def test_what_is_measured_has_a_core_to_itself():
+    """Asked from where the generator keeps itself on its core, as well: there only one is left."""
+    if cores() is None:
+        pytest.skip("there is one core for all")
+    with ExitStack() as stack:
+        started = Started(stack, sys.executable, "-c", TWO_THREADS)
+        started.wait_for("began")
+        with on_core(generator_core()):
+            pin([started.pid])
+            ours = os.sched_getaffinity(0)
+        threads = [int(name) for name in os.listdir(f"/proc/{started.pid}/task")]
+        assert len(threads) == 2
+        assert all(ours.isdisjoint(os.sched_getaffinity(one)) for one in threads)
 
 
 def test_load_fills_its_own_binder_and_asks_for_every_type(generator, run_one):

@@ -1,9 +1,11 @@
 """The first question to newcomers, where many are due at once."""
 
+from itertools import chain, pairwise
 from random import Random
 
 import gevent
 import pytest
+from gevent.hub import get_hub
 
 from prr.core.binder import Binder
 from prr.core.effects import Event, ProbeAll, Report
@@ -13,7 +15,7 @@ from prr.core.liveness.phases import WAITS
 from prr.core.liveness.proving import TOGETHER
 from prr.core.pacing import LEASE
 from prr.shell import group_prober
-from prr.shell.group_prober import GroupProber
+from prr.shell.group_prober import HEARD_MAX, GroupProber
 from prr.wire.first_questions import NONCES, first_question, is_answer, is_usual_answer
 from prr.wire.frames import Alive, Role, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
@@ -180,6 +182,26 @@ def test_who_answers_with_its_nonce_is_heard_and_who_answers_bare_is_not():
     servers[1].socket.sendto(right(301)[0], sources.pop())  # too late: nobody listens
     gevent.sleep(0.05)
     assert len(heard) == 4
+    prober.close()
+    for server in servers:
+        server.socket.close()
+
+
+def test_answers_that_come_all_at_once_are_heard_a_few_groups_in_a_turn():
+    """As after a pause of the network: others have their turn in between."""
+    servers = [Server(n, right) for n in range(1, 4 * HEARD_MAX)]
+    heard, others = [], get_hub().loop.prepare()
+    prober = GroupProber(heard.append, CODECS[Role.BINDER])
+    for server in servers:
+        prober.ask(ProbeAll([server.instance], [300], 0.5))
+    for server in servers:
+        server.serve()
+    others.start(lambda: heard.append([]))
+    gevent.sleep(0.1)
+    others.close()
+    assert sorted(chain.from_iterable(heard)) == sorted(one.instance for one in servers)
+    assert max(map(len, heard)) == HEARD_MAX
+    assert all(not here or not there for here, there in pairwise(heard))
     prober.close()
     for server in servers:
         server.socket.close()

@@ -10,7 +10,8 @@ socket of its own.
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from gevent.hub import get_hub
@@ -29,7 +30,11 @@ JUNK_MAX = 256
 once in 250 times."""
 
 READ_MAX = 64
-"""Datagrams read before others have their turn."""
+"""Datagrams read from a socket before others have their turn."""
+
+HEARD_MAX = 4
+"""Groups heard in one turn of the loop, 64 answers, 1 ms: after a pause of the network those of all
+come at once, and lookups would wait for a third of a second."""
 
 _READ = 1  # libev's mask
 
@@ -49,9 +54,19 @@ class _Group:
                 self._socket(family_of(address)).sendto(first_question(nonce), address)
             except OSError:  # as if it were lost
                 continue
+        self._hear = hear
         self._readable = [get_hub().loop.io(one.fileno(), _READ) for one in self._sockets.values()]
+        self.listen()
+
+    def listen(self) -> None:
+        """Say when something has come."""
         for readable in self._readable:
-            readable.start(hear, self)
+            readable.start(self._hear, self)
+
+    def rest(self) -> None:
+        """Say it no more: it is known."""
+        for readable in self._readable:
+            readable.stop()
 
     def _socket(self, family: socket.AddressFamily) -> socket.socket:
         if family not in self._sockets:
@@ -88,8 +103,8 @@ class _Group:
                 yield data, address_from(name)
 
     def close(self) -> None:
+        self.rest()
         for readable in self._readable:
-            readable.stop()
             readable.close()
         for one in self._sockets.values():
             one.close()
@@ -103,33 +118,55 @@ class GroupProber:
         self._tell = tell
         self._codec = codec
         self._groups: dict[_Group, None] = {}
+        self._ready: dict[_Group, None] = {}  # those to which something has come
         self._ends: deque[_Group] = deque()  # all wait for the same time
         self._sweep_at: Any = None
+        self._turn = get_hub().loop.timer(0)
 
     def ask(self, asked: ProbeAll) -> None:
         """Ask once, and listen. Never waits; silence is told to nobody."""
-        group = _Group(asked, self._hear)
+        group = _Group(asked, self._has_come)
         self._groups[group] = None
         self._ends.append(group)
         self._see_to_ends()
 
     def close(self) -> None:
         """Listen to nobody any more."""
+        self._turn.close()
         if self._sweep_at is not None:
             self._sweep_at.close()
         for group in self._groups:
             group.close()
         self._groups.clear()
 
-    def _hear(self, group: _Group) -> None:
-        if answered := group.answers(self._codec):
+    def _has_come(self, group: _Group) -> None:
+        group.rest()
+        if not self._ready:
+            self._turn.start(self._hear_some)
+        self._ready[group] = None
+
+    def _hear_some(self) -> None:
+        """Hear some of those that are ready, the one that has waited longest first."""
+        self._hear([*islice(self._ready, HEARD_MAX)])
+        if self._ready:
+            self._turn.start(self._hear_some)
+
+    def _hear(self, groups: Sequence[_Group]) -> None:
+        answered = []
+        for group in groups:
+            answered += group.answers(self._codec)
+            self._ready.pop(group, None)
+            if group.is_over:
+                self._end(group)
+            else:
+                group.listen()
+        if answered:
             self._tell(answered)
-        if group.is_over:
-            self._end(group)
 
     def _end(self, group: _Group) -> None:
         if group in self._groups:
             del self._groups[group]
+            self._ready.pop(group, None)
             group.close()
 
     def _see_to_ends(self) -> None:
@@ -142,9 +179,11 @@ class GroupProber:
         self._sweep_at.close()
         self._sweep_at = None
         now = time.monotonic()
-        while self._ends and self._ends[0].ends_at <= now:
+        for _ in range(HEARD_MAX):
+            if not self._ends or self._ends[0].ends_at > now:
+                break
             group = self._ends.popleft()
             if group in self._groups:  # were we late, an answer may lie there all the same
-                self._hear(group)
+                self._hear([group])
                 self._end(group)
         self._see_to_ends()

@@ -48,16 +48,16 @@ LANES = (
     Lane(1, BURST_MAX, 4, "from servers and binders"),
     Lane(0, BURST_MAX, BURST_MAX, "lookups", bursts=8),
     Lane(-1, 1, 1, "complaints and what is no frame"),
-    Lane(-1, 8, 1, "first subscriptions"),
+    Lane(-1, 16, 1, "first subscriptions"),
     Lane(2, 16, 16, "from binders about the dead", is_of_peers=True),
 )
 """In the order of `Queue`. The nodes' own frames, a few at a time, of which a run of 64 renewals is
 one; lookups, 512 where so many wait, which takes 1.5 ms: a turn in which the others have much to do
 takes several, and with a burst in each the queue would grow; complaints, questions for all of a
-service, and junk, one at a time; and first subscriptions, eight that are alike or one. Each of those
-steps costs as much as ten to a hundred lookups, and a flood of them must leave the processor to
-these. What binders say of the dead, and of those in doubt, comes first: the others hand them out
-until they have heard it."""
+service, and junk, one at a time; and first subscriptions, sixteen that are alike or one. Each of
+those steps costs as much as ten to a few hundred lookups, and a flood of them must leave the
+processor to these. What binders say of the dead, and of those in doubt, comes first: the others
+hand them out until they have heard it."""
 
 PORT_TRIES = 8
 """Ports tried for one that is free in both families."""

@@ -172,6 +172,11 @@ def address_key(instance: Instance) -> bytes:
     return instance[1 if len(instance) == INSTANCE_BYTES else 2 + instance[1] :]
 
 
+def address_keys(instances: Iterable[Instance]) -> list[bytes]:
+    """The same for many, in half the time."""
+    return [one[1:] if len(one) == INSTANCE_BYTES else address_key(one) for one in instances]
+
+
 def host_key(instance: Instance) -> bytes:
     """The same for all instances on one host, and for no other; of IPv6 for all on one network of
     64 bits (RFC 4291, 2.5.1), in which every host may have as many addresses as it likes."""

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import TypeAlias
 from zlib import crc32
 
-from prr.wire.instance import Instance, address_key, is_wide
+from prr.wire.instance import Instance, address_key, address_keys, is_wide
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
 from prr.wire.version import VERSION_BYTES
 
@@ -91,7 +91,7 @@ def offset_of(cursor: bytes) -> int:
 
 def buckets_of(instances: Iterable[Instance]) -> list[int]:
     """The bucket of each."""
-    return [crc32(address_key(instance)) % BUCKETS for instance in instances]
+    return [crc32(where) % BUCKETS for where in address_keys(instances)]
 
 
 _UNUSED = blake2b(digest_size=DIGEST_BYTES)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from prr.wire.instance import Instance, host_key, host_keys
 from prr.wire.particulars import credential_of
-from prr.wire.version import VERSION_BYTES, owner_in
+from prr.wire.version import OWNER, VERSION_BYTES, owner_in
 
 _Key = TypeVar("_Key")
 
@@ -57,6 +57,13 @@ class Holdings:
         self._by_host.update(host_keys(instances))
         self._by_owner.update(map(owner_in, data))
         self._by_credential.update(filter(None, map(_credential_in, data)))
+
+    def change(self, instance: Instance, before: bytes, data: bytes) -> None:
+        """An instance that was in with another `data` is in with this one."""
+        is_plain = len(before) == len(data) == VERSION_BYTES
+        if not is_plain or before[OWNER] != data[OWNER]:
+            self.remove(instance, before)
+            self.add(instance, data)
 
     def remove(self, instance: Instance, data: bytes) -> None:
         """An instance, which was in with this `data`, is not any more."""

@@ -29,7 +29,7 @@ from prr.core.directory.holdings import Holdings
 from prr.core.directory.removals import UNUSED, Removals, used
 from prr.core.directory.walking import Place, walk, walk_owned
 from prr.core.effects import Update
-from prr.wire.instance import Instance, address_key
+from prr.wire.instance import Instance, address_keys
 from prr.wire.trailer import GROUPS
 from prr.wire.version import OWNER, VERSION_BYTES, Version, decode_version, encode_version
 
@@ -126,9 +126,8 @@ class Table:
         """How many of the first are at an address of which nothing is known: no other instance is
         there, nor among these, and their removal is not remembered."""
         addresses = set[bytes]()
-        rows = zip(instances, buckets_of(instances), strict=True)
-        for number, (instance, bucket) in enumerate(rows):
-            address = address_key(instance)
+        rows = zip(instances, buckets_of(instances), address_keys(instances), strict=True)
+        for number, (instance, bucket, address) in enumerate(rows):
             is_known = instance in self._removals.rows[bucket] or address in addresses
             if is_known or self._address_index.at_address(instance, bucket):
                 return number
@@ -146,8 +145,7 @@ class Table:
         """`instance` is gone, since `version`."""
         self._note(instance)
         bucket = bucket_of(instance)
-        if self._drop(instance, bucket):
-            self._address_index.remove(instance, bucket)
+        self._drop(instance, bucket)
         self._remember_removal(instance, encode_version(version), bucket, now)
 
     def fill_in(self, entries: Iterable[Entry]) -> list[Entry]:
@@ -247,23 +245,27 @@ class Table:
         return {"instances": instances, "removals": self._removals.size}
 
     def _put(self, instance: Instance, data: bytes, bucket: int) -> None:
-        if not self._drop(instance, bucket):
-            self._address_index.add(instance, bucket)
-        self._removals.forget(instance, bucket)
-        used(self._present, bucket)[instance] = data
+        there = used(self._present, bucket)
+        before, there[instance] = there.pop(instance, None), data
         self._toggle(instance, data, bucket)
-        self.holdings.add(instance, data)
-        self._count += 1
+        if before is None:
+            self._address_index.add(instance, bucket)
+            self._removals.forget(instance, bucket)
+            self.holdings.add(instance, data)
+            self._count += 1
+        else:
+            self._toggle(instance, before, bucket)
+            self.holdings.change(instance, before, data)
 
-    def _drop(self, instance: Instance, bucket: int) -> bool:
-        """Take an instance out of what is counted and compared; False if it is not there."""
+    def _drop(self, instance: Instance, bucket: int) -> None:
+        """Take an instance out, if it is there."""
         data = self._present[bucket].pop(instance, None)
         if data is None:
-            return False
+            return
+        self._address_index.remove(instance, bucket)
         self._toggle(instance, data, bucket)
         self._count -= 1
         self.holdings.remove(instance, data)
-        return True
 
     def _toggle(self, instance: Instance, data: bytes, bucket: int) -> None:
         """Put an entry into the digests, or take it out."""

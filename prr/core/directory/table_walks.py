@@ -14,6 +14,11 @@ class TableWalks:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
+    def word(self, instance: Instance) -> bytes:
+        """The version of an instance that is held, encoded, and behind it its particulars; b"" if
+        it is not held."""
+        return self._tables.of(instance).word(instance)
+
     def standing(self, instance: Instance) -> tuple[bytes, bytes]:
         """The version of an instance that is held, encoded, and behind it its particulars; b"" if
         it is not held. And what a ticket to say something of it depends on: whether it is there, or

@@ -20,7 +20,13 @@ from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.first_questions import NONCES
 from prr.wire.instance import Instance, address_key, address_of, has_name
 from prr.wire.particulars import asked_at
-from prr.wire.version import Version
+from prr.wire.version import (
+    LEFT,
+    OWNER,
+    VERSION_BYTES,
+    encode_owner,
+    encode_version_end,
+)
 
 FEW = 8
 """Fewer than these are asked one by one, from a socket each, where a bare answer counts at once."""
@@ -45,14 +51,15 @@ class FirstQuestions:
         rng: Random,
     ) -> None:
         """`lease` is in seconds."""
-        self._identity = versioned.identity
         self._directory = versioned.directory
         self._doubts = doubts
         self._evictions = evictions
         self._lifecycle = lifecycle
         self._lease = lease
         self._rng = rng
-        self._open: dict[Instance, Version] = {}
+        self._owner = encode_owner(versioned.identity)
+        self._back = encode_version_end(versioned.identity, LEFT)
+        self._open: dict[Instance, bytes] = {}  # at which version, encoded
         self._ends: deque[tuple[float, list[Instance]]] = deque()
 
     def sizes(self) -> dict[str, tuple[int, int]]:
@@ -63,7 +70,7 @@ class FirstQuestions:
         """Those of `newcomers`, which are due, that may be asked together; none if they are few."""
         unasked, places = self._doubts.newcomers.is_unasked, set[bytes]()
         chosen = []
-        for one in newcomers:
+        for one in self._plain(newcomers):
             place = address_key(one)
             if has_name(one):  # whose question has a name in it
                 continue
@@ -77,9 +84,7 @@ class FirstQuestions:
         """Ask those that were chosen just now."""
         nonces = [self._rng.choice(NONCES) for _ in chosen]
         for one in chosen:
-            version = self._directory.version(one)
-            assert version is not None
-            self._open[one] = version
+            self._open[one] = self._directory.word(one)[:VERSION_BYTES]
             self._doubts.newcomers.count(one, 1)
         self._ends.append((now + WAITS[-1], [*chosen]))
         reports = [Report(Event.ASKED, one, "the first question") for one in chosen]
@@ -87,14 +92,11 @@ class FirstQuestions:
 
     def answered(self, instances: Sequence[Instance], now: float) -> list[Effect]:
         """These have answered: what the table says of one that is up, for all of them."""
-        there = []
-        for one in instances:
-            asked_at = self._open.get(one)
-            is_same = asked_at is not None and asked_at == self._directory.version(one)
-            if is_same and self._is_plain(one):
-                del self._open[one]
-                there.append(one)
+        asked = [one for one in dict.fromkeys(instances) if one in self._open]
+        word = self._directory.word
+        there = self._plain([one for one in asked if self._open[one] == word(one)[:VERSION_BYTES]])
         for one in there:
+            del self._open[one]
             self._doubts.newcomers.answered(one, now)
             self._evictions.release(one)
         self._doubts.hear(there, now, self._lease)
@@ -126,22 +128,22 @@ class FirstQuestions:
 
     def _is_asked_itself(self, one: Instance) -> bool:
         """No agent answers for it: who answers is known by its address."""
-        particulars = self._directory.particulars(one)
-        is_alone = not particulars or asked_at(one, particulars) == address_of(one)
-        return is_alone and self._is_plain(one)
+        particulars = self._directory.word(one)[VERSION_BYTES:]
+        return not particulars or asked_at(one, particulars) == address_of(one)
 
-    def _is_plain(self, one: Instance) -> bool:
-        """A newcomer that has subscribed here, is in turn, and in no other doubt."""
-        doubts, directory = self._doubts, self._directory
-        version = directory.version(one)
-        return (
-            version is not None
-            and version.owner == self._identity
-            and not version.is_unproven
-            and one in doubts.newcomers
+    def _plain(self, instances: Sequence[Instance]) -> list[Instance]:
+        """Those that are newcomers, have subscribed here, are in turn, and in no other doubt."""
+        newcomers, directory, doubts = self._doubts.newcomers, self._directory, self._doubts
+        if not doubts.are_undoubted(instances):
+            instances = [one for one in instances if doubts.are_undoubted((one,))]
+        return [
+            one
+            for one in instances
+            if one in newcomers
+            and self._is_heard_here(directory.word(one))
             and not directory.is_suspect(one)
-            and not doubts.opinions.is_asked(one)
-            and doubts.suspicions.told_none_of((one,))
-            and one not in doubts.verifications
-            and one not in doubts.rechecks
-        )
+        ]
+
+    def _is_heard_here(self, word: bytes) -> bool:
+        """One that is held with this word has subscribed here, and is not back since it left."""
+        return word[OWNER] == self._owner and word[OWNER.start : VERSION_BYTES] != self._back

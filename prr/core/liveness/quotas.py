@@ -20,7 +20,7 @@ class Quotas:
     ) -> None:
         """`key`, up to 32 bytes, is secret. Each account has this `credit`, and gets `repayment`
         of it back a second; there are so many `accounts`, with 1 that of all sources together."""
-        self._key = key
+        self._keyed = blake2s(digest_size=4, key=key)  # to set one up takes as long as to hash
         self._credit = credit
         self._repayment = repayment
         self._debts = array("d", bytes(8 * accounts))
@@ -50,5 +50,6 @@ class Quotas:
     def _account(self, host: bytes) -> int:
         if len(self._debts) == 1:
             return 0
-        digest = blake2s(host, digest_size=4, key=self._key).digest()
-        return int.from_bytes(digest, "little") % len(self._debts)
+        hashed = self._keyed.copy()
+        hashed.update(host)
+        return int.from_bytes(hashed.digest(), "little") % len(self._debts)

@@ -67,10 +67,8 @@ COMES = _row_for_subscribed(State.ABSENT, None)
 RENEWS = _row_for_subscribed(State.UP, Guard.SAYS_SAME)
 CHANGES = _row_for_subscribed(State.UP, None)
 
-
-def _has_no_port(instance: Instance) -> bool:
-    """Nobody can be reached there: the long way refuses it."""
-    return instance.endswith(b"\0\0")
+_NO_PORT = bytes(2)
+"""Nobody can be reached there: the long way refuses it."""
 
 
 class Runs:
@@ -112,7 +110,7 @@ class Runs:
         row = self.lifecycle.row_for(run.case(0))
         how_many = self._alike.get(row)
         is_plain = how_many is not None and self._peers.has_none_at(run.instances)
-        if how_many is None or not is_plain or any(map(_has_no_port, run.instances)):
+        if how_many is None or not is_plain or _NO_PORT in [one[-2:] for one in run.instances]:
             return row, 0
         count = how_many(run)
         while count and not self._doubts.are_undoubted(run.instances[:count]):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2s
 
-from prr.wire.instance import Address, Instance, address_key, encode_address, is_loopback
+from prr.wire.instance import Address, Instance, address_keys, encode_address, is_loopback
 
 PEERS_MAX = 64
 """Peers of one binder: each change is told to every one of them."""
@@ -100,7 +100,7 @@ class Peers:
 
     def has_none_at(self, instances: Iterable[Instance]) -> bool:
         """None of `instances` has the address of a peer."""
-        return self._keys.isdisjoint(map(address_key, instances))
+        return not self._keys or self._keys.isdisjoint(address_keys(instances))
 
     def have_named(self, name: bytes) -> bool:
         """One of them has this name, as `name_of` gives it."""

@@ -6,7 +6,8 @@
 Each server has an address of its own and answers the question whether it is there. What a server
 costs as it comes is all of its first second: its subscription and that question ("first"), then
 its start number ("second"). Every case starts new binders, of which the first has a core to
-itself; its peers run on the generator's.
+itself; its peers run on the generator's. Beside it stands what a put costs etcd, and a SET redis,
+where these are installed.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from benchmarks.load import figures_of, types_from
 from benchmarks.nodes import make_keyring, start_binders, status_of
 from benchmarks.proc import cpu_seconds, generator_core, on_core, pin
 from benchmarks.tally import Load, Tally
+from benchmarks.writes import measure_writes
 
 FLAGS = (
     Flag("--servers", 20_000, 100_000, "that come, stay and leave"),
@@ -80,7 +82,7 @@ def _measure(parsed: argparse.Namespace) -> dict[str, Any]:
                 with ExitStack() as stack:
                     herd = name.replace("0 peers", "herd")
                     result[herd] = _herd(_Binder(0, *how, stack), parsed)
-    return result
+    return result | measure_writes(parsed.seconds)
 
 
 def _costs(binder: "_Binder", servers: int) -> dict[str, Any]:

@@ -246,14 +246,19 @@ def _srv_question(stage: Stage) -> Load:
 
 @system("redis GET", "by TCP; a plain GET, no turns", "redis-server")
 def _redis(stage: Stage) -> Load:
+    start_redis(stage)
+    return stage.in_turn(resp(b"GET", b"echo"), ADDRESSES[0].encode())
+
+
+def start_redis(stage: Stage) -> None:
+    """Start a redis that keeps all in memory alone, and tell it the value of "echo"."""
     alone = ["--save", "", "--appendonly", "no"]
     stage.run("redis-server", "--port", stage.port, "--bind", HERE, *alone)
-    value = ADDRESSES[0].encode()
-    stage.tell(_resp(b"SET", b"echo", value))
-    return stage.in_turn(_resp(b"GET", b"echo"), value)
+    stage.tell(resp(b"SET", b"echo", ADDRESSES[0].encode()))
 
 
-def _resp(*words: bytes) -> bytes:
+def resp(*words: bytes) -> bytes:
+    """A question to redis."""
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in words)
 
 
@@ -296,11 +301,17 @@ def _etcd_json(stage: Stage) -> Load:
     "etcd",
 )
 def _etcd_grpc(stage: Stage) -> Load:
+    asked = b"\x0a\x04echo\x38\x01"  # RangeRequest: key "echo", serializable
+    return ask_etcd_by_grpc(stage, "Range", asked, ADDRESSES[0].encode())
+
+
+def ask_etcd_by_grpc(stage: Stage, what: str, asked: bytes, expected: bytes) -> Load:
+    """Start an etcd; the load of calls to a method of its KV, by HTTP/2."""
     _start_etcd(stage)
     words = {
         b":method": b"POST",
         b":scheme": b"http",
-        b":path": b"/etcdserverpb.KV/Range",
+        b":path": b"/etcdserverpb.KV/" + what.encode(),
         b":authority": HERE.encode(),
         b"content-type": b"application/grpc",
         b"te": b"trailers",
@@ -310,13 +321,12 @@ def _etcd_grpc(stage: Stage) -> Load:
         b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
         for name, value in words.items()
     )
-    asked = b"\x0a\x04echo\x38\x01"  # RangeRequest: key "echo", serializable
     data = b"\0" + struct.pack(">I", len(asked)) + asked
     question = _h2_frame(1, 4, fields) + _h2_frame(0, 1, data)
     window = struct.pack(">I", (1 << 31) - 1 - 65535)  # 2 GB: no run takes more
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _h2_frame(4, 0, b"") + _h2_frame(4, 1, b"")
     hello += _h2_frame(8, 0, window)
-    return stage.at_once("h2", question, ADDRESSES[0].encode(), hello)
+    return stage.at_once("h2", question, expected, hello)
 
 
 def _h2_frame(kind: int, flags: int, payload: bytes) -> bytes:

@@ -27,6 +27,7 @@ from benchmarks.callers import Callers
 from benchmarks.generate import generate
 from benchmarks.systems import SYSTEMS
 from benchmarks.tally import Load
+from benchmarks.writes import WRITES
 from tests.nodes import ROOT, wire
 
 pytestmark = pytest.mark.smoke
@@ -277,6 +278,10 @@ def test_subscribe_measures_a_fleet_as_it_comes_stays_leaves_and_comes_back(run)
         assert herd["held_afterwards"] == 100 + subscribe.KNOWN
         assert 0 < herd["half_confirmed_within_s"] <= herd["all_confirmed_within_s"] < 10
         assert herd["lookups_before"] > 0 and herd["lookups_meanwhile"] > 0
+    for system, _ in WRITES:
+        row = result[system.name]
+        is_there = system.missing() is None and shutil.which("cc")
+        assert row["lost"] == 0 < row["per_second"] if is_there else "skipped" in row
 
 
 @needs_compiler

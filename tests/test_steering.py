@@ -13,7 +13,14 @@ from prr.config import BadInput
 from prr.core.replication.pages import others_page
 from prr.shell.udp import steering as opening
 from prr.shell.udp.sorting import Queue
-from prr.shell.udp.steering import LANES, LANES_BEFORE, open_lanes, open_socket, sort_into
+from prr.shell.udp.steering import (
+    COMING_BUFFER,
+    LANES,
+    LANES_BEFORE,
+    open_lanes,
+    open_socket,
+    sort_into,
+)
 from prr.trust.credential import Holder
 from prr.trust.keyring import Keyring
 from prr.wire.codec import Codec
@@ -169,6 +176,12 @@ def test_what_has_no_queue_among_those_of_before_goes_with_the_nodes_own(opened,
         there = sockets[lane if lane < count else NODES]
         there.settimeout(1)
         assert there.recv(2048) == data
+
+
+def test_first_subscriptions_have_a_queue_that_is_worked_off_before_all_have_said_it_again(opened):
+    sizes = [one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for one in opened[0]]
+    assert sizes[FIRST] == min(2 * COMING_BUFFER, sizes[0])  # of which the kernel makes twice
+    assert len({*sizes[:FIRST]}) == 1
 
 
 def received(one):

@@ -21,12 +21,18 @@ from prr.addresses import family_of
 from prr.config import ANY_IPV4, ANY_IPV6, BadInput
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.names import address_from
-from prr.shell.udp.sorting import sorting_into
+from prr.shell.udp.sorting import Queue, sorting_into
 from prr.wire.instance import Address, describe_address
 
 RECEIVE_BUFFER = 8 << 20
 """Bytes asked for each queue, some 10,000 datagrams: a tenth of a second of lookups. The kernel
 grants what net.core.rmem_max allows, twice over."""
+
+
+COMING_BUFFER = 768 << 10
+"""The same for first subscriptions, some 2,000: a quarter of a second of work. Who has no answer
+says it again, three times within the first second: of a herd that is too large, a longer queue
+would hold what has been said several times, and is confirmed already."""
 
 
 class Lane(NamedTuple):
@@ -173,6 +179,8 @@ def take_lanes(handed: list[socket.socket]) -> list[list[socket.socket]]:
 
 def sort_into(lanes: list[socket.socket]) -> None:
     """Have the kernel sort the datagrams into `lanes`, which share an address."""
+    if len(lanes) > Queue.FIRST:
+        lanes[Queue.FIRST].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, COMING_BUFFER)
     program = sorting_into(len(lanes))
     buffer = ctypes.create_string_buffer(program)
     filter_ = struct.pack("HP", len(program) // 8, ctypes.addressof(buffer))

@@ -312,6 +312,19 @@ def test_one_that_was_restored_and_not_heard_since_is_put_in_turn_by_itself():
     assert not core.directory.is_unheard(one)
 
 
+def test_of_a_herd_those_that_say_it_again_end_no_run():
+    """One by one they would cost as much as sixteen of those that come."""
+    core = Binder(frozenset(), (), 1, Random(1), keeps=True)
+    core.start(0.0)
+    ones = [make_instance(1, (f"10.0.0.{number}", 4000)) for number in range(1, 17)]
+    core.subscribe_run(run_of(ones[:6], [NO_START] * 6), 0.0)
+    said = Random(5).sample(ones, len(ones))
+    count, effects = core.subscribe_run(run_of(said, [NO_START] * len(said)), 0.4)
+    assert count == len(said)
+    confirmed = [effect.instances for effect in effects if isinstance(effect, ConfirmAll)]
+    assert [sorted(some) for some in confirmed] == [ones[:6], ones[6:]]
+
+
 def test_nobody_is_taken_in_who_cannot_be_reached():
     core, nowhere = Binder(frozenset(), (), 1, Random(1)), make_instance(2, ("10.0.0.1", 0))
     core.start(0.0)

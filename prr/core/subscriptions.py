@@ -8,7 +8,7 @@ from prr.core.effects import Confirm, ConfirmAll, Effect, Event, Report, Send, s
 from prr.core.gate import Gate, not_believed
 from prr.core.liveness.detector import Detector
 from prr.core.liveness.runs import COMES, Subscribers
-from prr.core.liveness.states import Case, Trigger
+from prr.core.liveness.states import Case, Row, Trigger
 from prr.core.pacing import RENEWAL
 from prr.core.printable import in_one_line
 from prr.core.replication.versioned_directory import VersionedDirectory
@@ -167,21 +167,24 @@ class Subscriptions:
         return Plain() if renewal == RENEWAL else Renew(renewal=renewal)
 
     def subscribe_run(self, said: SubscriptionRun, now: float) -> tuple[int, list[Effect]]:
-        """The same for the first of a run, as many as are certainly alike: how many, and what is
-        to be done about them. 0: the first is for `subscribe`."""
-        runs = self._detector.runs
+        """The same for all of a run, or for as many of the first as are certainly alike: how many,
+        and what is to be done about them. 0: the first is for `subscribe`."""
         run = Subscribers(said.instances, said.starts, said.renewals, [b""] * len(said), now)
-        row, count = runs.alike(run)
-        if not count:
-            return 0, []
-        run = run.first(count)
-        refusals = self._detector.admission.refusals(run.instances, row is COMES, now)
+        reply = Subscribed(trailer=None if said.is_bare else self._confirmation())
+        count, effects = 0, list[Effect]()
+        for row, part in self._detector.runs.parts(run):
+            count += len(part.instances)
+            effects += self._subscribe_alike(row, part, reply)
+        return count, effects
+
+    def _subscribe_alike(self, row: Row, run: Subscribers, reply: Subscribed) -> list[Effect]:
+        """Do what a row says for those that it holds for, but for those that a quota keeps out."""
+        refusals = self._detector.admission.refusals(run.instances, row is COMES, run.now)
         refused = [refusal for refusal in refusals if refusal is not None]
         if refused:
             run = run.only([refusal is None for refusal in refusals])
-        reply = Subscribed(trailer=None if said.is_bare else self._confirmation())
         confirm = partial(ConfirmAll, run.instances, reply)
-        return count, [*refused, *runs.run(row, run, confirm)]
+        return [*refused, *self._detector.runs.run(row, run, confirm)]
 
     def withdrawn(self, frame: Removed, source: Address, now: float) -> list[Effect]:
         """A server says that it is gone, or an agent says so of what it speaks for.

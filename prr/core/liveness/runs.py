@@ -104,6 +104,29 @@ class Runs:
             Action.TAKE_BACK: lambda _: [],  # none of them is in doubt
         }
 
+    def parts(self, run: Subscribers) -> list[tuple[Row, Subscribers]]:
+        """The rows that hold for all of a run, where those that are held renew, and the others are
+        alike: a herd in which some say it again. Else the row for as many of the first as are
+        certainly alike; none: the first is none for a run."""
+        row, count = self.alike(run)
+        if count < len(run.instances) and (parts := self._apart(run)):
+            return parts
+        return [(row, run.first(count))] if count else []
+
+    def _apart(self, run: Subscribers) -> list[tuple[Row, Subscribers]]:
+        """Those that only renew, and the others; none if there are no such two parts. Nothing that
+        the others depend on changes when one renews, so which come first is all the same."""
+        are_held = [one in self._directory for one in run.instances]
+        if not any(are_held) or all(are_held):
+            return []
+        parts = []
+        for part in (run.only(are_held), run.only([not is_held for is_held in are_held])):
+            row, count = self.alike(part)
+            if count < len(part.instances) or (not parts and row is not RENEWS):
+                return []
+            parts.append((row, part))
+        return parts
+
     def alike(self, run: Subscribers) -> tuple[Row, int]:
         """The row that holds for the first, and how many it certainly holds for; 0: the first is
         none for a run."""

@@ -61,6 +61,7 @@ def test_an_earlier_deadline_is_heeded_and_a_later_one_asks_too_early_at_worst(c
     for after in (60.0, 0.05, 30.0):
         core.when = now + after
         alarm.set()
+        gevent.sleep(2 * GRAIN)  # it has seen that
     gevent.sleep(0.2)
     assert len(times) == 1
     assert now + 0.05 - EARLY <= times[0] < now + 0.2
@@ -95,10 +96,49 @@ def test_the_core_is_not_asked_while_the_alarm_is_about_to_go_off(core, rung):
     assert (core.asked, len(times)) == (2, 2)
 
 
+def test_in_a_storm_of_steps_the_core_is_asked_once_in_a_grain(core, rung):
+    times, alarm = rung
+    began = time.monotonic()
+    while (took := time.monotonic() - began) < 10 * GRAIN:
+        alarm.set()
+        gevent.sleep(0)
+    assert core.asked <= 2 * took / GRAIN + 2
+    core.when = time.monotonic()
+    alarm.set()  # that is seen all the same, and soon
+    gevent.sleep(2 * GRAIN + EARLY)
+    assert len(times) == 1
+
+
+def test_what_a_tick_leaves_to_be_done_at_once_is_seen_at_once(core):
+    """Else what is done a part in each tick would take a GRAIN for each part."""
+    left = list(range(20))
+
+    def tick():
+        core.when = time.monotonic() if left.pop() else None
+        alarm.set()
+
+    alarm = CoreTimer(core.deadline, WorkerPool(), tick)
+    core.when = began = time.monotonic()
+    alarm.set()
+    while left:
+        gevent.sleep(0.0005)
+    assert time.monotonic() - began < 15 * GRAIN
+    alarm.close()
+
+
 def test_a_closed_one_is_silent(core, rung):
     times, alarm = rung
     for core.when in (0.0, time.monotonic() + 0.02):
         alarm.set()
     alarm.close()
+    gevent.sleep(0.1)
+    assert times == []
+
+
+def test_nor_is_one_heard_that_is_set_when_it_is_closed(core, rung):
+    times, alarm = rung
+    alarm.close()
+    core.when = time.monotonic() + 0.02
+    alarm.set()
     gevent.sleep(0.1)
     assert times == []

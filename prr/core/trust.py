@@ -5,7 +5,8 @@ prove beyond that. A word is sealed by the holder of a credential, or by a binde
 this one, or it is not, which is the same as sealed in vain.
 """
 
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeGuard
 
 from prr.config import Require
@@ -29,7 +30,7 @@ class Trust:
 
     def is_legacy(self, ip: str) -> bool:
         """Whoever speaks from there is believed without proof."""
-        address = ip_address(ip)
+        address = _address(ip)
         return any(address in network for network in self.legacy)
 
     def demands_proof(self, instance: Instance) -> bool:
@@ -60,6 +61,12 @@ class Trust:
         if isinstance(frame, Complaint):
             return is_of_session or (holder is not None and holder.holder is not Holder.SERVER)
         return True  # what programs on its own host may ask; the rest is for `is_operator`
+
+
+@lru_cache(maxsize=1024)
+def _address(ip: str) -> IPv4Address | IPv6Address:
+    """Read from text it takes longer than the rest of what most frames have to pass."""
+    return ip_address(ip)
 
 
 NO_KEYS = Trust()

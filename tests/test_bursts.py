@@ -209,6 +209,9 @@ class Narrow:
     def alike(self, at, size, fixed):
         return 0
 
+    def column(self, at, count, place):
+        return count * self.datagram(at)[place : place + 1]
+
     def rows(self, at, first, least, most):
         return iter(())
 

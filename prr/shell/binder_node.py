@@ -45,11 +45,14 @@ from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.reader import Reader
 from prr.trust.keyring import Held, Keyring
 from prr.wire.codec import Codec
+from prr.wire.forms import FORM_OF
 from prr.wire.found import AnswerRun
-from prr.wire.frames import Complaint, Frame
+from prr.wire.frames import Alive, Complaint, Frame, Lookup, Subscribe
 from prr.wire.inquiries import DrainQuery
 from prr.wire.instance import Address, Instance
 from prr.wire.questions import Asked
+
+_LOOKUP, *_SUBSCRIBING = (bytes((FORM_OF[one].code,)) for one in (Lookup, Subscribe, Alive))
 
 _log = logging.getLogger("prr")
 
@@ -220,29 +223,28 @@ class BinderNode(Node[Effect]):
         return source in self._binder.peers
 
     def _serve_next(self, reader: Reader) -> None:
-        """Serve the next lookups of a burst, as many as stand in a row, or one datagram."""
+        """Serve the next run of a burst, or one datagram."""
         burst, at = reader.datagrams.burst, reader.at
-        types = self._codec.types_asked(burst, at)
+        types, code = self._codec.types_asked(burst, at), burst.column(at, 1, 0)
         if types and (found := self._binder.look_up(types)):
             self._answer(reader, self._codec.found_run(found))
-        elif (
-            not types
-            and self._binder.is_ready
-            and (asked := self._codec.questions_asked(burst, at))
-            and (found := self._binder.look_up_asked(asked))
+        elif types or not (
+            (code == _LOOKUP and self._binder.is_ready and self._answer_asked(reader))
+            or (code in _SUBSCRIBING and self._subscribe(reader))
         ):
-            self._answer(reader, self._codec.found_read_run(found, asked))
-        elif types or not (self._answer_sealed(reader) or self._subscribe(reader)):
             super()._serve_next(reader)
 
-    def _answer_sealed(self, reader: Reader) -> bool:
-        """Answer the next lookups under a seal; False if there is none."""
-        sealed = self._codec.sealed_asked(reader.datagrams.burst, reader.at)
-        if not sealed or not self._binder.is_ready:
-            return False
-        found = self._binder.look_up_asked([one.asked for one in sealed], is_proved=True)
-        self._answer(reader, self._codec.found_sealed_run(found, sealed))
-        return True
+    def _answer_asked(self, reader: Reader) -> bool:
+        """Answer the next lookups that say what they ask, or are sealed; False if none is."""
+        burst, at = reader.datagrams.burst, reader.at
+        asked = self._codec.questions_asked(burst, at)
+        if asked and (found := self._binder.look_up_asked(asked)):
+            self._answer(reader, self._codec.found_read_run(found, asked))
+            return True
+        if sealed := self._codec.sealed_asked(burst, at):
+            found = self._binder.look_up_asked([one.asked for one in sealed], is_proved=True)
+            self._answer(reader, self._codec.found_sealed_run(found, sealed))
+        return bool(sealed)
 
     def _subscribe(self, reader: Reader) -> bool:
         """Serve the next subscriptions, as many as are alike; False if that is none."""

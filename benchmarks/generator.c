@@ -334,9 +334,9 @@ static void hear_first(int fd) {
     for (int count; (count = receive(fd)); heard_at = now()) heard_by_first += count;
 }
 
-/* Bursts as dense as one core can send them. The answers to the first socket are counted; those to
+/* So many at once, as densely as one core can send them, if need be. The answers to the first socket are counted; those to
  * the others the kernel drops as they come, so that they cost nothing here. */
-static void flood(double began_at) {
+static void flood(double began_at, int at_once) {
     struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
     struct sock_fprog program = {1, nothing};
     int turn = 0;
@@ -345,10 +345,10 @@ static void flood(double began_at) {
             fail("SO_ATTACH_FILTER");
     for (double at; (at = now()) < over_at;) {
         if (asked > (at - began_at) * rate) continue;
-        send_questions(&channels[turn], BATCH);
-        asked += BATCH;
+        send_questions(&channels[turn], at_once);
+        asked += at_once;
         if (turn == 0) {
-            asked_by_first += BATCH;
+            asked_by_first += at_once;
             hear_first(channels[0].fd);
         }
         turn = (turn + 1) % opened;
@@ -425,7 +425,7 @@ int main(int argc, char **arguments) {
     fflush(stdout);
     double began_at = heard_at = now();
     over_at = began_at + atof(arguments[3]);
-    if (!strcmp(arguments[1], "flood")) flood(began_at);
+    if (!strcmp(arguments[1], "flood")) flood(began_at, in_flight < BATCH ? in_flight : BATCH);
     else keep_asking(began_at);
     double asking = now() - began_at;
     double rest_at = now() + FLOOD_REST;

@@ -67,7 +67,7 @@ class Load:
     sink: Address | None = None  # unless they go here
     pids: list[int] = field(default_factory=list)  # whose CPU is measured
     core: int | None = None  # where the generator runs
-    how: str = "udp"  # or tcp, or h2; flood: over UDP, answered or not
+    how: str = "udp"  # or tcp, or h2; flood: over UDP, answered or not, `in_flight` at once
     question: bytes = b""  # instead of lookups
     expected: bytes = b""  # the answer to it has this in it
     hello: bytes = b""  # what a connection has to begin with

@@ -7,6 +7,7 @@ And the simulator is judged: with a rule switched off, it has to find that out.
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from random import Random
@@ -54,7 +55,7 @@ from prr.wire.instance import make_instance
 from prr.wire.query import Query
 from tests.samples import sample
 from tests.sim import __main__ as program
-from tests.sim.faults import options_for
+from tests.sim.faults import CALM, options_for
 from tests.sim.network import checksum
 from tests.sim.run import COMMAND, Result, run, run_options
 from tests.sim.trace import Trace
@@ -413,6 +414,32 @@ OFF = [
 ]
 
 
+_UNATTACKED = {"require": None, "attacked": 0.0, "strangers": 0.0, "flood": 0.0, "forged": 0.0}
+_UNSEEN = _UNATTACKED | {"estranged": 0.6, "seconds": 20.0, "binder_crashes": 0.0}
+_WORD_AGAINST_WORD = _UNSEEN | {"binders": 3, "cuts": 0.6, "shapes": ("isolate",)}
+_SUBSCRIBED_ONCE = {"lab_servers": 1.0, "retyped": 0.0, "leaves": 0.0, "server_crashes": 0.0}
+_ALL_IS_WELL_BUT = {"conditions": CALM, "pauses": 0.0, "tight": 0, "clogs": 0.0, "cuts": 0.0}
+
+DIRECTED = {
+    removals_are_carried_out: _WORD_AGAINST_WORD,
+    nothing_is_refuted: _WORD_AGAINST_WORD | _SUBSCRIBED_ONCE,
+    no_brake: _UNSEEN
+    | _ALL_IS_WELL_BUT
+    | {"binders": 1, "servers": 20, "leaves": 0.0, "server_crashes": 0.0},
+    a_binder_that_was_stopped_calls_its_peers_lost: _UNATTACKED
+    | {"binders": 3, "pauses": 0.6, "buffer": 256, "cuts": 0.0, "binder_crashes": 0.0},
+}
+"""Rules that are seldom needed: what else a seed's options are, so that they are. One binder sees
+servers that another does not, when both are cut off from each other; one sees none of many; binders
+are stopped again and again."""
+
+
+def run_directed(seed: tuple[int, Callable[..., None]]) -> Result:
+    """A seed as it is run where a rule is switched off."""
+    number, switch_off = seed
+    return run_options(replace(options_for(number), **DIRECTED.get(switch_off, {})))
+
+
 def serves_a_healthy_lookup() -> bool:
     """A binder takes in two servers and names one after the other, by either way."""
     core = binder.Binder(frozenset(), (), 1, Random(1))
@@ -446,13 +473,19 @@ def test_newcomers_that_are_asked_together_are_asked_no_worse(seed, monkeypatch)
     assert run(seed).reason is None
 
 
+@pytest.mark.smoke
+@pytest.mark.ahead(run_directed, [(seed, off) for off in DIRECTED for seed in range(4)])
+def test_where_rules_are_needed_they_do(ahead):
+    assert [one.reason for one in ahead if one.reason] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("switch_off", "complaint"), OFF, ids=[off.__name__ for off, _ in OFF])
 def test_a_rule_switched_off_is_noticed(switch_off, complaint, monkeypatch):
     switch_off(monkeypatch)
     assert serves_a_healthy_lookup()  # else it would be noticed whatever the rule is
     for seed in range(FEW):
-        reason = run(seed).reason
+        reason = run_directed((seed, switch_off)).reason
         if reason is not None and complaint in reason:
             return
         assert "raised TypeError" not in (reason or ""), "the mutant itself has rotted"

@@ -410,6 +410,18 @@ def test_what_is_read_and_written_is_what_the_codec_reads_and_writes(seed, ip):
     assert read > 100
 
 
+def test_what_is_kept_late_or_in_another_order_confirms_those_that_it_is_about():
+    sound, _ = speakers("10.0.{}.{}")
+    burst = Burst([(one.says(number), one.source) for number, one in enumerate(sound)])
+    said = [*Codec(Role.BINDER, keys=RING).sealed_subscriptions(burst, 0)]
+    assert len(said) > 2
+    tickets, instances = [*range(len(said))], [one.instance for one in said]
+    whole = ConfirmSealed(said, tickets, None)
+    for chosen in (slice(None), slice(None, None, -1), slice(1, None)):
+        part = whole.of(instances[chosen])
+        assert ([*part.said], [*part.tickets]) == (said[chosen], tickets[chosen])
+
+
 def test_keys_are_remembered_of_so_many_and_only_of_those_who_hold_one(monkeypatch):
     monkeypatch.setattr(sealed_subscriptions, "KEYS_MAX", 8)
     codec = Codec(Role.BINDER, keys=RING)

@@ -48,43 +48,47 @@ class SealedRuns:
     def subscribe(self, said: Iterator[SealedSubscription], now: float) -> tuple[int, list[Effect]]:
         """What `handle` would do about the first of these, as many as are certainly alike. How
         many, and what follows; 0: the first is for `handle`."""
-        ones, looks = self._alike(said, now)
+        ones, states, looks = self._alike(said, now)
         if looks is None:
             return 0, []
         if looks is _Looks.WITHOUT_TICKET:
-            return len(ones), persisted(self, [AskAgain(ones, self._issue(ones, now))])
-        count, effects = self._subscribe(ones, now)
+            again = AskAgain(ones, self._issue(ones, states, now))
+            return len(ones), persisted(self, [again])
+        count, effects = self._subscribe(ones, [] if looks is _Looks.NEW else states, now)
         return count, persisted(self, effects)
 
     def _alike(
         self, said: Iterator[SealedSubscription], now: float
-    ) -> tuple[list[SealedSubscription], _Looks | None]:
-        """The first of them, as many as look alike, each of another instance."""
+    ) -> tuple[list[SealedSubscription], list[bytes], _Looks | None]:
+        """The first of them, as many as look alike, each of another instance; and how these stand,
+        which their tickets depend on."""
         ones: dict[bytes, SealedSubscription] = {}
-        looks = None
+        states, looks = [], None
         for one in said:
-            its = self._looks(one, now)
+            its, state = self._looks(one, now)
             if its is None or (looks or its) is not its or one.instance in ones:
                 break
             ones[one.instance], looks = one, its
-        return [*ones.values()], looks
+            states.append(state)
+        return [*ones.values()], states, looks
 
-    def _looks(self, one: SealedSubscription, now: float) -> _Looks | None:
-        """None: it has to be looked at by itself."""
+    def _looks(self, one: SealedSubscription, now: float) -> tuple[_Looks | None, bytes]:
+        """None: it has to be looked at by itself. And how its instance stands."""
         instance, holder, directory = one.instance, one.holder, self._directory
         if not provides(holder.credential, instance) or self._peers.are_at(one.where):
-            return None
+            return None, b""
         word, state = directory.standing(instance)
         if self._tickets is None or not self._tickets.holds(
             one.number, one.where, instance, state, now
         ):
-            return _Looks.WITHOUT_TICKET
+            return _Looks.WITHOUT_TICKET, state
         if not state:
-            return None if is_wide(instance) or not self._has_room(one) else _Looks.NEW
-        if directory.is_suspect(instance) or directory.is_unheard(instance):
-            return None
+            return None if is_wide(instance) or not self._has_room(one) else _Looks.NEW, state
         ending = encode_version_end(self._versioned.identity, one.start) + holder.particulars
-        return _Looks.RENEWED if word[OWNER.start :] == ending else None
+        if word[OWNER.start :] != ending:
+            return None, state
+        is_in_doubt = directory.is_suspect(instance) or directory.is_unheard(instance)
+        return None if is_in_doubt else _Looks.RENEWED, state
 
     def _has_room(self, one: SealedSubscription) -> bool:
         """It may come. (The table asks so, too; here only so that no others are opened.)"""
@@ -92,7 +96,10 @@ class SealedRuns:
         is_over = self._detector.admission.over(one.instance, credential) is not None
         return not is_over and self._versioned.can_hold(one.instance)
 
-    def _subscribe(self, ones: list[SealedSubscription], now: float) -> tuple[int, list[Effect]]:
+    def _subscribe(
+        self, ones: list[SealedSubscription], states: list[bytes], now: float
+    ) -> tuple[int, list[Effect]]:
+        """`states` are how they will stand; empty: that will change."""
         assert self._tickets is not None
         instances, starts, renewals, *_ = map(list, zip(*ones, strict=True))
         particulars = [one.holder.particulars for one in ones]
@@ -100,18 +107,24 @@ class SealedRuns:
         row, count = self._detector.runs.alike(run)
         if not count:
             return 0, []
-        run, ones = run.first(count), ones[:count]
+        run, ones, states = run.first(count), ones[:count], states[:count]
         for one in ones:
             self._tickets.use(one.number, one.instance, now)
-        return count, self._detector.runs.run(row, run, partial(self._confirmation, ones, now))
+        confirm = partial(self._confirmation, ones, states, now)
+        return count, self._detector.runs.run(row, run, confirm)
 
-    def _confirmation(self, ones: Sequence[SealedSubscription], now: float) -> ConfirmSealed:
-        """The tickets depend on how things stand by now."""
+    def _confirmation(
+        self, ones: Sequence[SealedSubscription], states: list[bytes], now: float
+    ) -> ConfirmSealed:
         renewal = self._detector.renewal
-        tickets = self._issue(ones, now)
+        if not states:
+            states = [self._directory.standing(one.instance)[1] for one in ones]
+        tickets = self._issue(ones, states, now)
         return ConfirmSealed(ones, tickets, None if renewal == RENEWAL else renewal)
 
-    def _issue(self, ones: Sequence[SealedSubscription], now: float) -> list[int]:
+    def _issue(
+        self, ones: Sequence[SealedSubscription], states: list[bytes], now: float
+    ) -> list[int]:
         assert self._tickets is not None
-        issue, standing = self._tickets.issue, self._directory.standing
-        return [issue(one.where, one.instance, standing(one.instance)[1], now) for one in ones]
+        issue, pairs = self._tickets.issue, zip(ones, states, strict=True)
+        return [issue(one.where, one.instance, state, now) for one, state in pairs]

@@ -52,7 +52,9 @@ class Tickets:
     def issue(self, where: bytes, about: bytes, state: bytes, now: float) -> int:
         """A ticket to say something of `about`, which stands as `state` says, from `where`, an
         encoded address. It is later than the last one that was used, if need be by a tick."""
-        tick = max(int(now / TICK), self._last(about) + 1)
+        tick, last = int(now / TICK), self._last(about)
+        if tick <= last:
+            tick = last + 1
         return (tick % _TICKS) << _TICK_BITS | self._proof(where, about, state, tick)
 
     def age(

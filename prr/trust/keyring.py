@@ -78,9 +78,8 @@ def derive(secret: bytes, credential: bytes) -> bytes:
     return blake2s(credential, key=secret, person=b"credentl").digest()
 
 
-def equal(tag: bytes, other: bytes) -> bool:
-    """Two tags are the same; how long that takes does not tell where they differ."""
-    return compare_digest(tag, other)
+equal = compare_digest
+"""`equal(tag, other)`: they are the same; how long that takes does not tell where they differ."""
 
 
 @record

@@ -7,6 +7,7 @@ codec; the tests compare both with it, frame by frame.
 """
 
 from collections.abc import Iterator, Sequence
+from struct import Struct
 from typing import NamedTuple, Protocol
 
 import msgpack
@@ -33,6 +34,7 @@ _NO_PORT = bytes(2)
 
 _START_AT, _RENEWAL_AT, _INSTANCE_AT = 5, 9, 9
 _RENEWAL, _INSTANCE = 16, b"\x13\xc4"
+_HEAD = Struct(">5sI2sB").unpack_from  # of one that does not say when it renews
 _PADDING = bytes((20, 0xC4, ANNOUNCEMENT_PADDING, *bytes(ANNOUNCEMENT_PADDING)))
 _BEHIND = [_PADDING + bytes((SEAL_KEY, 0xC4, size)) for size in range(256)]
 """What stands behind the instance, in front of so many bytes of a seal."""
@@ -109,24 +111,23 @@ class SealedSubscriptions:
         return self._last[1]
 
     def _read(self, row: bytes) -> SealedSubscription | None:
-        front = row[:_START_AT]
+        front, start, key, size = _HEAD(row)
         at, renewal = _INSTANCE_AT, 0
         if front == _SOON:
-            renewal = row[_RENEWAL_AT + 1]
-            if row[_RENEWAL_AT] != _RENEWAL or not 0 < renewal <= RENEWAL_SECONDS_MAX:
+            key, renewal, soon, size = row[at + 2 : at + 4], row[at + 1], row[at], row[at + 4]
+            if soon != _RENEWAL or not 0 < renewal <= RENEWAL_SECONDS_MAX:
                 return None
             at += 2
         elif front != _AT_ONCE:
             return None
-        end = at + 3 + row[at + 2]
+        end = at + 3 + size
         who_at = end + _BETWEEN
         who, instance = row[who_at:_NUMBER_AT], Instance(row[at + 3 : end])
         if row[end:who_at] != _BEHIND[(len(row) - who_at) & 0xFF]:
             return None
         if len(who) - 1 != row[_NUMBER_AT - 1]:
             return None
-        start = int.from_bytes(row[_START_AT:_RENEWAL_AT], "big")
-        if row[at : at + 2] != _INSTANCE or start < FIRST_START or not is_instance(instance):
+        if key != _INSTANCE or start < FIRST_START or not is_instance(instance):
             return None
         holder = self._opened(row, who)
         if holder is None:
@@ -166,6 +167,7 @@ _CONFIRMED, _CONFIRMED_RENEW, _AGAIN = (
     for frame, keys in ((Subscribed, 2), (Subscribed, 3), (Verify, 2))
 )
 _TICKET = b"\x1f"
+_UINT64, _UINT32_MAX = Struct(">BQ").pack, 0xFFFFFFFF  # as msgpack writes it, in half the time
 
 
 def confirmed_run(
@@ -190,7 +192,7 @@ def _answers(
     answers = []
     for one, ticket in zip(said, tickets, strict=True):
         key = one.holder.key
-        number = one.number.to_bytes(NUMBER_BYTES, "big")
-        answer = front + msgpack.packb(ticket) + SEAL + number
+        packed = _UINT64(0xCF, ticket) if ticket > _UINT32_MAX else msgpack.packb(ticket)
+        answer = front + packed + SEAL + one.number.to_bytes(NUMBER_BYTES, "big")
         answers.append(answer + ONE_TAG + key.secret_id + key.tag_from_binder(answer))
     return answers

@@ -34,6 +34,7 @@ from prr.core.status import lease_of, status_of, summary_of
 from prr.core.step import persisted, step
 from prr.core.subscriptions import Subscriptions
 from prr.core.trust import NO_KEYS, Trust
+from prr.core.vain import Vain
 from prr.wire.frames import (
     Added,
     Alive,
@@ -97,6 +98,7 @@ class Binder:
         others = self._peers, self._peer_updates
         self._complaints = Complaints(self.directory, self._detector, *others, limits, rng)
         self._gate = Gate(trust, self._peers, own_ips, identity, rng)
+        self.vain = Vain(self.directory, self._peers, self._gate)
         self._subscriptions = Subscriptions(self._versioned, self._detector, self._gate, keeps)
         self._programs = Programs(self._versioned, self._draining, self._gate)
         self.sealed_runs = SealedRuns(self._versioned, self._detector, self._gate, self._peers)
@@ -282,8 +284,7 @@ class Binder:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
-        ones = self._detector, self._sync, self._versioned
-        return earliest(*(one.deadline() for one in ones))
+        return earliest(*(one.deadline() for one in (self._detector, self._sync, self._versioned)))
 
     @step
     def tick(self, now: float) -> list[Effect]:
@@ -296,5 +297,4 @@ class Binder:
 
     def _merge(self, frame: ServiceList, peer: Peer, now: float) -> list[Effect]:
         news, refused, effects = self._peer_updates.merge(frame, peer, now)
-        effects += self._sync.merged(frame, peer, news, refused, now)
-        return effects + self._answer_waiting()
+        return effects + self._sync.merged(frame, peer, news, refused, now) + self._answer_waiting()

@@ -10,6 +10,7 @@ from prr.core.liveness.quotas import Quotas
 from prr.core.printable import complaint_of
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.peers import Peers
+from prr.core.vain import not_held
 from prr.wire.frames import Complaint
 from prr.wire.instance import Address, Instance, describe_address, host_of
 
@@ -41,7 +42,7 @@ class Complaints:
         """Somebody says that an instance does not answer: it, or its lease owner, is asked. A peer
         passes on what it was told, and no more of it than its own quotas let in."""
         if (instance := frame.instance) not in self._directory:
-            return [Report(Event.NOT_HELD, "a complaint", describe_address(source))]
+            return [not_held(source)]
         why = complaint_of(frame, source)
         if source in self._peers:
             return self._detector.accuse(instance, why, now, source)

@@ -16,7 +16,7 @@ from prr.core.tickets import Tickets
 from prr.core.trust import Trust, is_operator, is_valid, whose
 from prr.record import record
 from prr.wire.frames import Alive, Frame, Role
-from prr.wire.instance import Address, Instance, describe_address
+from prr.wire.instance import Address, Instance, describe_address, is_usable
 from prr.wire.messages import Hello
 from prr.wire.seal import Seal
 
@@ -75,6 +75,12 @@ class Gate:
             why = f"{describe_address(source)}: {whose(frame.seal)}"
             effects.append(Report(Event.UNPROVED, type(frame).__name__, why))
         return Entry(role, peer, effects)
+
+    def takes_words(self, ip: str) -> bool:
+        """What anybody may say is believed from this address unproved, and that is not told."""
+        trust = self.trust
+        is_legacy = trust.require is Require.ON and trust.is_legacy(ip)
+        return is_usable(ip) and (trust.takes_words or is_legacy)
 
     def _session(self, seal: Seal | None, peer: Peer | None) -> tuple[Belief | None, list[Effect]]:
         """What a peer's seal is worth, None without a valid one; and what it is answered."""

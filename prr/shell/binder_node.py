@@ -128,11 +128,9 @@ class BinderNode(Node[Effect]):
         """Have the core do what an operator says; `hear` is called with what it answers him at
         `source`, once what that says is kept."""
         effects = self._binder.operators.do(what, source, time.monotonic())
-        answers = [
-            one for one in effects if isinstance(one, Send | Confirm) and one.target == source
-        ]
-        self._follow([one for one in effects if one not in answers])
-        for answer in answers:
+        told = [one for one in effects if isinstance(one, Send | Confirm) and one.target == source]
+        self._follow([one for one in effects if one not in told])
+        for answer in told:
             if isinstance(answer, Confirm):
                 self._store.confirm(answer.instance, partial(hear, answer.frame))
             else:
@@ -231,6 +229,7 @@ class BinderNode(Node[Effect]):
         elif types or not (
             (code == _LOOKUP and self._binder.is_ready and self._answer_asked(reader))
             or (code in _SUBSCRIBING and self._subscribe(reader))
+            or self._ignore(reader)
         ):
             super()._serve_next(reader)
 
@@ -261,22 +260,24 @@ class BinderNode(Node[Effect]):
         return bool(count)
 
     def _answer(self, reader: Reader, answers: AnswerRun) -> None:
-        """Send a run of answers. What there is no room for goes out alone, when there is."""
-        burst, at, count = reader.datagrams.burst, reader.at, answers.count
+        """Send a run of answers."""
+        at, count = reader.at, answers.count
         reader.at += count
         self._counts[Metric.FRAMES_RECEIVED] += count
         self._counts[Metric.LOOKUPS] += count
         if answers.unknown:
             self._counts[Metric.UNKNOWN] += answers.unknown
-        try:
-            sent = burst.answer(at, answers)
-        except OSError:  # whatever it is, it is dealt with where one is sent alone
-            sent = 0
-        if sent == count:
-            return
-        sources = [burst.source(at + number) for number in range(count)]
-        for answer, target in [*zip(answers.datagrams(), sources, strict=True)][sent:]:
-            self._outbox.send(answer, target)
+        self._outbox.answer(reader.datagrams.burst, at, answers)
+
+    def _ignore(self, reader: Reader) -> bool:
+        """Count the next complaint, if nothing else follows from it; False if something may."""
+        burst, at = reader.datagrams.burst, reader.at
+        accused = self._codec.accused(burst, at)
+        if report := accused and self._binder.vain.complaint(accused, burst.source(at)):
+            reader.at += 1
+            self._counts[Metric.FRAMES_RECEIVED] += 1
+            self._report(report)
+        return bool(report)
 
     def _probed(self, probe: Probe, outcome: Outcome) -> None:
         """Let a greenlet of its own tell the core: what follows may have to wait."""

@@ -31,6 +31,7 @@ from prr.wire.frames import (
     messages_of,
 )
 from prr.wire.instance import (
+    INSTANCE_BYTES,
     NOWHERE,
     Instance,
     address_of,
@@ -60,6 +61,7 @@ DATAGRAM_BYTES_MAX = 1400
 """What we send at most: fits an Ethernet frame, also inside the usual tunnels."""
 
 _CODES = {form.code for form in TABLE}
+_COMPLAINT_CODE = bytes((FORM_OF[Complaint].code,))
 _FORMS_BY_RECEIVER: dict[tuple[Role, int], list[Form]] = defaultdict(list)
 for _form in TABLE:
     for _receiver in dict.fromkeys(route.receiver for route in _form.routes):
@@ -190,6 +192,13 @@ class Codec:
         by one as they are asked for."""
         known = self._sealed_subscriptions
         return iter(()) if known is None else known.read(burst, at)
+
+    def accused(self, burst: Rows, at: int) -> Instance | None:
+        """Whom the complaint with number `at` of a burst is about; None if it is none, or says
+        anything else."""
+        size = 1 + INSTANCE_BYTES
+        row = next(iter(burst.rows(at, _COMPLAINT_CODE, size, size)), None)
+        return None if row is None else Instance(row[1:])
 
     def encode(self, frame: Frame) -> bytes:
         """The datagram for `frame`, its trailer included; at most DATAGRAM_BYTES_MAX bytes, and its

@@ -10,6 +10,8 @@ from functools import lru_cache, partial
 from prr.core.metrics import Metric
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
+from prr.shell.udp.mmsg import Received
+from prr.wire.found import AnswerRun
 from prr.wire.instance import (
     Address,
     Instance,
@@ -66,6 +68,19 @@ class Outbox:
         if target in self._unreachable:
             self._unreachable.remove(target)
             _log.info("reachable again %s", describe_address(target))
+
+    def answer(self, burst: Received, at: int, answers: AnswerRun) -> None:
+        """Send the senders of a burst, from `at` on, a run of answers, which leaves from the socket
+        that the burst came to. What there is no room for goes out alone, when there is."""
+        try:
+            sent = burst.answer(at, answers)
+        except OSError:  # whatever it is, it is dealt with where one is sent alone
+            sent = 0
+        if sent == answers.count:
+            return
+        sources = [burst.source(at + number) for number in range(answers.count)]
+        for answer, target in [*zip(answers.datagrams(), sources, strict=True)][sent:]:
+            self.send(answer, target)
 
     def send_all(self, data: bytes, instances: Sequence[Instance]) -> None:
         """Send `data` to each of `instances`, all of the spec, when there is room. It raises

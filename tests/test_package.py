@@ -9,9 +9,12 @@ import venv
 import zipfile
 
 import pytest
+from packaging.tags import sys_tags
+from packaging.utils import parse_wheel_filename
 
 import prr
 from tests.nodes import ROOT
+from tests.wheels import needed, wheel_name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SOURCES = ("pyproject.toml", "README.md", "prr", "conf")
@@ -30,6 +33,12 @@ def test_the_package_needs_what_requirements_txt_says_a_node_needs():
 def test_every_package_is_installed():
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "prr").rglob("*.py")}
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == found | {"prr.conf"}
+
+
+def test_what_the_tests_install_elsewhere_is_what_this_python_takes():
+    names = [wheel_name(one) for one in needed().values()]
+    takes = set(sys_tags())
+    assert [name for name in names if not parse_wheel_filename(name)[3] & takes] == []
 
 
 @pytest.mark.smoke

@@ -27,17 +27,20 @@ def needed() -> dict[str, Distribution]:
     return found
 
 
+def wheel_name(one: Distribution) -> str:
+    """The name of its wheel, with all that it runs on: py2 and py3, say, not the first of them."""
+    lines = one.read_text("WHEEL").splitlines()
+    tags = [line.removeprefix("Tag: ").split("-") for line in lines if line.startswith("Tag: ")]
+    together = [".".join(dict.fromkeys(parts)) for parts in zip(*tags, strict=True)]
+    stem = one.name.replace("-", "_").replace(".", "_")
+    return f"{stem}-{one.version}-{'-'.join(together)}.whl"
+
+
 def make_wheels(directory: Path) -> None:
     """Put a wheel of each of them into a directory."""
     directory.mkdir()
-    for name, one in needed().items():
-        tags = [
-            line.removeprefix("Tag: ")
-            for line in one.read_text("WHEEL").splitlines()
-            if line.startswith("Tag: ")
-        ]
-        stem = name.replace("-", "_").replace(".", "_")
-        with ZipFile(directory / f"{stem}-{one.version}-{tags[0]}.whl", "w") as wheel:
+    for one in needed().values():
+        with ZipFile(directory / wheel_name(one), "w") as wheel:
             for file in one.files:
                 if ".." not in file.parts and "__pycache__" not in file.parts:
                     wheel.write(one.locate_file(file), str(file))

@@ -9,7 +9,7 @@ import pytest
 
 from prr.config import WireForm
 from prr.core.binder import Binder
-from prr.core.directory.rotation import NOBODY
+from prr.core.directory.results import NOBODY
 from prr.core.effects import Answer
 from prr.core.metrics import Metric
 from prr.shell.binder_node import BinderNode

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from prr.core.directory.rotation import NOBODY
+from prr.core.directory.results import NOBODY
 from prr.wire.codec import Codec
 from prr.wire.found import FOUND_RUNS
 from prr.wire.frames import Found, Lookup, Role

@@ -66,6 +66,8 @@ BUILT_UPON = {
     "prr.core.keyed_server": {"prr.core.server"},
 }
 """Roles that another one is made of: an agent has a server subscribe for it."""
+HIDDEN = {"prr.core.directory": {"prr.core.directory.table", "prr.core.directory.rotation"}}
+"""Modules that only those of their own folder may import: how a directory is made is its own."""
 PURE_ROOMS = (
     *("prr.wire", "prr.trust", "prr.core", "prr.shell.dns.queries", "prr.shell.dns.records"),
     *("prr.shell.dns.zone", "prr.shell.dns.answers", "prr.shell.dns.budgets"),
@@ -111,6 +113,9 @@ def breaches(module: str, source: str) -> list[str]:
         bad |= {
             name for name in ours if within(name, ROLES - {module} - BUILT_UPON.get(module, set()))
         }
+    for folder, modules in HIDDEN.items():
+        if not within(module, [folder]):
+            bad |= {name for name in ours if within(name, modules)}
     if room in PURE_ROOMS:
         bad |= {name for name in imported - {THE_TYPE_ONLY} if within(name, IMPURE)}
     return [f"{module} imports {name}" for name in sorted(bad)]
@@ -234,6 +239,11 @@ def test_the_core_never_throws_dice_of_its_own():
         ("prr.core.binder", "from prr.shell import log", "prr.shell.log"),
         ("prr.shell.node", "from prr.cli.exits import YES", "prr.cli.exits.YES"),
         ("prr.shell.node", "from prr import Client", "prr.Client"),
+        (
+            "prr.shell.node",
+            "from prr.core.directory.rotation import Rotation",
+            "prr.core.directory.rotation.Rotation",
+        ),
         ("prr", "from prr.cli import main", "prr.cli.main"),
     ],
 )

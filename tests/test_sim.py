@@ -17,7 +17,8 @@ import pytest
 from prr.core import binder
 from prr.core.directory import rotation
 from prr.core.directory.directory import Directory
-from prr.core.directory.rotation import NOBODY, Rotation
+from prr.core.directory.results import NOBODY
+from prr.core.directory.rotation import Rotation
 from prr.core.directory.slots import NOT_NAMED, Slots
 from prr.core.directory.watched import WatchedDirectory
 from prr.core.directory.weighted_ring import WeightedRing

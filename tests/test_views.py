@@ -7,7 +7,8 @@ import pytest
 
 from prr.core.directory import slots
 from prr.core.directory.directory import Directory
-from prr.core.directory.rotation import AHEAD, NOBODY, Rotation
+from prr.core.directory.results import NOBODY
+from prr.core.directory.rotation import AHEAD, Rotation
 from prr.wire.instance import is_ipv6, service_of
 from prr.wire.questions import Asked
 from tests.cores import at

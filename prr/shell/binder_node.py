@@ -15,7 +15,7 @@ from typing import Any, assert_never
 
 from prr.core.binder import Binder
 from prr.core.directory.digests import Entry
-from prr.core.directory.rotation import NOBODY
+from prr.core.directory.results import NOBODY
 from prr.core.effects import (
     Answer,
     AskAgain,

@@ -12,8 +12,8 @@ from prr.config import LIMITS, Limits
 from prr.core.directory.changes import ChangeFeed
 from prr.core.directory.digests import Entry, offset_of, place_of
 from prr.core.directory.heard import Heard
-from prr.core.directory.results import Added, DirectorySnapshot
-from prr.core.directory.rotation import NOBODY, Rotation
+from prr.core.directory.results import NOBODY, Added, DirectorySnapshot
+from prr.core.directory.rotation import Rotation
 from prr.core.directory.table_walks import TableWalks
 from prr.core.directory.tables import Tables
 from prr.wire.drain import drain_in, is_drained

@@ -1,4 +1,5 @@
-"""What a directory says of itself: what became of an update, and all that it holds."""
+"""What a directory says: whose turn it is if there is nobody, what became of an update, and all
+that it holds."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
@@ -6,6 +7,9 @@ from enum import Enum, auto
 from prr.core.effects import Update
 from prr.record import record
 from prr.wire.instance import Instance
+
+NOBODY = Instance(b"")
+"""Stands for the instance of a service that has none."""
 
 
 class Added(Enum):

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from operator import length_hint
 
+from prr.core.directory.results import NOBODY
 from prr.core.directory.ring import Ring
 from prr.core.directory.slots import ROUTES_MAX, Routes, Slots
 from prr.core.directory.weighted_ring import Turns, WeightedRing
@@ -20,9 +21,6 @@ few that a change, which takes them back, costs no more with a million instances
 
 ORDINARY = (1, "")
 """The weight and the zone of an instance that says nothing of either."""
-
-NOBODY = Instance(b"")
-"""Stands for the instance of a service that has none."""
 
 
 class Rotation:

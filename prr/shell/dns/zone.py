@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from typing import NamedTuple, Protocol, TypeAlias
 
 from prr.core.directory.directory import Directory
-from prr.core.directory.rotation import NOBODY
+from prr.core.directory.results import NOBODY
 from prr.shell.dns import records
 from prr.shell.dns.queries import NOERROR, NXDOMAIN, REFUSED, SERVFAIL
 from prr.shell.dns.records import TXT

@@ -9,6 +9,7 @@ from prr.core.liveness.guards import Guards
 from tests.sim import adapter
 from tests.sim.cluster import Cluster
 from tests.sim.faults import CALM, options_for
+from tests.sim.mutants import serves_a_healthy_lookup
 from tests.sim.network import Cut
 from tests.sim.trace import Trace
 from tests.sim.world import Violation
@@ -110,6 +111,7 @@ def test_after_a_partition_hardly_more_is_lacking_than_before_and_soon_nothing(k
 @pytest.mark.slow
 def test_a_cluster_that_carries_removals_out_unasked_is_noticed(monkeypatch):
     monkeypatch.setattr(Guards, "vouched_for", lambda self, case: False)
+    assert serves_a_healthy_lookup()
     parted = Parted("minority")
     parted.part()
     with pytest.raises(Violation, match="heard here, on another's word"):

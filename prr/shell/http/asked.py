@@ -16,6 +16,9 @@ ROWS_MAX = 1000
 
 ROWS_USUAL = 100
 
+DIGITS_MAX = 18
+"""Of a number in a request: one of so many is read at once, and is more than anything counts to."""
+
 BODY_BYTES_MAX = 16384
 """What is sent along: a name, an address and a line of text have room twenty times."""
 
@@ -75,6 +78,13 @@ class Reader:
 def limit_in(request: Request) -> int:
     """How many rows are wanted."""
     text = request.args.get("limit", str(ROWS_USUAL))
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:5]) <= ROWS_MAX):
+    limit = number_in(text)
+    if limit is None or not 1 <= limit <= ROWS_MAX:
         raise bad_request(f"limit is {text!r}; use a number from 1 to {ROWS_MAX}")
-    return int(text)
+    return limit
+
+
+def number_in(text: str) -> int | None:
+    """A number of decimal digits and nothing else, DIGITS_MAX at most; None if it is none."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX
+    return int(text) if is_number else None

@@ -19,6 +19,7 @@ import gevent
 import gevent.event
 
 from prr.core.directory.changes import HISTORY_MAX, Change, ChangeFeed
+from prr.shell.http.asked import number_in
 from prr.shell.http.problems import busy
 from prr.shell.http.turns import Turns
 from prr.shell.http.watcher import Watcher
@@ -97,13 +98,13 @@ class Watchers:
 
     def _place(self, last: str) -> tuple[int, bytes]:
         """Behind which change one goes on whose last one was `last`, and what it is told first."""
-        run, _, number = last.rpartition("-")
-        oldest = self._seen - len(self._history)
         if not last:
             return self._seen, self._marker("hello", "changes from now on follow")
-        is_number = number.isascii() and number.isdecimal()
-        if run == self._run and is_number and oldest <= int(number[:20]) <= self._seen:
-            return int(number), b": going on\n\n"
+        run, _, text = last.rpartition("-")
+        number = number_in(text) if run == self._run else None
+        oldest = self._seen - len(self._history)
+        if number is not None and oldest <= number <= self._seen:
+            return number, b": going on\n\n"
         return self._seen, self._resync()
 
     def _resync(self) -> bytes:

@@ -218,7 +218,13 @@ def test_a_drain_goes_the_way_of_the_command_and_the_last_one_wants_saying(
         assert ask(one, f"/v1/drains/2/{server.name}", "DELETE").status == 200
         (row,) = ask(one, "/v1/services/2").json["instances"]
         assert (row["state"], row["drained_until"]) == ("up", None)
-    for wrong in ({"seconds": 0}, {"seconds": 86401}, {"why": "a\nb"}, {"why": "x" * 101}):
+    for wrong in (
+        {"seconds": 0},
+        {"seconds": 86401},
+        {"why": "a\nb"},
+        {"why": "x" * 101},
+        {"why": "\ud800"},
+    ):
         assert ask(one, "/v1/drains", "POST", body | wrong).status == 400, wrong
 
 
@@ -238,6 +244,10 @@ def test_a_drain_goes_the_way_of_the_command_and_the_last_one_wants_saying(
         ({"Origin": "http://evil.example"}, {"service": "2", "address": "10.0.0.1:1"}, 403, "evil"),
         ({"Host": "evil.example"}, {"service": "2", "address": "10.0.0.1:1"}, 421, "evil.example"),
         ({"Host": "evil.example:80@127.0.0.1"}, {}, 421, "known"),
+        ({"Host": "["}, {}, 421, "known"),
+        ({"Host": "[::1"}, {}, 421, "known"),
+        ({"Origin": "http://["}, {"service": "2", "address": "10.0.0.1:1"}, 403, "[ may"),
+        ({"Origin": "null"}, {"service": "2", "address": "10.0.0.1:1"}, 403, "null"),
         ({"X-Forwarded-For": "10.0.0.1"}, {"service": "2", "address": "10.0.0.1:1"}, 403, "host"),
     ],
     ids=lambda value: str(value)[:20],

@@ -84,16 +84,16 @@ class Application:
         """A page whose own name is made to mean this host would be of one origin with it: only an
         address, or a name that is known to be this host's, is answered."""
         host = request.headers.get("Host", "localhost")
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".") if _is_plain(host) else ""
+        name = _name_in(host)
         if name in self._hosts or _is_address(name):
             return
-        why = f"this host is not known as {name!r}; use its address, or --http with that name"
+        why = f"this host is not known as {host!r}; use its address, or --http with that name"
         raise Problem(HTTPStatus.MISDIRECTED_REQUEST, why)
 
     def _check_origin(self, request: Request) -> None:
         """A page of another origin may not change anything, whoever looks at it."""
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("Host"):
+        if origin is not None and origin.partition("://")[2] != request.headers.get("Host"):
             why = f"a page of {origin} may change nothing here; use a page of this binder's"
             raise Problem(HTTPStatus.FORBIDDEN, why)
 
@@ -122,8 +122,14 @@ def _of_router(error: HTTPException) -> Problem:
     return Problem(status, error.description or status.phrase)
 
 
-def _is_plain(host: str) -> bool:
-    return not set(host) & set("/@?#\\ ")
+def _name_in(host: str) -> str:
+    """The name or address in HOST or HOST:PORT, in lower case; "" if that is not valid."""
+    if set(host) & set("/@?#\\ "):
+        return ""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:  # brackets with no IPv6 address in them
+        return ""
 
 
 def _is_address(name: str) -> bool:

@@ -56,7 +56,7 @@ class Changing:
         seconds, why = body["seconds"], body.get("why", "")
         if not 1 <= seconds <= DRAIN_SECONDS_MAX:
             raise bad_request(f"seconds is {seconds}; use 1 to {DRAIN_SECONDS_MAX}")
-        line = why.encode(errors="surrogateescape")
+        line = why.encode(errors="surrogatepass")  # half a character is no text, and so no line
         if len(line) > DRAIN_WHY_BYTES_MAX or not is_line(line):
             raise bad_request(f"why is no line of at most {DRAIN_WHY_BYTES_MAX} bytes; use one")
         instance, last = self._reader.which(body), body.get("last", False)

@@ -19,7 +19,14 @@ from prr.shell.http.problems import Problem, busy
 from prr.shell.http.rows import Rows
 from prr.shell.http.turns import Turns
 from prr.shell.http.watchers import Watchers
-from prr.wire.instance import Instance, Service, address_of, describe_address, describe_service
+from prr.wire.instance import (
+    Instance,
+    Service,
+    address_of,
+    describe,
+    describe_address,
+    describe_service,
+)
 from prr.wire.questions import Asked
 
 JSON = "application/json"
@@ -82,9 +89,11 @@ class Views:
         return _json(self._rows.name(found) | {"ip": ip, "port": port})
 
     def history(self, request: Request, service: str, address: str) -> Response:
-        said = self._node.why(self._reader.instance(service, address))
+        instance = self._reader.instance(service, address)
+        said = self._node.why(instance)
         if not said["held"] and not said["events"]:
-            raise Problem(HTTPStatus.NOT_FOUND, f"no record of {service} at {address} here")
+            why = f"no record of {describe(instance)} here; /v1/services/{service} shows what is"
+            raise Problem(HTTPStatus.NOT_FOUND, why)
         return _json(said)
 
     def binders(self, request: Request) -> Response:

@@ -354,13 +354,20 @@ def test_before_it_knows_its_peers_it_says_so(cluster, peers):
     assert ask(node, "/v1/lookup/2").status == 404
 
 
+def suspects(rows):
+    return {row["address"] for row in rows if row["state"] == "suspect"}
+
+
 @pytest.mark.smoke
 def test_a_suspect_is_shown_as_the_list_shows_it(binder, peers):
-    (silent,) = subscribe(peers, binder, 2)
-    peers().send(b"\x04" + wire(2, silent.address), binder.address)
-    eventually(lambda: [row["state"] for row in listed(binder)] == ["suspect"])
-    (row,) = ask(binder, "/v1/services/2").json["instances"]
-    assert row["state"] == "suspect"
+    def both_show_it():
+        """A silent one is a suspect for a second: too short for both on a busy machine, perhaps."""
+        (silent,) = subscribe(peers, binder, 2)
+        peers().send(b"\x04" + wire(2, silent.address), binder.address)
+        shown = suspects(ask(binder, "/v1/services/2").json.get("instances", ()))
+        return silent.name in shown & suspects(listed(binder))
+
+    eventually(both_show_it)
 
 
 class Keys:

@@ -158,7 +158,7 @@ def test_a_sign_of_life_comes_though_nothing_changes(cluster):
 
 
 @pytest.mark.smoke
-def test_who_does_not_read_is_cut_off_and_costs_nobody_else_anything(cluster, peers):
+def test_who_does_not_read_is_cut_off_and_costs_nobody_else_anything(cluster):
     limits = {f"{watchers.__name__}.HEARTBEAT": 0.3}
     binder = binder_with_http(cluster, limits=limits)
     slow = socket.socket()
@@ -168,7 +168,7 @@ def test_who_does_not_read_is_cut_off_and_costs_nobody_else_anything(cluster, pe
     slow.sendall(b"GET /v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
     with slow, watching(binder) as stream:
         stream.next()
-        body = {"service": "7", "address": subscribe(peers, binder, 7).name, "last": True}
+        body = {"service": "7", "address": cluster.server(7, binder).name, "last": True}
         for seconds in range(1000, 1500):  # 200 kB: more than all buffers on the way hold
             body |= {"seconds": seconds, "why": "x" * 100}
             assert ask(binder, "/v1/drains", "POST", body).status == 200

@@ -52,6 +52,9 @@ class Reader:
         if request.mimetype != "application/json":
             why = f"the body is {request.mimetype or 'of no type'}; send JSON, and Content-Type: "
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, why + "application/json")
+        if "Transfer-Encoding" in request.headers:
+            why = "the body comes in chunks, which are not read; send it whole, with Content-Length"
+            raise Problem(HTTPStatus.LENGTH_REQUIRED, why)
         if (request.content_length or 0) > BODY_BYTES_MAX:
             why = f"the body has {request.content_length} bytes; send {BODY_BYTES_MAX} at most"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why)

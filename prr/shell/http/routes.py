@@ -79,14 +79,14 @@ ROUTES = (
         "Complained",
         body="Complaint",
         is_for_operators=True,
-        refusals=(404, 413, 415),
+        refusals=(404, 411, 413, 415),
     ),
     Route(
         *("POST", "/v1/drains", "drain", "take an instance out of turn for a time, at all binders"),
         "Drained",
         body="Drain",
         is_for_operators=True,
-        refusals=(404, 409, 413, 415),
+        refusals=(404, 409, 411, 413, 415),
     ),
     Route(
         *("DELETE", "/v1/drains/{service}/{address}", "undrain", "put it back in turn", "Drained"),

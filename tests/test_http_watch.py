@@ -59,6 +59,14 @@ def test_a_death_its_verification_and_the_return_are_told_as_they_happen(cluster
         assert up["address"] == server.name
 
 
+def test_whoever_asks_for_the_headers_alone_is_sent_nothing_else(binder):
+    with socket.create_connection(where(binder), timeout=PATIENCE) as opened:
+        opened.sendall(b"HEAD /v1/watch HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        head, _, body = all_of(opened).partition(b"\r\n\r\n")
+    assert b"Content-Type: text/event-stream" in head
+    assert body == b""
+
+
 def test_one_service_alone_may_be_watched(binder, peers):
     with watching(binder, "/v1/watch?service=7") as stream:
         stream.next()

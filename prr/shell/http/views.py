@@ -104,17 +104,20 @@ class Views:
     def status(self, request: Request) -> Response:
         return _json(self._node.status())
 
-    def watch(self, request: Request) -> None:
-        """Takes the connection away from the server."""
+    def watch(self, request: Request) -> Response | None:
+        """Takes the connection away from the server, unless only the headers are asked for."""
         if not self._core.is_ready:
             raise busy("this binder has not heard its peers or its store yet; ask again soon")
         service = request.args.get("service")
         which = None if service is None else self._reader.service(service)
+        if request.method == "HEAD":
+            return Response(content_type="text/event-stream")
         last = request.headers.get("Last-Event-ID", "")
         try:
             self._watchers.join(request.environ["prr.connection"], which, last)
         except OSError as error:
             raise busy(f"there is no room for one more: {error.strerror}") from error
+        return None
 
     def page(self, request: Request) -> Response:
         return self._assets.response("index.html", HTML)

@@ -56,6 +56,13 @@ def checked(document, answer, path, method="get"):
     return answer.body
 
 
+def takes(document, path, body):
+    """The document says that this may be sent along."""
+    schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    whole = {"$ref": schema["$ref"], "components": document["components"]}
+    return jsonschema.Draft202012Validator(whole).is_valid(body)
+
+
 @pytest.mark.smoke
 def test_every_route_is_in_the_document_and_answers_as_it_says(cluster, binder):
     server = cluster.server(2, binder)
@@ -74,6 +81,7 @@ def test_every_route_is_in_the_document_and_answers_as_it_says(cluster, binder):
             body = dict(sending[route.view]) if route.body else None
             if body and service != "2":
                 body |= {"service": service, "address": address}
+            assert not body or takes(document, route.path, body)
             answer = ask(binder, path, route.method, body)
             checked(document, answer, route.path, route.method.lower())
             seen.add((route.view, answer.status))
@@ -191,6 +199,7 @@ def test_a_complaint_has_the_instance_asked(cluster, binder):
     server.kill()
     body = {"service": 2, "address": server.name}
     assert "type str" in ask(binder, "/v1/complaints", "POST", body).json["detail"]
+    assert not takes(ask(binder, "/openapi.json").json, "/v1/complaints", body)
     body |= {"service": "time", "why": "no route"}
     assert ask(binder, "/v1/complaints", "POST", body).json == {"held": True}
     binder.wait_for(f"evicted type 2 .*{server.name}")

@@ -8,6 +8,7 @@ import pytest
 
 from prr import Client, NoBinderAnswered
 from prr.client import watch as watching
+from prr.shell.http.routes import ROUTES
 from prr.trust.token import token_of
 from tests.http_of import ask, binder_with_http, where
 from tests.keys import APP, BILLING, ME, held, write_credential, write_keyring
@@ -83,8 +84,12 @@ def test_where_lookups_need_a_key_nothing_is_read_without_a_token(cluster, keys,
     for path in paths:
         assert ask(binder, path).status == 401, path
         assert ask(binder, path, headers=sent).status == 200, path
-    for path in ("/healthz", "/readyz", "/openapi.json"):
-        assert ask(binder, path).status == 200, path
+    document = ask(binder, "/openapi.json").json["paths"]
+    for route in ROUTES:
+        path = route.path.format(service="billing", address=server.name)
+        status = ask(binder, path, route.method, {} if route.body else None).status
+        assert (route.path, status) == (route.path, 200 if route.says_nothing else 401)
+        assert str(status) in document[route.path][route.method.lower()]["responses"], path
     assert ask(binder, "/v1/lookup/billing", headers=sent).json["address"] == server.name
     http = "{}:{}".format(*where(binder))
     changes = Client(binder.name, key=keys["me"]).watch("billing", http=http)

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 
 import gevent.socket
+import jsonschema
 import pytest
 
 from prr.core.directory.changes import ChangeFeed
@@ -57,6 +58,16 @@ def test_a_death_its_verification_and_the_return_are_told_as_they_happen(cluster
         again.wait_for("confirmed")
         _, _, up = stream.until(state="up")
         assert up["address"] == server.name
+
+
+def test_what_is_told_is_in_the_document(binder, peers):
+    components = ask(binder, "/openapi.json").json["components"]
+    with watching(binder) as stream:
+        stream.next()
+        subscribe(peers, binder, 7)
+        _, _, told = stream.next()
+    change = {"$ref": "#/components/schemas/Change", "components": components}
+    jsonschema.Draft202012Validator(change).validate(told)
 
 
 def test_whoever_asks_for_the_headers_alone_is_sent_nothing_else(binder):

@@ -12,7 +12,10 @@ ALWAYS = (400, 404, 405, 421, 431, 500, 503)
 """What any request may be answered with: it is not valid, nothing is there, it comes by a name that
 is not this host's, it is too long, there is a bug, or no room."""
 
-WHERE_FOR_OPERATORS = (401, 403)
+WITHOUT_TOKEN = 401
+"""Where reading is for operators only (--require-lookup), too."""
+
+NO_OPERATOR = 403
 
 
 def openapi(version: str) -> dict[str, Any]:
@@ -32,14 +35,13 @@ def openapi(version: str) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    refusals = (*ALWAYS, *route.refusals, *(WHERE_FOR_OPERATORS if route.is_for_operators else ()))
     answers = {"200": {"description": "as asked", "content": _content(route)}}
     answers |= {
         str(status): {
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": _named("Problem")}},
         }
-        for status in sorted(refusals)
+        for status in _refusals(route)
     }
     named = re.findall(r"{(\w+)}", route.path)
     operation: dict[str, Any] = {
@@ -51,9 +53,18 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body:
         content = {"application/json": {"schema": _named(route.body)}}
         operation["requestBody"] = {"required": True, "content": content}
-    if route.is_for_operators:
+    if not route.says_nothing:
         operation["security"] = [{"operator": []}, {}]
     return operation
+
+
+def _refusals(route: Route) -> list[int]:
+    told = {*ALWAYS, *route.refusals}
+    if not route.says_nothing:
+        told.add(WITHOUT_TOKEN)
+    if route.is_for_operators:
+        told.add(NO_OPERATOR)
+    return sorted(told)
 
 
 def _content(route: Route) -> dict[str, Any]:

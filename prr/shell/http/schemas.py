@@ -34,7 +34,7 @@ def _page_of(key: str, one: str) -> dict[str, Any]:
 _SERVICE = {"service": TEXT, "type": MAYBE_WHOLE, "name": MAYBE_TEXT}
 _NAMED = _SERVICE | {"address": TEXT}
 _WHICH = {
-    "service": {"type": ["string", "integer"], "description": "0 to 255, or a name"},
+    "service": {"type": "string", "description": "0 to 255, or a name"},
     "address": {"type": "string", "description": "IP:PORT"},
 }
 _STATE = {"enum": ["up", "suspect", "disputed", "drained", "gone"]}

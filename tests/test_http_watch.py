@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from contextlib import ExitStack
+from itertools import pairwise
 
 import gevent.socket
 import jsonschema
@@ -174,6 +175,36 @@ def test_a_sign_of_life_comes_though_nothing_changes(cluster):
     with watching(binder) as stream:
         stream.next()
         assert [stream._lines.readline() for _ in range(4)] == [b":\n", b"\n", b":\n", b"\n"]
+
+
+class Beaten:
+    """Stands for a watcher, and notes when it is sent a sign of life."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.at = [clock[0]]
+
+    def beat(self):
+        self.at.append(self.clock[0])
+
+
+@pytest.mark.parametrize("pause", [0.02, 0.2, 1.0])
+@pytest.mark.parametrize("count", [1, 300])
+def test_signs_of_life_come_in_time_however_long_a_round_takes(count, pause):
+    everyone = watchers.Watchers(ChangeFeed(lambda one: (None, b"")), None, 9, None, Turns())
+    everyone.close()  # it goes round by hand
+    clock = [time.monotonic()]
+    beaten = [Beaten(clock) for _ in range(count)]
+    everyone._watchers = dict.fromkeys(beaten)
+    most = 0
+    for _ in range(int(4 * watchers.HEARTBEAT / pause)):
+        clock[0] += pause
+        before = sum(len(one.at) for one in beaten)
+        everyone._beat(clock[0])
+        most = max(most, sum(len(one.at) for one in beaten) - before)
+    waits = [later - at for one in beaten for at, later in pairwise([*one.at, clock[0]])]
+    assert max(waits) <= 1.5 * watchers.HEARTBEAT + pause
+    assert most <= 1 + count * pause / watchers.BEATING  # never many at once
 
 
 @pytest.mark.smoke

@@ -42,6 +42,9 @@ HEARTBEAT = 15.0
 """Seconds within which each watcher is sent something: who hears nothing for three times as long
 has lost its connection, and so finds out the binder when one is gone."""
 
+BEATING = HEARTBEAT / 2
+"""Seconds over which the signs of life to all are spread."""
+
 CATCHING_UP = 64
 """Changes that one who comes back is told in one round, some 16 kB: the others have their turns."""
 
@@ -72,6 +75,7 @@ class Watchers:
         self._watchers: dict[Watcher, None] = {}
         self._next_beat = time.monotonic()
         self._beating: deque[Watcher] = deque()
+        self._beats = 0  # how many were in it at the begin
         self._greenlet = gevent.spawn(self._keep_telling)
 
     def __len__(self) -> int:
@@ -174,14 +178,17 @@ class Watchers:
         return at + len(rows), told
 
     def _beat(self, now: float) -> None:
-        """Send those a sign of life whose turn it is; and end those that have not read for long."""
+        """Send those a sign of life whose turn it is by now, however long the last round was; and
+        end those that have not read for long."""
         if not self._beating:
             if now < self._next_beat:
                 return
             self._next_beat = now + HEARTBEAT
             self._beating.extend(self._watchers)
-        share = 1 + int(len(self._beating) * 2 * PAUSE / HEARTBEAT)
-        for _ in range(min(share, len(self._beating))):
+            self._beats = len(self._beating)
+        time_left = max(self._next_beat - BEATING - now, 0.0)
+        due = len(self._beating) - int(self._beats * time_left / BEATING)
+        for _ in self._turns.in_slices(range(due)):
             watcher = self._beating.popleft()
             if watcher in self._watchers:
                 watcher.beat()

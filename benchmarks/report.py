@@ -331,8 +331,8 @@ def _write_readme(readme: Path, peers: Mapping[str, Any], failover: Mapping[str,
     made = f"`{made_by['command']}`, commit {made_by['commit']}, Python {made_by['python']}, "
     made += f"Linux {made_by['kernel']}, {made_by['cpu']}."
     pictures = ["peers"] + ["failover"] * ("trouble" not in failover)  # side by side
-    shown = "\n".join(_picture(one, "benchmarks/charts").strip() for one in pictures)
-    text = f"{BEGIN}\n{shown}\n\n{table}\n{COUNTED}\n\n{made}\n\n{END}"
+    shown = " ".join(_picture(one, "benchmarks/charts").strip() for one in pictures)
+    text = f"{BEGIN}\n{shown}\n\n{table}\n{COUNTED}\n{made}\n{END}"
     readme.write_text(before + text + after)
 
 

@@ -315,6 +315,23 @@ def test_an_unchanged_web_server_is_found_killed_gone_and_back_as_readme_says(cl
         node.close()
 
 
+@pytest.mark.smoke
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("dig")), reason="needs curl, dig")
+def test_the_page_is_shown_and_lists_and_names_are_had_as_readme_says(cluster):
+    text = section("See it")
+    assert "](docs/page.png)" in text
+    for port in ("8080", "5353"):
+        text = text.replace(port, str(free_port()))
+    start, *_ = commands(text)
+    binder = cluster.start(*start, "--listen", "127.0.0.1:0")
+    binder.wait_for("HTTP at")
+    server = cluster.server(1, binder)
+    _, lists, names = blocks(text, "sh")[0].splitlines()
+    assert f'"address": "{server.name}"' in in_shell(lists.replace("services ", "services/echo "))
+    assert '"service": "echo"' in in_shell(lists)
+    assert f" {server.address[1]} " in in_shell(names)
+
+
 @pytest.mark.slow
 def test_three_hosts_are_one_cluster_as_readme_says(tmp_path):
     if reason := why_not():

@@ -43,9 +43,12 @@ def ask(
     method: str = "GET",
     body: object = None,
     headers: dict[str, str] | None = None,
+    source: str = "",
 ) -> Answered:
-    """One request, on a connection of its own."""
-    connection = http.client.HTTPConnection(*where(node), timeout=PATIENCE)
+    """One request, on a connection of its own, from this address, or from any."""
+    connection = http.client.HTTPConnection(
+        *where(node), timeout=PATIENCE, source_address=(source, 0) if source else None
+    )
     sent = dict(headers or {})
     data = None
     if body is not None:

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from prr.core.pacing import LEASE
 from prr.shell.http.application import Application
+from prr.shell.http.authorizer import HostOnly
 from prr.shell.http.pages import FRESH
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.served import Served
@@ -425,6 +426,32 @@ def test_where_there_are_keys_an_operator_is_known_by_a_token_wherever_the_reque
     reading = asking.get("/v1/status", headers=sent, environ_base=where).status_code
     assert reading == (200 if status == 403 else status)
     assert asking.get("/v1/services", environ_base=where).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        *(("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200), ("", 403)),
+        *(("10.0.0.9", 403), ("::ffff:10.0.0.9", 403), ("2001:db8::1", 403)),
+    ],
+)
+def test_whoever_is_on_this_host_is_known_on_a_port_of_both_families_too(source, status):
+    views = {route.view: lambda request: Response("{}") for route in ROUTES}
+    application = Application(views, HostOnly(), frozenset(), Served(), Turns())
+    answer = Asking(application).get("/v1/status", environ_base={"REMOTE_ADDR": source})
+    assert answer.status_code == status
+
+
+@pytest.mark.smoke
+def test_the_history_says_which_host_an_operator_was_at(cluster, binder):
+    server = cluster.server(2, binder)
+    body = {"service": "2", "address": server.name, "seconds": 60, "why": "upgrade", "last": True}
+    assert ask(binder, "/v1/drains", "POST", body, source="127.0.0.2").status == 200
+    assert ask(binder, f"/v1/drains/2/{server.name}", "DELETE", source="127.0.0.3").status == 200
+    events = ask(binder, f"/v1/history/2/{server.name}").json["events"]
+    told = [(one["event"], one["why"]) for one in events if "drained" in one["event"]]
+    by_one, by_other = "for 1 min, by 127.0.0.2: upgrade", "by 127.0.0.3"
+    assert told == [("drained", by_one), ("no longer drained", by_other)]
 
 
 def test_a_bug_in_a_view_is_told_as_one_and_ends_nothing(caplog):

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
+from prr.shell.http.asked import source_ip
 from prr.shell.http.authorizer import Authorizer
 from prr.shell.http.problems import Problem
 from prr.shell.http.routes import ROUTES
@@ -100,7 +101,7 @@ class Application:
     def _operator(self, request: Request) -> str:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         is_proxied = any(header in request.headers for header in _PROXIED)
-        source = "" if is_proxied else request.remote_addr or ""
+        source = "" if is_proxied else source_ip(request)
         bearer = token.strip() if kind.lower() == "bearer" else None
         operator = self._authorizer.operator(bearer, source)
         if operator is not None:

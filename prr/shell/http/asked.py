@@ -9,7 +9,7 @@ from werkzeug.wrappers import Request
 
 from prr.shell.http.problems import Problem, bad_request
 from prr.text import parse_address, parse_service
-from prr.wire.instance import Instance, Service, make_instance
+from prr.wire.instance import Instance, Service, canonical, make_instance
 
 ROWS_MAX = 1000
 """Rows of a page: 10 ms of work, in slices."""
@@ -76,6 +76,12 @@ class Reader:
     def which(self, body: dict[str, Any]) -> Instance:
         """The instance that a body names."""
         return self.instance(body["service"], body["address"])
+
+
+def source_ip(request: Request) -> str:
+    """Which address a request comes from, "" if that is not known. A socket of both families shows
+    one of IPv4 as one of IPv6."""
+    return canonical(request.remote_addr) if request.remote_addr else ""
 
 
 def limit_in(request: Request) -> int:

@@ -11,7 +11,7 @@ import gevent.event
 from werkzeug.wrappers import Request, Response
 
 from prr.shell.binder_node import BinderNode
-from prr.shell.http.asked import Reader
+from prr.shell.http.asked import Reader, source_ip
 from prr.shell.http.problems import Problem, bad_request
 from prr.shell.http.rows import Rows
 from prr.wire.frames import Complaint, Frame, ServiceList
@@ -24,8 +24,8 @@ from prr.wire.trailer import ERROR_BYTES_MAX, Drained, Question
 DISK_LIMIT = 2.0
 """Seconds in which a change has to be on disk, to be confirmed."""
 
-HERE: Address = ("127.0.0.1", 0)
-"""Stands for who asks the core on this host: port 0 is nobody's, who sends datagrams."""
+NO_PORT = 0
+"""Of who asks over HTTP: it is nobody's, who sends datagrams."""
 
 _log = logging.getLogger("prr")
 
@@ -46,7 +46,7 @@ class Changing:
             raise self._not_held(instance)
         said = body.get("why", "").encode(errors="replace")[:ERROR_BYTES_MAX]
         complaint = Complaint(instance, trailer=Reason(error=said) if said else None)
-        self._node.operate(complaint, HERE, lambda _: None)  # nobody answers that
+        self._node.operate(complaint, _source(request), lambda _: None)  # nobody answers that
         _log.info("complaint about %s by %s over HTTP", describe(instance), operator)
         return _json({"held": True})
 
@@ -60,13 +60,20 @@ class Changing:
         if len(line) > DRAIN_WHY_BYTES_MAX or not is_line(line):
             raise bad_request(f"why is no line of at most {DRAIN_WHY_BYTES_MAX} bytes; use one")
         instance, last = self._reader.which(body), body.get("last", False)
-        return self._drain(instance, seconds, line, last, operator)
+        return self._drain(request, instance, seconds, line, last, operator)
 
     def undrain(self, request: Request, operator: str, service: str, address: str) -> Response:
-        return self._drain(self._reader.instance(service, address), 0, b"", False, operator)
+        instance = self._reader.instance(service, address)
+        return self._drain(request, instance, 0, b"", False, operator)
 
     def _drain(
-        self, instance: Instance, seconds: int, why: bytes, last: bool, operator: str
+        self,
+        request: Request,
+        instance: Instance,
+        seconds: int,
+        why: bytes,
+        last: bool,
+        operator: str,
     ) -> Response:
         asking_for = DrainQuery(
             question=Question.DRAIN,
@@ -76,7 +83,7 @@ class Changing:
             instance=instance if is_wide(instance) else None,
             last=1 if last else None,
         )
-        became = self._answer(asking_for)
+        became = self._answer(asking_for, _source(request))
         match became:
             case Drained.DONE | Drained.GONE:
                 what = f"drained for {seconds} s" if seconds else "no longer drained"
@@ -93,10 +100,10 @@ class Changing:
             case Drained.TOO_MANY:
                 raise Problem(HTTPStatus.CONFLICT, "too many are drained; undrain some")
 
-    def _answer(self, asking_for: DrainQuery) -> Drained:
+    def _answer(self, asking_for: DrainQuery, source: Address) -> Drained:
         """What the core says to it, once that is on disk, if there is one."""
         heard: gevent.event.AsyncResult[Frame] = gevent.event.AsyncResult()
-        self._node.operate(asking_for, HERE, heard.set)
+        self._node.operate(asking_for, source, heard.set)
         try:
             answer = heard.get(timeout=DISK_LIMIT)
         except gevent.Timeout:
@@ -109,6 +116,11 @@ class Changing:
     def _not_held(self, instance: Instance) -> Problem:
         why = f"{describe(instance)} is not held here; /v1/services shows what is"
         return Problem(HTTPStatus.NOT_FOUND, why)
+
+
+def _source(request: Request) -> Address:
+    """Who asks, as the core has it; it says so in the history."""
+    return source_ip(request), NO_PORT
 
 
 def _json(said: dict[str, object]) -> Response:

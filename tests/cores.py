@@ -346,7 +346,7 @@ class Net:
     def _deliver(self, address: Address, letter: tuple) -> None:
         core = self.binders[address]
         if isinstance(letter[0], ProbeAll):
-            self.act(address, core.answered_all(letter[1], self.now))
+            self.act(address, core.answered_all(*letter, self.now))
         elif isinstance(letter[0], Probe):
             self.act(address, core.probed(*letter, self.now))
         else:

@@ -89,7 +89,7 @@ def live(binder, until):
         for probe in probes(effects):
             binder.probed(probe, Outcome.ALIVE, when)
         for together in (one for one in effects if isinstance(one, ProbeAll)):
-            binder.answered_all(together.instances, when)
+            binder.answered_all(together, together.instances, when)
     return done
 
 

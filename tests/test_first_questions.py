@@ -7,6 +7,7 @@ import gevent
 import pytest
 from gevent.hub import get_hub
 
+from prr.core.answers import ANY_START
 from prr.core.binder import Binder
 from prr.core.effects import Event, ProbeAll, Report
 from prr.core.liveness.first_questions import FEW
@@ -29,6 +30,12 @@ ONES = [make_instance(1, (f"10.0.0.{n}", 4000)) for n in range(1, 2 * TOGETHER +
 def asked(effects):
     """Those that are asked together."""
     return [one for e in effects if isinstance(e, ProbeAll) for one in e.instances]
+
+
+def together(ones, nonces=None, wait=WAITS[-1], starts=None, serials=()):
+    """What asks these."""
+    nonces = nonces or [300 + number for number in range(len(ones))]
+    return ProbeAll(ones, nonces, starts or [ANY_START] * len(ones), wait, serials)
 
 
 def ask_all(core, now):
@@ -58,18 +65,18 @@ def test_the_question_and_its_answer_are_what_the_codec_writes(nonce):
     for _ in range(50):
         one = random_instance(rng)
         said = Presence(nonce=nonce, types=one[:1], start=rng.randint(1 << 16, 2**32 - 1))
-        assert is_usual_answer(encode(Alive(trailer=said)), nonce, one)
+        assert is_usual_answer(encode(Alive(trailer=said)), nonce, one, ANY_START)
         many = Presence(nonce=nonce, types=b"\0\1" + one[:1], start=2)
         codec = CODECS[Role.BINDER]
-        assert codec.is_first_answer(encode(Alive(trailer=many)), nonce, one)
+        assert codec.is_first_answer(encode(Alive(trailer=many)), nonce, one, ANY_START)
         other = make_instance(one[0] ^ 1, address_of(one))
         wrong = (Alive(), Alive(trailer=said), Verify(), Alive(trailer=many))
         for frame, number, who in zip(
             wrong, (nonce, nonce ^ 1, nonce, nonce), [one] * 3 + [other], strict=True
         ):
             is_right = who == other and other[0] in many.types
-            assert codec.is_first_answer(encode(frame), number, who) == is_right
-            assert is_answer(frame, number, who) == is_right
+            assert codec.is_first_answer(encode(frame), number, who, ANY_START) == is_right
+            assert is_answer(frame, number, who, ANY_START) == is_right
 
 
 def test_a_herd_is_asked_together_and_who_answers_is_no_newcomer_any_more():
@@ -79,7 +86,7 @@ def test_a_herd_is_asked_together_and_who_answers_is_no_newcomer_any_more():
     assert [e.of for e in effects if isinstance(e, Report) and e.event is Event.ASKED] == ONES
     assert max(len(e.instances) for e in effects if isinstance(e, ProbeAll)) == TOGETHER
     assert not probes(effects)
-    assert core.answered_all(ONES[:30], PAUSES[0] + 0.01) == []
+    assert core.answered_all(together(ONES), ONES[:30], PAUSES[0] + 0.01) == []
     assert core.inspect().newcomers == set(ONES[30:])
     assert core.inspect().directory.suspects == set()
 
@@ -114,26 +121,27 @@ def test_an_answer_counts_only_while_the_newcomer_is_what_it_was():
     one, other = ONES[:2]
     trailer = Started(start=5)
     core.handle(Subscribe(1, trailer=trailer), address_of(one), PAUSES[0])  # another process
-    core.answered_all([one, other, make_instance(1, ("10.0.9.9", 1))], PAUSES[0] + 0.1)
+    stranger = make_instance(1, ("10.0.9.9", 1))
+    core.answered_all(together(ONES), [one, other, stranger], PAUSES[0] + 0.1)
     assert one in core.inspect().newcomers
     assert other not in core.inspect().newcomers
-    core.answered_all([one], PAUSES[0] + WAITS[-1] + 1)  # nor twice, nor late
+    core.answered_all(together(ONES), [one], PAUSES[0] + WAITS[-1] + 1)  # nor twice, nor late
     assert one in core.inspect().newcomers
 
 
 def test_a_run_of_answers_does_what_one_by_one_does():
-    one_by_one, together = full(), full()
+    one_by_one, at_once = full(), full()
     now = PAUSES[0]
-    assert asked(ask_all(together, now)) == ONES
-    together.answered_all(ONES, now)
+    assert asked(ask_all(at_once, now)) == ONES
+    at_once.answered_all(together(ONES), ONES, now)
     for one in ONES:
         has_answered(one_by_one, one, now)
-    for core in (one_by_one, together):
+    for core in (one_by_one, at_once):
         assert not core.inspect().newcomers
         core.tick(now + WAITS[-1])
         assert core.deadline() == now + LEASE
         assert not core.inspect().directory.suspects
-    held = [core.inspect().directory.updates for core in (one_by_one, together)]
+    held = [core.inspect().directory.updates for core in (one_by_one, at_once)]
     assert held[0] == held[1]
 
 
@@ -171,9 +179,9 @@ def guesses(nonce):
 def test_who_answers_with_its_nonce_is_heard_and_who_answers_bare_is_not():
     servers = [Server(n, right if n % 2 else bare) for n in range(1, 9)]
     heard = []
-    prober = GroupProber(heard.extend, CODECS[Role.BINDER])
+    prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
     ones = [server.instance for server in servers]
-    prober.ask(ProbeAll(ones, [300 + n for n in range(len(ones))], 0.1))
+    prober.ask(together(ones, wait=0.1))
     sources = {server.serve() for server in servers}
     gevent.sleep(0.05)
     assert len(sources) == 1
@@ -211,8 +219,8 @@ def test_answers_that_come_all_at_once_are_heard_a_few_groups_in_a_turn():
 def test_those_of_both_families_are_asked_from_a_socket_of_each():
     servers = [Server(n, right, "::1" if n % 2 else None) for n in range(1, 5)]
     heard = []
-    prober = GroupProber(heard.extend, CODECS[Role.BINDER])
-    prober.ask(ProbeAll([one.instance for one in servers], [300, 301, 302, 303], 0.1))
+    prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
+    prober.ask(together([one.instance for one in servers], wait=0.1))
     sources = {server.serve() for server in servers}
     gevent.sleep(0.05)
     assert len(sources) == 2
@@ -222,11 +230,27 @@ def test_those_of_both_families_are_asked_from_a_socket_of_each():
         server.socket.close()
 
 
+def test_who_answers_with_another_start_number_is_not_heard():
+    """Another process is there now than the one that was asked for."""
+    servers = [Server(n, right) for n in range(1, 4)]
+    heard = []
+    prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
+    ones = [server.instance for server in servers]
+    prober.ask(together(ones, starts=[70_000, 70_001, ANY_START]))
+    for server in servers:
+        server.serve()
+    gevent.sleep(0.05)
+    assert set(heard) == {ones[0], ones[2]}
+    prober.close()
+    for server in servers:
+        server.socket.close()
+
+
 def test_who_guesses_nonces_has_the_socket_closed():
     servers = [Server(1, guesses), Server(2, right)]
     heard = []
-    prober = GroupProber(heard.extend, CODECS[Role.BINDER])
-    prober.ask(ProbeAll([server.instance for server in servers], [300, 60_000], 0.5))
+    prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
+    prober.ask(together([server.instance for server in servers], [300, 60_000], 0.5))
     source = servers[0].serve()
     for _ in range(20):
         gevent.sleep(0.005)

@@ -229,7 +229,7 @@ class BinderUnderFire(Target):
         self._asked += [effect for effect in effects if isinstance(effect, Probe)]
         for together in (effect for effect in effects if isinstance(effect, ProbeAll)):
             answered = self.rng.sample(together.instances, self.rng.randrange(FEW))
-            self.act(self._core.answered_all(answered, self.now))
+            self.act(self._core.answered_all(together, answered, self.now))
         del self._asked[:-20]
         asked = [effect for effect in effects if isinstance(effect, Send)]
         self._questions += [one for one in asked if one.frame.trailer and one.target in PEERS]

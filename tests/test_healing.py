@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from prr.core.liveness import together
+from prr.core.liveness.detector import Detector
 from prr.core.liveness.guards import Guards
 from tests.sim import adapter
 from tests.sim.cluster import Cluster
@@ -116,3 +118,34 @@ def test_a_cluster_that_carries_removals_out_unasked_is_noticed(monkeypatch):
     parted.part()
     with pytest.raises(Violation, match="heard here, on another's word"):
         parted.heal(1.0)
+
+
+def disputed_with_a_death(monkeypatch):
+    """Two halves, where whatever is disputed is asked together, and of which one server dies just
+    before they meet again: who holds it a second and a half later, and how many were asked so."""
+    monkeypatch.setattr(together, "FEW", 2)
+    parted = Parted("halves")
+    parted.part()
+    binders = parted.stage.live_binders()
+    held = [set(adapter.instances(binder.core)) for binder in binders]
+    dead = next(one for one in parted.stage.live_servers() if one.instance not in held[-1])
+    parted.stage.crash(dead, whole_host=False)
+    parted.heal(1.5)
+    asked = sum(binder.asked_with_others[True] for binder in binders)
+    return [dead.instance in set(adapter.instances(one.core)) for one in binders], asked
+
+
+@pytest.mark.smoke
+def test_of_those_that_are_asked_together_one_that_has_died_goes(monkeypatch):
+    holds, asked = disputed_with_a_death(monkeypatch)
+    assert not any(holds)
+    assert asked > SERVERS / 4
+
+
+@pytest.mark.slow
+def test_that_all_are_taken_to_have_answered_is_noticed(monkeypatch):
+    real = Detector.answered_all
+    believed = lambda self, asked, ones, now: real(self, asked, asked.instances, now)  # noqa: E731
+    monkeypatch.setattr(Detector, "answered_all", believed)
+    holds, _ = disputed_with_a_death(monkeypatch)
+    assert any(holds)

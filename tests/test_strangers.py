@@ -72,7 +72,7 @@ class Answering:
         for together in (effect for effect in effects if isinstance(effect, ProbeAll)):
             self.asked += [(self.now, one) for one in together.instances]
             answered = [one for one in together.instances if one in self.alive]
-            done += self.act(self.core.answered_all(answered, self.now))
+            done += self.act(self.core.answered_all(together, answered, self.now))
         return done
 
     def run(self, until):

@@ -15,7 +15,7 @@ from prr.core.deadlines import earliest
 from prr.core.directory.digests import Entry
 from prr.core.directory.directory import Directory
 from prr.core.directory.reach import Reach
-from prr.core.effects import DrainRow, Effect, Outcome, Probe, Stop, stray
+from prr.core.effects import DrainRow, Effect, Outcome, Probe, ProbeAll, Stop, stray
 from prr.core.gate import Gate, answered
 from prr.core.inspection import BinderInspection
 from prr.core.liveness.detector import Detector
@@ -278,9 +278,9 @@ class Binder:
         return self._detector.probed(probe, outcome, now)
 
     @step
-    def answered_all(self, instances: Sequence[Instance], now: float) -> list[Effect]:
+    def answered_all(self, asked: ProbeAll, ones: Sequence[Instance], now: float) -> list[Effect]:
         """Hear which of those of a ProbeAll have answered."""
-        return self._detector.first_questions.answered(instances, now)
+        return self._detector.answered_all(asked, ones, now)
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""

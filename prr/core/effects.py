@@ -203,13 +203,17 @@ class Probe:
 
 @record
 class ProbeAll:
-    """Ask newcomers, together from one fresh socket and each with its nonce, whether they are
-    there. The shell listens for `wait` seconds, and tells the core who has answered with the nonce
-    (`answered_all(instances, now)`), and nothing of the others."""
+    """Ask some, each at another address, together from one fresh socket whether they are there. The
+    shell listens for `wait` seconds for answers with the nonce and the start number of each
+    (ANY_START: any will do), and tells the core whose have come (`answered_all(asked, instances,
+    now)`), and nothing of the others. `serials`: of the verifications that begin with this, as in
+    Probe; empty: newcomers are asked."""
 
     instances: Sequence[Instance]
     nonces: Sequence[int]
+    starts: Sequence[int]
     wait: float
+    serials: Sequence[int] = ()
 
 
 class Outcome(StrEnum):

@@ -283,8 +283,8 @@ class BinderNode(Node[Effect]):
         """Let a greenlet of its own tell the core: what follows may have to wait."""
         self._workers.spawn(partial(self.step, self._binder.probed, probe, outcome))
 
-    def _answered_all(self, instances: list[Instance]) -> None:
-        self._workers.spawn(partial(self.step, self._binder.answered_all, instances))
+    def _answered_all(self, asked: ProbeAll, ones: list[Instance]) -> None:
+        self._workers.spawn(partial(self.step, self._binder.answered_all, asked, ones))
 
     def _count_all(self) -> Counter[Metric]:
         return super()._count_all() + self._store.counts

@@ -1,4 +1,4 @@
-"""The first questions to newcomers, many from one socket.
+"""The questions that go out together, many from one socket: to newcomers, and to what is disputed.
 
 To open and to close a socket takes longer than ten lookups, so a herd that comes shares some.
 Whoever is asked from one knows its port, and could answer in another's name: so each question has
@@ -8,11 +8,9 @@ socket of its own.
 """
 
 import socket
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TypeAlias
 
 from gevent.hub import get_hub
 
@@ -38,18 +36,23 @@ come at once, and lookups would wait for a third of a second."""
 
 _READ = 1  # libev's mask
 
+_Follow: TypeAlias = Callable[["_Group"], None]
+
 
 class _Group:
     """One socket for each family, and those asked from them that have not answered."""
 
-    def __init__(self, asked: ProbeAll, hear: Callable[["_Group"], None]) -> None:
+    def __init__(self, asked: ProbeAll, hear: _Follow, expire: _Follow) -> None:
+        self.asked = asked
         self._sockets: dict[socket.AddressFamily, socket.socket] = {}
-        self.waiting: dict[Address, tuple[Instance, int]] = {}
-        self.ends_at = time.monotonic() + asked.wait + LINGER
+        self.waiting: dict[Address, tuple[int, Instance, int]] = {}
         self.junk = 0
-        for instance, nonce in zip(asked.instances, asked.nonces, strict=True):
+        self.is_late = False
+        """The time for answers is up."""
+        for one in zip(asked.nonces, asked.instances, asked.starts, strict=True):
+            nonce, instance, _ = one
             address = address_of(instance)
-            self.waiting[address] = instance, nonce
+            self.waiting[address] = one
             try:
                 self._socket(family_of(address)).sendto(first_question(nonce), address)
             except OSError:  # as if it were lost
@@ -57,6 +60,8 @@ class _Group:
         self._hear = hear
         self._readable = [get_hub().loop.io(one.fileno(), _READ) for one in self._sockets.values()]
         self.listen()
+        self._timer = get_hub().loop.timer(asked.wait + LINGER)
+        self._timer.start(expire, self)
 
     def listen(self) -> None:
         """Say when something has come."""
@@ -83,9 +88,9 @@ class _Group:
         """Who has answered, of those whose answers are there."""
         found = []
         for data, source in self._received():
-            instance, nonce = self.waiting.get(source, (None, 0))
-            if instance is not None and codec.is_first_answer(data, nonce, instance):
-                found.append(instance)
+            one = self.waiting.get(source)
+            if one is not None and codec.is_first_answer(data, *one):
+                found.append(one[1])
                 del self.waiting[source]
             else:
                 self.junk += 1
@@ -103,6 +108,8 @@ class _Group:
                 yield data, address_from(name)
 
     def close(self) -> None:
+        self._timer.stop()
+        self._timer.close()
         self.rest()
         for readable in self._readable:
             readable.close()
@@ -113,28 +120,21 @@ class _Group:
 class GroupProber:
     """Asks, and listens."""
 
-    def __init__(self, tell: Callable[[list[Instance]], None], codec: Codec) -> None:
+    def __init__(self, tell: Callable[[ProbeAll, list[Instance]], None], codec: Codec) -> None:
         """`tell` is called from the loop itself and must not wait."""
         self._tell = tell
         self._codec = codec
         self._groups: dict[_Group, None] = {}
-        self._ready: dict[_Group, None] = {}  # those to which something has come
-        self._ends: deque[_Group] = deque()  # all wait for the same time
-        self._sweep_at: Any = None
+        self._ready: dict[_Group, None] = {}  # those to which something has come, or which are late
         self._turn = get_hub().loop.timer(0)
 
     def ask(self, asked: ProbeAll) -> None:
         """Ask once, and listen. Never waits; silence is told to nobody."""
-        group = _Group(asked, self._has_come)
-        self._groups[group] = None
-        self._ends.append(group)
-        self._see_to_ends()
+        self._groups[_Group(asked, self._has_come, self._expire)] = None
 
     def close(self) -> None:
         """Listen to nobody any more."""
         self._turn.close()
-        if self._sweep_at is not None:
-            self._sweep_at.close()
         for group in self._groups:
             group.close()
         self._groups.clear()
@@ -145,45 +145,24 @@ class GroupProber:
             self._turn.start(self._hear_some)
         self._ready[group] = None
 
+    def _expire(self, group: _Group) -> None:
+        """If this is late, an answer may lie there all the same."""
+        group.is_late = True
+        self._has_come(group)
+
     def _hear_some(self) -> None:
         """Hear some of those that are ready, the one that has waited longest first."""
-        self._hear([*islice(self._ready, HEARD_MAX)])
+        for group in [*islice(self._ready, HEARD_MAX)]:
+            del self._ready[group]
+            self._hear(group)
         if self._ready:
             self._turn.start(self._hear_some)
 
-    def _hear(self, groups: Sequence[_Group]) -> None:
-        answered = []
-        for group in groups:
-            answered += group.answers(self._codec)
-            self._ready.pop(group, None)
-            if group.is_over:
-                self._end(group)
-            else:
-                group.listen()
-        if answered:
-            self._tell(answered)
-
-    def _end(self, group: _Group) -> None:
-        if group in self._groups:
+    def _hear(self, group: _Group) -> None:
+        if answered := group.answers(self._codec):
+            self._tell(group.asked, answered)
+        if group.is_over or group.is_late:
             del self._groups[group]
-            self._ready.pop(group, None)
             group.close()
-
-    def _see_to_ends(self) -> None:
-        if self._sweep_at is None and self._ends:
-            pause = max(0.0, self._ends[0].ends_at - time.monotonic())
-            self._sweep_at = get_hub().loop.timer(pause)
-            self._sweep_at.start(self._sweep)
-
-    def _sweep(self) -> None:
-        self._sweep_at.close()
-        self._sweep_at = None
-        now = time.monotonic()
-        for _ in range(HEARD_MAX):
-            if not self._ends or self._ends[0].ends_at > now:
-                break
-            group = self._ends.popleft()
-            if group in self._groups:  # were we late, an answer may lie there all the same
-                self._hear([group])
-                self._end(group)
-        self._see_to_ends()
+        else:
+            group.listen()

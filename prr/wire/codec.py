@@ -118,12 +118,13 @@ class Codec:
         """`subscription_run(burst, at)`: the subscriptions of one form that stand in a row from
         number `at` of a burst on; empty if there is none."""
 
-    def is_first_answer(self, data: bytes, nonce: int, instance: Instance) -> bool:
-        """A datagram is an instance's answer to the first question with this nonce."""
-        if is_usual_answer(data, nonce, instance):
+    def is_first_answer(self, data: bytes, nonce: int, instance: Instance, start: int) -> bool:
+        """A datagram is an instance's answer to the first question with this nonce, and says this
+        start number; LEFT: any."""
+        if is_usual_answer(data, nonce, instance, start):
             return True
         try:
-            return is_answer(self.decode(data), nonce, instance)
+            return is_answer(self.decode(data), nonce, instance, start)
         except MalformedFrame:
             return False
 

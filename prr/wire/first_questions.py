@@ -26,21 +26,24 @@ def first_question(nonce: int) -> bytes:
     return _QUESTION + nonce.to_bytes(2, "big")
 
 
-def is_usual_answer(data: bytes, nonce: int, instance: Instance) -> bool:
-    """It is the answer to that question of a server that has the type of `instance` alone."""
+def is_usual_answer(data: bytes, nonce: int, instance: Instance, start: int) -> bool:
+    """It is the answer to that question of a server that has the type of `instance` alone, and
+    this start number; LEFT: any."""
     before, between, behind = _ANSWER
     begins = before + nonce.to_bytes(2, "big") + between + instance[:1] + behind
-    has_start = data[-_START_BYTES:] > _NO_STARTS  # as the codec wants it
-    return len(data) == _ANSWER_BYTES and data.startswith(begins) and has_start
+    said = data[-_START_BYTES:]
+    is_right = said > _NO_STARTS if start == LEFT else said == start.to_bytes(_START_BYTES, "big")
+    return len(data) == _ANSWER_BYTES and data.startswith(begins) and is_right
 
 
-def is_answer(frame: Frame, nonce: int, instance: Instance) -> bool:
-    """It is any answer to that question. A bare one is none: whoever is asked from the same socket
-    could send it in another's name."""
+def is_answer(frame: Frame, nonce: int, instance: Instance, start: int) -> bool:
+    """It is any answer to that question, of a server with this start number; LEFT: any. A bare one
+    is none: whoever is asked from the same socket could send it in another's name."""
     said = frame.trailer
     return (
         isinstance(frame, Alive)
         and isinstance(said, Presence)
         and said.nonce == nonce
         and instance[0] in said.types
+        and start in (LEFT, said.start)
     )

@@ -16,7 +16,7 @@ from prr.wire.instance import make_instance
 from prr.wire.messages import Plain
 from prr.wire.questions import asked_by
 from prr.wire.seal import Seal
-from prr.wire.version import NO_START
+from prr.wire.version import FIRST_START, LEFT, NO_START
 from tests.cores import at
 from tests.fuzz.target import Target
 
@@ -171,9 +171,10 @@ def _first_answer(data: bytes) -> bool:
     nonce, instance = NONCES[len(data)], at(7, "10.0.0.1", 1)
     data = data.replace(b"NN", nonce.to_bytes(2, "big"))
     frame = _read(data, Role.BINDER)
-    says_so = frame is not None and is_answer(frame, nonce, instance)
-    assert _CODECS[Role.BINDER].is_first_answer(data, nonce, instance) == says_so
-    assert says_so or not is_usual_answer(data, nonce, instance)
+    for start in (FIRST_START, LEFT):  # LEFT: any will do
+        says_so = frame is not None and is_answer(frame, nonce, instance, start)
+        assert _CODECS[Role.BINDER].is_first_answer(data, nonce, instance, start) == says_so
+        assert says_so or not is_usual_answer(data, nonce, instance, start)
     assert len(first_question(nonce)) == 7
     return says_so
 

@@ -6,13 +6,13 @@ as these do: effects in order, a question to an instance from a fresh connected 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from prr.core.answers import ANY_START
 from prr.core.binder import Binder
 from prr.core.client import Client
 from prr.core.directory.digests import Entry
@@ -99,7 +99,7 @@ class BinderProcess(Process):
         self.ledger = Ledger(self)
         self.follower = Follower()
         self.sharing = Sharing(self) if shares else None
-        self.group_probes = 0
+        self.asked_with_others: Counter[bool] = Counter()  # whether in verifications
         self._drains: list[DrainRow] = []
         self._said: dict[Address, bytes] = {}  # of a run, whose is not answered yet
         self._socket = _BurstSocket(cluster.network, address, self, self.receive)
@@ -274,8 +274,8 @@ class BinderProcess(Process):
             self.world.at(self.world.now, self._may_be_preempted)
             self.at(self.world.now, partial(self._ask, effect))
         else:
-            for instance, nonce in zip(effect.instances, effect.nonces, strict=True):
-                self.at(self.world.now, partial(self._ask_first, instance, nonce, effect))
+            for place in range(len(effect.instances)):
+                self.at(self.world.now, partial(self._ask_with_others, effect, place))
 
     def _confirm(self, effect: Confirm | ConfirmAll | ConfirmSealed | AskAgain) -> None:
         match effect:
@@ -326,17 +326,18 @@ class BinderProcess(Process):
         for act in self.disk.commit():
             act()
 
-    def _ask(self, probe: Probe) -> None:
-        """What prr.shell.prober does."""
+    def _ask(self, probe: Probe, of: ProbeAll | None = None) -> None:
+        """What prr.shell.prober does; `of` which it is one, prr.shell.group_prober."""
         if self.cluster.cannot_send():
-            self._outcome(probe, Outcome.UNSENT)
+            if of is None:
+                self._outcome(probe, Outcome.UNSENT)
             return
         question = self.ledger.asked(probe)
         asking = next((one for one in self.sockets if one.is_about(probe)), None)
-        if asking is None:
+        if asking is None or of is not None:
             ip = self.host.towards(address_of(probe.instance)[0])
             address = ip, self.host.free_port()
-            asking = _AskingSocket(self, address, probe)
+            asking = _AskingSocket(self, address, probe, of)
             self.sockets.append(asking)
         asking.question = question
         self.trace("-?", probe.frame, probe.at)
@@ -345,12 +346,14 @@ class BinderProcess(Process):
         self.at(ends_at + TIMER_LATE, partial(self._give_up, asking, question))
         self._may_be_preempted()
 
-    def _ask_first(self, instance: Instance, nonce: int, of: ProbeAll) -> None:
+    def _ask_with_others(self, of: ProbeAll, place: int) -> None:
         """What prr.shell.group_prober does: a bare answer counts for nothing."""
-        self.group_probes += 1
-        frame = Verify(trailer=Challenge(nonce=nonce))
-        at = address_of(instance)
-        self._ask(Probe(instance, -self.group_probes, of.wait, frame, ANY_START, at))
+        self.asked_with_others[bool(of.serials)] += 1
+        serial = of.serials[place] if of.serials else -self.asked_with_others.total()
+        frame = Verify(trailer=Challenge(nonce=of.nonces[place]))
+        instance = of.instances[place]
+        probe = Probe(instance, serial, of.wait, frame, of.starts[place], address_of(instance))
+        self._ask(probe, of)
 
     def _give_up(self, asking: Socket, question: Question) -> None:
         """Time is up, unless another question has gone out from the same socket meanwhile. Were we
@@ -369,19 +372,20 @@ class BinderProcess(Process):
             self.sockets.remove(asking)
         asking.close()
 
-    def answered(self, asking: Socket, probe: Probe, data: bytes) -> None:
+    def answered(self, asking: _AskingSocket, probe: Probe, data: bytes) -> None:
         """A datagram came to a question's own socket."""
         frame = read(data, self.codec)
         if frame is None or not probe.is_answer(frame):
             return
         self._stop_listening(asking)
-        if probe.serial < 0:
-            self.trace("<!", frame, probe.at)
-            self.act(self.decide(self.core.answered_all, [probe.instance], self.now))
-        else:
+        if asking.of is None or asking.of.serials:
             self.ledger.answered(probe.instance)
-            self.trace("<!", frame, probe.at)
+        self.trace("<!", frame, probe.at)
+        if asking.of is None:
             self.act(self.decide(self.core.probed, probe, Outcome.ALIVE, self.now))
+        else:
+            ones = [probe.instance]
+            self.act(self.decide(self.core.answered_all, asking.of, ones, self.now))
 
     def refused(self, asking: _AskingSocket, probe: Probe) -> None:
         """Nobody listens where a question went, or somebody forges that: a sealed answer is waited
@@ -394,8 +398,6 @@ class BinderProcess(Process):
         self._outcome(probe, Outcome.REFUSED)
 
     def _outcome(self, probe: Probe, outcome: Outcome) -> None:
-        if probe.serial < 0:
-            return  # nobody tells the core
         self.world.note(self.name, f"question to {describe(probe.instance)}: {outcome}")
         self.act(self.decide(self.core.probed, probe, outcome, self.now))
 
@@ -448,7 +450,9 @@ class _Burst(list[tuple[bytes, Address]]):
 class _AskingSocket(Socket):
     """The socket of one question; it keeps the book that says whether an answer ever came."""
 
-    def __init__(self, binder: BinderProcess, address: Address, probe: Probe) -> None:
+    def __init__(
+        self, binder: BinderProcess, address: Address, probe: Probe, of: ProbeAll | None
+    ) -> None:
         super().__init__(
             binder.cluster.network,
             address,
@@ -459,11 +463,13 @@ class _AskingSocket(Socket):
         )
         self._binder = binder
         self._probe = probe
+        self.of = of
 
     is_refused = False
 
     def is_about(self, probe: Probe) -> bool:
-        return not self.is_refused and (self._probe.instance, self._probe.serial) == (
+        is_open = self.of is None and not self.is_refused
+        return is_open and (self._probe.instance, self._probe.serial) == (
             probe.instance,
             probe.serial,
         )
@@ -479,8 +485,9 @@ class _AskingSocket(Socket):
 
     def refuse(self, by: Address) -> None:
         assert self.question is not None
-        self.question.refused = True
-        super().refuse(by)
+        if self.of is None:  # else it is not connected, and nobody sees that
+            self.question.refused = True
+            super().refuse(by)
 
 
 class ServerProcess(Process):

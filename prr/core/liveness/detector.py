@@ -5,13 +5,14 @@ silent, or a peer says that it is gone although it was heard here lately. Doubt 
 asking the instance: the truth about a service is the service.
 """
 
+from collections.abc import Sequence
 from math import inf
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from typing import Any
 
 from prr.config import Limits
 from prr.core.deadlines import Deadlines, earliest
-from prr.core.effects import Effect, Event, Outcome, Probe, Report
+from prr.core.effects import Effect, Event, Outcome, Probe, ProbeAll, Report
 from prr.core.liveness.actions import Actions
 from prr.core.liveness.admission import Admission
 from prr.core.liveness.doubts import Doubts
@@ -183,10 +184,6 @@ class Detector:
         """A peer has asked an instance in vain, which is there at the version that it says."""
         return self._lifecycle.on(Case(Trigger.PEER_SUSPECTS, instance, now, why))
 
-    def is_suspected(self, instance: Instance) -> bool:
-        """An instance is out of turn on a peer's word."""
-        return instance in self._doubts.suspicions
-
     def peer_clears(self, instance: Instance, now: float) -> list[Effect]:
         """A peer says of one that is suspected, at the version it has here, that it is there."""
         return self._lifecycle.on(Case(Trigger.PEER_CLEARS, instance, now))
@@ -202,10 +199,21 @@ class Detector:
         verdict = self._verifications.probed(probe, outcome, now, refusals)
         return self._judge(verdict, now) if verdict else []
 
+    def answered_all(self, asked: ProbeAll, ones: Sequence[Instance], now: float) -> list[Effect]:
+        """Hear which of those of a ProbeAll have answered."""
+        if not asked.serials:
+            return self.first_questions.answered(ones, now)
+        serials = dict(zip(asked.instances, asked.serials, strict=True))
+        effects: list[Effect] = []
+        for one in ones:
+            if (verdict := self._verifications.answered(one, serials[one])) is not None:
+                effects += self._judge(verdict, now)
+        return effects
+
     def opinion(self, peer: Address, nonce: int, is_alive: bool, now: float) -> list[Effect]:
         """Hear a peer's opinion on the instance that it was asked about with `nonce`."""
         living = self._opinions.hear(peer, nonce, is_alive)
-        verdict = None if living is None else self._verifications.answered_elsewhere(living)
+        verdict = None if living is None else self._verifications.answered(living, None)
         return self._judge(verdict, now) if verdict else []
 
     def deadline(self) -> float | None:
@@ -273,7 +281,7 @@ class Detector:
                 Case(Trigger.UNANSWERED, probe.instance, now, probe=probe)
             )
         for instance, nonce in due.wants_opinions:
-            if asked := self._whom_to_ask(instance, now):
+            if asked := self._doubts.whom_to_ask(instance, now):
                 effects += self._opinions.ask(instance, asked, nonce)
         for instance in due.reminders:
             effects += self._opinions.remind(instance)
@@ -285,13 +293,3 @@ class Detector:
         for verdict in due.verdicts:
             effects += self._judge(verdict, now)
         return effects
-
-    def _whom_to_ask(self, instance: Instance, now: float) -> list[Address]:
-        """The binders whose opinion is wanted before silence counts: none where one waits for
-        ours, or has said already that the instance is gone."""
-        directory = self._versioned.directory
-        if instance not in directory or directory.is_disputed(instance):
-            return []
-        if instance in self._newcomers:
-            return []
-        return [] if self._opinions.is_asked(instance) else self._opinions.choose(instance, now)

@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Sequence
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
+from prr.core.answers import ANY_START
 from prr.core.effects import Effect, Event, ProbeAll, Report
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.phases import WAITS
 from prr.core.liveness.states import Case, Trigger
+from prr.core.liveness.together import FEW
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.first_questions import NONCES
 from prr.wire.instance import Instance, address_key, address_of, has_name
@@ -27,9 +29,6 @@ from prr.wire.version import (
     encode_owner,
     encode_version_end,
 )
-
-FEW = 8
-"""Fewer than these are asked one by one, from a socket each, where a bare answer counts at once."""
 
 OPEN_MAX = 1 << 14
 """Newcomers that have been asked together and not answered: 250 sockets, 3 MB."""
@@ -88,7 +87,7 @@ class FirstQuestions:
             self._doubts.newcomers.count(one, 1)
         self._ends.append((now + WAITS[-1], [*chosen]))
         reports = [Report(Event.ASKED, one, "the first question") for one in chosen]
-        return [*reports, ProbeAll(chosen, nonces, WAITS[-1])]
+        return [*reports, ProbeAll(chosen, nonces, [ANY_START] * len(chosen), WAITS[-1])]
 
     def answered(self, instances: Sequence[Instance], now: float) -> list[Effect]:
         """These have answered: what the table says of one that is up, for all of them."""

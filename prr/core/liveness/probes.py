@@ -176,7 +176,7 @@ class Verifications:
             return None
         match outcome:
             case Outcome.ALIVE:
-                return self._end(instance, Trigger.ANSWERED, f"it answered question {row.phase}")
+                return self.answered(instance, row.serial)
             case Outcome.UNSENT:
                 row.unsent += 1
                 if row.unsent == len(WAITS):
@@ -196,12 +196,14 @@ class Verifications:
                     why = f"refused {row.refused} questions from two source ports"
                 return self._end(instance, Trigger.REFUSED, why)
 
-    def answered_elsewhere(self, instance: Instance) -> Verdict | None:
-        """It answered another binder: the verdict, unless its verification is over."""
+    def answered(self, instance: Instance, serial: int | None) -> Verdict | None:
+        """It answered a question of the verification with this serial, or another binder's (None):
+        the verdict, unless that verification is over."""
         row = self._rows.get(instance)
-        if row is None or row.is_over:
+        if row is None or row.is_over or serial not in (None, row.serial):
             return None
-        return self._end(instance, Trigger.ANSWERED, "it answered another binder")
+        by = "another binder" if serial is None else f"question {row.phase}"
+        return self._end(instance, Trigger.ANSWERED, f"it answered {by}")
 
     def tick(self, now: float) -> Due:
         """What is due by `now`, or some of it."""

@@ -115,7 +115,7 @@ class PeerUpdates:
     ) -> list[Effect]:
         """Whether a peer suspects an instance that is there, or does so no longer. At another
         version than is held that is about another process, or more is known here."""
-        if not is_doubt and not self._detector.is_suspected(instance):
+        if not is_doubt and instance not in self._detector.doubts.suspicions:
             return []  # most words
         if version != self._directory.version(instance):
             return []

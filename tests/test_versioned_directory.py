@@ -298,10 +298,10 @@ def test_one_refutation_is_told_at_once_and_those_that_follow_together_if_they_a
     for one in POOL[:3]:
         assert versioned.tell_in_pages(one, 1.002, is_news=one is POOL[0]) == []
     versioned.remove(POOL[1], 0, 1.003)
-    assert versioned.tick(1.009) == []
+    assert versioned.tick(1.0 + 0.9 * GATHER) == []
     assert versioned.deadline() == pytest.approx(1.0 + GATHER)
     words = (TWO, POOL[0], POOL[2])
-    assert told(versioned.tick(1.01)) == [
+    assert told(versioned.tick(1.0 + GATHER)) == [
         (MAD, words, [version(one) for one in words]),
         (LEGACY, (TWO,), []),
         (LEGACY, (POOL[0],), []),

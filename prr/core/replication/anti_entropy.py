@@ -15,7 +15,7 @@ After a partition everybody differs from everybody, and several peers have the s
 first that differs is heard; the others are put off until it has told, and mostly differ no more.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from prr.core.deadlines import Deadlines
 from prr.core.directory.digests import differing
@@ -23,7 +23,7 @@ from prr.core.directory.directory import Directory
 from prr.core.effects import Send
 from prr.core.replication.answering import Asked
 from prr.core.replication.pages import goes_on
-from prr.record import record
+from prr.core.replication.rounds import End, Heard, Question, Round
 from prr.wire.frames import ListRequest
 from prr.wire.instance import Address
 from prr.wire.messages import DigestReply, DigestRequest, GroupRequest, Page, PageRequest
@@ -58,68 +58,6 @@ TRIES_MAX = 20
 either way that happens to one question in a billion."""
 
 
-@dataclass(slots=True)
-class _Question:
-    """One question of a round that is not answered yet."""
-
-    asked: Asked
-    pause: float
-    tries: int = 0
-
-    @property
-    def group(self) -> int | None:
-        """What it asks about; None: everything, which is the first question."""
-        return None if isinstance(self.asked, DigestRequest) else self.asked.group
-
-
-@dataclass(slots=True)
-class _Round:
-    began_at: float
-    open: dict[int | None, _Question] = field(default_factory=dict)
-    groups_to_ask: list[int] = field(default_factory=list)
-    digest: bytes | None = None  # what the peer said first: the digest of all that it knows
-    is_wide: bool = False  # the peer knows wide instances, and means them too
-    is_same: bool = False  # as ours was when we asked
-    is_told: bool = False  # the peer is telling what differs
-    pages: int = 0
-    news: int = 0
-    refused: int = 0
-    was_resent: bool = False
-    pause: float = PAUSE_FIRST
-
-
-@record
-class Heard:
-    """What a peer's answer led to: further questions, and how the round ended, if it is over."""
-
-    sends: list[Send] = field(default_factory=list)
-    end: "End | None" = None
-    round_trip: float | None = None
-
-
-@record
-class End:
-    """How a round ended."""
-
-    agrees: bool
-    """The two digests were equal when it began, or are now."""
-
-    is_complete: bool
-    """All that the peer told was taken in: neither was there no room, nor did it go on for ever."""
-
-    news: int
-    """Words that were news here."""
-
-    refused: int
-    """Words there was no room for."""
-
-    took: float
-    """Seconds from its first answer to its end."""
-
-    is_put_off: bool = False
-    """The peer differs, but another one is being heard: who knows the same tells it once."""
-
-
 class AntiEntropy:
     """The rounds under way, one with each peer at most."""
 
@@ -127,7 +65,7 @@ class AntiEntropy:
         self._identity = identity
         self._directory = directory
         self._nonce = 0  # tells a late answer from the one that is waited for
-        self._rounds: dict[Address, _Round] = {}
+        self._rounds: dict[Address, Round] = {}
         self.deadlines: Deadlines[tuple[Address, int | None]] = Deadlines()
 
     @property
@@ -151,9 +89,8 @@ class AntiEntropy:
         """Begin a round with a peer, unless one is under way; without haste if it `is_silent`."""
         if peer in self._rounds:
             return []
-        self._rounds[peer] = _Round(now)
-        if is_silent:
-            self._rounds[peer].pause = self._pause_max(None)
+        pause = self._pause_max(None) if is_silent else PAUSE_FIRST
+        self._rounds[peer] = Round(now, pause)
         return [self._ask(peer, self._first_question(self._next_nonce()), now)]
 
     def _first_question(self, nonce: int | None) -> DigestRequest:
@@ -171,6 +108,7 @@ class AntiEntropy:
         if talk is None or question is None or question.asked.nonce != answer.nonce:
             return Heard()
         talk.news, talk.refused = talk.news + news, talk.refused + refused
+        talk.pause = max(talk.pause, question.pause)  # what was asked again may just have been slow
         match question.asked, answer:
             case GroupRequest() | PageRequest() as asked, Page() as page:
                 return self._heard_page(peer, asked, page, now)
@@ -182,10 +120,10 @@ class AntiEntropy:
         self, peer: Address, asked: GroupRequest | PageRequest, page: Page, now: float
     ) -> Heard:
         talk = self._rounds[peer]
+        talk.pages += 1
         if not page.cursor or page.buckets is None:
             self._close(peer, page.group)
             return self._go_on(peer, now)
-        talk.pages += 1
         if talk.pages == PAGES_MAX or not goes_on(asked, page.cursor):
             self.forget(peer)
             return Heard(end=self._end(talk, now, is_complete=False))
@@ -200,7 +138,7 @@ class AntiEntropy:
         return Heard([self._ask(peer, rest, now)])
 
     def _begun(
-        self, peer: Address, talk: _Round, asked: DigestRequest, answer: DigestReply, now: float
+        self, peer: Address, talk: Round, asked: DigestRequest, answer: DigestReply, now: float
     ) -> Heard:
         """The first question is answered."""
         self._close(peer, None)
@@ -270,11 +208,11 @@ class AntiEntropy:
         return Heard(sends, self._end(talk, now, is_complete=not talk.refused))
 
     def _end(
-        self, talk: _Round, now: float, is_complete: bool = False, is_put_off: bool = False
+        self, talk: Round, now: float, is_complete: bool = False, is_put_off: bool = False
     ) -> End:
         agrees = talk.is_same or talk.digest == self._directory.digest(talk.is_wide)
         took = now - talk.began_at
-        return End(agrees, is_complete, talk.news, talk.refused, took, is_put_off)
+        return End(agrees, is_complete, talk.news, talk.refused, took, talk.pages, is_put_off)
 
     def _pause_max(self, group: int | None) -> float:
         if group is not None:
@@ -287,9 +225,9 @@ class AntiEntropy:
 
     def _ask(self, peer: Address, asked: Asked, now: float) -> Send:
         """Ask a new question."""
-        return self._put(peer, _Question(asked, self._rounds[peer].pause), now)
+        return self._put(peer, Question(asked, self._rounds[peer].pause), now)
 
-    def _put(self, peer: Address, question: _Question, now: float) -> Send:
+    def _put(self, peer: Address, question: Question, now: float) -> Send:
         """Put a question, for the first time or again."""
         self._rounds[peer].open[question.group] = question
         self.deadlines.set((peer, question.group), now + question.pause)

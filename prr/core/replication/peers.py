@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2s
+from math import inf
 
 from prr.wire.instance import Address, Instance, address_keys, encode_address, is_loopback
 
@@ -60,7 +61,8 @@ class Peer:
     answered_bare_at: float | None = None  # and has not shown yet what it is
     agrees: bool | None = None  # both digests were equal when they were compared last
     full_at: float | None = None  # when the last comparison ended with words there is no room for
-    hinted_at: float | None = None  # when a comparison began last since it was seen to differ
+    hinted_at: float = -inf  # when a comparison began last since it was seen to differ
+    rests_until: float = 0.0  # it has told much just now, and is compared with when others were
     round_trip: float | None = None
     mended: int = 0  # updates that comparing with it has brought
     is_wide: bool = False  # it knows wide instances, as its last digest has shown
@@ -166,7 +168,7 @@ class Peers:
         able = [
             peer
             for peer in self.all()
-            if peer.kind is Kind.OURS
+            if (peer.kind is Kind.OURS and now >= peer.rests_until)
             or (peer.answered_bare_at is not None and now > peer.answered_bare_at + HELLO_PAUSE)
         ]
         if not able:

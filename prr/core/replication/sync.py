@@ -7,18 +7,20 @@ tells what it knows in its own time.
 
 A comparison begins for one of five reasons: it is this peer's turn, a peer that asked was seen to
 differ, one that was lost is back, or the last comparison brought news, or a page that nobody asked
-for did. Each has a pause of its own, and one peer that differs is heard at a time.
+for did. Each has a pause of its own, and one that differs is heard at a time.
 """
 
+from math import inf
 from typing import assert_never
 
 from prr.config import WireForm
 from prr.core.deadlines import Deadlines, earliest
 from prr.core.effects import Effect, Event, Report, Send
 from prr.core.replication.answering import Answering
-from prr.core.replication.anti_entropy import AntiEntropy, End
+from prr.core.replication.anti_entropy import AntiEntropy
 from prr.core.replication.peer_liveness import LATE, Liveness
 from prr.core.replication.peers import Kind, Peer, Peers
+from prr.core.replication.rounds import End
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import Frame, ListRequest, ServiceList
@@ -52,10 +54,14 @@ ROUND_PAUSE_FULL = 10.0
 say all of them once more, and what makes room is slower than that."""
 
 HINT_PAUSE = 0.2
-"""Seconds at least between two comparisons with a peer begun because it was seen to differ."""
+"""Seconds at least between two comparisons with a peer begun since it was seen to differ."""
 
-PAUSE_FIRST = 0.05
-PAUSE_MAX = 5.0
+MANY_PAGES, REST = 16, 4.0
+"""After a comparison of so many pages the next waits so many times as long as it took, at most
+ROUND_PAUSE: what differs then is mostly being asked, and told by who has asked. With the same peer
+it waits twice as long, so that one that tells much keeps no other from being heard."""
+
+PAUSE_FIRST, PAUSE_MAX = 0.05, 5.0
 """Seconds between two questions to a peer that never answered: they double from first to max."""
 
 
@@ -162,7 +168,8 @@ class Sync:
                 return self._begin(peer, now)
             case UnaskedPage():
                 if news and self._round_at is not None:
-                    self._round_at = min(self._round_at, now + ROUND_PAUSE_NEWS)
+                    soon = max(now + ROUND_PAUSE_NEWS, self._rests_until)
+                    self._round_at = min(self._round_at, soon)
                 return []
             case DigestReply() | Page():
                 return self._heard(frame.trailer, peer, news, refused, now)
@@ -178,9 +185,7 @@ class Sync:
         peer.mended += news
         if heard.round_trip is not None:
             peer.round_trip = heard.round_trip
-        if heard.end is not None:
-            return self._ended(heard.end, peer, now)
-        return [*heard.sends]
+        return [*heard.sends] if heard.end is None else self._ended(heard.end, peer, now)
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None if nothing is pending."""
@@ -239,12 +244,14 @@ class Sync:
         """A comparison is over."""
         peer.agrees = end.agrees
         peer.full_at = now if end.refused else None
-        self._rests_until = now + end.took
-        pause = max(ROUND_PAUSE_NEWS, end.took) if end.news or end.is_put_off else ROUND_PAUSE
-        self._round_at = now + pause
-        if not end.is_complete:
-            return []
-        return self._synced(f"full list received from peer {describe_address(peer.address)}")
+        rest = min(end.took * (REST if end.pages >= MANY_PAGES else 1.0), ROUND_PAUSE)
+        self._rests_until = max(self._rests_until, now + rest)
+        peer.rests_until = now + 2 * rest
+        pause = max(ROUND_PAUSE_NEWS, rest) if end.news or end.is_put_off else ROUND_PAUSE
+        due = min(self._round_at or inf, now + pause)  # or hints alone would put the turn off
+        self._round_at = max(due, self._rests_until)
+        why = f"full list received from peer {describe_address(peer.address)}"
+        return self._synced(why) if end.is_complete else []
 
     def _answer_to_bare(self, peer: Peer) -> ServiceList:
         """The first instances; one of ours is shown that it may ask for the rest."""
@@ -258,9 +265,8 @@ class Sync:
         """A peer was seen to differ: it may know what we do not."""
         if self._round_at is None:  # it still reads from the disk: much of that is no news
             return []
-        if peer.hinted_at is not None and now - peer.hinted_at < HINT_PAUSE:
-            return []
-        if now < self._rests_until or self._anti_entropy.is_hearing(now):
+        rests_until = max(self._rests_until, peer.rests_until, peer.hinted_at + HINT_PAUSE)
+        if now < rests_until or self._anti_entropy.is_hearing(now):
             return []
         peer.hinted_at = now
         return self._begin(peer, now)

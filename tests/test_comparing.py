@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.sync import REST, ROUND_PAUSE
 from prr.wire.frames import ListRequest, ServiceList
-from prr.wire.messages import DigestReply, DigestRequest, GroupRequest, Hello
+from prr.wire.messages import DigestReply, DigestRequest, GroupRequest, Hello, Page
 from prr.wire.trailer import GROUPS
+from prr.wire.version import Version, encode_removals, encode_versions
 from tests.cores import Net
 from tests.test_anti_entropy import MANY, A, B, C, cluster, give, held, made
 
@@ -99,3 +101,20 @@ def test_where_answers_take_long_hardly_anything_is_asked_again_and_again():
     ]
     assert len(set(asked)) > GROUPS / 3
     assert len(asked) < 3.5 * len(set(asked))
+
+
+def test_the_words_of_a_page_that_are_known_are_not_looked_into(monkeypatch):
+    core = made(A, (B,))
+    core.start(0.0)
+    versions = encode_versions([Version(1, 9, 0)] * 20)
+    removals = encode_removals([(one, Version(2, 9, 5)) for one in MANY[20:40]])
+    said = Page(binder=2, group=0, nonce=1, versions=versions, removals=removals)
+    page = ServiceList(tuple(MANY[:20]), trailer=said)
+    seen = []
+    real = PeerUpdates.take_over
+    noted = lambda self, one, *rest: seen.append(one) or real(self, one, *rest)  # noqa: E731
+    monkeypatch.setattr(PeerUpdates, "take_over", noted)
+    for _ in range(3):
+        core.handle(page, B, 0.0)
+    assert seen == [*MANY[:40]]
+    assert held(core) == set(MANY[:20])

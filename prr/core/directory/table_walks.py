@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from prr.core.directory.tables import Place, Tables
 from prr.core.effects import Update
 from prr.wire.instance import Instance
-from prr.wire.version import VERSION_BYTES, encode_version
+from prr.wire.version import VERSION_BYTES, Version, encode_version
 
 
 class TableWalks:
@@ -28,6 +28,12 @@ class TableWalks:
             return word, b"+" + word[:VERSION_BYTES]
         removal = table.removal(instance)
         return b"", b"" if removal is None else b"-" + encode_version(removal)
+
+    def is_last(self, instance: Instance, version: Version, is_there: bool) -> bool:
+        """That `instance` is there, or gone, at `version` is what was heard last of it, a disputed
+        removal left aside."""
+        table = self._tables.of(instance)
+        return version == (table.version(instance) if is_there else table.removal(instance))
 
     def note_changes(self) -> None:
         """From now on remember what changes, until it is taken with `take_changes`."""

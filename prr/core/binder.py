@@ -87,8 +87,7 @@ class Binder:
         `lease` is in seconds. With `keeps` it has a store, and denies nothing before it is started;
         `shares_store`: which others have, too. `counter` is no earlier than any that an earlier
         process with this identity used, and of a run of its own. `trust`: what others have to
-        prove; with a keyring nobody may foresee what `rng` draws. `is_watched`: it has a change
-        feed."""
+        prove; with a keyring nobody may foresee what `rng` draws. `is_watched`: has a feed."""
         self._expects_peers, self._is_started, self._peers = expects_peers, not keeps, Peers(peers)
         reach = Reach(own_ips, self._peers, shares_store)
         self._versioned = VersionedDirectory(identity, limits, self._peers, reach, is_watched)

@@ -1,8 +1,7 @@
 """A binder, running: what it does beyond what every node does.
 
-Lookups are answered a run at a time, from instances that lie ready, and so are subscriptions that
-are alike. Instances in doubt are asked from sockets of their own, what it knows is kept in a store,
-and programs on this host are told how it is.
+Lookups are answered a run at a time, as are subscriptions that are alike. Instances in doubt are
+asked from sockets of their own, what it knows is kept, and programs on this host hear how it is.
 """
 
 import logging
@@ -109,10 +108,10 @@ class BinderNode(Node[Effect]):
 
     def queue_drops(self) -> dict[str, int]:
         """How many datagrams the kernel has dropped, by what the queue holds."""
-        drops: Counter[str] = Counter()
+        drops = dict.fromkeys((lane.holds for lane in self._lanes), 0)
         for lane in self._lanes:
             drops[lane.holds] += lane.dropped
-        return dict(drops)
+        return drops
 
     def look_up(self, asked: Asked) -> Instance | None:
         """The instance whose turn it is, as for who asks with a datagram and may; None if there is
@@ -130,11 +129,11 @@ class BinderNode(Node[Effect]):
         effects = self._binder.operators.do(what, source, time.monotonic())
         told = [one for one in effects if isinstance(one, Send | Confirm) and one.target == source]
         self._follow([one for one in effects if one not in told])
-        for answer in told:
-            if isinstance(answer, Confirm):
-                self._store.confirm(answer.instance, partial(hear, answer.frame))
+        for one in told:
+            if isinstance(one, Confirm):
+                self._store.confirm(one.instance, partial(hear, one.frame))
             else:
-                hear(answer.frame)
+                hear(one.frame)
 
     def change_keys(self, keys: Keyring | Held) -> None:
         """Seal and open with these from now on; whose credentials are revoked goes."""
@@ -154,7 +153,7 @@ class BinderNode(Node[Effect]):
     def _load(self) -> None:
         """Learn what was kept, while others are served; then start."""
         self._store.load(self._binder.directory, self._learn)
-        drains = [] if self._drains is None else self._drains.read()
+        drains = self._drains.read() if self._drains else []
         self.step(partial(self._binder.start, drains=drains))
 
     def _is_serving(self) -> bool:
@@ -170,8 +169,8 @@ class BinderNode(Node[Effect]):
             case Answer():
                 self._counts[Metric.LOOKUPS] += 1
                 self._counts[Metric.UNKNOWN] += not effect.found
-                answer = self._codec.found(effect.found, effect.asked, effect.seal)
-                self._outbox.send(answer, effect.target)
+                found = self._codec.found(effect.found, effect.asked, effect.seal)
+                self._outbox.send(found, effect.target)
             case Persist() | KeepDrains():
                 self._keep(effect)
             case Confirm() | ConfirmAll() | ConfirmSealed() | AskAgain():
@@ -199,9 +198,8 @@ class BinderNode(Node[Effect]):
 
     def _confirm(self, effect: Confirm | ConfirmAll | ConfirmSealed | AskAgain) -> None:
         match effect:
-            case Confirm():
-                answer = partial(self._send, effect.frame, effect.target)
-                self._store.confirm(effect.instance, answer)
+            case Confirm(instance, frame, target):
+                self._store.confirm(instance, partial(self._send, frame, target))
             case ConfirmAll():
                 answer_all = self._outbox.sender_to_all(self._codec.encode(effect.frame))
                 self._store.confirm_all(effect.instances, answer_all)
@@ -290,8 +288,8 @@ class BinderNode(Node[Effect]):
         return super()._count_all() + self._store.counts
 
     def _health(self) -> str:
-        reasons = self._control.status()["degraded"]
-        return f"DEGRADED: {'; '.join(reasons)}; " if reasons else ""
+        why = "; ".join(self._control.status()["degraded"])
+        return f"DEGRADED: {why}; " if why else ""
 
     def _close(self) -> None:
         super()._close()

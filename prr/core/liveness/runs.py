@@ -119,7 +119,7 @@ class Runs:
         are_held = [one in self._directory for one in run.instances]
         if not any(are_held) or all(are_held):
             return []
-        parts = []
+        parts: list[tuple[Row, Subscribers]] = []
         for part in (run.only(are_held), run.only([not is_held for is_held in are_held])):
             row, count = self.alike(part)
             if count < len(part.instances) or (not parts and row is not RENEWS):

@@ -26,13 +26,7 @@ from prr.wire.fields import LIST_INSTANCES_MAX
 from prr.wire.frames import Frame, ListRequest, ServiceList
 from prr.wire.inquiries import ListPage, TextPart
 from prr.wire.instance import Address, describe_address
-from prr.wire.messages import (
-    DigestReply,
-    DigestRequest,
-    Hello,
-    Page,
-    UnaskedPage,
-)
+from prr.wire.messages import DigestReply, DigestRequest, Hello, Page, UnaskedPage
 from prr.wire.proofs import Again
 
 SYNC_WAIT = 1.0

@@ -175,7 +175,9 @@ def test_only_those_in_turn_are_named_and_suspects_while_there_is_no_other():
 def test_an_address_is_named_once_however_many_instances_it_has():
     asked = Asked(*(at("billing", "10.0.0.1", port) for port in range(1, 9)))
     assert told(asked.ask("billing.prr")) == ["10.0.0.1"]
-    assert len(told(asked.ask("_billing._udp.prr", "SRV"))) == 8
+    found = asked.ask("_billing._udp.prr", "SRV")
+    assert len(told(found)) == 8
+    assert [str(row.rdata) for row in found.ar if row.rtype != QTYPE.OPT] == ["10.0.0.1"]
 
 
 def test_of_many_some_are_named_and_in_time_all():

@@ -133,14 +133,17 @@ def _message(query: Query, flags: int, rows: bytes, counts: tuple[int, int, int]
 
 def _targets(rows: Iterable[bytes], places: Iterable[int], left: int) -> list[bytes]:
     """The addresses of what the answers point to, which begin at `places`, as many as fit into
-    `left` bytes: each can be asked for, so nothing is lost with the others (RFC 2181, 9)."""
-    fitting: list[bytes] = []
+    `left` bytes: each can be asked for, so nothing is lost with the others (RFC 2181, 9). Those of
+    several instances at one address are one record (RFC 2181, 5)."""
+    fitting: dict[bytes, bytes] = {}
     for row, place in zip(rows, places, strict=False):
+        if row in fitting:
+            continue
         left -= _POINTER.size + len(row)
         if left < 0:
             break
-        fitting.append(_pointer(place + _POINTER.size + TARGET_AT) + row)
-    return fitting
+        fitting[row] = _pointer(place + _POINTER.size + TARGET_AT) + row
+    return [*fitting.values()]
 
 
 def _pointer(at: int) -> bytes:

@@ -105,7 +105,7 @@ class Awaiting:
     def hear(self, binder, nonce, is_alive):
         """An opinion; the verdict, if that settles it."""
         living = self.opinions.hear(binder, nonce, is_alive)
-        return living and self.verifications.answered_elsewhere(living)
+        return living and self.verifications.answered(living, None)
 
 
 def whom(effects):

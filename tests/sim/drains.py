@@ -141,6 +141,8 @@ class _Operator:
             self._agains += 1
             self._frame = replace(self._frame, seal=Seal(frame.trailer.ticket))
             self.say()
+        else:  # done, or not to be done: whoever has said it is gone
+            self._line.close()
 
 
 def _drained(said: DrainQuery) -> Instance:

@@ -431,7 +431,7 @@ def fire(target: Target, rng: Random, count: int) -> int:
 @pytest.mark.parametrize(
     ("made", "count"),
     [
-        (BinderUnderFire, 20_000),
+        (BinderUnderFire, 26_000),
         (ServerUnderFire, 30_000),
         (AgentUnderFire, 20_000),
         (ClientUnderFire, 20_000),

@@ -10,7 +10,6 @@ differ, one that was lost is back, or the last comparison brought news, or a pag
 for did. Each has a pause of its own, and one that differs is heard at a time.
 """
 
-from math import inf
 from typing import assert_never
 
 from prr.config import WireForm
@@ -239,11 +238,10 @@ class Sync:
         peer.agrees = end.agrees
         peer.full_at = now if end.refused else None
         rest = min(end.took * (REST if end.pages >= MANY_PAGES else 1.0), ROUND_PAUSE)
-        self._rests_until = max(self._rests_until, now + rest)
-        peer.rests_until = now + 2 * rest
+        self._rests_until = now + rest
+        peer.rests_until = now + 2 * rest if end.pages >= MANY_PAGES else now
         pause = max(ROUND_PAUSE_NEWS, rest) if end.news or end.is_put_off else ROUND_PAUSE
-        due = min(self._round_at or inf, now + pause)  # or hints alone would put the turn off
-        self._round_at = max(due, self._rests_until)
+        self._round_at = now + pause
         why = f"full list received from peer {describe_address(peer.address)}"
         return self._synced(why) if end.is_complete else []
 

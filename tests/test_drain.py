@@ -613,7 +613,7 @@ def test_one_that_was_put_back_and_left_is_not_drained_again_by_who_was_away():
     assert agree(net)
 
 
-@pytest.mark.parametrize("seed", [*sample(1, range(5)), *sample(0, range(5, 20), pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [*sample(0, range(5)), *sample(0, range(5, 20), pytest.mark.slow)])
 def test_whatever_is_said_where_all_binders_agree_in_the_end(seed):
     rng = Random(seed)
     net = cluster(ONE, TWO, THREE)

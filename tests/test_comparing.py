@@ -1,14 +1,22 @@
 """When binders compare notes, and how often they ask again."""
 
+from itertools import pairwise
+
+import pytest
+
 from prr.core.replication.peer_updates import PeerUpdates
 from prr.core.replication.sync import REST, ROUND_PAUSE
 from prr.wire.frames import ListRequest, ServiceList
-from prr.wire.messages import DigestRequest, GroupRequest, Page
+from prr.wire.messages import DigestReply, DigestRequest, GroupRequest, Hello, Page
 from prr.wire.trailer import GROUPS
 from prr.wire.version import Version, encode_removals, encode_versions
+from tests.cores import Net
 from tests.test_anti_entropy import MANY, A, B, C, cluster, give, held, made
 
-NAMES = {B: 2, C: 3}
+H = ("10.0.0.9", 2222)
+"""A peer that is not in the net: what it says is up to the test."""
+
+NAMES = {B: 2, C: 3, H: 9}
 
 
 def rounds(net, since, by=A):
@@ -53,6 +61,42 @@ def test_after_a_comparison_of_everything_the_next_waits_and_that_with_the_same_
     assert min(when for when, peer in after if peer == B) - ended > 0.8 * 2 * REST * took
     assert min(when for when, peer in after if peer == C) - ended < 1.3 * REST * took
     assert len(held(net.binders[A])) == 1002
+
+
+def test_a_peer_that_is_always_seen_to_differ_keeps_no_other_from_its_turn():
+    net = Net({A: made(A, (H, C)), C: made(C, (A,))})
+    net.start()
+    net.run(2.0)
+    net.say(A, ServiceList((), trailer=Hello(binder=9)), H)
+    seen = len(net.done)
+    for _ in range(600):
+        net.run(net.now + 0.01)
+        hint(net, H)
+        for _, own, effect in net.done[seen:]:
+            if own == A and getattr(effect, "target", None) == H:
+                asked = effect.frame.trailer
+                if isinstance(asked, DigestRequest):
+                    same = DigestReply(
+                        binder=9, nonce=asked.nonce, digest=asked.digest, full=asked.full
+                    )
+                    seen = len(net.done)
+                    net.say(A, ServiceList((), trailer=same), H)
+        seen = len(net.done)
+    turns = [when for when, peer in rounds(net, 3.0) if peer == C]
+    pauses = [late - early for early, late in pairwise([3.0, *turns, net.now])]
+    assert max(pauses) <= 2 * ROUND_PAUSE + 0.1  # of two peers each has every second one
+
+
+@pytest.mark.parametrize("loss", [0.05, 0.2])
+def test_what_is_lost_makes_no_comparison_slow(loss):
+    net = cluster(A, B, seed=1)
+    net.start()
+    net.run(3.0)
+    give(net.binders[A], MANY[:3000])
+    net.loss, net.delays, began = loss, (0.003, 0.006), net.now
+    while len(held(net.binders[B])) < 3000 and net.now < began + 10.0:
+        net.run(net.now + 0.05)
+    assert net.now - began < 30 * loss
 
 
 def test_where_answers_take_long_hardly_anything_is_asked_again_and_again():

@@ -91,7 +91,7 @@ class Parted:
         return worst, right_at
 
 
-BELIEVED_MAX = SERVERS // 4
+BELIEVED_MAX = (SERVERS + 3) // 4
 """Instances that a binder drops for a moment since it does not own their leases: it does not know
 better, and has the owner's refutation some ten milliseconds after the other side's removal."""
 

@@ -108,7 +108,10 @@ class AntiEntropy:
         if talk is None or question is None or question.asked.nonce != answer.nonce:
             return Heard()
         talk.news, talk.refused = talk.news + news, talk.refused + refused
-        talk.pause = max(talk.pause, question.pause)  # what was asked again may just have been slow
+        if question.tries:  # what was asked again may just have been slow, or else was lost
+            talk.pause = max(talk.pause, question.pause)
+        else:
+            talk.pause = max(PAUSE_MIN, 0.5 * talk.pause)
         match question.asked, answer:
             case GroupRequest() | PageRequest() as asked, Page() as page:
                 return self._heard_page(peer, asked, page, now)

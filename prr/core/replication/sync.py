@@ -10,6 +10,7 @@ differ, one that was lost is back, or the last comparison brought news, or a pag
 for did. Each has a pause of its own, and one that differs is heard at a time.
 """
 
+from math import inf
 from typing import assert_never
 
 from prr.config import WireForm
@@ -52,7 +53,8 @@ HINT_PAUSE = 0.2
 MANY_PAGES, REST = 16, 4.0
 """After a comparison of so many pages the next waits so many times as long as it took, at most
 ROUND_PAUSE: what differs then is mostly being asked, and told by who has asked. With the same peer
-it waits twice as long, so that one that tells much keeps no other from being heard."""
+it waits twice as long, after any comparison, so that one that is slow, or tells much, keeps no
+other from being heard."""
 
 PAUSE_FIRST, PAUSE_MAX = 0.05, 5.0
 """Seconds between two questions to a peer that never answered: they double from first to max."""
@@ -239,9 +241,10 @@ class Sync:
         peer.full_at = now if end.refused else None
         rest = min(end.took * (REST if end.pages >= MANY_PAGES else 1.0), ROUND_PAUSE)
         self._rests_until = now + rest
-        peer.rests_until = now + 2 * rest if end.pages >= MANY_PAGES else now
+        peer.rests_until = now + 2 * rest
         pause = max(ROUND_PAUSE_NEWS, rest) if end.news or end.is_put_off else ROUND_PAUSE
-        self._round_at = now + pause
+        due = inf if self._round_at is None else max(self._round_at, now + rest)
+        self._round_at = min(now + pause, due)  # or who is always seen to differ puts off all turns
         why = f"full list received from peer {describe_address(peer.address)}"
         return self._synced(why) if end.is_complete else []
 

@@ -121,23 +121,30 @@ def test_what_was_written_here_shows_too_that_etcd_was_set_back():
     assert followed.named("reading") == [[False], [True]]
 
 
-@pytest.mark.parametrize(("has_unheard", "times"), [(False, 2), (True, 101)])
+@pytest.mark.parametrize(
+    ("has_unheard", "takes", "times"), [(False, 0, 2), (True, 0, 101), (True, 3, 4)]
+)
 def test_all_is_compared_soon_again_while_some_have_yet_to_be_heard(
-    has_unheard, times, monkeypatch
+    has_unheard, takes, times, monkeypatch
 ):
-    """What is heard without a change may be what an etcd that was set back lacks."""
+    """What is heard without a change may be what an etcd that was set back lacks. A comparison of
+    many takes seconds, and is not begun anew before it has ended."""
     writer, commits, _, known = write()
     known.said.clear()
     commits.has_unheard, now, compared = has_unheard, [1000.0], []
+    goes_on = property(lambda _: bool(compared) and now[0] < compared[-1] + takes)
     monkeypatch.setattr(commits, "compare", lambda: compared.append(now[0]))
+    monkeypatch.setattr(Commits, "is_comparing", goes_on)
+    monkeypatch.setattr(Commits, "has_more", goes_on)
     monkeypatch.setattr("prr.shell.etcd.writer.time.monotonic", lambda: now[0])
 
     def wait(seconds):
-        now[0] += seconds
+        now[0] += max(seconds, 0.01)
         if now[0] > 1100.5:
             raise Ended
 
     monkeypatch.setattr(writer, "_wake", SimpleNamespace(clear=lambda: None, wait=wait))
+    monkeypatch.setattr("gevent.sleep", wait)
     with pytest.raises(Ended):
         writer.run(lambda _: None)
     assert len(compared) == times

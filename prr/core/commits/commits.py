@@ -80,6 +80,11 @@ class Commits:
         return self.may_write and (self._rest is not None or bool(self._own and not self._batches))
 
     @property
+    def is_comparing(self) -> bool:
+        """What was begun with `compare` goes on."""
+        return self._rest is not None
+
+    @property
     def has_full_batch(self) -> bool:
         """So many are dirty that a batch can have no more."""
         return len(self._own) >= BATCH_MAX

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 from random import Random
 
 import gevent
@@ -17,7 +18,7 @@ from prr.shell.storage.store import NoStore
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.mmsg import RECEIVE_BYTES, Burst, OneByOne
-from prr.shell.udp.reader import Reader
+from prr.shell.udp.reader import TURN_MAX, Reader
 from prr.shell.udp.steering import Lane
 from prr.shell.worker_pool import WorkerPool
 from prr.wire.codec import Codec
@@ -295,6 +296,20 @@ def test_what_a_stranger_says_of_the_dead_is_not_even_read():
     node._timer.close()
 
 
+def test_strangers_take_no_peer_his_turn_in_the_queue_of_the_dead():
+    core, lane = Binder(frozenset(), (PEER,), 1, Random(1)), OfPeers()
+    lane.steps, lane._bursts = 4, [60]
+    lane.source = lambda at: PEER if at % 10 == 9 else STRANGER
+    lane.wait_for_turn = gevent.get_hub().switch  # never again
+    node = BinderNode(core, CODECS[Role.BINDER], [lane], "", NoStore(1))
+    [reader] = node._readers
+    reader.start()
+    for _ in range(5):
+        gevent.sleep(0)
+    assert lane.read == [9, 19, 29, 39]
+    node._timer.close()
+
+
 def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
     served, gate, workers = [], gevent.event.Event(), WorkerPool()
 
@@ -332,16 +347,17 @@ def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
 
 
 @pytest.mark.parametrize(
-    ("run", "bursts", "served"),
+    ("run", "takes", "bursts", "served"),
     [
-        (BURST_MAX, 1, [64, 128, 192, 200]),
-        (BURST_MAX, 3, [192, 200]),
-        (BURST_MAX, 8, [200]),
-        (16, 3, [128, 200]),  # no more than `steps` in a turn, in however many bursts
-        (1, 8, [8, 16, 24]),
+        (BURST_MAX, 0, 1, [64, 128, 192, 200]),
+        (BURST_MAX, 0, 3, [192, 200]),
+        (BURST_MAX, 0, 8, [200]),
+        (16, 0, 3, [128, 200]),  # no more than `steps` in a turn, in however many bursts
+        (1, 0, 8, [8, 16, 24]),
+        (BURST_MAX, TURN_MAX, 8, [64, 128, 192, 200]),  # whatever the sender has thought of
     ],
 )
-def test_in_one_turn_as_many_are_read_as_the_lane_allows(run, bursts, served):
+def test_in_one_turn_as_many_are_read_as_the_lane_allows(run, takes, bursts, served):
     """Where the others need long in each turn, one burst of lookups in each is not enough."""
     bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     bound.bind(("127.0.0.1", 0))
@@ -354,6 +370,7 @@ def test_in_one_turn_as_many_are_read_as_the_lane_allows(run, bursts, served):
     def serve(reader):
         nonlocal count
         taken = len(reader.datagrams.burst.pairs(reader.at, b"\x02")[:run])
+        time.sleep(takes)
         reader.at += taken
         count += taken
 

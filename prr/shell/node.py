@@ -246,14 +246,16 @@ class Node(Generic[_E]):
         self._handle(frame, source)
 
     def _serve_peer(self, reader: Reader) -> None:
-        """Serve the next datagram of a lane in which only peers have something to say. It comes
-        before all others: so what a stranger sends there must cost next to nothing."""
-        burst, at = reader.datagrams.burst, reader.at
-        reader.at += 1
-        source = burst.source(at)
-        if self._is_peer(source):
-            self._serve(burst.datagram(at), source)
-        else:
+        """Serve the next datagram of a peer, in a lane in which only peers have something to say.
+        It comes before all others: what a stranger sends there costs next to nothing, and no peer
+        his turn."""
+        burst = reader.datagrams.burst
+        while not reader.is_through:
+            at, source = reader.at, burst.source(reader.at)
+            reader.at += 1
+            if self._is_peer(source):
+                self._serve(burst.datagram(at), source)
+                return
             self._counts[Metric.OUT_OF_PLACE] += 1
 
     def _step_aside(self) -> None:

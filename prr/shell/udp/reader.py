@@ -1,18 +1,21 @@
 """Who reads a socket: one greenlet at a time, which is also the greenlet of the request it serves.
 
 The reader takes a burst, or several where more lies there than one holds, and serves one datagram
-after the other. Only when a request has to wait
-does it hand the post of reader, and the rest of the burst, to a parked greenlet (the
-leader/followers pattern), and goes on waiting for its own request alone. So each request has a
-greenlet of its own, and one that does not wait costs no switch.
+after the other. Only when a request has to wait does it hand the post of reader, and the rest of
+the burst, to a parked greenlet (the leader/followers pattern), and goes on waiting for its own
+request alone. So each has a greenlet of its own, and one that does not wait costs no switch.
 """
 
+import time
 from collections.abc import Callable
 
 import gevent
 
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.worker_pool import WorkerPool
+
+TURN_MAX = 0.0015
+"""Seconds of a turn after which no further burst is taken in it, whatever its datagrams cost."""
 
 
 class Reader:
@@ -29,6 +32,7 @@ class Reader:
         self.datagrams = datagrams
         self.at = 0
         self._count = self._bursts = 0  # of this burst; taken in this turn
+        self._ends_at = 0.0
         self._has_read = True
         self._workers = workers
         self._serve_next = serve_next
@@ -53,19 +57,34 @@ class Reader:
         if self._greenlet is gevent.getcurrent():
             self.start()
 
+    @property
+    def is_through(self) -> bool:
+        """All of the burst has been served."""
+        return self.at >= self._count
+
+    def _begin_turn(self) -> int:
+        """The steps taken in it: none yet."""
+        self._bursts, self._ends_at = 0, time.monotonic() + TURN_MAX
+        return 0
+
+    def _has_had_its_turn(self) -> bool:
+        """No further burst is to be taken in this one."""
+        is_last = self._bursts == self.datagrams.bursts or not self.datagrams.burst.is_full
+        return is_last or time.monotonic() >= self._ends_at
+
     def _read(self) -> None:
         me, steps = gevent.getcurrent(), 0
         while self._greenlet is me:
             if self.at >= self._count:
-                if self._bursts == self.datagrams.bursts or not self.datagrams.burst.is_full:
+                if self._has_had_its_turn():
                     self.datagrams.wait()
-                    self._bursts = steps = 0
+                    steps = self._begin_turn()
                 self._has_read = True
                 self._bursts += 1
                 self.at, self._count = 0, self.datagrams.burst.receive()
             elif steps == self.datagrams.steps:
                 self.datagrams.wait_for_turn()
-                self._bursts = steps = 0
+                steps = self._begin_turn()
             else:
                 self._serve_next(self)
                 steps += 1

@@ -39,8 +39,8 @@ class Lane(NamedTuple):
     """Which of the lanes that are ready is served first, how much of it is received at once, how
     many steps are taken before the others have their turn, and what it holds. A step is one
     datagram, or a run of those that are alike. As long as more lies there than is received at once,
-    so many `bursts` are taken in a turn. Where only peers have something to say (`is_of_peers`),
-    what anybody else sends is not even read."""
+    so many `bursts` are taken in a turn, if that does not take long. Where only peers have
+    something to say (`is_of_peers`), what anybody else sends is not even read."""
 
     priority: int
     burst: int
@@ -55,14 +55,14 @@ LANES = (
     Lane(0, BURST_MAX, BURST_MAX, "lookups", bursts=8),
     Lane(-1, 1, 1, "complaints and what is no frame"),
     Lane(-1, 16, 1, "first subscriptions"),
-    Lane(2, 16, 16, "from binders about the dead", is_of_peers=True),
+    Lane(2, BURST_MAX, 4, "from binders about the dead", bursts=8, is_of_peers=True),
 )
 """In the order of `Queue`. The nodes' own frames, a few at a time, of which a run of 64 renewals is
-one; lookups, 512 where so many wait, which takes 1.5 ms: a turn in which the others have much to do
-takes several, and with a burst in each the queue would grow; complaints, questions for all of a
-service, and junk, one at a time; and first subscriptions, sixteen that are alike or one. Each of
-those steps costs as much as ten to a few hundred lookups, and a flood of them must leave the
-processor to these. What binders say of the dead, and of those in doubt, comes first: the others
+one; lookups, 512 where so many wait, or as many as take 1.5 ms: a turn in which the others have
+much to do takes several, and with a burst in each the queue would grow; complaints, questions for
+all of a service, and junk, one at a time; and first subscriptions, sixteen that are alike or one.
+Each of those steps costs as much as ten to a few hundred lookups, and a flood of them must leave
+the processor to these. What binders say of the dead, and of those in doubt, comes first: the others
 hand them out until they have heard it."""
 
 PORT_TRIES = 8

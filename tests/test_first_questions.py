@@ -21,7 +21,7 @@ from prr.wire.first_questions import NONCES, first_question, is_answer, is_usual
 from prr.wire.frames import Alive, Role, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
 from prr.wire.messages import Challenge, Presence, Started
-from tests.cores import CODECS, decode, encode, has_answered, probes, random_instance
+from tests.cores import CODECS, decode, encode, events, has_answered, probes, random_instance
 from tests.families import needs_ipv6, udp
 
 ONES = [make_instance(1, (f"10.0.0.{n}", 4000)) for n in range(1, 2 * TOGETHER + FEW + 1)]
@@ -54,6 +54,26 @@ def full(ones=ONES, start=None):
     for one in ones:
         core.handle(Subscribe(1, trailer=trailer), address_of(one), 0.0)
     return core
+
+
+def test_answers_that_wait_since_the_binder_itself_was_stopped_are_heard_first():
+    ones = ONES[:TOGETHER]
+    core = full(ones)
+    (group,) = [e for e in ask_all(core, PAUSES[0]) if isinstance(e, ProbeAll)]
+    now = PAUSES[0] + WAITS[-1] + 0.2
+    assert Event.LATE in events(core.tick(now))
+    core.answered_all(group, ones, now)
+    ask_all(core, now + 0.2)
+    assert not any(map(core.directory.is_suspect, ones))
+
+
+def test_nor_is_their_silence_waited_for_any_longer_than_once():
+    core, ones = full(ONES[:TOGETHER]), ONES[:TOGETHER]
+    ask_all(core, PAUSES[0])
+    now = PAUSES[0] + WAITS[-1] + 0.2
+    core.tick(now)
+    core.tick(now + 0.3)  # as late again
+    assert all(map(core.directory.is_suspect, ones))
 
 
 @pytest.mark.parametrize("nonce", [NONCES[0], 4711, NONCES[-1]])

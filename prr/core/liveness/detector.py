@@ -22,6 +22,7 @@ from prr.core.liveness.first_questions import FirstQuestions
 from prr.core.liveness.guards import Guards
 from prr.core.liveness.lease_owners import LeaseOwners
 from prr.core.liveness.lifecycle import Lifecycle
+from prr.core.liveness.phases import LAGGED
 from prr.core.liveness.probes import REFUSALS, TICK_MAX
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
@@ -288,8 +289,7 @@ class Detector:
         for instance in due.unanswered:
             effects += self._opinions.answer(instance, is_alive=False)
         if due.was_late:
-            why = "the event loop lagged; waiting again instead of believing the silence"
-            effects.append(Report(Event.LATE, "", why))
+            effects.append(Report(Event.LATE, "", LAGGED))
         for verdict in due.verdicts:
             effects += self._judge(verdict, now)
         return effects

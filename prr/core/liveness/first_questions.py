@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.answers import ANY_START
+from prr.core.deadlines import earliest
 from prr.core.effects import Effect, Event, ProbeAll, Report
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.lifecycle import Lifecycle
-from prr.core.liveness.phases import WAITS
+from prr.core.liveness.phases import LAGGED, WAITS
+from prr.core.liveness.probes import LATE
 from prr.core.liveness.states import Case, Trigger
 from prr.core.liveness.together import FEW
 from prr.core.replication.versioned_directory import VersionedDirectory
@@ -60,6 +62,8 @@ class FirstQuestions:
         self._back = encode_version_end(versioned.identity, LEFT)
         self._open: dict[Instance, bytes] = {}  # at which version, encoded
         self._ends: deque[tuple[float, list[Instance]]] = deque()
+        self._put_off: deque[tuple[float, list[Instance]]] = deque()  # of these, for LATE, once
+        self._has_more = False  # than one tick has seen to
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Entries and limit of each container."""
@@ -103,22 +107,28 @@ class FirstQuestions:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
-        return self._ends[0][0] if self._ends else None
+        return earliest(*(ends[0][0] for ends in (self._ends, self._put_off) if ends))
 
     def tick(self, now: float) -> list[Effect]:
-        """See to some of those that have not answered in time."""
+        """See to some of those that have not answered in time. If this is late, this binder itself
+        was stopped: what they have answered is to be heard first."""
         effects: list[Effect] = []
-        seen_to = 0
-        while self._ends and self._ends[0][0] <= now and seen_to < SILENT_MAX:
-            asked = self._ends[0][1]
-            while asked and seen_to < SILENT_MAX:
-                one = asked.pop()
-                if self._open.pop(one, None) is not None and self._is_silent(one):
-                    seen_to += 1
-                    case = Case(Trigger.SILENT_ALONE, one, now, "it did not answer a question")
-                    effects += self._lifecycle.on(case)
-            if not asked:
-                self._ends.popleft()
+        while self._ends and not self._has_more and now - self._ends[0][0] > LATE:
+            self._put_off.append((now + LATE, self._ends.popleft()[1]))
+            effects = [Report(Event.LATE, "", LAGGED)]
+        left = SILENT_MAX
+        for ends in (self._put_off, self._ends):
+            while ends and ends[0][0] <= now and left:
+                asked = ends[0][1]
+                while asked and left:
+                    one = asked.pop()
+                    if self._open.pop(one, None) is not None and self._is_silent(one):
+                        left -= 1
+                        case = Case(Trigger.SILENT_ALONE, one, now, "it did not answer a question")
+                        effects += self._lifecycle.on(case)
+                if not asked:
+                    ends.popleft()
+        self._has_more = not left
         return effects
 
     def _is_silent(self, one: Instance) -> bool:

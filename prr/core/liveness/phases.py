@@ -11,6 +11,8 @@ began half a second later. Meanwhile each wait begins with one more question to 
 one more to those who owe an opinion: with a fifth lost either way, three questions to one that
 lives go unanswered once in twenty times."""
 
+LAGGED = "the event loop lagged; waiting again instead of believing the silence"
+
 
 class Phase(IntEnum):
     """How far a verification is: which question was the last one. Its number is how many count."""

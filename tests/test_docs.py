@@ -320,7 +320,7 @@ def test_an_unchanged_web_server_is_found_killed_gone_and_back_as_readme_says(cl
 def test_the_page_is_shown_and_lists_and_names_are_had_as_readme_says(cluster):
     text = section("See it")
     assert "](docs/page.png)" in text
-    for port in ("8080", "5353"):
+    for port in ("8081", "5353"):
         text = text.replace(port, str(free_port()))
     start, *_ = commands(text)
     binder = cluster.start(*start, "--listen", "127.0.0.1:0")

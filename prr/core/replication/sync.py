@@ -7,7 +7,7 @@ tells what it knows in its own time.
 
 A comparison begins for one of five reasons: it is this peer's turn, a peer that asked was seen to
 differ, one that was lost is back, or the last comparison brought news, or a page that nobody asked
-for did. Each has a pause of its own, and one that differs is heard at a time.
+for did. Each has a pause of its own, and one peer that differs is heard at a time.
 """
 
 from math import inf

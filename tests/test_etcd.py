@@ -176,6 +176,7 @@ def test_the_history_of_a_busy_etcd_is_compacted_while_nothing_happens_here(
         made.put(f"/others/{number}", "x")
     if mark_after == 1.0:
         eventually(lambda: last_revision_of(made, PREFIX + "mark") == made.revision())
+        time.sleep(1.0)  # until both have heard of it
     made.compact()
     time.sleep(2.5 * limits["prr.shell.etcd.gateway.SILENCE"])  # the watch is opened again
     changed_at = time.monotonic()

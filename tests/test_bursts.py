@@ -357,8 +357,10 @@ def test_a_reader_that_waits_has_the_rest_of_the_burst_read_by_another():
         (BURST_MAX, TURN_MAX, 8, [64, 128, 192, 200]),  # whatever the sender has thought of
     ],
 )
-def test_in_one_turn_as_many_are_read_as_the_lane_allows(run, takes, bursts, served):
+def test_in_one_turn_as_many_are_read_as_the_lane_allows(run, takes, bursts, served, monkeypatch):
     """Where the others need long in each turn, one burst of lookups in each is not enough."""
+    if not takes:  # a slow machine takes no time
+        monkeypatch.setattr("prr.shell.udp.reader.TURN_MAX", 60.0)
     bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     bound.bind(("127.0.0.1", 0))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:

@@ -142,3 +142,14 @@ def test_nor_is_one_heard_that_is_set_when_it_is_closed(core, rung):
     alarm.set()
     gevent.sleep(0.1)
     assert times == []
+
+
+def test_one_that_is_closed_as_it_goes_off_is_silent_too(core, rung):
+    times, alarm = rung
+    core.when = time.monotonic()
+    alarm._go_off()
+    alarm.close()
+    gevent.sleep(0.01)
+    alarm.set()
+    gevent.sleep(2 * GRAIN)
+    assert times == []

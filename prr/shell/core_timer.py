@@ -73,6 +73,8 @@ class CoreTimer:
         self._workers.spawn(self._wake)
 
     def _wake(self) -> None:
+        if self._at == -math.inf:  # closed since it went off
+            return
         self._at, self._looked_at = None, -math.inf
         self._looks_again.close()
         self._ask()

@@ -1,5 +1,6 @@
 """When a core is asked again."""
 
+import math
 import time
 
 import gevent
@@ -81,6 +82,16 @@ def test_what_is_due_already_has_to_wait_for_what_is_ready(core, rung):
     assert times == []
     gevent.sleep(0.05)
     assert len(times) == 1
+
+
+def test_so_has_what_is_to_be_done_at_once_and_the_next_is_seen_after_it(core, rung):
+    """The disputed are due since ever, as soon as there is room for them."""
+    times, alarm = rung
+    for count in (1, 2):
+        core.when = -math.inf
+        alarm.set()
+        gevent.sleep(0.05)
+        assert len(times) == count
 
 
 def test_the_core_is_not_asked_while_the_alarm_is_about_to_go_off(core, rung):

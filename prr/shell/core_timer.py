@@ -26,6 +26,7 @@ class CoreTimer:
         self._workers = workers
         self._ask = ask
         self._at: float | None = None
+        self._is_closed = False
         self._later = get_hub().loop.timer(0)
         self._soon = get_hub().loop.timer(0)
         self._looked_at = -math.inf
@@ -39,7 +40,7 @@ class CoreTimer:
         """
         now = time.monotonic()
         looks_again = self._looks_again.active  # type: ignore[attr-defined]  # the stubs lack it
-        if looks_again or (self._at is not None and self._at <= now + GRAIN):
+        if self._is_closed or looks_again or (self._at is not None and self._at <= now + GRAIN):
             return
         if now < self._looked_at + GRAIN:
             self._looks_again = get_hub().loop.timer(GRAIN)  # one that has run has no time left
@@ -64,7 +65,7 @@ class CoreTimer:
 
     def close(self) -> None:
         """Never go off, whatever is set later."""
-        self._at = -math.inf
+        self._is_closed = True
         self._later.close()
         self._soon.close()
         self._looks_again.close()
@@ -73,7 +74,7 @@ class CoreTimer:
         self._workers.spawn(self._wake)
 
     def _wake(self) -> None:
-        if self._at == -math.inf:  # closed since it went off
+        if self._is_closed:  # since it went off
             return
         self._at, self._looked_at = None, -math.inf
         self._looks_again.close()

@@ -17,6 +17,11 @@ from prr.core import server as server_core
 from prr.core.client import BINDER_LIMIT
 from prr.core.replication import sync
 from prr.demo.ports import free_port
+from prr.wire.frames import Alive, Role, ServiceList, Subscribe
+from prr.wire.instance import make_instance
+from prr.wire.messages import Page, Presence, Started
+from prr.wire.version import Version, encode_removals
+from tests.cores import decode, encode
 from tests.nodes import NODE, Node, binder_arguments, eventually, run, wire
 
 ALONE_SOON = {f"{sync.__name__}.SYNC_WAIT": 0.1}
@@ -210,6 +215,22 @@ def test_an_answer_puts_a_suspect_back_in_turn(cluster, peers):
     accused.send(b"\x0c", accused.source)
     binder.wait_for("verified type 2")
     assert client.ask(LOOKUP_2, binder.address) == found(accused.address)
+
+
+def test_whoever_a_peer_calls_gone_is_asked_each_time_anew(cluster, peers):
+    """With a peer that says so without end, and a whole binder: it goes on after the first time."""
+    peer, server = peers(), peers()
+    binder = cluster.start(*binder_arguments(free_port(), []), "--peer", peer.name)
+    assert server.ask(encode(Subscribe(7, trailer=Started(start=9))), binder.address)[0] == 6
+    one = make_instance(7, server.address)
+    for turn in (1, 2, 3):
+        gone = encode_removals([(one, Version(turn << 40, 2, 9))])
+        page = Page(binder=2, group=0, nonce=1, removals=gone)
+        peer.send(encode(ServiceList((), trailer=page)), binder.address)
+        asked = decode(server.receive(), Role.SERVER)
+        words = Presence(nonce=asked.trailer.nonce, types=bytes([7]), start=9)
+        server.send(encode(Alive(trailer=words)), server.source)
+        binder.wait_for("gone, but it answered", turn)
 
 
 @pytest.mark.smoke

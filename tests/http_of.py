@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from tests.nodes import PATIENCE, Cluster, Node
 
+HELLO = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+"""A request, but for the empty line."""
+
 
 class Answered(NamedTuple):
     """An answer."""
@@ -27,6 +30,19 @@ def where(node: Node) -> tuple[str, int]:
     line = node.wait_for("HTTP at http://")
     host, port = re.search(r"http://([\d.]+|\[[\da-f:]+\]):(\d+)", line).groups()
     return host.strip("[]"), int(port)
+
+
+def connect(node: Node) -> socket.socket:
+    """A connection to a binder's HTTP."""
+    return socket.create_connection(where(node), timeout=PATIENCE)
+
+
+def all_of(opened: socket.socket) -> bytes:
+    """All that comes until the other side hangs up."""
+    data = b""
+    while part := opened.recv(65536):
+        data += part
+    return data
 
 
 def binder_with_http(cluster: Cluster, *arguments: str, **how: Any) -> Node:

@@ -9,12 +9,10 @@ import gevent
 import pytest
 from gevent.hub import get_hub
 
-from prr.shell.http import asked, connection, listener, pages, server
+from prr.shell.http import asked, connection, listener, pages, server, waiting_room
 from prr.shell.http.turns import PIECE, SLICE, Turns
-from tests.http_of import ask, binder_with_http, where
+from tests.http_of import HELLO, all_of, ask, binder_with_http, connect, where
 from tests.nodes import PATIENCE, Node, eventually
-
-HELLO = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 
 WITH_FEW_FILES = """
 import resource, runpy, sys
@@ -27,24 +25,12 @@ runpy.run_path("node.py", run_name="__main__")
 def limits(**names):
     """By the full name of each constant."""
     rooms = {
-        "HEAD_LIMIT": connection,
+        "HEAD_LIMIT": waiting_room,
         "ANSWER_LIMIT": connection,
         "CONNECTIONS_MAX": server,
         "WAITING_MAX": pages,
     }
     return {f"{rooms[name].__name__}.{name}": value for name, value in names.items()}
-
-
-def connect(node):
-    return socket.create_connection(where(node), timeout=PATIENCE)
-
-
-def all_of(opened):
-    """All that comes until the other side hangs up."""
-    data = b""
-    while part := opened.recv(65536):
-        data += part
-    return data
 
 
 def answers_lookups(node, peers):
@@ -176,7 +162,7 @@ def test_garbage_harms_nobody(seed, cluster, peers):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("files", [14, 18, 60])
+@pytest.mark.parametrize("files", [15, 18, 60])
 def test_when_descriptors_run_out_lookups_go_on_and_http_is_back_when_there_are_some(files, peers):
     listening = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
     binder = Node(str(files), "binder", *listening, program=("-c", WITH_FEW_FILES))
@@ -329,7 +315,7 @@ def test_the_limits_are_those_of_the_manual():
     for told in (
         f"{listener.CONNECTIONS_MAX} connections",
         f"{listener.ACCEPTED_AT_ONCE / listener.ACCEPT_PAUSE:g} new connections a second",
-        f"{connection.HEAD_BYTES_MAX} bytes of headers, within {connection.HEAD_LIMIT:g} s",
+        f"{waiting_room.HEAD_BYTES_MAX} bytes of headers, within {waiting_room.HEAD_LIMIT:g} s",
         f"{asked.BODY_BYTES_MAX} bytes sent along",
         f"{connection.ANSWER_LIMIT:g} s for an answer",
         f"{pages.WAITING_MAX} requests that wait",

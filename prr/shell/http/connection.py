@@ -1,8 +1,8 @@
-"""One connection: a request's line, headers and body within bounds of size and time.
+"""One request whose line and headers have come: its body, and its answer.
 
-gevent.pywsgi reads and writes HTTP; what it leaves open is closed here: how long a request may take
-to arrive and an answer to be taken, how long headers and bodies may be, and that no error of a
-client, or of ours, goes further than its own connection.
+gevent.pywsgi reads and writes HTTP; what it leaves open is closed here: how long an answer may take
+to be made and taken, how long a body may be, and that no error of a client, or of ours, goes
+further than its own connection.
 """
 
 import logging
@@ -18,20 +18,11 @@ import gevent
 from gevent.pywsgi import Input, WSGIHandler
 
 from prr.shell.http.asked import BODY_BYTES_MAX
-from prr.shell.http.problems import MEDIA_TYPE, problem_text
+from prr.shell.http.problems import refusal
 from prr.shell.http.turns import Turns
-
-HEAD_BYTES_MAX = 8192
-"""Of a request's first line and its headers together."""
-
-HEAD_LIMIT = 10.0
-"""Seconds in which they have to come, from the answer before or the connection's begin."""
 
 ANSWER_LIMIT = 30.0
 """Seconds in which an answer has to be made and taken, and what was sent along has to come."""
-
-LINES_AT_ONCE = 16
-"""Of a request's headers, that are read before others have their turn: they may all have come."""
 
 PART_BYTES = 16384
 """Of an answer, that are sent before others have their turn: 20 us of work."""
@@ -39,86 +30,62 @@ PART_BYTES = 16384
 _log = logging.getLogger("prr")
 
 
-class HeadTooLong(ValueError):
-    """More comes before the body than there is room for."""
+class Received:
+    """A request as pywsgi reads it: its head, which has come, and its body as it comes. What
+    follows them is left in the kernel, for the next request."""
 
+    closed = False
+    """It can always be read."""
 
-class HeadReader:
-    """The bytes of a connection: those before a body are counted."""
+    def __init__(self, sock: Any, head: bytes) -> None:  # noqa: ANN401 gevent's
+        self._socket = sock
+        self.readline = BytesIO(head).readline
+        self.waits = False
+        """Part of the body has not come."""
 
-    def __init__(self, opened: Any, turns: Turns) -> None:  # noqa: ANN401 what makefile returns
-        self._opened = opened
-        self._turns = turns
-        self._lines = 0
-        self._left: int | None = HEAD_BYTES_MAX
-
-    @property
-    def closed(self) -> bool:
-        return bool(self._opened.closed)
-
-    def begin(self) -> None:
-        """A request begins."""
-        self._left = HEAD_BYTES_MAX
-
-    def begin_body(self) -> None:
-        """Its headers are read."""
-        self._left = None
-
-    def readline(self, most: int = -1) -> bytes:
-        if self._left is None:
-            return bytes(self._opened.readline(most))
-        line = bytes(self._opened.readline(self._left + 1))
-        self._lines += 1
-        if self._lines % LINES_AT_ONCE == 0:
-            self._turns.give_way()
-        self._left -= len(line)
-        if self._left < 0:
-            raise HeadTooLong(f"more than {HEAD_BYTES_MAX} bytes of headers")
-        return line
-
-    def read(self, most: int = -1) -> bytes:
-        return bytes(self._opened.read(most))
-
-    def close(self) -> None:
-        self._opened.close()
+    def read(self, most: int) -> bytes:
+        """So many bytes of the body; fewer if there are no more."""
+        body = bytearray()
+        self.waits = True
+        while len(body) < most and (part := self._socket.recv(most - len(body))):
+            body += part
+        self.waits = False
+        return bytes(body)
 
 
 class Connection(WSGIHandler):
-    """The requests of one connection, one after the other."""
+    """A connection for as long as it has one request answered."""
 
-    def __init__(self, sock: Any, address: Any, server: Any) -> None:  # noqa: ANN401 gevent's
-        self._head = HeadReader(sock.makefile("rb", 1024), server.turns)
-        super().__init__(sock, address, server, rfile=self._head)  # type: ignore[call-arg]  # stubs
+    def __init__(self, sock: Any, address: Any, server: Any, head: bytes) -> None:  # noqa: ANN401
+        self._received = Received(sock, head)
+        super().__init__(sock, address, server, rfile=self._received)  # type: ignore[call-arg]
         self._dropped: Callable[[str], None] = server.dropped
         self._turns: Turns = server.turns
-        self.waits = False
-        """No request has come in full that is not answered."""
-        self._limit: gevent.Timeout | None = None
 
-    def handle(self) -> None:
-        """Serve until either side has had enough, or has to be waited for too long."""
-        try:
-            super().handle()
-        except gevent.Timeout:
-            self._dropped("too slow")
-        finally:
-            self._end_limit()
+    @property
+    def waits(self) -> bool:
+        """Its request's body has not come in full."""
+        return self._received.waits
 
-    def handle_one_request(self) -> Any:  # noqa: ANN401 pywsgi's
-        self._head.begin()
-        self.waits = True
-        self._begin_limit(HEAD_LIMIT)
+    def serve(self) -> bool:
+        """Answer the request; whether another may follow. Raises OSError if the client is gone."""
+        limit = gevent.Timeout.start_new(ANSWER_LIMIT)
         try:
             self._turns.give_way()
-            return super().handle_one_request()
-        except HeadTooLong as error:  # in the first line, where pywsgi does not expect it
-            return self._handle_client_error(error)
+            result = self.handle_one_request()
+            if isinstance(result, tuple):  # what is wrong with it
+                _, answer = result
+                self.socket.sendall(answer)
+            return result is True
+        except gevent.Timeout:
+            self._dropped("too slow")
+            return False
+        finally:
+            limit.close()
+            self.environ = None  # which holds this connection in turn
 
     def get_environ(self) -> dict[str, Any]:
         """The headers are read: what the application is told of them."""
-        self._head.begin_body()
-        self.waits = False
-        self._begin_limit(ANSWER_LIMIT)
         self._turns.give_way()
         environ: dict[str, Any] = super().get_environ()
         environ["prr.connection"] = self.give_away
@@ -152,7 +119,7 @@ class Connection(WSGIHandler):
             _log.error("bug in the HTTP server", exc_info=(kind, error, trace))
 
     def _handle_client_error(self, error: Exception) -> tuple[str, bytes]:
-        if isinstance(error, HeadTooLong | HTTPException):  # the latter: too many of them
+        if isinstance(error, HTTPException):  # too many of them
             self._dropped("headers too long")
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             return str(int(status)), refusal(status, f"{error}; send less")
@@ -161,20 +128,3 @@ class Connection(WSGIHandler):
 
     def log_request(self) -> None:
         """The metrics count them."""
-
-    def _begin_limit(self, seconds: float) -> None:
-        self._end_limit()
-        self._limit = gevent.Timeout.start_new(seconds)
-
-    def _end_limit(self) -> None:
-        if self._limit is not None:
-            self._limit.close()
-            self._limit = None
-
-
-def refusal(status: HTTPStatus, detail: str) -> bytes:
-    """A whole answer, for whom the application never sees."""
-    body = problem_text(status, detail).encode()
-    head = f"HTTP/1.1 {int(status)} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
-    head += f"Content-Length: {len(body)}\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
-    return head.encode() + body

@@ -43,3 +43,11 @@ def bad_request(detail: str) -> Problem:
 def busy(detail: str) -> Problem:
     """Not now, but soon."""
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "1"})
+
+
+def refusal(status: HTTPStatus, detail: str) -> bytes:
+    """A whole answer, for whom the application never sees."""
+    body = problem_text(status, detail).encode()
+    head = f"HTTP/1.1 {int(status)} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+    head += f"Content-Length: {len(body)}\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
+    return head.encode() + body

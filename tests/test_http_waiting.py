@@ -153,3 +153,12 @@ def test_no_descriptor_stays_behind_whatever_became_of_a_connection(cluster):
                 opened.sendall(sent)
     eventually(lambda: len(os.listdir(files)) <= before)
     assert ask(binder, "/healthz").status == 200
+    assert binder.matching("bug|Traceback") == []
+
+
+def test_who_stops_in_the_middle_of_a_body_is_told_and_nobody_takes_it_for_a_bug(cluster):
+    binder = binder_with_http(cluster)
+    cut_off = answer_to(binder, POST + b"Content-Length: 9\r\n\r\n{}", is_over=True)
+    assert cut_off.startswith(b"HTTP/1.1 400 ")
+    assert b"ends too early" in cut_off
+    assert binder.matching("bug|Traceback") == []

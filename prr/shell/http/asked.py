@@ -59,7 +59,7 @@ class Reader:
             why = f"the body has {request.content_length} bytes; send {BODY_BYTES_MAX} at most"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why)
         try:
-            body = json.loads(request.get_data())
+            body = json.loads(_sent_along(request))
         except (ValueError, RecursionError) as error:
             raise bad_request(f"the body is not valid JSON: {error}; send an object") from error
         if not isinstance(body, dict):
@@ -76,6 +76,13 @@ class Reader:
     def which(self, body: dict[str, Any]) -> Instance:
         """The instance that a body names."""
         return self.instance(body["service"], body["address"])
+
+
+def _sent_along(request: Request) -> bytes:
+    try:
+        return request.get_data()
+    except OSError as error:  # whoever hangs up in the middle is no bug
+        raise bad_request("the body ends too early; send as much as Content-Length says") from error
 
 
 def source_ip(request: Request) -> str:

@@ -5,20 +5,29 @@ import re
 import subprocess
 import sys
 import time
+from random import Random
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 from openapi_spec_validator import validate
 from werkzeug.test import Client as Asking
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Request, Response
 
+from prr.config import Limits
+from prr.core.binder import Binder
+from prr.core.effects import Report
 from prr.core.pacing import LEASE
 from prr.shell.http.application import Application
+from prr.shell.http.asked import Reader
 from prr.shell.http.authorizer import HostOnly
+from prr.shell.http.changing import Changing
 from prr.shell.http.pages import FRESH
+from prr.shell.http.problems import Problem
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.served import Served
 from prr.shell.http.turns import Turns
+from prr.wire.frames import Subscribe
 from tests.http_of import ask, binder_with_http, where
 from tests.nodes import PATIENCE, ROOT, eventually, run, wire
 
@@ -208,6 +217,28 @@ def test_a_complaint_has_the_instance_asked(cluster, binder):
     assert [event["event"] for event in events][:2] == ["subscribed", "complaint"]
     assert "no route" in events[1]["why"]
     assert ask(binder, "/v1/complaints", "POST", body).status == 404
+
+
+def test_a_complaint_that_is_dropped_is_not_said_to_be_taken():
+    limits = Limits(complaints_per_host=1, complaints_per_second=0.0)
+    core = Binder(frozenset(), (), 1, Random(1), limits=limits)
+    core.start(0.0)
+    core.handle(Subscribe(7), ("10.0.0.1", 1), 0.0)
+
+    def operate(what, source, hear):
+        return [one for one in core.operators.do(what, source, 0.0) if isinstance(one, Report)]
+
+    changing = Changing(SimpleNamespace(core=core, operate=operate), Reader({}), None)
+    asked = Request.from_values(
+        method="POST",
+        json={"service": "7", "address": "10.0.0.1:1"},
+        environ_base={"REMOTE_ADDR": "10.0.0.9"},
+    )
+    assert changing.complain(asked, "alice").json == {"held": True}
+    with pytest.raises(Problem) as told:
+        changing.complain(asked, "alice")
+    assert (told.value.status, told.value.headers) == (429, {"Retry-After": "1"})
+    assert "dropped" in told.value.detail
 
 
 @pytest.mark.smoke

@@ -73,8 +73,7 @@ class BinderNode(Node[Effect]):
         `drains` until when what is drained; None: nothing is kept."""
         super().__init__(core, codec, lanes, first_line, names)
         self._binder = core
-        self._store = store
-        self._drains = drains
+        self._store, self._drains = store, drains
         self._prober = Prober(self._probed, codec)
         self._group_prober = GroupProber(self._answered_all, codec)
         self._history = EventHistory()
@@ -123,9 +122,9 @@ class BinderNode(Node[Effect]):
 
     def operate(
         self, what: Complaint | DrainQuery, source: Address, hear: Callable[[Frame], None]
-    ) -> None:
-        """Have the core do what an operator says; `hear` is called with what it answers him at
-        `source`, once what that says is kept."""
+    ) -> list[Report]:
+        """Have the core do what an operator says, and return its reports; `hear` is called with
+        what it answers him at `source`, once what that says is kept."""
         effects = self._binder.operators.do(what, source, time.monotonic())
         told = [one for one in effects if isinstance(one, Send | Confirm) and one.target == source]
         self._follow([one for one in effects if one not in told])
@@ -134,6 +133,7 @@ class BinderNode(Node[Effect]):
                 self._store.confirm(one.instance, partial(hear, one.frame))
             else:
                 hear(one.frame)
+        return [one for one in effects if isinstance(one, Report)]
 
     def change_keys(self, keys: Keyring | Held) -> None:
         """Seal and open with these from now on; whose credentials are revoked goes."""

@@ -10,6 +10,7 @@ from http import HTTPStatus
 import gevent.event
 from werkzeug.wrappers import Request, Response
 
+from prr.core.effects import Event
 from prr.shell.binder_node import BinderNode
 from prr.shell.http.asked import Reader, source_ip
 from prr.shell.http.problems import Problem, bad_request
@@ -46,7 +47,10 @@ class Changing:
             raise self._not_held(instance)
         said = body.get("why", "").encode(errors="replace")[:ERROR_BYTES_MAX]
         complaint = Complaint(instance, trailer=Reason(error=said) if said else None)
-        self._node.operate(complaint, _source(request), lambda _: None)  # nobody answers that
+        reports = self._node.operate(complaint, _source(request), lambda _: None)  # no answer
+        if any(one.event is Event.OVER_COMPLAINTS for one in reports):
+            why = "too many complaints from this host at once: this one is dropped; ask again soon"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, why, {"Retry-After": "1"})
         _log.info("complaint about %s by %s over HTTP", describe(instance), operator)
         return _json({"held": True})
 

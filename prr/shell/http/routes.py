@@ -79,7 +79,7 @@ ROUTES = (
         "Complained",
         body="Complaint",
         is_for_operators=True,
-        refusals=(404, 411, 413, 415),
+        refusals=(404, 411, 413, 415, 429),
     ),
     Route(
         *("POST", "/v1/drains", "drain", "take an instance out of turn for a time, at all binders"),

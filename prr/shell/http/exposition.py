@@ -59,11 +59,11 @@ class Exposition:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
-    def text(self) -> bytes:
-        """All of them, made in slices."""
+    def text(self) -> list[bytes]:
+        """All of them, made in slices, in one part."""
         families = [*self._collect(), *self._process.collect()]
         slices = self._turns.in_slices(families)
-        return b"".join(generate_latest(_Only(one)) for one in slices)
+        return [b"".join(generate_latest(_Only(one)) for one in slices)]
 
     def _collect(self) -> Iterator[Family]:
         status, counts = self._node.status(), self._node.counts()

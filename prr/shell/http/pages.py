@@ -1,5 +1,9 @@
-"""Long answers: one is made at a time, in slices, and is given to all who ask for it meanwhile."""
+"""Long answers: one is made at a time, in slices, and is given to all who ask for it meanwhile.
 
+None is ever one piece of bytes: to join and to encode 300 kB takes 0.3 ms.
+"""
+
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,6 +23,39 @@ KEPT_MAX = 32
 WAITING_MAX = 64
 """Requests that wait for a page to be made. Those beyond are to ask again."""
 
+ROWS_JOINED = 48
+"""Rows that are made one part of a page, some 15 kB: 10 us of work."""
+
+
+class Page:
+    """A page of rows, while it is made: a JSON object that has them under `key`."""
+
+    def __init__(self, key: str) -> None:
+        self._parts: list[bytes] = []
+        self._texts = [f'{{"{key}": [']
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, row: dict[str, object]) -> None:
+        """One more row."""
+        text = json.dumps(row)
+        self._texts.append(f", {text}" if self._count else text)
+        self._count += 1
+        if len(self._texts) >= ROWS_JOINED:
+            self._join()
+
+    def end(self, following: str | None) -> list[bytes]:
+        """Its parts; `following` is where the next page begins."""
+        self._texts.append(f'], "next": {json.dumps(following)}}}\n')
+        self._join()
+        return self._parts
+
+    def _join(self) -> None:
+        self._parts.append("".join(self._texts).encode())
+        self._texts.clear()
+
 
 class Pages:
     """The pages of one binder."""
@@ -29,11 +66,11 @@ class Pages:
         self._turns = turns
         self._making = Semaphore(1)
         self._waiting = 0
-        self._kept: OrderedDict[str, tuple[int, float, bytes]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[int, float, list[bytes]]] = OrderedDict()
 
-    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
-        """The page `key`, as it is kept, or else as `make` makes it. Raises Problem if too many
-        wait."""
+    def get(self, key: str, make: Callable[[], list[bytes]]) -> list[bytes]:
+        """The parts of the page `key`, as they are kept, or else as `make` makes them. Raises
+        Problem if too many wait."""
         if (kept := self._fresh(key)) is not None:
             return kept
         if self._waiting >= WAITING_MAX:
@@ -53,7 +90,7 @@ class Pages:
             self._kept.popitem(last=False)
         return page
 
-    def _fresh(self, key: str) -> bytes | None:
-        stamp, when, page = self._kept.get(key, (-1, 0.0, b""))
+    def _fresh(self, key: str) -> list[bytes] | None:
+        stamp, when, page = self._kept.get(key, (-1, 0.0, []))
         is_fresh = stamp == self._stamp() and time.monotonic() - when < FRESH
         return page if is_fresh else None

@@ -123,11 +123,22 @@ def test_who_sends_no_body_gives_its_place_to_who_asks(cluster):
         assert ask(binder, "/healthz").status == 200
 
 
+def test_nobody_gives_its_place_away_who_has_asked(cluster):
+    binder = binder_with_http(cluster, limits={f"{server.__name__}.CONNECTIONS_MAX": 1})
+    for _ in range(10):
+        with connect(binder) as one:
+            one.sendall(LAST + b"\r\n")
+            with connect(binder) as other:
+                other.sendall(LAST + b"\r\n")
+                assert all_of(one)[9:12] == b"200"
+                assert all_of(other)[9:12] in (b"200", b"503")
+
+
 def test_whoever_waits_too_long_is_given_up_however_many_they_are(cluster):
     limits = {f"{waiting_room.__name__}.HEAD_LIMIT": 0.1}
     binder = binder_with_http(cluster, limits=limits)
     with ExitStack() as stack:
-        many = [stack.enter_context(connect(binder)) for _ in range(3 * waiting_room.AT_ONCE)]
+        many = [stack.enter_context(connect(binder)) for _ in range(12)]
         assert [all_of(one) for one in many] == [b""] * len(many)
     assert b'reason="too slow"} %d.0' % len(many) in ask(binder, "/metrics").body
 

@@ -90,7 +90,9 @@ class Listener(WSGIServer):
             self._count_accepted()
             taken = socket.socket(self.family, socket.SOCK_STREAM, 0, descriptor)
             taken.setblocking(False)
-            if len(self) < self._most or self._make_room():
+            if len(self) >= self._most:
+                self._make_room()
+            if len(self) < self._most:
                 self._room.enter(taken, address)
             else:
                 self.dropped("no room")
@@ -133,16 +135,15 @@ class Listener(WSGIServer):
             else:
                 hang_up(taken)
 
-    def _make_room(self) -> bool:
+    def _make_room(self) -> None:
         """End who has waited longest without a request, or else without a request's body."""
-        if self._room.make_room():
-            return True
+        self._room.make_room()
+        if len(self) < self._most:
+            return
         oldest = next((one for one in self._served if one.waits), None)
-        if oldest is None:
-            return False
-        self.dropped("idle, for one more")
-        self._served.pop(oldest).kill(block=False)  # it ends next, and its place is free
-        return True
+        if oldest is not None:
+            self.dropped("idle, for one more")
+            self._served.pop(oldest).kill(block=False)  # it ends next, and its place is free
 
     def _refuse_one(self) -> None:
         """No descriptor is left: with the spare one somebody is told."""

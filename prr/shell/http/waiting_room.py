@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from itertools import islice
 from typing import NamedTuple
 
 from gevent.hub import get_hub
@@ -25,9 +24,6 @@ HEAD_BYTES_MAX = 8192
 
 HEAD_LIMIT = 10.0
 """Seconds in which they have to come, from the answer before or the connection's begin."""
-
-AT_ONCE = 4
-"""Connections that are looked at, or ended, before others have their turn: 50 us of work."""
 
 _UNREAD_MAX = 65536
 """Bytes that are read of what nobody wants any more, so that the kernel lets an answer go out."""
@@ -79,14 +75,15 @@ class WaitingRoom:
         until = time.monotonic() + HEAD_LIMIT
         self._waiting[connection.fileno()] = _Waiting(connection, address, until)
         if len(self._waiting) == 1:
-            self._end_late_ones()
+            self._end_late_one()
 
-    def make_room(self) -> bool:
-        """End who has waited longest; False if nobody waits."""
-        if not self._waiting:
-            return False
-        self._end(next(iter(self._waiting)), "idle, for one more")
-        return True
+    def make_room(self) -> None:
+        """End who has waited longest, unless all that it asks has just come."""
+        oldest = next(iter(self._waiting), None)
+        if oldest is not None:
+            self._look_at(oldest)
+            if oldest in self._waiting:
+                self._end(oldest, "idle, for one more")
 
     def close(self) -> None:
         """End all."""
@@ -98,24 +95,23 @@ class WaitingRoom:
         self._waiting.clear()
 
     def _look(self) -> None:
-        """At those from whom something has come. An epoll tells of each that is new once, and at
-        the next call of those that there was no place for."""
-        for number, events in self._epoll.poll(0, AT_ONCE):
-            try:
-                self._look_at(number, is_over=bool(events & _OVER))
-            except BlockingIOError:
-                pass  # it has been looked at with what came before
-            except OSError:
-                self._end(number, "connection lost")
+        """At one from whom something has come: that may be 50 us of work, and so the others wait
+        until whatever has arrived had its turn. An epoll tells of each in turn, and once."""
+        for number, events in self._epoll.poll(0, 1):
+            self._look_at(number, is_over=bool(events & _OVER))
 
-    def _look_at(self, number: int, is_over: bool) -> None:
-        connection, address, _ = self._waiting[number]
-        come = connection.recv(HEAD_BYTES_MAX + 1, socket.MSG_PEEK)
+    def _look_at(self, number: int, is_over: bool = False) -> None:
+        try:
+            come = self._waiting[number].socket.recv(HEAD_BYTES_MAX + 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end(number, "connection lost")
+            return
         length = length_of_head(come)
         if length is not None and length <= HEAD_BYTES_MAX:
-            head = connection.recv(length)
-            self._leave(number)
-            self._serve(connection, address, head)
+            connection, address, _ = self._leave(number)
+            self._serve(connection, address, connection.recv(length))
         elif len(come) > HEAD_BYTES_MAX:
             self._end(number, "headers too long", _TOO_LONG)
         elif is_over and come:
@@ -123,17 +119,17 @@ class WaitingRoom:
         elif is_over:
             self._leave(number).socket.close()
 
-    def _end_late_ones(self) -> None:
-        """End those whose time is over, some of them at once, and see to it that the others are."""
+    def _end_late_one(self) -> None:
+        """End who has waited longest, if its time is over; and see to it that the next one is."""
         now = time.monotonic()
-        for number, one in list(islice(self._waiting.items(), AT_ONCE)):
-            if one.until <= now:
-                self._end(number, "too slow")
+        oldest = next(iter(self._waiting), None)
+        if oldest is not None and self._waiting[oldest].until <= now:
+            self._end(oldest, "too slow")
         self._timer.close()
         if self._waiting:
-            oldest = next(iter(self._waiting.values()))
-            self._timer = self._loop.timer(max(oldest.until - now, 0.0))
-            self._timer.start(self._end_late_ones)
+            following = next(iter(self._waiting.values()))
+            self._timer = self._loop.timer(max(following.until - now, 0.0))
+            self._timer.start(self._end_late_one)
 
     def _end(self, number: int, why: str, answer: bytes = b"") -> None:
         self._dropped(why)

@@ -286,6 +286,26 @@ def test_of_many_who_work_none_begins_a_piece_while_something_waits():
     assert not any(late)
 
 
+def test_who_rests_looks_again_before_its_piece_if_somebody_has_worked_meanwhile():
+    turns, late = Turns(), []
+    with Arriving() as arriving:
+
+        def work_when_due():
+            get_hub().wait(turns_end)  # in the same turn of the loop as who gives way
+            arriving.send()
+
+        for _ in range(20):
+            turns_end = get_hub().loop.timer(0.0)
+            working = gevent.spawn(work_when_due)
+            gevent.sleep(0)
+            arriving.send()
+            turns.give_way()
+            late.append(arriving.sent - arriving.heard)
+            working.join()
+            turns_end.close()
+    assert not any(late)
+
+
 def test_a_page_is_made_once_for_all_who_wait_and_again_when_something_has_changed():
     stamp, made = [0], []
 

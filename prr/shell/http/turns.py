@@ -16,7 +16,7 @@ from gevent.lock import Semaphore
 SLICE = 0.0002
 """Seconds of one slice of long work, if nothing arrives meanwhile."""
 
-PIECE = 0.00005
+PIECE = 0.00002
 """Seconds of work after which it is looked whether something has arrived, which costs one or two
 millionths."""
 
@@ -54,6 +54,8 @@ class Turns:
         if self.has_arrived():
             with self._one:
                 self._rest(0.0)
+                if self.has_arrived():  # while somebody whose rest ended in the same turn worked
+                    self._rest(0.0)
 
     def in_slices(self, work: Iterable[_T]) -> Iterator[_T]:
         """What `work` yields. A slice is over after SLICE, or as soon as something has arrived;

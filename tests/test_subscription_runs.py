@@ -115,6 +115,26 @@ def test_what_columns_say_is_what_the_codec_reads(kind, seed):
         assert read > 5
 
 
+def test_what_begins_otherwise_is_not_compared():
+    """What is under a seal pays for none but the one form that begins as it does."""
+
+    class One:
+        column = OneByOne.column
+        compared = 0
+
+        def __init__(self, data):
+            self._data = data
+
+        def alike(self, at, size, fixed):
+            self.compared += 1
+            return 0
+
+    for data, most in ((b"\x0c" + bytes(100), 1), (b"\x05" + bytes(100), 3), (b"\x06", 0)):
+        one = One(data)
+        assert not CODECS[Role.BINDER].subscription_run(one, 0)
+        assert one.compared == most
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -6,7 +6,7 @@ What a seal needs is what it needs in `subscriptions`: a credential of the servi
 who has none is told to say it again with one. The tests compare the two.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from functools import partial
 
@@ -45,7 +45,7 @@ class SealedRuns:
         self._peers = peers
         self._tickets = gate.tickets
 
-    def subscribe(self, said: Iterator[SealedSubscription], now: float) -> tuple[int, list[Effect]]:
+    def subscribe(self, said: Sequence[SealedSubscription], now: float) -> tuple[int, list[Effect]]:
         """What `handle` would do about the first of these, as many as are certainly alike. How
         many, and what follows; 0: the first is for `handle`."""
         ones, states, looks = self._alike(said, now)
@@ -58,7 +58,7 @@ class SealedRuns:
         return count, persisted(self, effects)
 
     def _alike(
-        self, said: Iterator[SealedSubscription], now: float
+        self, said: Sequence[SealedSubscription], now: float
     ) -> tuple[list[SealedSubscription], list[bytes], _Looks | None]:
         """The first of them, as many as look alike, each of another instance; and how these stand,
         which their tickets depend on."""

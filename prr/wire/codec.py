@@ -4,7 +4,7 @@ It reads the table in `forms`, and has no knowledge of its own of any frame.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prr.trust.keyring import Held, Keyring
@@ -188,11 +188,11 @@ class Codec:
         on; empty if there is none."""
         return [] if self._sealed_questions is None else self._sealed_questions.asked(burst, at)
 
-    def sealed_subscriptions(self, burst: Senders, at: int) -> Iterator[SealedSubscription]:
-        """The subscriptions under a seal that stand in a row from number `at` of a burst on, one
-        by one as they are asked for."""
+    def sealed_subscriptions(self, burst: Senders, at: int) -> list[SealedSubscription]:
+        """The subscriptions under a seal that stand in a row from number `at` of a burst on; empty
+        if there is none."""
         known = self._sealed_subscriptions
-        return iter(()) if known is None else known.read(burst, at)
+        return [] if known is None else known.read(burst, at)
 
     def accused(self, burst: Rows, at: int) -> Instance | None:
         """Whom the complaint with number `at` of a burst is about; None if it is none, or says

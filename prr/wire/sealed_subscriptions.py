@@ -6,9 +6,10 @@ credential's very bytes. What says anything else, or has a seal that does not ho
 codec; the tests compare both with it, frame by frame.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from struct import Struct
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgpack
 
@@ -32,15 +33,17 @@ _AT_ONCE, _SOON = (_ALIVE + bytes((MARK, 0x80 + keys, 10, 0xCE)) for keys in (4,
 
 _NO_PORT = bytes(2)
 
-_START_AT, _RENEWAL_AT, _INSTANCE_AT = 5, 9, 9
 _RENEWAL, _INSTANCE = 16, b"\x13\xc4"
-_HEAD = Struct(">5sI2sB").unpack_from  # of one that does not say when it renews
 _PADDING = bytes((20, 0xC4, ANNOUNCEMENT_PADDING, *bytes(ANNOUNCEMENT_PADDING)))
 _BEHIND = [_PADDING + bytes((SEAL_KEY, 0xC4, size)) for size in range(256)]
 """What stands behind the instance, in front of so many bytes of a seal."""
 
-_BETWEEN = len(_BEHIND[0])
-_NUMBER_AT = TAGS_AT - NUMBER_BYTES
+_INSTANCE_SIZE_AT = 11
+_SOON_BYTES = 2  # the key and the seconds, in front of the instance
+_SIGNER_BYTES = -TAGS_AT - TAG_BYTES
+_BEHIND_WHO = NUMBER_BYTES - TAGS_AT
+_LAYOUTS_MAX = 1024
+"""Remembered, 100 kB: of each length a few, as names have."""
 
 _BYTES_MIN, _BYTES_MAX = 64, 255
 """Of one at all; what is longer, with a long name or many networks, is left to the codec."""
@@ -81,70 +84,61 @@ class SealedSubscriptions:
     def __init__(self, sealer: BinderSealer) -> None:
         self._sealer = sealer
         self._holders: dict[bytes, SealHolder] = {}
-        self._last: tuple[bytes, SealedSubscription | None] = b"", None
+        self._opened: dict[bytes, SealedSubscription | None] = {}  # those read last, of one burst
 
     @property
     def size(self) -> tuple[int, int]:
         """Of how many credentials the keys are remembered, and of how many they may be."""
         return len(self._holders), KEYS_MAX
 
-    def read(self, burst: Senders, at: int) -> Iterator[SealedSubscription]:
-        """Those that stand in a row from `at` on, one by one as they are asked for. Of the others
-        no more is looked at until the first one has shown to be such."""
+    def read(self, burst: Senders, at: int) -> list[SealedSubscription]:
+        """Those that stand in a row from `at` on. Of the others no more is looked at until the
+        first one has shown to be such. What was read the last time is not opened again: of those
+        behind the first some are not decided with it, and read once more."""
         rows = burst.rows(at, _ALIVE, _BYTES_MIN, _BYTES_MAX)
         first = next(rows, None)
-        if first is None or self._open(first) is None:
-            return
+        if first is None:
+            return []
+        before, self._opened = self._opened, {}
+        read, said = self._read, list[SealedSubscription]()
+        if first not in before:
+            before[first] = read(first)
+        if before[first] is None:
+            self._opened[first] = None
+            return []
         ones = [first, *rows]
         sources = rows_from(burst.address_columns(at, len(ones)))
         for row, source in zip(ones, sources, strict=True):
-            one = self._open(row)
+            one = self._opened[row] = before[row] if row in before else read(row)
             if one is None or one.where != source or source.endswith(_NO_PORT):
-                return
-            yield one
-
-    def _open(self, row: bytes) -> SealedSubscription | None:
-        """What one says; None if it is for the codec. It is remembered until the next is read: the
-        last of those that are looked at in vain is mostly the first of the next."""
-        if self._last[0] != row:
-            self._last = row, self._read(row)
-        return self._last[1]
+                break
+            said.append(one)
+        return said
 
     def _read(self, row: bytes) -> SealedSubscription | None:
-        front, start, key, size = _HEAD(row)
-        at, renewal = _INSTANCE_AT, 0
-        if front == _SOON:
-            key, renewal, soon, size = row[at + 2 : at + 4], row[at + 1], row[at], row[at + 4]
-            if soon != _RENEWAL or not 0 < renewal <= RENEWAL_SECONDS_MAX:
-                return None
-            at += 2
-        elif front != _AT_ONCE:
+        """What one says; None if it is for the codec."""
+        is_soon = row.startswith(_SOON)
+        layout = _layout(len(row), row[_INSTANCE_SIZE_AT + _SOON_BYTES * is_soon], is_soon)
+        if layout is None or not (is_soon or row.startswith(_AT_ONCE)):
             return None
-        end = at + 3 + size
-        who_at = end + _BETWEEN
-        who, instance = row[who_at:_NUMBER_AT], Instance(row[at + 3 : end])
-        if row[end:who_at] != _BEHIND[(len(row) - who_at) & 0xFF]:
+        _, start, soon, key, _, place, behind, who, number, signer, tag = layout(row)
+        if soon and (soon[0] != _RENEWAL or not 0 < soon[1] <= RENEWAL_SECONDS_MAX):
             return None
-        if len(who) - 1 != row[_NUMBER_AT - 1]:
+        if behind != _BEHIND[len(who) + _BEHIND_WHO & 0xFF] or who[-1] != len(who) - 1:
             return None
-        if key != _INSTANCE or start < FIRST_START or not is_instance(instance):
+        if key != _INSTANCE or start < FIRST_START or not is_instance(place):
             return None
-        holder = self._opened(row, who)
+        holder = self._holders.get(who + signer)
+        if holder is None:
+            holder = self._learn(row, who + signer)
+        elif equal(tag, holder.key.tag_to_binder(row[:TAGS_AT])):
+            self._sealer.opened[holder.key.secret_id] += 1
+        else:
+            return None
         if holder is None:
             return None
-        number = int.from_bytes(row[_NUMBER_AT:TAGS_AT], "big")
+        instance, renewal = Instance(place), soon[1] if soon else 0
         return SealedSubscription(instance, start, renewal, holder, number, address_key(instance))
-
-    def _opened(self, row: bytes, who: bytes) -> SealHolder | None:
-        """Whose seal one has, if it holds; `who` as it stands there."""
-        signer = who + row[TAGS_AT:-TAG_BYTES]
-        holder = self._holders.get(signer)
-        if holder is None:
-            return self._learn(row, signer)
-        if not equal(row[-TAG_BYTES:], holder.key.tag_to_binder(row[:TAGS_AT])):
-            return None
-        self._sealer.opened[holder.key.secret_id] += 1
-        return holder
 
     def _learn(self, row: bytes, signer: bytes) -> SealHolder | None:
         """Remembered is only who has sealed what holds: nobody else can fill this."""
@@ -160,6 +154,18 @@ class SealedSubscriptions:
             credential, key, as_held(b"", None, credential=credential.id)
         )
         return holder
+
+
+@lru_cache(maxsize=_LAYOUTS_MAX)
+def _layout(size: int, instance: int, is_soon: bool) -> Callable[[bytes], tuple[Any, ...]] | None:
+    """What takes apart one of `size` bytes in which the instance has so many; None if it cannot
+    have."""
+    soon = _SOON_BYTES * is_soon
+    who = size - _INSTANCE_SIZE_AT - 1 - soon - instance - len(_BEHIND[0]) - _BEHIND_WHO
+    if who < 1:
+        return None
+    front = f"{len(_AT_ONCE)}sI{soon}s{len(_INSTANCE)}sB{instance}s{len(_BEHIND[0])}s"
+    return Struct(f">{front}{who}sQ{_SIGNER_BYTES}s{TAG_BYTES}s").unpack
 
 
 _CONFIRMED, _CONFIRMED_RENEW, _AGAIN = (

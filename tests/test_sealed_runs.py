@@ -9,6 +9,7 @@ import pytest
 
 from prr.config import LIMITS, Limits, Require
 from prr.core import deadlines, sealed_runs
+from prr.core.awaited import Awaited
 from prr.core.binder import Binder
 from prr.core.directory.digests import entry_of
 from prr.core.directory.tables import Tables
@@ -277,6 +278,25 @@ def test_a_herd_with_a_credential_each_comes_and_renews_in_three_runs():
     assert [type(effect) for effect in effects] == [ConfirmSealed]
 
 
+def test_who_renews_with_the_ticket_it_was_given_last_has_it_compared_and_not_computed(monkeypatch):
+    core, codec = keyed_binder(), Codec(Role.BINDER, keys=RING)
+    ones = [Speaker(1, (f"10.0.1.{n}", 4000)) for n in range(1, 65)]
+    for now in (1.0, 2.0):
+        subscribe(core, codec, ones, now)
+    monkeypatch.setattr(Tickets, "holds", lambda *_: pytest.fail("it was computed"))
+    for now in (6.0, 11.0):
+        assert subscribe(core, codec, ones, now)[0] == [64]
+
+
+def test_those_in_front_of_one_in_doubt_are_a_run():
+    core, codec = keyed_binder(), Codec(Role.BINDER, keys=RING)
+    ones = [Speaker(1, (f"10.0.1.{n}", 4000)) for n in range(1, 65)]
+    for now in (1.0, 2.0):
+        subscribe(core, codec, ones, now)
+    core.directory.suspect(ones[40].instance)
+    assert subscribe(core, codec, ones, 6.0)[0] == [40, 0, 23]
+
+
 def test_one_who_says_it_twice_in_a_burst_has_it_confirmed_once():
     core, codec = keyed_binder(), Codec(Role.BINDER, keys=RING)
     one = Speaker(1, ("10.0.1.1", 4000))
@@ -436,7 +456,13 @@ def test_keys_are_remembered_of_so_many_and_only_of_those_who_hold_one(monkeypat
         assert (remembered > 0) == (ring is RING)
 
 
+def whatever_is_said(self, tickets, abouts, *_):
+    """As `Awaited.words`, for anybody and with any ticket."""
+    return [word for _, _, word in takewhile(bool, map(self._rows.get, abouts))]
+
+
 MUTANTS = {
+    "what is awaited is not compared": (Awaited, "words", whatever_is_said),
     "credentials are not compared": (sealed_runs, "provides", lambda *_: True),
     "tickets are not looked at": (Tickets, "holds", lambda *_: True),
     "doubts are not looked at": (Doubts, "are_undoubted", lambda *_: True),

@@ -12,6 +12,7 @@ import pytest
 from prr.core import answers, control, effects, gate, sealed_runs, subscriptions, trust
 from prr.core.client import Client
 from prr.core.control import Programs
+from prr.core.directory.table_walks import state_of
 from prr.core.gate import Gate
 from prr.core.replication.peers import Peers
 from prr.core.replication.sessions import Belief, Sessions, Window
@@ -127,7 +128,13 @@ def tickets_are_not_checked(patch):
 def of_tickets(patch, change):
     """`change` what they are issued and looked at for: from where, of what, and how that stands."""
     issue, holds = Tickets.issue, Tickets.holds
+
+    def issue_next(self, wheres, abouts, _, words, now):
+        rows = zip(wheres, abouts, map(state_of, words), strict=True)
+        return [self.issue(*row, now) for row in rows]
+
     patch.setattr(Tickets, "issue", lambda self, *of: issue(self, *change(*of[:3]), of[-1]))
+    patch.setattr(Tickets, "issue_next", issue_next)  # of which none is awaited
     patch.setattr(
         Tickets,
         "holds",

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from prr.core import awaited
 from prr.core.tickets import AGE_MAX, TICK, Tickets
 from prr.wire.instance import encode_address
 
@@ -74,3 +75,64 @@ def test_used_tickets_are_forgotten_when_they_are_too_old():
         ticket = tickets.issue(HERE, about, STATE, now)
         assert tickets.use(ticket, about, now)
         assert tickets.size <= 2 * AGE_MAX + 2
+
+
+# Those that are awaited back, and need not be computed again.
+
+WORD, ME = b"a version of 20 bytes and what else", object()
+
+
+def next_of(tickets, now, about=ONE, whose=ME):
+    """The next ticket of a thing, of which one was used."""
+    (ticket,) = tickets.issue_next([HERE], [about], [whose], [WORD], now)
+    return ticket
+
+
+def used_first(tickets, now, about=ONE):
+    """Use up the first ticket of a thing; the next."""
+    tickets.use_all([tickets.issue(HERE, about, b"", now)], [about], now)
+    return next_of(tickets, now, about)
+
+
+def test_a_ticket_is_awaited_from_whom_it_was_given_to_until_one_is_used_or_it_is_old():
+    tickets = Tickets(Random(1))
+    before, first = tickets.issue(HERE, ONE, b"", 5.0), used_first(tickets, 5.0)
+
+    def words(ticket, about=ONE, whose=ME, now=6.0):
+        return tickets.awaited.words([ticket], [about], [whose], now)
+
+    assert words(first) == [WORD]
+    assert tickets.holds(first, HERE, ONE, b"+" + WORD[:20], 6.0)
+    assert not words(first, OTHER) and not words(first, whose=object())
+    assert not words(before) and not words(first ^ 1)
+    again = tickets.issue(HERE, ONE, b"", 6.0)  # as who has lost the first is given
+    assert words(first) and tickets.use(again, ONE, 6.0)
+    assert not words(first)
+    second = next_of(tickets, 6.0)
+    assert words(second, now=5.0 + AGE_MAX - 2 * TICK)
+    assert not words(second, now=6.0 + AGE_MAX)
+
+
+def test_a_ticket_that_does_not_hold_yet_is_not_awaited():
+    """Who uses several within a tick is given one of a tick to come: to use that now would look
+    like using one of an hour ago, and leave it to be used once more."""
+    tickets = Tickets(Random(1))
+    ticket = used_first(tickets, 5.0)
+    for _ in range(3):
+        if not tickets.awaited.words([ticket], [ONE], [ME], 5.0):
+            break
+        tickets.use_all([ticket], [ONE], 5.0)
+        used, ticket = ticket, next_of(tickets, 5.0)
+    assert not tickets.awaited.words([ticket], [ONE], [ME], 5.0)
+    for now in (5.0, 5.1, 5.2, 5.3):
+        assert not tickets.holds(used, HERE, ONE, b"+" + WORD[:20], now)
+    assert tickets.holds(ticket, HERE, ONE, b"+" + WORD[:20], 5.0 + 3 * TICK)
+
+
+def test_so_many_are_awaited_and_of_others_nothing_depends_on_it(monkeypatch):
+    monkeypatch.setattr(awaited, "AWAITED_MAX", 3)
+    tickets, abouts = Tickets(Random(1)), [b"%d" % number for number in range(10)]
+    given = [used_first(tickets, 5.0, about) for about in abouts]
+    assert tickets.awaited.size == (3, 3)
+    for ticket, about in zip(given, abouts, strict=True):
+        assert tickets.holds(ticket, HERE, about, b"+" + WORD[:20], 6.0)

@@ -9,6 +9,7 @@ who has none is told to say it again with one. The tests compare the two.
 from collections.abc import Sequence
 from enum import Enum, auto
 from functools import partial
+from operator import ne
 
 from prr.core.effects import AskAgain, ConfirmSealed, Effect
 from prr.core.gate import Gate
@@ -48,14 +49,35 @@ class SealedRuns:
     def subscribe(self, said: Sequence[SealedSubscription], now: float) -> tuple[int, list[Effect]]:
         """What `handle` would do about the first of these, as many as are certainly alike. How
         many, and what follows; 0: the first is for `handle`."""
-        ones, states, looks = self._alike(said, now)
+        if ones := self._awaited(said, now):
+            looks: _Looks | None = _Looks.RENEWED
+        else:
+            ones, states, looks = self._alike(said, now)
         if looks is None:
             return 0, []
         if looks is _Looks.WITHOUT_TICKET:
             again = AskAgain(ones, self._issue(ones, states, now))
             return len(ones), persisted(self, [again])
-        count, effects = self._subscribe(ones, [] if looks is _Looks.NEW else states, now)
+        count, effects = self._subscribe(ones, now)
         return count, persisted(self, effects)
+
+    def _awaited(
+        self, said: Sequence[SealedSubscription], now: float
+    ) -> Sequence[SealedSubscription]:
+        """The first of them, as many as renew with the tickets with which they were confirmed
+        last, and that are held with the same words as then. That they look alike is certain with
+        the least of work: of the rest of `_looks` the credential was looked at then, and
+        `liveness.runs` looks at all else."""
+        if self._tickets is None or not said:
+            return []
+        instances = [one.instance for one in said]
+        numbers, holders = [one.number for one in said], [one.holder for one in said]
+        words = self._tickets.awaited.words(numbers, instances, holders, now)
+        instances = instances[: len(words)]
+        if not words or len({*instances}) < len(instances):
+            return []
+        are_others = [*map(ne, self._directory.words(instances), words)]
+        return said[: are_others.index(True) if True in are_others else len(words)]
 
     def _alike(
         self, said: Sequence[SealedSubscription], now: float
@@ -97,29 +119,25 @@ class SealedRuns:
         return not is_over and self._versioned.can_hold(one.instance)
 
     def _subscribe(
-        self, ones: list[SealedSubscription], states: list[bytes], now: float
+        self, ones: Sequence[SealedSubscription], now: float
     ) -> tuple[int, list[Effect]]:
-        """`states` are how they will stand; empty: that will change."""
         assert self._tickets is not None
-        instances, starts, renewals, *_ = map(list, zip(*ones, strict=True))
-        particulars = [one.holder.particulars for one in ones]
+        instances, starts, renewals, holders, numbers, _ = map(list, zip(*ones, strict=True))
+        particulars = [holder.particulars for holder in holders]
         run = Subscribers(instances, starts, renewals, particulars, now)
         row, count = self._detector.runs.alike(run)
         if not count:
             return 0, []
-        run, ones, states = run.first(count), ones[:count], states[:count]
-        for one in ones:
-            self._tickets.use(one.number, one.instance, now)
-        confirm = partial(self._confirmation, ones, states, now)
-        return count, self._detector.runs.run(row, run, confirm)
+        self._tickets.use_all(numbers[:count], instances[:count], now)
+        confirm = partial(self._confirmation, ones[:count], now)
+        return count, self._detector.runs.run(row, run.first(count), confirm)
 
-    def _confirmation(
-        self, ones: Sequence[SealedSubscription], states: list[bytes], now: float
-    ) -> ConfirmSealed:
+    def _confirmation(self, ones: Sequence[SealedSubscription], now: float) -> ConfirmSealed:
+        assert self._tickets is not None
         renewal = self._detector.renewal
-        if not states:
-            states = [self._directory.standing(one.instance)[1] for one in ones]
-        tickets = self._issue(ones, states, now)
+        instances, _, _, holders, _, wheres = zip(*ones, strict=True)
+        words = self._directory.words(instances)
+        tickets = self._tickets.issue_next(wheres, instances, holders, words, now)
         return ConfirmSealed(ones, tickets, None if renewal == RENEWAL else renewal)
 
     def _issue(

@@ -8,9 +8,13 @@ instance has changed its state, or later. Accepted once, a ticket and all that w
 are used up.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2s
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 from struct import Struct
+
+from prr.core.awaited import Awaited
+from prr.core.directory.table_walks import state_of
 
 TICK = 0.1
 """Seconds between two tickets that differ."""
@@ -42,6 +46,8 @@ class Tickets:
         self._used: dict[bytes, int] = {}
         self._used_before: dict[bytes, int] = {}
         self._swap_at = 0.0
+        self.awaited = Awaited(AGE_MAX - TICK)
+        """Some that were issued, hold, and need not be computed again to show it."""
 
     @property
     def size(self) -> int:
@@ -52,10 +58,33 @@ class Tickets:
     def issue(self, where: bytes, about: bytes, state: bytes, now: float) -> int:
         """A ticket to say something of `about`, which stands as `state` says, from `where`, an
         encoded address. It is later than the last one that was used, if need be by a tick."""
-        tick, last = int(now / TICK), self._last(about)
-        if tick <= last:
-            tick = last + 1
+        tick = max(int(now / TICK), self._last(about) + 1)
         return (tick % _TICKS) << _TICK_BITS | self._proof(where, about, state, tick)
+
+    def issue_next(
+        self,
+        wheres: Sequence[bytes],
+        abouts: Sequence[bytes],
+        whose: Sequence[object],
+        words: Sequence[bytes],
+        now: float,
+    ) -> list[int]:
+        """The same for many, each another thing, which have all used one and are held with these
+        words. They are awaited back from whoever it is; but for those of whom one has used several
+        within a tick: such a ticket does not hold yet."""
+        at, used, proof = int(now / TICK), self._used, self._proof
+        tickets, latest = list[int](), at
+        for where, about, word in zip(wheres, abouts, words, strict=True):
+            tick = used[about] + 1
+            if tick < at:
+                tick = at
+            elif tick > latest:
+                latest = tick
+            proved = proof(where, about, state_of(word), tick)
+            tickets.append((tick % _TICKS) << _TICK_BITS | proved)
+        if latest <= at + 1:
+            self.awaited.remember(tickets, abouts, whose, words, now)
+        return tickets
 
     def age(
         self, ticket: int, where: bytes, about: bytes, state: bytes, now: float
@@ -78,14 +107,30 @@ class Tickets:
 
     def use(self, ticket: int, about: bytes, now: float) -> bool:
         """Use up a ticket that holds for `about`; False if it, or a later one, has been used."""
-        if now >= self._swap_at:
-            self._used_before, self._used = self._used, {}
-            self._swap_at = now + AGE_MAX
+        self._swap(now)
         issued = _issued(ticket, now)
         if issued <= self._last(about):
             return False
         self._used[about] = issued
+        self.awaited.forget([about])
         return True
+
+    def use_all(self, tickets: Sequence[int], abouts: Sequence[bytes], now: float) -> None:
+        """The same for many that hold, each for another thing."""
+        self._swap(now)
+        tick = int(now / TICK) + 1
+        self._used.update(
+            [
+                (about, tick - (tick - (ticket >> _TICK_BITS)) % _TICKS)
+                for ticket, about in zip(tickets, abouts, strict=True)
+            ]
+        )
+        self.awaited.forget(abouts)
+
+    def _swap(self, now: float) -> None:
+        if now >= self._swap_at:
+            self._used_before, self._used = self._used, {}
+            self._swap_at = now + AGE_MAX
 
     def _last(self, about: bytes) -> int:
         """The tick of the last ticket that was used for it, or of none."""

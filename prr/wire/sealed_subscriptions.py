@@ -7,7 +7,7 @@ codec; the tests compare both with it, frame by frame.
 """
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from struct import Struct
 from typing import Any, NamedTuple, Protocol
 
@@ -17,7 +17,13 @@ from prr.trust.credential import Credential, decode_credential
 from prr.trust.keyring import KEYS_MAX, TAG_BYTES, Key, equal
 from prr.wire.forms import FORM_OF
 from prr.wire.frames import Alive, Subscribed, Verify
-from prr.wire.instance import Instance, address_key, is_instance, rows_from
+from prr.wire.instance import (
+    INSTANCE_BYTES,
+    Instance,
+    address_key,
+    is_wide_instance,
+    rows_from,
+)
 from prr.wire.messages import ANNOUNCEMENT_PADDING
 from prr.wire.particulars import as_held
 from prr.wire.questions import Rows
@@ -35,13 +41,12 @@ _NO_PORT = bytes(2)
 
 _RENEWAL, _INSTANCE = 16, b"\x13\xc4"
 _PADDING = bytes((20, 0xC4, ANNOUNCEMENT_PADDING, *bytes(ANNOUNCEMENT_PADDING)))
-_BEHIND = [_PADDING + bytes((SEAL_KEY, 0xC4, size)) for size in range(256)]
-"""What stands behind the instance, in front of so many bytes of a seal."""
 
-_INSTANCE_SIZE_AT = 11
+_START_BYTES = 4
+_INSTANCE_SIZE_AT = len(_AT_ONCE) + _START_BYTES + len(_INSTANCE)
 _SOON_BYTES = 2  # the key and the seconds, in front of the instance
+_SEAL_FRONT_BYTES = 3  # the key, and the type and the length of its bytes
 _SIGNER_BYTES = -TAGS_AT - TAG_BYTES
-_BEHIND_WHO = NUMBER_BYTES - TAGS_AT
 _LAYOUTS_MAX = 1024
 """Remembered, 100 kB: of each length a few, as names have."""
 
@@ -78,13 +83,18 @@ class SealedSubscription(NamedTuple):
     where: bytes
 
 
+_subscription = partial(tuple.__new__, SealedSubscription)
+"""What makes one of its values in half of the time."""
+
+
 class SealedSubscriptions:
     """Reads them, with one keyring."""
 
     def __init__(self, sealer: BinderSealer) -> None:
         self._sealer = sealer
         self._holders: dict[bytes, SealHolder] = {}
-        self._opened: dict[bytes, SealedSubscription | None] = {}  # those read last, of one burst
+        self._opened_with: list[bytes] = []  # the secrets' ids, to be counted
+        self._last: tuple[list[bytes], list[SealedSubscription | None]] = [], []  # of one burst
 
     @property
     def size(self) -> tuple[int, int]:
@@ -99,20 +109,23 @@ class SealedSubscriptions:
         first = next(rows, None)
         if first is None:
             return []
-        before, self._opened = self._opened, {}
-        read, said = self._read, list[SealedSubscription]()
-        if first not in before:
-            before[first] = read(first)
-        if before[first] is None:
-            self._opened[first] = None
-            return []
-        ones = [first, *rows]
-        sources = rows_from(burst.address_columns(at, len(ones)))
-        for row, source in zip(ones, sources, strict=True):
-            one = self._opened[row] = before[row] if row in before else read(row)
-            if one is None or one.where != source or source.endswith(_NO_PORT):
-                break
-            said.append(one)
+        known = dict(zip(*self._last, strict=True)) if first in self._last[0] else {}
+        one = known[first] if known else self._read(first)
+        ones, opened, said = [first], [one], list[SealedSubscription]()
+        if one is not None:
+            ones += rows
+            for row, source in zip(
+                ones, rows_from(burst.address_columns(at, len(ones))), strict=True
+            ):
+                if said:
+                    one = known[row] if row in known else self._read(row)
+                    opened.append(one)
+                if one is None or one.where != source or source.endswith(_NO_PORT):
+                    break
+                said.append(one)
+        self._last = ones[: len(opened)], opened
+        self._sealer.opened.update(self._opened_with)
+        self._opened_with.clear()
         return said
 
     def _read(self, row: bytes) -> SealedSubscription | None:
@@ -121,24 +134,28 @@ class SealedSubscriptions:
         layout = _layout(len(row), row[_INSTANCE_SIZE_AT + _SOON_BYTES * is_soon], is_soon)
         if layout is None or not (is_soon or row.startswith(_AT_ONCE)):
             return None
-        _, start, soon, key, _, place, behind, who, number, signer, tag = layout(row)
+        unpack, expected = layout
+        _, start, soon, key, instance, behind, who, size, number, signer, tag = unpack(row)
         if soon and (soon[0] != _RENEWAL or not 0 < soon[1] <= RENEWAL_SECONDS_MAX):
             return None
-        if behind != _BEHIND[len(who) + _BEHIND_WHO & 0xFF] or who[-1] != len(who) - 1:
+        if (key, behind, size) != expected or start < FIRST_START:
             return None
-        if key != _INSTANCE or start < FIRST_START or not is_instance(place):
-            return None
+        where = instance[1:]
+        if len(instance) != INSTANCE_BYTES:
+            if not is_wide_instance(instance):
+                return None
+            where = address_key(instance)
         holder = self._holders.get(who + signer)
         if holder is None:
             holder = self._learn(row, who + signer)
+            if holder is None:
+                return None
         elif equal(tag, holder.key.tag_to_binder(row[:TAGS_AT])):
-            self._sealer.opened[holder.key.secret_id] += 1
+            self._opened_with.append(holder.key.secret_id)
         else:
             return None
-        if holder is None:
-            return None
-        instance, renewal = Instance(place), soon[1] if soon else 0
-        return SealedSubscription(instance, start, renewal, holder, number, address_key(instance))
+        renewal = soon[1] if soon else 0
+        return _subscription((instance, start, renewal, holder, number, where))
 
     def _learn(self, row: bytes, signer: bytes) -> SealHolder | None:
         """Remembered is only who has sealed what holds: nobody else can fill this."""
@@ -157,15 +174,20 @@ class SealedSubscriptions:
 
 
 @lru_cache(maxsize=_LAYOUTS_MAX)
-def _layout(size: int, instance: int, is_soon: bool) -> Callable[[bytes], tuple[Any, ...]] | None:
-    """What takes apart one of `size` bytes in which the instance has so many; None if it cannot
-    have."""
-    soon = _SOON_BYTES * is_soon
-    who = size - _INSTANCE_SIZE_AT - 1 - soon - instance - len(_BEHIND[0]) - _BEHIND_WHO
+def _layout(
+    size: int, instance: int, is_soon: bool
+) -> tuple[Callable[[bytes], tuple[Any, ...]], tuple[bytes, bytes, int]] | None:
+    """What takes apart one of `size` bytes in which the instance has so many, and what has to stand
+    in front of that, behind it, and behind who seals it; None if there is none."""
+    soon, behind = _SOON_BYTES * is_soon, len(_PADDING) + _SEAL_FRONT_BYTES
+    who = size - len(_AT_ONCE) - _START_BYTES - soon - len(_INSTANCE) - 1 - instance - behind
+    who -= 1 + NUMBER_BYTES - TAGS_AT
     if who < 1:
         return None
-    front = f"{len(_AT_ONCE)}sI{soon}s{len(_INSTANCE)}sB{instance}s{len(_BEHIND[0])}s"
-    return Struct(f">{front}{who}sQ{_SIGNER_BYTES}s{TAG_BYTES}s").unpack
+    front = f"{len(_AT_ONCE)}sI{soon}s{len(_INSTANCE) + 1}s{instance}s{behind}s"
+    unpack = Struct(f">{front}{who}sBQ{_SIGNER_BYTES}s{TAG_BYTES}s").unpack
+    seal = bytes((SEAL_KEY, 0xC4, who + 1 + NUMBER_BYTES - TAGS_AT))
+    return unpack, (_INSTANCE + bytes((instance,)), _PADDING + seal, who)
 
 
 _CONFIRMED, _CONFIRMED_RENEW, _AGAIN = (

@@ -274,7 +274,7 @@ class Directory(TableWalks):
     def in_turn_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
         """They are held with words that end so, were heard, and are not suspect."""
         count = self._tables.held_at(instances, endings)
-        return count if self._rotation.are_in_turn(instances[:count]) else 0
+        return self._rotation.in_turn(instances[:count])
 
     def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
         """Nothing is known of them, nor of anything else at their addresses."""

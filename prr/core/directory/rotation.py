@@ -99,9 +99,11 @@ class Rotation:
         of_view = [[(one is itself) < len(one.get(slot, ())) for one in in_turn] for slot in slots]
         return not all(map(any, of_view))
 
-    def are_in_turn(self, instances: Collection[Instance]) -> bool:
-        """All of them, which are in, were heard, and none is suspect."""
-        return self._suspects.isdisjoint(instances) and self._unheard.isdisjoint(instances)
+    def in_turn(self, instances: Sequence[Instance]) -> int:
+        """How many of the first, which are in, were heard, and are not suspect."""
+        if self._suspects.isdisjoint(instances) and self._unheard.isdisjoint(instances):
+            return len(instances)
+        return [one in self._suspects or one in self._unheard for one in instances].index(True)
 
     def suspect(self, instance: Instance) -> None:
         """Take an instance out of turn."""

@@ -74,9 +74,8 @@ class Table:
 
     def latest(self, instance: Instance) -> Version | None:
         """The version of the last update about an instance, present or gone."""
-        bucket = bucket_of(instance)
-        data = self._present[bucket].get(instance) or self._removals.rows[bucket].get(instance)
-        return _decoded(data)
+        removed = self._removals.rows[bucket_of(instance)]
+        return _decoded(self.word(instance) or removed.get(instance))
 
     def particulars(self, instance: Instance) -> bytes:
         """The particulars of an instance, encoded; b"" if it has none, or is not present."""
@@ -85,6 +84,11 @@ class Table:
     def word(self, instance: Instance) -> bytes:
         """The version of an instance, encoded, and its particulars; b"" if it is not present."""
         return self._present[bucket_of(instance)].get(instance, b"")
+
+    def words(self, ones: Sequence[Instance]) -> list[bytes]:
+        """The same for many."""
+        rows = zip(ones, map(self._present.__getitem__, buckets_of(ones)), strict=True)
+        return [there.get(one, b"") for one, there in rows]
 
     def note_changes(self) -> None:
         """From now on remember what changes, until it is taken with `take_changes`."""
@@ -116,11 +120,9 @@ class Table:
     def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
         """How many of the first are present, each with a version and particulars that, encoded,
         end so from the owner on."""
-        rows = zip(instances, buckets_of(instances), endings, strict=True)
-        for number, (instance, bucket, ending) in enumerate(rows):
-            if self._present[bucket].get(instance, b"")[OWNER.start :] != ending:
-                return number
-        return len(instances)
+        pairs = zip(self.words(instances), endings, strict=True)
+        are_others = [word[OWNER.start :] != ending for word, ending in pairs]
+        return are_others.index(True) if True in are_others else len(are_others)
 
     def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
         """How many of the first are at an address of which nothing is known: no other instance is
@@ -241,8 +243,7 @@ class Table:
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Entries and limit of each container."""
-        instances = self._count, self._limits.instances
-        return {"instances": instances, "removals": self._removals.size}
+        return {"instances": (len(self), self._limits.instances), "removals": self._removals.size}
 
     def _put(self, instance: Instance, data: bytes, bucket: int) -> None:
         there = used(self._present, bucket)
@@ -285,9 +286,8 @@ class Table:
 
     def update(self, instance: Instance) -> Update | None:
         """The last update about an instance; None if nothing is known of it."""
-        data = self._present[bucket_of(instance)].get(instance)
-        if data is not None:
-            return _update_of(data, True)
+        if word := self.word(instance):
+            return _update_of(word, True)
         removal = self.removal(instance)
         return None if removal is None else Update(removal, False)
 

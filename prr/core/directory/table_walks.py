@@ -8,6 +8,11 @@ from prr.wire.instance import Instance
 from prr.wire.version import VERSION_BYTES, Version, encode_version
 
 
+def state_of(word: bytes) -> bytes:
+    """What a ticket depends on to say something of an instance that is held with this word."""
+    return b"+" + word[:VERSION_BYTES]
+
+
 class TableWalks:
     """Ways through what one binder holds and remembers."""
 
@@ -19,13 +24,18 @@ class TableWalks:
         it is not held."""
         return self._tables.of(instance).word(instance)
 
+    def words(self, instances: Sequence[Instance]) -> list[bytes]:
+        """The same for some that are all of the spec, or all wide; b"" for one that is not as the
+        first is."""
+        return self._tables.of(instances[0]).words(instances)
+
     def standing(self, instance: Instance) -> tuple[bytes, bytes]:
         """The version of an instance that is held, encoded, and behind it its particulars; b"" if
         it is not held. And what a ticket to say something of it depends on: whether it is there, or
         gone, and since when that is so; b"" if nothing is known of it."""
         table = self._tables.of(instance)
         if word := table.word(instance):
-            return word, b"+" + word[:VERSION_BYTES]
+            return word, state_of(word)
         removal = table.removal(instance)
         return b"", b"" if removal is None else b"-" + encode_version(removal)
 

@@ -1,0 +1,66 @@
+"""Tickets that are expected back, remembered: what is the same need not be computed again.
+
+A server that is confirmed comes back with the ticket it was given, every five seconds. To compare
+that takes a sixth of what it takes to compute once more. Nothing depends on what is remembered: a
+ticket that is not here is looked at as any other.
+"""
+
+from collections.abc import Iterable, Sequence
+
+AWAITED_MAX = 1 << 17
+"""Remembered, some 25 MB: the servers that a busy binder has itself. Those of more are computed."""
+
+
+class Awaited:
+    """Of each thing that is said of one ticket at most, which has not been used, nor has a later
+    one."""
+
+    def __init__(self, seconds: float) -> None:
+        """None of them is remembered for longer than so many `seconds`."""
+        self._rows: dict[bytes, tuple[int, object, bytes]] = {}
+        self._seconds = seconds
+        self._ends_at = 0.0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many are remembered, and how many may be."""
+        return len(self._rows), AWAITED_MAX
+
+    def remember(
+        self,
+        tickets: Sequence[int],
+        abouts: Sequence[bytes],
+        whose: Sequence[object],
+        words: Sequence[bytes],
+        now: float,
+    ) -> None:
+        """They were issued just now, each to say something of another thing, to whoever it is, as
+        long as what is known of the thing is this word; for the address that it has itself."""
+        self._end(now)
+        if len(self._rows) + len(abouts) <= AWAITED_MAX:
+            self._rows.update(zip(abouts, zip(tickets, whose, words, strict=True), strict=True))
+
+    def words(
+        self, tickets: Sequence[int], abouts: Sequence[bytes], whose: Sequence[object], now: float
+    ) -> list[bytes]:
+        """Of how many of the first it is certain that they were issued for this and hold, as long
+        as what is known of each is the word that is returned for it."""
+        self._end(now)
+        words, get = list[bytes](), self._rows.get
+        for about, ticket, holder in zip(abouts, tickets, whose, strict=True):
+            row = get(about)
+            if row is None or row[0] != ticket or row[1] is not holder:
+                break
+            words.append(row[2])
+        return words
+
+    def forget(self, abouts: Iterable[bytes]) -> None:
+        """A ticket to say something of each has been used."""
+        pop = self._rows.pop
+        for about in abouts:
+            pop(about, None)
+
+    def _end(self, now: float) -> None:
+        if now >= self._ends_at:
+            self._rows.clear()
+            self._ends_at = now + self._seconds

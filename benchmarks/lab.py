@@ -1,9 +1,9 @@
 """The timing of the legacy (2016) programs, simulated, to compare prr with.
 
 A binder, services and clients on loopback, in one process. The client waits 2 s for a service; then
-it complains, and the binder asks the service, waits 2 s for it, and serves nobody meanwhile. A
-port that refuses tells neither of them anything. Kind to them: a complaint about what is gone
-costs nothing, and a client whose lookup is not answered waits on without harm.
+it complains, and the binder asks the service, waits 2 s for it, and serves nobody meanwhile. The
+dead one is silent, and refuses nothing. Kind to them: a complaint about what is gone costs nothing,
+and a client whose lookup is not answered waits on without harm.
 """
 
 import time
@@ -13,6 +13,7 @@ import gevent
 import gevent.socket
 
 from benchmarks.arguments import HERE
+from benchmarks.callers import REQUEST, answers
 from prr.wire.instance import Address, decode_address, make_instance
 
 CLIENT_WAIT = 2.0
@@ -47,9 +48,9 @@ def play(kills: int) -> list[Scene]:
 
 def _play_scene() -> Scene:
     scene = Scene(_bound(), [_bound() for _ in range(SERVERS)])
-    running = [gevent.spawn(_server, server) for server in scene.servers]
-    running += [gevent.spawn(_caller, scene) for _ in range(CALLERS)]
-    running += [gevent.spawn(_binder, scene), gevent.spawn(_asker, scene)]
+    running = [gevent.spawn(_serve, server) for server in scene.servers]
+    running += [gevent.spawn(_look_up, scene, CALL_PAUSE, True) for _ in range(CALLERS)]
+    running += [gevent.spawn(_bind, scene), gevent.spawn(_look_up, scene, ASK_PAUSE, False)]
     try:
         gevent.sleep(0.1)  # under way
         scene.dead = scene.servers[0].getsockname()
@@ -69,7 +70,7 @@ def _bound() -> gevent.socket.socket:
     return one
 
 
-def _binder(scene: Scene) -> None:
+def _bind(scene: Scene) -> None:
     held = [server.getsockname() for server in scene.servers]
     while True:
         data, source = scene.binder.recvfrom(BYTES)
@@ -78,45 +79,28 @@ def _binder(scene: Scene) -> None:
             scene.binder.sendto(b"\3" + make_instance(TYPE, held[-1])[1:], source)
         elif data[0] == 4:
             for server in [one for one in held if make_instance(TYPE, one) == data[1:]]:
-                if not _answers(server, b"\x0b", BINDER_WAIT):  # serving nobody meanwhile
+                if not answers(server, b"\x0b", BINDER_WAIT):  # serving nobody meanwhile
                     held.remove(server)
 
 
-def _server(own: gevent.socket.socket) -> None:
+def _serve(own: gevent.socket.socket) -> None:
     while True:
         data, source = own.recvfrom(BYTES)
         own.sendto(b"\x0c" if data[0] == 11 else b"\1" + data[1:], source)
 
 
-def _caller(scene: Scene) -> None:
+def _look_up(scene: Scene, pause: float, calls: bool) -> None:
     with _bound() as own:
+        own.connect(scene.binder.getsockname())
         while True:
-            gevent.sleep(CALL_PAUSE)
-            server = _look_up(own, scene)
-            if not _answers(server, b"\0\5hello", CLIENT_WAIT):
+            gevent.sleep(pause)
+            asked_at = time.monotonic()
+            own.send(bytes((2, TYPE)))
+            server = decode_address(own.recv(BYTES)[1:])
+            now = time.monotonic()
+            scene.unserved = max(scene.unserved, now - asked_at)
+            if server == scene.dead:
+                scene.last_named = now - scene.killed_at
+            if calls and not answers(server, REQUEST, CLIENT_WAIT):
                 scene.failed_calls += 1
-                own.sendto(b"\4" + make_instance(TYPE, server), scene.binder.getsockname())
-
-
-def _asker(scene: Scene) -> None:
-    with _bound() as own:
-        while True:
-            gevent.sleep(ASK_PAUSE)
-            _look_up(own, scene)
-
-
-def _look_up(own: gevent.socket.socket, scene: Scene) -> Address:
-    asked_at = time.monotonic()
-    own.sendto(bytes((2, TYPE)), scene.binder.getsockname())
-    server = decode_address(own.recv(BYTES)[1:])
-    now = time.monotonic()
-    scene.unserved = max(scene.unserved, now - asked_at)
-    if server == scene.dead:
-        scene.last_named = now - scene.killed_at
-    return server
-
-
-def _answers(server: Address, question: bytes, wait: float) -> bool:
-    with _bound() as own:
-        own.sendto(question, server)
-        return bool(gevent.with_timeout(wait, own.recv, BYTES, timeout_value=b""))
+                own.send(b"\4" + make_instance(TYPE, server))

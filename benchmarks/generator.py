@@ -1,14 +1,13 @@
 """The load in Python, where there is no C compiler: as `generator.c`, but lookups by UDP only."""
 
 import gc
-import select
 import socket
 import sys
 import time
 from contextlib import suppress
+from selectors import EVENT_READ, DefaultSelector
 
 from benchmarks.tally import ANSWER_BYTES, BATCH, Tally
-from prr.shell.udp.mmsg import received_by
 from prr.text import parse_peer
 from prr.wire.instance import Address
 
@@ -23,51 +22,44 @@ SOCKETS_MAX = 960
 
 RECEIVE_BUFFER = 8 << 20
 
-_SOL_UDP, _UDP_SEGMENT = 17, 103
-
 
 class Line:
     """One socket, and the burst of lookups that is under way on it."""
 
     def __init__(self, target: Address, wanted: int) -> None:
-        self.target = target
-        self.wanted = wanted  # lookups at once
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.target, self.wanted = target, wanted  # lookups at once
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.socket.connect(target)
         self.is_asking = False
-        self.active_at = 0.0
-        self._received = received_by(self.socket)
-        self._asked_at = 0.0
+        self._active_at = self._asked_at = 0.0
         self._open: list[int] = []  # the numbers of the questions that have no answer
         self._answers: list[tuple[int | None, bytes]] = []
 
     def is_silent(self, now: float) -> bool:
         """Nothing more will come from it."""
-        return self.is_asking and now - self.active_at > ANSWER_LIMIT
+        return self.is_asking and now - self._active_at > ANSWER_LIMIT
 
     def ask(self, questions: list[tuple[int, bytes]], when: float) -> None:
         """Send questions, `BATCH` at most, that should leave at `when`."""
         self._open = [number for number, _ in questions]
-        self._asked_at = when
-        self.is_asking = True
+        self._asked_at, self.is_asking = when, True
         with suppress(ConnectionRefusedError):  # silence will say it too
-            self._send([question for _, question in questions])
-        self.active_at = time.perf_counter()
+            for _, question in questions:
+                self.socket.send(question)
+        self._active_at = time.perf_counter()
 
     def hear(self, now: float, tally: Tally) -> None:
         """Take what has come."""
-        self.active_at = now
-        try:
-            count = self._received.receive()
-        except ConnectionRefusedError:
-            return
-        tally.unasked += max(0, count - len(self._open))
-        numbers, self._open = self._open[:count], self._open[count:]
-        datagrams = [self._received.datagram(at)[:ANSWER_BYTES] for at in range(len(numbers))]
-        self._answers += zip(numbers, datagrams, strict=True)
-        if numbers:
-            tally.waits[int((now - self._asked_at) * 1e6)] += len(numbers)
+        self._active_at = now
+        with suppress(BlockingIOError, ConnectionRefusedError):
+            while True:
+                data = self.socket.recv(2048)
+                if self._open:
+                    self._answers.append((self._open.pop(0), data[:ANSWER_BYTES]))
+                    tally.waits[int((now - self._asked_at) * 1e6)] += 1
+                else:
+                    tally.unasked += 1
         if not self._open:
             self.end_burst(tally)
 
@@ -77,31 +69,19 @@ class Line:
             tally.lost += len(self._open)
             self._answers = [(None, answer) for _, answer in self._answers]
         tally.answers.update(self._answers)
-        self.is_asking = False
-        self._open, self._answers = [], []
-
-    def _send(self, questions: list[bytes]) -> None:
-        """All at once, cut by the kernel (UDP_SEGMENT), or one by one where it cannot."""
-        try:
-            self.socket.setsockopt(_SOL_UDP, _UDP_SEGMENT, len(questions[0]))
-        except OSError:
-            for question in questions:
-                self.socket.send(question)
-        else:
-            self.socket.send(b"".join(questions))
+        self._open, self._answers, self.is_asking = [], [], False
 
 
 class Generator:
     """Runs one load: at a `rate`, or, where that is 0, in a closed loop."""
 
     def __init__(self, targets: list[Address], questions: list[bytes], rate: float) -> None:
-        self._targets = targets
-        self._rate = rate
-        self._questions = list(enumerate(questions)) * (1 + BATCH // len(questions) + 1)
+        self._targets, self._rate = targets, rate
+        self._questions = list(enumerate(questions)) * (2 + BATCH // len(questions))
         self._question_count = len(questions)
-        self._turn = 0
+        self._asked = 0
         self._tally = Tally()
-        self._poller = select.epoll()
+        self._selector = DefaultSelector()
         self._lines: dict[int, Line] = {}
         self._look_at = self._heard_at = self._ends_at = 0.0
 
@@ -114,13 +94,11 @@ class Generator:
         self._ends_at = began_at + seconds
         for line in self._lines.values():
             self._ask_again(line, began_at)
-        offered = 0
         while (now := time.perf_counter()) < self._ends_at:
             if self._rate:  # every question has its moment, and its wait counts from there
-                due = int((now - began_at) * self._rate) + 1 - offered  # the first is due at once
+                due = int((now - began_at) * self._rate) + 1 - self._asked  # the first is at once
                 if due > 0 and (idle := self._next_idle()):
-                    self._ask(idle, min(due, BATCH), began_at + offered / self._rate)
-                    offered += min(due, BATCH)
+                    self._ask(idle, min(due, BATCH), began_at + self._asked / self._rate)
             self._hear(0 if self._rate else LOOK_PAUSE)
         self._tally.asking = time.perf_counter() - began_at
         ends_at = time.perf_counter() + 2 * ANSWER_LIMIT
@@ -128,6 +106,7 @@ class Generator:
             self._hear(LOOK_PAUSE)
         for line in self._lines.values():
             line.end_burst(self._tally)
+        self._tally.asked = self._asked
         self._tally.elapsed = self._heard_at - began_at
         return self._tally
 
@@ -137,13 +116,13 @@ class Generator:
             self._ask(line, line.wanted, now)
 
     def _ask(self, line: Line, count: int, when: float) -> None:
-        line.ask(self._questions[self._turn : self._turn + count], when)
-        self._turn = (self._turn + count) % self._question_count
-        self._tally.asked += count
+        first = self._asked % self._question_count
+        line.ask(self._questions[first : first + count], when)
+        self._asked += count
 
     def _hear(self, wait: float) -> None:
         """Take what has come, or comes within `wait` seconds; silent sockets are exchanged."""
-        heard = [self._lines[number] for number, _ in self._poller.poll(wait, BATCH)]
+        heard = [key.data for key, _ in self._selector.select(wait)]
         now = time.perf_counter()
         if heard:
             self._heard_at = now
@@ -155,8 +134,9 @@ class Generator:
         self._look_at = now + LOOK_PAUSE
         for line in [one for one in self._lines.values() if one.is_silent(now)]:
             line.end_burst(self._tally)
+            self._selector.unregister(line.socket)
             del self._lines[line.socket.fileno()]
-            line.socket.close()  # which takes it out of the poller
+            line.socket.close()
             self._ask_again(self._add(Line(line.target, line.wanted)), now)
 
     def _next_idle(self) -> Line | None:
@@ -172,7 +152,7 @@ class Generator:
 
     def _add(self, line: Line) -> Line:
         self._lines[line.socket.fileno()] = line
-        self._poller.register(line.socket, select.EPOLLIN)
+        self._selector.register(line.socket, EVENT_READ, line)
         return line
 
 

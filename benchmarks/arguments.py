@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from prr.cli.exits import NO_BINDER, USAGE, YES
 from prr.config import BadInput
@@ -22,71 +22,47 @@ ROOT = Path(__file__).parents[1]
 HERE = "127.0.0.1"
 
 GIT_LIMIT = 10.0
-"""Seconds for each question to git."""
+"""Seconds for git to say which commit this is."""
 
 SECONDS_MAX = 60.0
 """The longest measurement: overload has to be survived for half of that."""
+
+Flag: TypeAlias = tuple[str, dict[str, Any]]
+"""A flag, and what argparse is to know of it."""
 
 
 class Trouble(Exception):
     """A benchmark cannot be run; the text says why."""
 
 
-def run(
-    parser: argparse.ArgumentParser,
+def command(
+    name: str,
+    doc: str,
+    seconds: float,
     measure: Callable[[argparse.Namespace], dict[str, Any]],
-    arguments: Sequence[str],
-) -> int:
-    """Parse `arguments`, measure, print the result with its provenance; the exit code."""
-    parsed = parser.parse_args(arguments)
-    try:
-        result = measure(parsed)
-    except (BadInput, Trouble) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return USAGE if isinstance(error, BadInput) else NO_BINDER
-    result["made_by"] = _provenance(
-        shlex.join(["python", "-m", f"benchmarks.{parser.prog}", *arguments])
-    )
-    if parsed.json:
-        print(json.dumps(result))
-    else:
-        print("\n".join(_lines(result)))
-    return YES
-
-
-class Flag(NamedTuple):
-    """A flag that takes a whole number from `least` to `most`; a list of them if it `repeats`."""
-
-    name: str
-    default: int | None  # None: the help says what is meant
-    most: int
-    what: str
-    least: int = 1
-    repeats: bool = False
-
-    def parse(self, text: str) -> int:
-        """The number; ValueError says what is wrong with it."""
-        count = 0 if text == "0" else parse_count(text)
-        if not self.least <= count <= self.most:
-            raise ValueError(f"{count}; use {self.least} at least and {self.most} at most")
-        return count
-
-
-def parser_for(name: str, doc: str, seconds: float, *flags: Flag) -> argparse.ArgumentParser:
-    """A parser with every benchmark's flags, and `flags`; `seconds` is the default."""
+    *flags: Flag,
+) -> Callable[[Sequence[str]], int]:
+    """The `main` of a benchmark: it parses arguments (`--seconds`, by default so many, `--json`,
+    and `flags`), measures, prints the result with its provenance, and returns the exit code."""
     parser = argparse.ArgumentParser(prog=name, description=doc.splitlines()[0])
-    parser.add_argument("--seconds", type=said_well(_parse_seconds), default=seconds, metavar="S")
+    parser.add_argument("--seconds", type=_parse_seconds, default=seconds, metavar="S")
     parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
-    for flag in flags:
-        parser.add_argument(
-            flag.name,
-            type=said_well(flag.parse),
-            default=flag.default,
-            action="append" if flag.repeats else "store",
-            metavar="N",
-            help=flag.what if flag.default is None else f"{flag.what} ({flag.default})",
-        )
-    return parser
+    for flag, known in flags:
+        parser.add_argument(flag, **known)
+
+    def main(arguments: Sequence[str]) -> int:
+        parsed = parser.parse_args(arguments)
+        try:
+            result = measure(parsed)
+        except (BadInput, Trouble) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return USAGE if isinstance(error, BadInput) else NO_BINDER
+        made_by = shlex.join(["python", "-m", f"benchmarks.{name}", *arguments])
+        result["made_by"] = _provenance(made_by)
+        print(json.dumps(result) if parsed.json else "\n".join(_lines(result)))
+        return YES
+
+    return main
 
 
 def said_well(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -101,6 +77,30 @@ def said_well(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return checked
 
 
+def whole(
+    name: str, default: int | None, most: int, what: str, least: int = 1, repeats: bool = False
+) -> Flag:
+    """A flag that takes a whole number from `least` to `most`; a list of them if it `repeats`.
+    Without a default, `what` tells what is meant."""
+
+    def parse(text: str) -> int:
+        count = 0 if text == "0" else parse_count(text)
+        if not least <= count <= most:
+            raise ValueError(f"{count}; use {least} at least and {most} at most")
+        return count
+
+    action = "append" if repeats else "store"
+    told = what if default is None else f"{what} ({default})"
+    kind = said_well(parse)
+    return name, {"type": kind, "default": default, "action": action, "metavar": "N", "help": told}
+
+
+def switch(name: str, what: str) -> Flag:
+    """A flag that takes nothing."""
+    return name, {"action": "store_true", "help": what}
+
+
+@said_well
 def _parse_seconds(text: str) -> float:
     seconds = parse_seconds(text)
     if not 0 < seconds <= SECONDS_MAX:
@@ -120,12 +120,12 @@ def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def _provenance(command: str) -> dict[str, str]:
+def _provenance(made_by: str) -> dict[str, str]:
     """What is needed to reproduce a figure: the command line, the commit ("+dirty" with changes),
     and the versions it ran on."""
     models = re.findall(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
-        "command": command,
+        "command": made_by,
         "commit": _commit(),
         "python": platform.python_version(),
         "gevent": version("gevent"),
@@ -136,18 +136,10 @@ def _provenance(command: str) -> dict[str, str]:
 
 
 def _commit() -> str:
-    commit = _git("rev-parse", "--short=12", "HEAD")
-    if not commit:
-        return "unknown: no git repository"
-    return f"{commit}+dirty" if _git("status", "--porcelain") else commit
-
-
-def _git(*arguments: str) -> str:
-    """Git's output; empty where there is no git, or no repository."""
+    asked = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+dirty"]
     try:
-        asked = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=GIT_LIMIT
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return asked.stdout.strip() if asked.returncode == 0 else ""
+        return subprocess.check_output(
+            asked, cwd=ROOT, stderr=subprocess.DEVNULL, text=True, timeout=GIT_LIMIT
+        ).strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown: no git repository"

@@ -1,7 +1,10 @@
-"""The report's charts as SVG files: small, and the same bytes for the same figures."""
+"""The report's charts as SVG files: small, and the same bytes for the same figures. Where there is
+no plotting library, none are drawn."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 try:
     import matplotlib
@@ -9,6 +12,16 @@ except ImportError:
     matplotlib = None
 
 OWN, OTHERS = "#1b6ca8", "#b0b7bd"
+
+STYLE = {
+    "svg.hashsalt": "prr",
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
 
 
 def have_charts() -> bool:
@@ -25,15 +38,14 @@ def bars(
     scale: str = "linear",
 ) -> None:
     """One bar per name, the largest on top; `own` are highlighted. The scale may be "log"."""
-    rows = sorted(values.items(), key=lambda row: row[1])
-    figure, axes = _figure(title, 1.2 + 0.32 * len(rows))
-    names, lengths = zip(*rows, strict=True)
-    drawn = axes.barh(names, lengths, color=[OWN if name in own else OTHERS for name in names])
-    axes.bar_label(drawn, [f" {length:,.0f}" for length in lengths])
-    axes.set_xlabel(unit)
-    axes.set_xscale(scale)
-    axes.margins(x=0.15)
-    _save(figure, path)
+    if not have_charts():
+        return
+    names, lengths = zip(*sorted(values.items(), key=lambda row: row[1]), strict=True)
+    with _chart(path, 1.2 + 0.32 * len(names)) as axes:
+        drawn = axes.barh(names, lengths, color=[OWN if name in own else OTHERS for name in names])
+        axes.bar_label(drawn, [f" {length:,.0f}" for length in lengths])
+        axes.set(title=title, xlabel=unit, xscale=scale)
+        axes.margins(x=0.15)
 
 
 def lines(
@@ -44,32 +56,25 @@ def lines(
     rows: Mapping[str, Sequence[float]],
 ) -> None:
     """One line per name, over a logarithmic axis."""
-    figure, axes = _figure(title, 3.6)
-    for name, ys in rows.items():
-        axes.plot(xs, ys, marker="o", label=name)
-    axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel(labels[0])
-    axes.set_ylabel(labels[1])
-    axes.legend(frameon=False)
-    _save(figure, path)
+    if not have_charts():
+        return
+    with _chart(path, 3.6) as axes:
+        for name, ys in rows.items():
+            axes.plot(xs, ys, marker="o", label=name)
+        axes.set(title=title, xlabel=labels[0], ylabel=labels[1], xscale="log")
+        axes.set_ylim(bottom=0)
+        axes.legend()
 
 
-def _figure(title, height):
+@contextmanager
+def _chart(path: Path, height: float) -> Iterator[Any]:
+    """The axes of a chart, which is written once it is drawn."""
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "prr", "svg.fonttype": "none", "font.size": 9})
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, height), layout="constrained")
-    axes.set_title(title, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure, path: Path) -> None:
-    from matplotlib import pyplot
-
-    figure.savefig(path, metadata={"Date": None, "Creator": None})
-    pyplot.close(figure)
-    text = path.read_text()
-    path.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
+    with pyplot.rc_context(STYLE):
+        figure, axes = pyplot.subplots(figsize=(7, height), layout="constrained")
+        yield axes
+        figure.savefig(path, metadata={"Date": None, "Creator": None})
+        pyplot.close(figure)
+    path.write_text("".join(f"{line.rstrip()}\n" for line in path.read_text().splitlines()))

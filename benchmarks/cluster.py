@@ -1,28 +1,78 @@
-"""Binders, and what has subscribed with all of them: for benchmarks in which some of it dies."""
+"""Binders that know each other, what has subscribed with them, and what that costs the first."""
 
+import statistics
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import gevent
 
-from benchmarks.arguments import Trouble
-from benchmarks.nodes import start_binders, status_of
+from benchmarks.arguments import HERE, Trouble
+from benchmarks.etcd import ask_etcd, etcd_command
+from benchmarks.fleet import Fleet, Message
+from benchmarks.keyed_fleet import KeyedFleet
+from benchmarks.nodes import make_keyring, status_of
+from benchmarks.proc import cpu_seconds
 from benchmarks.processes import Node, Started, until
+from prr.demo.ports import free_port
 from prr.wire.instance import Instance, describe_address, make_instance
+
+MEMORY, DISK, ETCD = "in memory", "on disk", "in an etcd"
+"""Where binders keep what servers say."""
+
+SETTLE = 1.5
+"""Seconds after which each server has been asked whether it is there, and those it was told to know
+it: what is done then belongs to what was said before."""
+
+
+class Etcd:
+    """An etcd of one server, on loopback, in a folder of its own; it ends with `stack`."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        self.port = free_port()
+        self.flag = f"--store=etcd://{HERE}:{self.port}"
+        self.pid = Started(stack, *etcd_command(folder, self.port)).pid
+        until(lambda: ask_etcd(self.port, "range", {"key": "AA=="}), "etcd does not answer")
 
 
 class Cluster:
-    """Binders that know each other, and what has subscribed with them, until `stack` ends."""
+    """Binders that agree, and what has subscribed with them, until `stack` ends."""
 
-    def __init__(self, stack: ExitStack, binders: int) -> None:
+    def __init__(
+        self, stack: ExitStack, count: int, store: str = MEMORY, is_keyed: bool = False
+    ) -> None:
+        """`store` is one of MEMORY, DISK and ETCD. Keyed ones require proof."""
         self._stack = stack
-        self.binders = start_binders(stack, binders)
+        self.etcd = Etcd(stack) if store == ETCD else None
+        self.keyring, flags = make_keyring(stack) if is_keyed else (None, [])
+        self.names = [f"{HERE}:{free_port()}" for _ in range(count)]
+        self.binders = [self._start_binder(own, store, flags) for own in self.names]
         self.addresses = [binder.address for binder in self.binders]
-        self.names = [describe_address(address) for address in self.addresses]
+        self.pids = [binder.pid for binder in self.binders]
         self._flags = [f"--binder={name}" for name in self.names]
-        if binders > 1:  # one that has no peers has nothing to wait for, and says nothing of it
-            self.wait_for("synced")
+        until(self._agrees, "the binders do not hear each other")
+
+    def _start_binder(self, own: str, store: str, flags: list[str]) -> Node:
+        if self.etcd:
+            where = [self.etcd.flag]  # where they find each other, too
+        else:
+            where = [f"--peer={one}" for one in self.names if one != own]
+        if store == DISK:
+            where.append(f"--state={self._stack.enter_context(TemporaryDirectory())}")
+        return Node(self._stack, "binder", f"--listen={own}", *flags, *where)
+
+    def _agrees(self) -> bool:
+        others = len(self.binders) - 1
+        for status in map(status_of, self.addresses):
+            if not status or not status["synced"]:
+                return False
+            if sum(peer["agrees"] is True for peer in status["peers"]) < others:
+                return False
+        return True
 
     def wait_for(self, pattern: str) -> None:
         """Until each binder has written such a line."""
@@ -42,16 +92,14 @@ class Cluster:
     ) -> tuple[Started, list[Instance]]:
         """A process with many services (see host.py), which every binder knows; and these."""
         known = [status["instances"] + count for status in self.statuses()]
-        program = (sys.executable, "-m", "benchmarks.host", *self._flags)
-        host = Started(
-            self._stack, *program, f"--count={count}", f"--types={types}", f"--delay={delay}"
-        )
+        flags = [*self._flags, f"--count={count}", f"--types={types}", f"--delay={delay}"]
+        host = Started(self._stack, sys.executable, "-m", "benchmarks.host", *flags)
         pairs = [pair.split(":") for pair in host.wait_for("ready (.*)")[1].split()]
         until(
             lambda: [status["instances"] for status in self.statuses()] == known,
             "not every binder knows all of a host's services",
         )
-        return host, [make_instance(int(type_), ("127.0.0.1", int(port))) for type_, port in pairs]
+        return host, [make_instance(int(type_), (HERE, int(port))) for type_, port in pairs]
 
     def statuses(self) -> list[dict[str, Any]]:
         """The status of each binder."""
@@ -59,3 +107,28 @@ class Cluster:
         if None in statuses:
             raise Trouble("a binder does not tell its status")
         return statuses
+
+    def fleet(self, count: int, types: bytes, net: int) -> Fleet:
+        """Servers that the binders believe."""
+        whose = count, types, net
+        made = KeyedFleet(*whose, self.keyring) if self.keyring else Fleet(*whose)
+        return self._stack.enter_context(closing(made))
+
+    def cost_of(self, fleet: Fleet, message: Message, settle: bool = False) -> dict[str, Any]:
+        """What it takes when each server says this to the first binder: in time, and in CPU of that
+        binder and of the etcd, in which that of the time to `settle` is counted."""
+        pids = [self.pids[0], *([self.etcd.pid] if self.etcd else [])]
+        used, began = [cpu_seconds([pid]) or 0.0 for pid in pids], perf_counter()
+        fleet.sent = 0
+        took = fleet.say(message, self.addresses[0])
+        elapsed = perf_counter() - began
+        if settle:
+            fleet.stay(SETTLE)
+        cpu = [(cpu_seconds([pid]) or 0.0) - was for pid, was in zip(pids, used, strict=True)]
+        return {
+            "per_second": round(fleet.count / elapsed),
+            "within_ms": round(1000 * statistics.median(took), 1),
+            "cpu_us": round(1e6 * cpu[0] / fleet.count, 2),
+            **({"etcd_cpu_us": round(1e6 * cpu[1] / fleet.count, 2)} if self.etcd else {}),
+            "said_again": fleet.sent - fleet.count,
+        }

@@ -13,16 +13,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from argparse import Namespace
 from contextlib import ExitStack
 
 import gevent
 import gevent.socket
 
 from benchmarks import lab
-from benchmarks.arguments import Flag, Trouble, parser_for, run
+from benchmarks.arguments import Trouble, command, whole
 from benchmarks.callers import Callers
 from benchmarks.cluster import Cluster
+from benchmarks.figures import Figures, share_ms
 from benchmarks.hosts import burst, slow
 from prr.client.api import Client
 from prr.client.errors import PrrError
@@ -41,23 +42,18 @@ SETTLE = 0.05
 
 TYPE = 1
 
-TOLD = (
-    ("ended", "process_ended", (50,)),
-    ("met", "first_call_failed", (50,)),
-    ("after", "named_after_its_end", (50, 99)),
-    ("named", "last_named", (50, 99, 100)),
-    ("gone", "until_all_know", (50,)),
-)
-"""Of the seconds that were seen after each strike, what is told: percentiles, in ms."""
-
 BINDERS = (1, 3, 5)
 COUNT_MAX = 1000
-FLAGS = (
-    Flag("--binders", None, COUNT_MAX, "number of binders; repeatable (1, 3, 5)", repeats=True),
-    Flag("--kills", 50, COUNT_MAX, "for each number of binders", least=0),
-    Flag("--stops", 3, COUNT_MAX, "with SIGSTOP, and in 2016", least=0),
-    Flag("--services", 1000, COUNT_MAX, "of the host that dies; 0: no host, no slow ones", least=0),
-)
+
+TOLD = {
+    "process_ended": (50,),
+    "first_call_failed": (50,),
+    "named_after_its_end": (50, 99),
+    "last_named": (50, 99, 100),
+    "until_all_know": (50,),
+    "nobody_served": (100,),
+}
+"""Of the seconds that were seen after each strike, what is told: percentiles, in ms."""
 
 
 class Scene:
@@ -92,9 +88,9 @@ class Scene:
         gone = time.monotonic() - struck_at
         gevent.sleep(SETTLE)
         seen = {
-            "met": (callers.first_failed_at or struck_at) - struck_at,
-            "named": callers.last_named_at - struck_at,
-            "gone": gone,
+            "first_call_failed": (callers.first_failed_at or struck_at) - struck_at,
+            "last_named": callers.last_named_at - struck_at,
+            "until_all_know": gone,
             "failed_calls": self._failed[False] - failed[False],
             "failed_hedged_calls": self._failed[True] - failed[True],
         }
@@ -102,8 +98,8 @@ class Scene:
         server.kill()  # one that was stopped, too
         ended_at = ended.get()
         if number == signal.SIGKILL:
-            seen["ended"] = ended_at - struck_at
-            seen["after"] = max(0.0, seen["named"] - seen["ended"])
+            seen["process_ended"] = ended_at - struck_at
+            seen["named_after_its_end"] = max(0.0, seen["last_named"] - seen["process_ended"])
         self._servers.append(cluster.start_server(TYPE))
         if broken := [one for one in (*self._clients, *callers.greenlets) if one.ready()]:
             raise Trouble(f"a client ended: {broken[0].exception!r}")
@@ -118,34 +114,24 @@ class Scene:
                 self._failed[hedge] += 1
 
 
-def measure(
-    binders: Sequence[int], kills: int, stops: int, services: int, seconds: float
-) -> dict[str, dict[str, object]]:
+def _measure(parsed: Namespace) -> Figures:
     """Strike as often as asked, or for `seconds` for each number of binders and kind of strike;
-    then a host of so many `services`.
-
-    Raises Trouble when a node does not start, or a binder does not take the dead out.
-    """
-    result: dict[str, dict[str, object]] = {}
-    for count in binders:
-        for number, strikes in ((signal.SIGKILL, kills), (signal.SIGSTOP, stops)):
+    then a host of so many `services`."""
+    counts, result = parsed.binders or BINDERS, {}
+    kinds = {signal.SIGKILL: parsed.kills, signal.SIGSTOP: parsed.stops}
+    for count in counts:
+        for number, strikes in kinds.items():
             if strikes:
-                seen = _strikes(count, number, strikes, seconds)
+                seen = _strikes(count, number, strikes, parsed.seconds)
                 result[f"{number.name}, {_binders(count)}"] = _summary(seen)
-    if services:
-        for count in binders:
-            for number in (signal.SIGKILL, signal.SIGSTOP):
-                name = f"{number.name}, host of {services:,} services, {_binders(count)}"
-                result[name] = burst(count, services, number)
-        result.update(slow())
-    if stops:
-        seen = [
-            {"named": one.last_named, "gone": one.unserved, "failed_calls": one.failed_calls}
-            for one in lab.play(stops)
-        ]
-        summary = _summary(seen)
-        unserved = summary.pop("until_all_know_ms_p50")
-        result["timing of 2016 (2 s + 2 s), 1 binder"] = {**summary, "nobody_served_ms": unserved}
+    if parsed.services:
+        for count in counts:
+            for number in kinds:
+                name = f"{number.name}, host of {parsed.services:,} services, {_binders(count)}"
+                result[name] = burst(count, parsed.services, number)
+        result |= slow()
+    if parsed.stops:
+        result["timing of 2016 (2 s + 2 s), 1 binder"] = _summary(lab.play(parsed.stops))
     return result
 
 
@@ -181,32 +167,27 @@ def _strikes(
     return seen
 
 
-def _summary(seen: list[dict[str, float]]) -> dict[str, object]:
-    summary: dict[str, object] = {"strikes": len(seen)}
-    for key, name, percentiles in TOLD:
-        if key in seen[0]:
-            values = sorted(one[key] for one in seen)
-            for one in percentiles:
-                what = "max" if one == 100 else f"p{one}"
-                value = values[min(one * len(values) // 100, len(values) - 1)]
-                summary[f"{name}_ms_{what}"] = round(1000 * value, 1)
-    for key in ("failed_calls", "failed_hedged_calls"):
-        if key in seen[0]:
-            summary[f"{key}_mean"] = round(sum(one[key] for one in seen) / len(seen), 2)
-            summary[f"{key}_max"] = max(one[key] for one in seen)
+def _summary(seen: list[dict[str, float]]) -> Figures:
+    summary: Figures = {"strikes": len(seen)}
+    for name, percentiles in TOLD.items():
+        for one in percentiles if name in seen[0] else ():
+            what = "max" if one == 100 else f"p{one}"
+            summary[f"{name}_ms_{what}"] = share_ms([row[name] for row in seen], one / 100)
+    for name in ("failed_calls", "failed_hedged_calls"):
+        if name in seen[0]:
+            counts = [row[name] for row in seen]
+            summary[f"{name}_mean"] = round(sum(counts) / len(counts), 2)
+            summary[f"{name}_max"] = max(counts)
     return summary
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure as `arguments` say, and print the result; the exit code."""
-    return run(
-        parser_for("failover", __doc__, 40.0, *FLAGS),
-        lambda parsed: measure(
-            parsed.binders or BINDERS, parsed.kills, parsed.stops, parsed.services, parsed.seconds
-        ),
-        arguments,
-    )
-
+main = command(
+    *("failover", __doc__, 40.0, _measure),
+    whole("--binders", None, COUNT_MAX, "number of binders; repeatable (1, 3, 5)", repeats=True),
+    whole("--kills", 50, COUNT_MAX, "for each number of binders", least=0),
+    whole("--stops", 3, COUNT_MAX, "with SIGSTOP, and in 2016", least=0),
+    whole("--services", 1000, COUNT_MAX, "of the host that dies; 0: none, no slow ones", least=0),
+)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ import gevent
 
 from benchmarks.callers import Callers
 from benchmarks.cluster import Cluster
+from benchmarks.figures import Figures, share_ms
 from prr.client.api import Client
 from prr.client.errors import PrrError
 from prr.core.client import SERVICE_LIMIT
@@ -37,7 +38,7 @@ SLOW_CALLS = 4
 """Calls of each client, one after the other."""
 
 
-def burst(binders: int, services: int, number: signal.Signals) -> dict[str, object]:
+def burst(binders: int, services: int, number: signal.Signals) -> Figures:
     """What becomes of a host of so many `services` that is sent a signal."""
     with ExitStack() as stack:
         cluster = Cluster(stack, binders)
@@ -69,7 +70,7 @@ def _counted(cluster: Cluster, counter: str) -> int:
     return sum(status["counters"].get(counter, 0) for status in cluster.statuses())
 
 
-def slow() -> dict[str, dict[str, object]]:
+def slow() -> dict[str, Figures]:
     """What needless complaints a service that always takes a second brings about, and how long its
     calls take: without any complaint, with them, and hedged."""
     with ExitStack() as stack:
@@ -85,7 +86,7 @@ def slow() -> dict[str, dict[str, object]]:
         return rows
 
 
-def _call_slow(cluster: Cluster, client: Client, hedge: bool) -> dict[str, object]:
+def _call_slow(cluster: Cluster, client: Client, hedge: bool) -> Figures:
     took: list[float] = []
     failed = 0
 
@@ -101,12 +102,11 @@ def _call_slow(cluster: Cluster, client: Client, hedge: bool) -> dict[str, objec
 
     complaints, evicted = (_counted(cluster, key) for key in ("complaint", "evicted"))
     gevent.joinall([gevent.spawn(call) for _ in range(SLOW_CLIENTS)], raise_error=True)
-    took.sort()
     return {
         "calls": len(took),
         "failed_calls": failed,
-        "call_ms_p50": round(1000 * took[len(took) // 2]),
-        "call_ms_p99": round(1000 * took[min(len(took) - 1, int(0.99 * len(took)))]),
+        "call_ms_p50": share_ms(took, 0.50),
+        "call_ms_p99": share_ms(took, 0.99),
         "needless_complaints": _counted(cluster, "complaint") - complaints,
         "evicted": _counted(cluster, "evicted") - evicted,
     }

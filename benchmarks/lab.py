@@ -7,7 +7,8 @@ and a client whose lookup is not answered waits on without harm.
 """
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import gevent
 import gevent.socket
@@ -28,25 +29,23 @@ BYTES = 1024
 
 @dataclass(slots=True)
 class Scene:
-    """One kill, and what followed it."""
+    """One kill, and what followed it: seconds from then on, and counts."""
 
     binder: gevent.socket.socket
     servers: list[gevent.socket.socket]
     dead: Address | None = None
     killed_at: float = 0.0
-    last_named: float = 0.0  # seconds from the kill to the last answer that named the dead one
-    failed_calls: int = 0
-    unserved: float = 0.0  # the longest a lookup waited, in seconds
+    seen: Counter[str] = field(default_factory=Counter)
 
 
-def play(kills: int) -> list[Scene]:
-    """That many scenes side by side, a kill in each: most of the time all of them wait."""
+def play(kills: int) -> list[Counter[str]]:
+    """What is seen in that many scenes side by side, a kill in each: most of the time all wait."""
     scenes = [gevent.spawn(_play_scene) for _ in range(kills)]
     gevent.joinall(scenes, raise_error=True)
     return [scene.value for scene in scenes]
 
 
-def _play_scene() -> Scene:
+def _play_scene() -> Counter[str]:
     scene = Scene(_bound(), [_bound() for _ in range(SERVERS)])
     running = [gevent.spawn(_serve, server) for server in scene.servers]
     running += [gevent.spawn(_look_up, scene, CALL_PAUSE, True) for _ in range(CALLERS)]
@@ -61,7 +60,7 @@ def _play_scene() -> Scene:
         gevent.killall(running)
         for one in (scene.binder, *scene.servers):
             one.close()
-    return scene
+    return scene.seen
 
 
 def _bound() -> gevent.socket.socket:
@@ -98,9 +97,9 @@ def _look_up(scene: Scene, pause: float, calls: bool) -> None:
             own.send(bytes((2, TYPE)))
             server = decode_address(own.recv(BYTES)[1:])
             now = time.monotonic()
-            scene.unserved = max(scene.unserved, now - asked_at)
+            scene.seen["nobody_served"] = max(scene.seen["nobody_served"], now - asked_at)
             if server == scene.dead:
-                scene.last_named = now - scene.killed_at
+                scene.seen["last_named"] = now - scene.killed_at
             if calls and not answers(server, REQUEST, CLIENT_WAIT):
-                scene.failed_calls += 1
+                scene.seen["failed_calls"] += 1
                 own.send(b"\4" + make_instance(TYPE, server))

@@ -15,7 +15,6 @@ import gevent
 from benchmarks.arguments import HERE
 from benchmarks.processes import Node, until
 from prr.client.control import fetch_text
-from prr.demo.ports import free_port
 from prr.trust.key_file import keyring_text
 from prr.trust.keyring import SECRET_BYTES, Keyring
 from prr.wire.codec import Codec
@@ -39,23 +38,10 @@ FILL_PAUSE = 0.001
 OTHERS_AT_ONCE = 11
 """Instances in a page that are no bare numbers: they fit with the longest names."""
 
+BEING_VERIFIED = "being verified"
+
 LEASE = "--lease=86400"
 """Of filled binders: their instances do not exist, so none may be verified."""
-
-
-def start_binders(
-    stack: ExitStack, count: int, on_disk: bool = False, arguments: Sequence[str] = ()
-) -> list[Node]:
-    """Binders that know each other, with their state on disk or not, started with `arguments` each.
-    They are not waited for."""
-    names = [f"{HERE}:{free_port()}" for _ in range(count)]
-    binders = []
-    for own in names:
-        flags = [*arguments, *(f"--peer={one}" for one in names if one != own)]
-        if on_disk:
-            flags.append(f"--state={stack.enter_context(TemporaryDirectory())}")
-        binders.append(Node(stack, "binder", f"--listen={own}", *flags))
-    return binders
 
 
 def start_full_binders(
@@ -112,10 +98,16 @@ def status_of(binder: Address) -> dict[str, Any] | None:
     return json.loads(text) if text is not None else None
 
 
-def counters_of(binder: Address) -> Counter[str] | None:
-    """What has happened to a binder so far, how often; None if it does not answer."""
-    status = status_of(binder)
-    return None if status is None else Counter(status["counters"])
+def counters_of(binders: Sequence[Address]) -> Counter[str] | None:
+    """What has happened to binders so far, how often, and what they have BEING_VERIFIED; None if
+    one of them does not answer."""
+    counted: Counter[str] = Counter()
+    for status in map(status_of, binders):
+        if status is None:
+            return None
+        being_verified = sum(row["being_verified"] for row in status["types"])
+        counted += Counter(status["counters"]) + Counter({BEING_VERIFIED: being_verified})
+    return counted
 
 
 def _fill(

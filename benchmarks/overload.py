@@ -16,19 +16,19 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Sequence
+from argparse import Namespace
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import Any
 
 import gevent
 
-from benchmarks.arguments import Flag, Trouble, parser_for, run
+from benchmarks.arguments import Trouble, command, whole
+from benchmarks.figures import Figures
 from benchmarks.generate import generate
 from benchmarks.load import DROPPED
 from benchmarks.load import measure as measure_load
 from benchmarks.nodes import counters_of, make_instances, start_full_binders
-from benchmarks.proc import generator_core, on_core, pid_at, pin, resident_kib
+from benchmarks.proc import generator_core, on_core, pids_at, pin, resident_kib
 from benchmarks.processes import Started
 from benchmarks.tally import Load
 from prr.wire.instance import Address
@@ -37,8 +37,6 @@ INSTANCES = 1000
 TYPES = b"\1"
 OTHER_TYPE = 2
 """Of the server that renews: the lookups ask for another."""
-
-TIMES = Flag("--times", 5, 100, "multiple of the peak that is offered")
 
 IN_FLIGHT = 256
 """Lookups in flight while the peak is measured: enough for full bursts at the binder."""
@@ -74,7 +72,7 @@ class Monitor:
         self.waits: list[float] = []  # seconds, of those that were confirmed
         self.resident_kib = 0  # at most
 
-    def run(self, binder: Address, pid: int) -> None:
+    def run(self, binder: Address, pids: list[int]) -> None:
         """Renew a subscription, and look at the memory, until this greenlet is killed."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.connect(binder)
@@ -87,29 +85,29 @@ class Monitor:
                 self.renewals += 1
                 heard_at = [at for at in _arrivals(server) if at >= renewed_at]
                 self.waits += [at - renewed_at for at in heard_at[:1]]
-                self.resident_kib = max(self.resident_kib, resident_kib([pid]) or 0)
+                self.resident_kib = max(self.resident_kib, resident_kib(pids) or 0)
 
 
-def measure(seconds: float, times: int) -> dict[str, Any]:
-    """The peak, `times` as much for `seconds`, and the peak again.
-
-    Raises Trouble: there is no C compiler, or a process did not do what it should.
-    """
+def _measure(parsed: Namespace) -> Figures:
+    """The peak, `times` as much for `seconds`, and the peak again."""
+    seconds, times = parsed.seconds, parsed.times
     instances, peak_seconds = make_instances(INSTANCES, TYPES), min(seconds, PEAK_SECONDS)
     with ExitStack() as processes:
-        (binder,) = start_full_binders(1, instances, processes)
-        pid = pid_at(binder)
-        if pid is None:
+        binders = start_full_binders(1, instances, processes)
+        pids, core = pids_at(binders), generator_core()
+        if not pids:
             raise Trouble("the binder's process is not to be found under /proc")
-        pinned, core = pin([pid]), generator_core()
-        load = Load([binder], TYPES, instances, peak_seconds, IN_FLIGHT, pids=[pid], core=core)
+        pinned = pin(pids)
+        load = Load(binders, TYPES, instances, peak_seconds, IN_FLIGHT, pids=pids, core=core)
         before = _peak(load)
         flood_load = replace(load, how="flood", seconds=TRIAL, rate=AS_MUCH_AS_CAN_BE)
         trial = generate(flood_load)
         wanted = times * before["lookups_per_second"]
         sharers = min(SHARERS_MAX, int(wanted / (trial.asked / trial.asking)))
         if sharers and core is not None:
-            _share_core(sharers, min(os.sched_getaffinity(pid)), processes)
+            shared = min(os.sched_getaffinity(pids[0]))
+            for _ in range(sharers):  # each wants as much of the binder's core as it does
+                Started(processes, sys.executable, "-c", "while True: pass", core=shared)
             before = _peak(load)
         peak = before["lookups_per_second"]
         with on_core(core):
@@ -126,9 +124,7 @@ def measure(seconds: float, times: int) -> dict[str, Any]:
     }
 
 
-def _compared(
-    before: dict[str, Any], flood: dict[str, Any], after: dict[str, Any], times: int
-) -> dict[str, Any]:
+def _compared(before: Figures, flood: Figures, after: Figures, times: int) -> Figures:
     """The flood, and what came after it, beside the peak before it."""
     peak = before["lookups_per_second"]
     p99_ratio = after["p99_ms"] / before["p99_ms"] if after["answered"] else None
@@ -147,7 +143,7 @@ def _compared(
     }
 
 
-def _peak(load: Load) -> dict[str, Any]:
+def _peak(load: Load) -> Figures:
     """The binder's peak. Raises Trouble if it answers nothing."""
     found = measure_load(load)
     if not found["lookups_per_second"]:
@@ -155,27 +151,20 @@ def _peak(load: Load) -> dict[str, Any]:
     return found
 
 
-def _share_core(sharers: int, core: int, processes: ExitStack) -> None:
-    """Have so many processes want this core as well, until `processes` end."""
-    for _ in range(sharers):
-        Started(processes, sys.executable, "-c", "while True: pass", core=core)
-
-
-def _flood(load: Load) -> dict[str, Any]:
+def _flood(load: Load) -> Figures:
     """Offer this load; what was measured, and what the binder reports.
 
     Runs on the core of the one who asks. Raises Trouble: the generator did not come to its end, or
     the binder does not say how it is.
     """
-    (binder,), (pid,) = load.targets, load.pids
     monitor = Monitor()
-    memory_before, counted_before = resident_kib([pid]), counters_of(binder)
-    watching = gevent.spawn(monitor.run, binder, pid)
+    memory_before, counted_before = resident_kib(load.pids), counters_of(load.targets)
+    watching = gevent.spawn(monitor.run, load.targets[0], load.pids)
     try:
         tally = generate(load)
     finally:
         watching.kill()
-    counted = counters_of(binder)
+    counted = counters_of(load.targets)
     if counted is None or counted_before is None:
         raise Trouble("the binder does not say how it is")
     answered = counted[RECEIVED] - counted_before[RECEIVED] - len(monitor.waits)
@@ -214,11 +203,8 @@ def _arrivals(server: socket.socket) -> list[float]:
     return arrivals
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure as `arguments` say, and print the result; the exit code."""
-    parser = parser_for("overload", __doc__, 30.0, TIMES)
-    return run(parser, lambda parsed: measure(parsed.seconds, parsed.times), arguments)
-
+TIMES = whole("--times", 5, 100, "multiple of the peak that is offered")
+main = command("overload", __doc__, 30.0, _measure, TIMES)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -30,6 +30,12 @@ def resident_kib(pids: Iterable[int]) -> int | None:
     except OSError:
         return None
     return sum(pages) * _PAGE_KIB if pages else None
+
+
+def pids_at(addresses: Sequence[Address]) -> list[int]:
+    """The ids of the processes at these; none if one of them is unknown."""
+    pids = [pid for address in addresses if (pid := pid_at(address)) is not None]
+    return pids if len(pids) == len(addresses) else []
 
 
 def pid_at(address: Address) -> int | None:

@@ -6,20 +6,22 @@
 Each runs in a process of its own, and each section says which command made its figures.
 """
 
-import argparse
 import json
 import re
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, TypeAlias
 
 from benchmarks import charts
-from benchmarks.arguments import ROOT, Trouble, parser_for, run
+from benchmarks.arguments import ROOT, Trouble, command
+from benchmarks.figures import Figures
+from benchmarks.tables import said, table, table_of, turned, words
 
 HERE = Path(__file__).parent
 TEMPLATE = HERE / "results.template.md"
@@ -53,53 +55,37 @@ def programs(seconds: float) -> dict[str, tuple[list[str], float]]:
     }
 
 
-def measure(seconds: float) -> dict[str, Any]:
+def measure(seconds: float) -> Figures:
     """The results of all benchmarks; one that failed says why under "trouble"."""
-    results: dict[str, Any] = {}
-    all_programs = programs(seconds)
-    progress = Progress({name: weight for name, (_, weight) in all_programs.items()})
-    for name, (arguments, _) in all_programs.items():
+    results: Figures = {}
+    left = programs(seconds)
+    in_all = sum(weight for _, weight in left.values())
+    for name, (arguments, weight) in programs(seconds).items():
         began = time.monotonic()
-        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-        results[name] = _result_of(command, lambda name=name: progress.show(name))
+        del left[name]
+        waiting = sum(weight for _, weight in left.values())
+
+        def show(name=name, weight=weight, waiting=waiting, began=began) -> None:
+            to_do = waiting + max(0.0, weight - (time.monotonic() - began))
+            show_progress(f"{name}: {1 - to_do / in_all:.0%}, some {to_do:.0f} s left")
+
+        results[name] = _result_of([sys.executable, "-m", f"benchmarks.{name}", *arguments], show)
         results[name]["took_seconds"] = round(time.monotonic() - began)
-        progress.end(name)
+    show_progress("")
     return results
 
 
-class Progress:
-    """A line on a terminal: which benchmark runs, the share done, and the time left."""
-
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        """`weights` are the seconds each takes, roughly; only their proportions matter."""
-        self._weights = dict(weights)
-        self._all = sum(weights.values())
-        self._step_at = time.monotonic()
-
-    def show(self, name: str) -> None:
-        """Rewrite the line; nothing where stderr is not a terminal."""
-        if not sys.stderr.isatty():
-            return
-        now = time.monotonic()
-        waiting = sum(self._weights.values()) - self._weights[name]
-        running = max(0.0, self._weights[name] - (now - self._step_at))
-        done = 1 - (waiting + running) / self._all
-        left = f"some {waiting + running:.0f} s left"
-        print(f"\r\x1b[K{name}: {done:.0%}, {left}", end="", file=sys.stderr, flush=True)
-
-    def end(self, name: str) -> None:
-        """That one has ended."""
-        del self._weights[name]
-        self._step_at = time.monotonic()
-        if not self._weights and sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+def show_progress(line: str) -> None:
+    """Write the one line that says how far it is anew; nothing where stderr is no terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def _result_of(command: list[str], wait: Callable[[], None]) -> dict[str, Any]:
+def _result_of(words: list[str], wait: Callable[[], None]) -> Figures:
     """A benchmark's result; `wait` is called every second until it is there."""
     ends_at = time.monotonic() + PROGRAM_LIMIT
     with subprocess.Popen(
-        [*command, "--json"], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True
+        [*words, "--json"], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True
     ) as program:
         while True:
             wait()
@@ -112,7 +98,7 @@ def _result_of(command: list[str], wait: Callable[[], None]) -> dict[str, Any]:
                     return {"trouble": f"it did not end within {PROGRAM_LIMIT:g} s"}
     if program.returncode:
         last = errors.strip().splitlines()[-1:] or [f"exit code {program.returncode}"]
-        return {"trouble": f"{shlex.join(command[1:])}: {last[0]}"}
+        return {"trouble": f"{shlex.join(words[1:])}: {last[0]}"}
     return json.loads(told)
 
 
@@ -129,46 +115,33 @@ def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None
         _write_readme(readme, results["peers"], results["failover"])
 
 
-def _section(text: str, result: Mapping[str, Any], fill: "Fill", folder: Path) -> str:
+Fill: TypeAlias = Callable[[Figures, Path], dict[str, str]]
+"""The fields of a section of the template, from a benchmark's figures; it draws the chart, too."""
+
+
+def _section(text: str, result: Figures, fill: Fill, folder: Path) -> str:
     """A section of the template, filled."""
     if "trouble" in result:
         return f"{text.splitlines()[0]}\n\nNot measured: {result['trouble']}\n"
     made_by = dict(result["made_by"])
-    command = made_by.pop("command")
-    made = ", ".join(f"{name} {version}" for name, version in made_by.items())
+    made = f"`{made_by.pop('command')}`  \n" + ", ".join(f"{k} {v}" for k, v in made_by.items())
     figures = {k: v for k, v in result.items() if k not in ("made_by", "took_seconds")}
-    filled = text.format(**fill(figures, folder), made_by=f"`{command}`  \n{made}")
-    return re.sub(r"\n{3,}", "\n\n", filled)
+    return re.sub(r"\n{3,}", "\n\n", text.format(**fill(figures, folder), made_by=made))
 
 
-def _peers(figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    if charts.have_charts():
-        speeds = {name: row["lookups_per_second"] for name, row in _asked(figures)}
-        charts.bars(folder / "peers.svg", *PEERS_TITLES, speeds, ["prr"])
-    rows = [
-        [
-            name,
-            f"{row['lookups_per_second']:,}",
-            round(row["cpu_us"], 1),
-            row["busy"],
-            *_beside(row),
-            row["lost"] + row["wrong"],
-            row.get("more", ""),
-        ]
-        for name, row in _asked(figures)
-    ]
-    head = ["", "lookups/s", "CPU us each", "core used", *BESIDE, "lost or wrong", "what it does"]
-    skipped = _having("skipped", figures)
-    return {
-        "picture": _picture("peers", "charts"),
-        "table": _table(head, rows),
-        "counted": COUNTED,
-        "verdict": _verdict(figures),
-        "skipped": "\n".join(f"- {k} was skipped: {v['skipped']}" for k, v in skipped.items()),
-    }
+# Other systems.
 
-
-BESIDE = ("prr in the same round", "prr is times as fast")
+COLUMNS = {
+    "lookups/s": "lookups_per_second",
+    "CPU us each": "cpu_us",
+    "core used": "busy",
+    "prr in the same round": "prr_beside",
+    "prr is times as fast": "prr_is_times_as_fast",
+    "lost": "lost",
+    "wrong": "wrong",
+    "what it does": "more",
+}
+IN_README = ("lookups/s", "CPU us each", "prr in the same round", "prr is times as fast")
 COUNTED = (
     "prr and each of the others take turns. Each row is the round with the median ratio; "
     "'times as fast' is prr's rate in that round divided by the other's, not a ratio of CPU. "
@@ -176,23 +149,34 @@ COUNTED = (
 )
 
 
-def _beside(row: Mapping[str, Any]) -> list[str]:
-    """The columns of BESIDE."""
-    if "prr_is_times_as_fast" not in row:
-        return ["", ""]
-    return [f"{row['prr_beside']:,}", row["prr_is_times_as_fast"]]
+def _peers(figures: Figures, folder: Path) -> dict[str, str]:
+    speeds = {name: row["lookups_per_second"] for name, row in _asked(figures)}
+    title = "One core each, the same generator, 64 questions in flight"
+    charts.bars(folder / "peers.svg", title, "lookups a second", speeds, ["prr"])
+    skipped = _having("skipped", figures)
+    return {
+        "picture": _picture("peers", "charts"),
+        "table": _asked_table(figures, COLUMNS),
+        "counted": COUNTED,
+        "verdict": _verdict(figures),
+        "skipped": "\n".join(f"- {k} was skipped: {v['skipped']}" for k, v in skipped.items()),
+    }
 
 
-PEERS_TITLES = ("One core each, the same generator, 64 questions in flight", "lookups a second")
-
-
-def _asked(figures: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _asked(figures: Figures) -> list[tuple[str, Figures]]:
     """The systems that were measured, fastest first."""
     rows = _having("lookups_per_second", figures)
     return sorted(rows.items(), key=lambda row: -row[1]["lookups_per_second"])
 
 
-def _verdict(figures: Mapping[str, Any]) -> str:
+def _asked_table(figures: Figures, columns: Iterable[str]) -> str:
+    rows = [
+        [name, *(row.get(COLUMNS[one], "") for one in columns)] for name, row in _asked(figures)
+    ]
+    return table(["", *columns], rows)
+
+
+def _verdict(figures: Figures) -> str:
     """Who is ahead of prr, level with it, and behind."""
     said = {"Ahead of prr": [], f"Level with it (within {NOISE:.0%})": [], "Behind it": []}
     for name, row in _asked(figures):
@@ -203,87 +187,71 @@ def _verdict(figures: Mapping[str, Any]) -> str:
     return " ".join(f"{what}: {', '.join(names) or 'none'}." for what, names in said.items())
 
 
-def _failover(figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    _draw_last_answers(figures, folder)
-    unserved = _having("nobody_served_ms", figures)
-    return {
-        "picture": _picture("failover", "charts"),
-        "deaths": _rows_with("strikes", figures),
-        "hosts": _rows_with("others", figures),
-        "slow": _rows_with("calls", figures),
-        "unserved": "\n".join(
-            f"- {name}: for {row['nobody_served_ms']:,.0f} ms a lookup was answered by nobody."
-            for name, row in unserved.items()
-        ),
-    }
+def _write_readme(readme: Path, peers: Figures, failover: Figures) -> None:
+    """The two charts and the one table that matter."""
+    before, found, rest = readme.read_text().partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if not found or not closed:
+        raise Trouble(f"{readme.name} has no {BEGIN} and {END} to write between")
+    made_by = peers["made_by"]
+    made = f"`{made_by['command']}`, commit {made_by['commit']}, Python {made_by['python']}, "
+    made += f"Linux {made_by['kernel']}, {made_by['cpu']}."
+    pictures = ["peers"] + ["failover"] * ("trouble" not in failover)  # side by side
+    shown = " ".join(_picture(one, "benchmarks/charts").strip() for one in pictures)
+    table = _asked_table(peers, IN_README)
+    readme.write_text(f"{before}{BEGIN}\n{shown}\n\n{table}\n{COUNTED}\n{made}\n{END}{after}")
 
 
-def _having(key: str, figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row for name, row in figures.items() if isinstance(row, dict) and key in row}
+# When a server dies.
 
 
-def _rows_with(key: str, figures: Mapping[str, Any]) -> str:
-    """The rows that have this key, as a table of its own."""
-    rows = _having(key, figures)
-    columns = dict.fromkeys(column for row in rows.values() for column in row)
-    columns.pop("nobody_served_ms", None)
-    cells = [[name, *(_said(row.get(one, "")) for one in columns)] for name, row in rows.items()]
-    return _table(["", *map(_words, columns)], cells) if rows else ""
-
-
-def _draw_last_answers(figures: Mapping[str, Any], folder: Path) -> None:
+def _failover(figures: Figures, folder: Path) -> dict[str, str]:
     """prr as it was measured, beside what others document."""
-    words = {"SIGKILL": "killed", "SIGSTOP": "stopped"}
     measured = {
-        f"prr, {words[name[:7]]}{name[7:]}": max(row["last_named_ms_p50"], 1.0)
+        f"prr, {word}{name[7:]}": max(row["last_named_ms_p50"], 1.0)
         for name, row in _having("strikes", figures).items()
-        if name[:7] in words
+        for signal, word in {"SIGKILL": "killed", "SIGSTOP": "stopped"}.items()
+        if name.startswith(signal)
     }
-    if not measured or not charts.have_charts():
-        return
     documented = re.findall(r"^\| (.*) \| (\d+) \|", TEMPLATE.read_text(), re.MULTILINE)
     others = {system: 1000.0 * int(seconds) for system, seconds in documented}
     title = "The last wrong answer: for how long one that died is still returned"
     unit = "ms, logarithmic; prr: measured, median; others: what they document"
-    path = folder / "failover.svg"
-    charts.bars(path, title, unit, measured | others, measured, "log")
+    charts.bars(folder / "failover.svg", title, unit, measured | others, measured, "log")
+    kinds = {"deaths": "strikes", "hosts": "others", "slow": "calls"}
+    tables = {field: table_of(_having(key, figures)) for field, key in kinds.items()}
+    return {"picture": _picture("failover", "charts"), **tables}
 
 
-def _scale(figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
+# How it grows.
+
+
+def _scale(figures: Figures, folder: Path) -> dict[str, str]:
     sizes = _having("register_us", figures)
-    keys = list(next(iter(sizes.values())))
-    shown = {key: [row[key] for row in sizes.values()] for key in keys}
-    if charts.have_charts():
-        times = {_words(key[:-3]): row for key, row in shown.items() if key.endswith("_us")}
-        xs = [int(name.replace(",", "")) for name in sizes]
-        labels = ("instances", "us for each operation")
-        charts.lines(folder / "scale.svg", "What an operation costs a binder", labels, xs, times)
-    rows = [
-        [_words(key), *(f"{value:,}" for value in row), f"{row[-1] / row[0]:.1f}" if row[0] else ""]
-        for key, row in shown.items()
-    ]
+    shown = {key: [*row.values()] for key, row in turned(sizes).items()}
+    times = {words(key[:-3]): row for key, row in shown.items() if key.endswith("_us")}
+    xs = [int(name.replace(",", "")) for name in sizes]
+    labels = ("instances", "us for each operation")
+    charts.lines(folder / "scale.svg", "What an operation costs a binder", labels, xs, times)
+    grown = {key: f"{row[-1] / row[0]:.1f}" if row[0] else "" for key, row in shown.items()}
+    rows = [[words(key), *row, grown[key]] for key, row in shown.items()]
     others = {name: row for name, row in figures.items() if name not in sizes}
     return {
         "picture": _picture("scale", "charts"),
-        "table": _table(["instances", *sizes, "last / first"], rows),
-        "others": "\n".join(f"- {name}: {_said(row)}" for name, row in others.items()),
+        "table": table(["instances", *sizes, "last / first"], rows),
+        "others": "\n".join(f"- {name}: {said(row)}" for name, row in others.items()),
     }
 
 
-def _plain(figures: Mapping[str, Any], _folder: Path) -> dict[str, str]:
+# All others, and what they share.
+
+
+def _plain(figures: Figures, _folder: Path) -> dict[str, str]:
     """Single figures as a table of two columns; groups of figures get a column each."""
     groups = {name: row for name, row in figures.items() if isinstance(row, dict)}
-    single = [[_words(k), _said(v)] for k, v in figures.items() if k not in groups]
-    text = _table(["", ""], single)
-    if groups:
-        keys = dict.fromkeys(key for row in groups.values() for key in row)
-        rows = [[_words(key), *(row.get(key, "") for row in groups.values())] for key in keys]
-        text += "\n" + _table(["", *map(_words, groups)], rows)
-    return {"table": text}
+    single = [[words(name), row] for name, row in figures.items() if name not in groups]
+    return {"table": table(["", ""], single) + "\n" + table_of(turned(groups))}
 
-
-Fill: TypeAlias = Callable[[Mapping[str, Any], Path], dict[str, str]]
-"""The fields of a section of the template, from a benchmark's figures; it draws the chart, too."""
 
 SECTIONS: dict[str, Fill] = {
     "peers": _peers,
@@ -297,56 +265,22 @@ SECTIONS: dict[str, Fill] = {
 """What fills the sections of the template, in their order."""
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{_words(name)} {one:,}" for name, one in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")
-
-
-def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+def _having(key: str, figures: Figures) -> Figures:
+    return {name: row for name, row in figures.items() if isinstance(row, dict) and key in row}
 
 
 def _picture(name: str, folder: str) -> str:
     return f"![{name}]({folder}/{name}.svg)\n\n" if charts.have_charts() else ""
 
 
-def _write_readme(readme: Path, peers: Mapping[str, Any], failover: Mapping[str, Any]) -> None:
-    """The two charts and the one table that matter."""
-    before, found, rest = readme.read_text().partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not found or not closed:
-        raise Trouble(f"{readme.name} has no {BEGIN} and {END} to write between")
-    rows = [
-        [name, f"{row['lookups_per_second']:,}", round(row["cpu_us"], 1), *_beside(row)]
-        for name, row in _asked(peers)
-    ]
-    made_by = peers["made_by"]
-    table = _table(["", "lookups/s", "CPU us each", *BESIDE], rows)
-    made = f"`{made_by['command']}`, commit {made_by['commit']}, Python {made_by['python']}, "
-    made += f"Linux {made_by['kernel']}, {made_by['cpu']}."
-    pictures = ["peers"] + ["failover"] * ("trouble" not in failover)  # side by side
-    shown = " ".join(_picture(one, "benchmarks/charts").strip() for one in pictures)
-    text = f"{BEGIN}\n{shown}\n\n{table}\n{COUNTED}\n{made}\n{END}"
-    readme.write_text(before + text + after)
+def _measure(parsed: Namespace) -> Figures:
+    """Measure, and write the report."""
+    results = measure(parsed.seconds)
+    write(results, HERE, ROOT / "README.md")
+    return results
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure as `arguments` say, write the report, and print the result; the exit code."""
-    parser = parser_for("report", __doc__, 2.0)
-
-    def report(parsed: argparse.Namespace) -> dict[str, Any]:
-        results = measure(parsed.seconds)
-        write(results, HERE, ROOT / "README.md")
-        return results
-
-    return run(parser, report, arguments)
-
+main = command("report", __doc__, 2.0, _measure)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

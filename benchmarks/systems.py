@@ -3,119 +3,38 @@
 Each has one name with three instances, and runs on one core as its documentation recommends.
 """
 
-import importlib.util
-import json
 import os
-import shutil
 import socket
 import struct
 import sys
-import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+from dnslib import DNSHeader, DNSQuestion, DNSRecord
 
 from benchmarks.arguments import HERE, Trouble
-from benchmarks.proc import cores
-from benchmarks.processes import LIMIT, Started, until
+from benchmarks.etcd import VALUE, ask_by_grpc, ask_by_json, put, put_many
+from benchmarks.processes import until
+from benchmarks.stage import Stage, System
 from benchmarks.tally import Load
-from prr.demo.ports import free_port
+from prr.demo.processes import PROGRAM
 
 PORTS = (4001, 4002, 4003)
 ADDRESSES = [f"{HERE}:{port}" for port in PORTS]
-PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # root's too
 
 
-class Stage:
-    """Where one system runs: a folder, a port and its processes, which end with `stack`."""
-
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
-        folder.mkdir()
-        self._stack = stack
-        self.folder = folder
-        self.port = free_port()
-        self.pids: list[int] = []
-        self.inside: tuple[str, ...] = ()  # a command that enters where the server is, if it has to
-
-    def run(self, *command: object, **environment: str) -> Started:
-        """Start a server on the core of what is measured."""
-        found = cores()
-        where = {"folder": self.folder, "core": found[1][0] if found else None}
-        server = Started(self._stack, *command, **where, PATH=PATH, **environment)
-        self.pids.append(server.pid)
-        return server
-
-    def write(self, name: str, text: str) -> Path:
-        """A file of the system's settings."""
-        path = self.folder / name
-        path.write_text(text)
-        return path
-
-    def connect(self) -> socket.socket:
-        """A connection to its port, once it takes one."""
-        where = (HERE, self.port)
-        made = until(lambda: socket.create_connection(where, 5), "it took no connection")
-        return self._stack.enter_context(made)
-
-    def tell(self, data: bytes) -> None:
-        """Say something to it, and wait for its answer."""
-        with self.connect() as server:
-            server.sendall(data)
-            server.recv(1000)
-
-    def in_turn(self, question: bytes, expected: bytes, hello: bytes = b"") -> Load:
-        """One question at a time on each of 64 connections."""
-        return replace(self.at_once("tcp", question, expected, hello), sockets=64)
-
-    def at_once(self, how: str, question: bytes, expected: bytes, hello: bytes = b"") -> Load:
-        """Eight questions at a time on each of 8 sockets."""
-        return Load([(HERE, self.port)], how=how, question=question, expected=expected, hello=hello)
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """One of the others."""
-
-    name: str
-    more: str  # what it does more, or less, for a question
-    needs: tuple[str, ...]  # programs, and packages of Python in brackets
-    start: Callable[[Stage], Load]
-
-    def missing(self) -> str | None:
-        """What is not installed here."""
-        for need in self.needs:
-            package = need.strip("()")
-            if package != need and importlib.util.find_spec(package) is None:
-                return f"the Python package {package}"
-            if package == need and which(need) is None:
-                return need
-        return None
-
-
-SYSTEMS: list[System] = []
-
-
-def system(name: str, more: str, *needs: str) -> Callable[[Callable], Callable]:
-    """Adds a system to SYSTEMS; the function starts it and returns the load for it."""
-
-    def put(start: Callable[[Stage], Load]) -> Callable:
-        SYSTEMS.append(System(name, more, needs, start))
-        return start
-
-    return put
-
-
-def which(program: str) -> str | None:
-    """Where a program is, in the folders of root's path too."""
-    return shutil.which(program, path=PATH)
+def _prr(stage: Stage) -> Load:
+    """A binder, and servers that it knows, whose own processes are not measured."""
+    binder = f"{HERE}:{stage.port}"
+    stage.run(sys.executable, *PROGRAM, "binder", f"--listen={binder}")
+    for _ in PORTS:
+        stage.run(sys.executable, *PROGRAM, "server", "--type=1", f"--binder={binder}")
+    del stage.pids[1:]
+    return stage.at_once("udp", b"\x02\x01", b"\x03\x7f\0\0\x01")
 
 
 # Python's own.
 
 
-@system("RPyC registry", "gives all instances, sorted by age, those too old left out", "(rpyc)")
 def _rpyc(stage: Stage) -> Load:
     from rpyc.core import brine
 
@@ -131,7 +50,6 @@ def _rpyc(stage: Stage) -> Load:
     return stage.at_once("udp", brine.dump(("RPYC", "QUERY", ("ECHO",))), HERE.encode())
 
 
-@system("Pyro5 name server", "an object call, by TCP; gives one URI", "(Pyro5)")
 def _pyro(stage: Stage) -> Load:
     from Pyro5 import api, protocol, serializers
 
@@ -154,14 +72,6 @@ def _pyro(stage: Stage) -> Load:
 # One datagram in, one out.
 
 
-@system(
-    "rpcbind",
-    "unpacks an RPC call; gives a port, no address, of one instance only",
-    "rpcbind",
-    "unshare",
-    "nsenter",
-    "ip",
-)
 def _rpcbind(stage: Stage) -> Load:
     """It has one port, 111, and one folder under /run: it gets a network and a /run of its own."""
     if os.geteuid() != 0:
@@ -179,28 +89,22 @@ def _rpcbind(stage: Stage) -> Load:
 
 
 def _start_memcached(stage: Stage) -> bytes:
-    """The value that it gives then."""
+    """The question then, whose answer is VALUE."""
     user = ["-u", "root"] if os.geteuid() == 0 else []
-    ports = ["-l", HERE, "-p", stage.port, "-U", stage.port]
-    stage.run("memcached", *ports, "-t", "1", *user)
-    value = ADDRESSES[0].encode()
-    stage.tell(b"set echo 0 0 %d\r\n%b\r\n" % (len(value), value))
-    return value
+    stage.run("memcached", "-l", HERE, "-p", stage.port, "-U", stage.port, "-t", "1", *user)
+    stage.tell(b"set echo 0 0 %d\r\n%b\r\n" % (len(VALUE), VALUE))
+    return b"get echo\r\n"
 
 
-@system("memcached UDP", "a plain get, no turns", "memcached")
 def _memcached_udp(stage: Stage) -> Load:
     frame = struct.pack(">4H", 1, 0, 1, 0)  # request, datagram 0 of 1
-    value = _start_memcached(stage)
-    return stage.at_once("udp", frame + b"get echo\r\n", value)
+    return stage.at_once("udp", frame + _start_memcached(stage), VALUE)
 
 
-@system("memcached TCP", "by TCP; a plain get, no turns", "memcached")
 def _memcached_tcp(stage: Stage) -> Load:
-    return stage.in_turn(b"get echo\r\n", _start_memcached(stage))
+    return stage.in_turn(_start_memcached(stage), VALUE)
 
 
-@system("dnsmasq SRV", "reads a name, gives all instances by name", "dnsmasq")
 def _dnsmasq(stage: Stage) -> Load:
     records = [
         f"--srv-host=_echo._udp.prr.test,{host}.prr.test,{port}"
@@ -213,9 +117,6 @@ def _dnsmasq(stage: Stage) -> Load:
     return _srv_question(stage)
 
 
-@system(
-    "knotd SRV", "reads a name, gives all instances by name, with their addresses beside", "knotd"
-)
 def _knotd(stage: Stage) -> Load:
     records = [
         f"_echo._udp SRV 0 0 {port} {host}\n{host} A {HERE}\n"
@@ -235,105 +136,38 @@ def _knotd(stage: Stage) -> Load:
 
 
 def _srv_question(stage: Stage) -> Load:
-    name = b"".join(bytes([len(part)]) + part for part in (b"_echo", b"_udp", b"prr", b"test"))
-    header = struct.pack(">6H", 1, 0, 1, 0, 0, 0)
-    port_told = struct.pack(">3H", 0, 0, 4001)  # priority, weight, port
-    return stage.at_once("udp", header + name + struct.pack(">BHH", 0, 33, 1), port_told)
+    asked = DNSRecord(DNSHeader(id=1, rd=0), q=DNSQuestion("_echo._udp.prr.test", 33))
+    return stage.at_once(
+        "udp", bytes(asked.pack()), struct.pack(">3H", 0, 0, 4001)
+    )  # in turn: priority, weight, port
 
 
 # One connection, one question at a time on each.
 
 
-@system("redis GET", "by TCP; a plain GET, no turns", "redis-server")
-def _redis(stage: Stage) -> Load:
-    start_redis(stage)
-    return stage.in_turn(resp(b"GET", b"echo"), ADDRESSES[0].encode())
+def _redis_get(stage: Stage) -> Load:
+    _start_redis(stage)
+    return stage.in_turn(_resp(b"GET", b"echo"), VALUE)
 
 
-def start_redis(stage: Stage) -> None:
-    """Start a redis that keeps all in memory alone, and tell it the value of "echo"."""
+def _redis_set(stage: Stage) -> Load:
+    _start_redis(stage)
+    return stage.at_once("tcp", _resp(b"SET", b"echo", VALUE), b"+OK")
+
+
+def _start_redis(stage: Stage) -> None:
     alone = ["--save", "", "--appendonly", "no"]
     stage.run("redis-server", "--port", stage.port, "--bind", HERE, *alone)
-    stage.tell(resp(b"SET", b"echo", ADDRESSES[0].encode()))
+    stage.tell(_resp(b"SET", b"echo", VALUE))
 
 
-def resp(*words: bytes) -> bytes:
-    """A question to redis."""
+def _resp(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in words)
 
 
-def etcd_command(folder: Path, port: int) -> list[object]:
-    """An etcd of one server, at this port for clients."""
-    url, peer = f"http://{HERE}:{port}", f"http://{HERE}:{free_port()}"
-    return [
-        "etcd",
-        f"--data-dir={folder}/data",
-        *(f"--{kind}-client-urls={url}" for kind in ("listen", "advertise")),
-        *(f"--{kind}-peer-urls={peer}" for kind in ("listen", "initial-advertise")),
-        f"--initial-cluster=default={peer}",
-    ]
+# Several questions at a time on each connection.
 
 
-def ask_etcd(port: int, what: str, body: Mapping[str, object]) -> dict[str, Any]:
-    """What an etcd answers to range, put or txn. Raises OSError if it does not."""
-    asked = json.dumps(body).encode()
-    with urllib.request.urlopen(f"http://{HERE}:{port}/v3/kv/{what}", asked, LIMIT) as answer:
-        return json.loads(answer.read())
-
-
-def _start_etcd(stage: Stage) -> None:
-    stage.run(*etcd_command(stage.folder, stage.port))
-    pair = {"key": "ZWNobw==", "value": "MTI3LjAuMC4xOjQwMDE="}
-    until(lambda: ask_etcd(stage.port, "put", pair), "it stored nothing")  # before it has a leader
-
-
-@system("etcd JSON", "the same through its HTTP/1.1 gateway", "etcd")
-def _etcd_json(stage: Stage) -> Load:
-    _start_etcd(stage)
-    body = json.dumps({"key": "ZWNobw==", "serializable": True}).encode()
-    head = f"POST /v3/kv/range HTTP/1.1\r\nHost: {HERE}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return stage.in_turn(head.encode() + body, b"MTI3LjAuMC4xOjQwMDE=")
-
-
-@system(
-    "etcd gRPC",
-    "HTTP/2 by TCP; a range of a store with revisions (serializable: no quorum asked)",
-    "etcd",
-)
-def _etcd_grpc(stage: Stage) -> Load:
-    asked = b"\x0a\x04echo\x38\x01"  # RangeRequest: key "echo", serializable
-    return ask_etcd_by_grpc(stage, "Range", asked, ADDRESSES[0].encode())
-
-
-def ask_etcd_by_grpc(stage: Stage, what: str, asked: bytes, expected: bytes) -> Load:
-    """Start an etcd; the load of calls to a method of its KV, by HTTP/2."""
-    _start_etcd(stage)
-    words = {
-        b":method": b"POST",
-        b":scheme": b"http",
-        b":path": b"/etcdserverpb.KV/" + what.encode(),
-        b":authority": HERE.encode(),
-        b"content-type": b"application/grpc",
-        b"te": b"trailers",
-    }
-    # Literals that nobody has to remember (RFC 7541, 6.2.2), so that all questions are alike.
-    fields = b"".join(
-        b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-        for name, value in words.items()
-    )
-    data = b"\0" + struct.pack(">I", len(asked)) + asked
-    question = _h2_frame(1, 4, fields) + _h2_frame(0, 1, data)
-    window = struct.pack(">I", (1 << 31) - 1 - 65535)  # 2 GB: no run takes more
-    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _h2_frame(4, 0, b"") + _h2_frame(4, 1, b"")
-    hello += _h2_frame(8, 0, window)
-    return stage.at_once("h2", question, expected, hello)
-
-
-def _h2_frame(kind: int, flags: int, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + b"\0\0\0\0" + payload
-
-
-@system("ZooKeeper", "sessions by TCP; gives the names of all instances (getChildren)", "java")
 def _zookeeper(stage: Stage) -> Load:
     jars = ":".join(
         f"/usr/share/java/{jar}.jar" for jar in ("zookeeper", "slf4j-simple", "snappy-java")
@@ -359,8 +193,37 @@ def _zookeeper(stage: Stage) -> Load:
         server.sendall(_counted(create + acl + struct.pack(">i", 0)))
         server.recv(1000)
     asked = _counted(struct.pack(">ii", 2, 8) + _counted(b"/echo") + b"\0")  # getChildren, no watch
-    return stage.at_once("tcp", asked, ADDRESSES[0].encode(), hello)
+    return stage.at_once("tcp", asked, VALUE, hello)
 
 
 def _counted(data: bytes) -> bytes:
     return struct.pack(">i", len(data)) + data
+
+
+PRR = System("prr", (), _prr, "")
+
+RPCBIND = ("rpcbind", "unshare", "nsenter", "ip")
+SRV = "reads a name, gives all instances by name"
+RANGE = "HTTP/2 by TCP; a range of a store with revisions (serializable: no quorum asked)"
+CHILDREN = "sessions by TCP; gives the names of all instances (getChildren)"
+
+SYSTEMS = (
+    System("RPyC registry", ("rpyc",), _rpyc, "gives all instances by age, without those too old"),
+    System("Pyro5 name server", ("Pyro5",), _pyro, "an object call, by TCP; gives one URI"),
+    System("rpcbind", RPCBIND, _rpcbind, "unpacks an RPC call; gives a port of one instance only"),
+    System("memcached UDP", ("memcached",), _memcached_udp, "a plain get, no turns"),
+    System("memcached TCP", ("memcached",), _memcached_tcp, "by TCP; a plain get, no turns"),
+    System("dnsmasq SRV", ("dnsmasq",), _dnsmasq, SRV),
+    System("knotd SRV", ("knotd",), _knotd, f"{SRV}, with their addresses beside"),
+    System("redis GET", ("redis-server",), _redis_get, "by TCP; a plain GET, no turns"),
+    System("etcd JSON", ("etcd",), ask_by_json, "the same as gRPC, through its HTTP/1.1 gateway"),
+    System("etcd gRPC", ("etcd",), ask_by_grpc, RANGE),
+    System("ZooKeeper", ("java",), _zookeeper, CHILDREN),
+)
+
+WRITES = (
+    System("etcd put", ("etcd",), put, "committed to disk, with revisions"),
+    System("etcd puts in a transaction", ("etcd",), put_many, "the same"),
+    System("redis SET", ("redis-server",), _redis_set, "in memory alone"),
+)
+"""What others have for what a server says to a binder: each question writes."""

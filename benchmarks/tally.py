@@ -71,6 +71,7 @@ class Load:
     question: bytes = b""  # instead of lookups
     expected: bytes = b""  # the answer to it has this in it
     hello: bytes = b""  # what a connection has to begin with
+    writes: int = 1  # that a question stands for
     inside: tuple[str, ...] = ()  # a command that enters where the target is, if it has to
 
     def arguments(self) -> list[str]:

@@ -23,9 +23,9 @@ _SERVER = Codec(Role.SERVER)
 WINDOW = 256
 """Datagrams under way at once: a burst for the binder, and no more than its queue holds."""
 
-AGAIN_AFTER = 0.3
-"""Seconds after which a server that has no answer asks again, up to twice as long by chance; each
-further pause is twice as long."""
+AGAIN_AFTER, AGAIN_MAX = 0.3, 5.0
+"""Seconds after which a server that has no answer asks again, up to twice as long by chance. Each
+further pause is twice as long, up to the time in which a server of ours renews its subscription."""
 
 LIMIT = 60.0
 """Seconds in which all must have been answered."""
@@ -138,7 +138,8 @@ class Fleet:
                 if number in waiting:
                     self.sent += 1
                     self.send(number, data[number], target)
-                    heappush(again, (now + pause * rng.uniform(1, 2), 2 * pause, number))
+                    longer = min(2 * pause, AGAIN_MAX)
+                    heappush(again, (now + pause * rng.uniform(1, 2), longer, number))
             for number in self.hear(data[0][0]):
                 if number in waiting:
                     took.append(perf_counter() - waiting.pop(number))

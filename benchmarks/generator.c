@@ -60,7 +60,7 @@ static struct sockaddr_in targets[TARGETS_MAX];
 static unsigned char hello[BYTES_MAX], expected[BYTES_MAX], room[ROOM];
 static unsigned char questions[(QUESTIONS_MAX + BATCH) * BYTES_MAX]; /* in turn, from any of them */
 static size_t hello_size, question_size, expected_size, answer_size;
-static int udp, h2, cannot_cut, epoll, target_count, question_count, next_question, opened;
+static int udp, h2, epoll, target_count, question_count, next_question, opened;
 static struct iovec parts[BATCH];
 static struct mmsghdr messages[BATCH];
 static struct counted *seen; /* a hash table of mask + 1 rows, of which so many are used */
@@ -123,7 +123,7 @@ static int connected(struct sockaddr_in *target) {
     if (!udp) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (udp) {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
-        cannot_cut = setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size);
+        if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size)) fail("UDP_SEGMENT");
     }
     return fd;
 }
@@ -158,10 +158,9 @@ static unsigned char *next_streams(struct channel *to, int count) {
 
 static void send_questions(struct channel *to, int count) {
     unsigned char *first = h2 ? next_streams(to, count) : questions + to->first * question_size;
-    size_t size = count * question_size, step = udp && cannot_cut ? question_size : size;
-    for (size_t at = 0; at < size; at += step)
-        if (send(to->fd, first + at, step, MSG_NOSIGNAL) != (ssize_t)step && errno != ECONNREFUSED)
-            fail("send"); /* who refuses will be silent, too */
+    ssize_t size = count * question_size;
+    if (send(to->fd, first, size, MSG_NOSIGNAL) != size && errno != ECONNREFUSED)
+        fail("send"); /* who refuses will be silent, too */
 }
 
 /* `count` questions that should leave at `when`. */

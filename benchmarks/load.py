@@ -23,8 +23,7 @@ from benchmarks.tally import BATCH, Load
 from prr.addresses import resolve
 from prr.client.control import fetch_list
 from prr.config import BadInput
-from prr.services import numbers_by_name
-from prr.text import parse_peer, parse_service
+from prr.text import parse_peer
 from prr.wire.instance import Address, Instance, Service, describe_address, is_ipv6, service_of
 
 INSTANCES = 1000
@@ -129,14 +128,6 @@ def _load_of_given(binders: list[Address], types: bytes) -> Load:
     return Load(binders, types, list(instances))
 
 
-@said_well
-def _parse_type(text: str) -> int:
-    service = parse_service(text, numbers_by_name())
-    if isinstance(service, str):
-        raise ValueError(f"{text!r} is a name; use a number from 0 to 255")
-    return service
-
-
 def _known(load: Load) -> set[Instance]:
     """The instances that answers to a load may name."""
     if load.zone:
@@ -168,7 +159,7 @@ main = command(
     *asking(sockets=8),
     *WORK,
     ("--binder", BINDER),
-    ("--type", {"type": _parse_type, "default": 1, "help": "the first type that is asked for"}),
+    whole("--type", 1, 255, "the first type that is asked for", least=0),
 )
 
 if __name__ == "__main__":

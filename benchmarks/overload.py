@@ -23,7 +23,7 @@ from dataclasses import replace
 import gevent
 
 from benchmarks.arguments import Trouble, command, whole
-from benchmarks.figures import Figures
+from benchmarks.figures import Figures, ratios
 from benchmarks.generate import generate
 from benchmarks.load import DROPPED
 from benchmarks.load import measure as measure_load
@@ -120,26 +120,14 @@ def _measure(parsed: Namespace) -> Figures:
         "seconds": seconds,
         "pinned": pinned,
         "share_of_core": round(1 / (1 + sharers), 2),
-        **_compared(before, flood, after, times),
-    }
-
-
-def _compared(before: Figures, flood: Figures, after: Figures, times: int) -> Figures:
-    """The flood, and what came after it, beside the peak before it."""
-    peak = before["lookups_per_second"]
-    p99_ratio = after["p99_ms"] / before["p99_ms"] if after["answered"] else None
-    return {
         "peak_per_second": peak,
-        "offered_per_second": flood["asked_per_second"],
-        "offered_times": round(flood["asked_per_second"] / peak, 2),
         "wanted_times": times,
-        "goodput_per_second": flood["lookups_per_second"],
+        "offered_times": round(flood["asked_per_second"] / peak, 2),
         "goodput_to_peak": round(flood["lookups_per_second"] / peak, 3),
-        "peak_after_to_before": round(after["lookups_per_second"] / peak, 3),
-        "p99_after_to_before": p99_ratio and round(p99_ratio, 3),
         "before": before,
         "flood": flood,
         "after": after,
+        "after_to_before": ratios([after], [before]),
     }
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from prr.wire.instance import Address
 
-_TICK = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
@@ -97,9 +96,4 @@ def _threads(pid: int) -> list[Path]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    try:
-        threads = _threads(pid)
-        return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
-    except FileNotFoundError:  # a kernel without it: in ticks, of both kinds
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * _TICK
+    return sum(int((one / "schedstat").read_text().split()[0]) for one in _threads(pid)) / 1e9

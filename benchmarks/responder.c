@@ -58,14 +58,6 @@ static int open_socket(void) {
     return opened;
 }
 
-static int can_cut(int opened) {
-    int segment = INSTANCE, whole = 0;
-    cut.head = (struct cmsghdr){CMSG_LEN(sizeof(uint16_t)), IPPROTO_UDP, UDP_SEGMENT};
-    *(uint16_t *)CMSG_DATA(&cut.head) = INSTANCE;
-    return !setsockopt(opened, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) &&
-           !setsockopt(opened, IPPROTO_UDP, UDP_SEGMENT, &whole, sizeof whole);
-}
-
 static int same(const struct sockaddr_in *one, const struct sockaddr_in *other) {
     return one->sin_port == other->sin_port && one->sin_addr.s_addr == other->sin_addr.s_addr;
 }
@@ -76,14 +68,14 @@ static struct msghdr header(int name, struct iovec *part) {
 }
 
 /* The answers to a burst: how many sends they are. */
-static int answer(int received, int cuts) {
+static int answer(int received) {
     int ready = 0, sends = 0;
     for (int n = 0; n < received; n++) {
         int type = data[n][1];
         if (in[n].msg_len != 2 || data[n][0] != 2 || !counts[type]) continue;
         if (turns[type] == counts[type]) turns[type] = 0;
         memcpy(told[ready], answers[type] + INSTANCE * turns[type]++, INSTANCE);
-        if (cuts && sends && same(out[sends - 1].msg_hdr.msg_name, &names[n])) {
+        if (sends && same(out[sends - 1].msg_hdr.msg_name, &names[n])) {
             struct msghdr *row = &out[sends - 1].msg_hdr;
             row->msg_iov->iov_len += INSTANCE;
             row->msg_control = &cut;
@@ -101,7 +93,9 @@ static int answer(int received, int cuts) {
 int main(int count, char **arguments) {
     if (count != 2) return 2;
     read_instances(arguments[1]);
-    int opened = open_socket(), cuts = can_cut(opened);
+    int opened = open_socket();
+    cut.head = (struct cmsghdr){CMSG_LEN(sizeof(uint16_t)), IPPROTO_UDP, UDP_SEGMENT};
+    *(uint16_t *)CMSG_DATA(&cut.head) = INSTANCE;
     for (int n = 0; n < BURST; n++) {
         in_parts[n] = (struct iovec){data[n], ROOM};
         in[n].msg_hdr = header(n, &in_parts[n]);
@@ -109,7 +103,7 @@ int main(int count, char **arguments) {
     for (;;) {
         int received = recvmmsg(opened, in, BURST, MSG_WAITFORONE, NULL);
         if (received <= 0) return 0; /* silence */
-        int sends = answer(received, cuts);
+        int sends = answer(received);
         for (int sent = 0, more; sent < sends; sent += more)
             if ((more = sendmmsg(opened, out + sent, sends - sent, 0)) <= 0) break;
     }

@@ -21,6 +21,7 @@ from benchmarks.arguments import HERE, Trouble, command, whole
 from benchmarks.cluster import DISK, ETCD, MEMORY, SETTLE, Cluster, Etcd
 from benchmarks.etcd import ask_etcd
 from benchmarks.figures import Figures, in_short, ratios, take_turns
+from benchmarks.fleet import Fleet
 from benchmarks.load import types_from
 from benchmarks.nodes import make_instances, status_of
 from benchmarks.proc import cpu_seconds
@@ -29,12 +30,9 @@ from benchmarks.tally import Load
 from prr.core.commits.stored import Write
 from prr.core.effects import Update
 from prr.shell.etcd.messages import Keys
-from prr.wire.codec import Codec
-from prr.wire.frames import Found, Role
 from prr.wire.version import Version
 
-_CLIENT = Codec(Role.CLIENT)
-
+FLEET_NET, SEEN_NET = 64, 66
 TYPES = 100
 KNOWN = 1000
 """Instances among which is looked up."""
@@ -54,7 +52,7 @@ def _measure(parsed: argparse.Namespace) -> Figures:
     for name in STORES:
         with ExitStack() as stack:
             pair = Cluster(stack, 2, name)
-            fleet = pair.fleet(parsed.servers, types_from(1, TYPES), 64)
+            fleet = pair.fleet(parsed.servers, types_from(1, TYPES), FLEET_NET)
             costs = pair.cost_of(fleet, fleet.first, settle=True)
             result[name] = {f"confirmed_{key}": value for key, value in costs.items()}
             result[name] |= _time_to_see(pair, parsed.seen)
@@ -68,49 +66,32 @@ def _measure(parsed: argparse.Namespace) -> Figures:
 def _time_to_see(pair: Cluster, count: int) -> Figures:
     """How long after its subscription one of a service of its own is confirmed by the first
     binder, and found at the second."""
-    took = [_see(pair, TYPES + 1 + number) for number in range(count)]  # there is none yet
+    fleet = pair.fleet(count, types_from(TYPES + 1, count), SEEN_NET)  # there is none yet
+    took = [_see(pair, fleet, number) for number in range(count)]
     return {
         f"{what}_ms": round(1000 * statistics.median(one[what] for one in took), 2)
         for what in ("found_at_other", "alone_confirmed")
     }
 
 
-def _see(pair: Cluster, type_: int) -> dict[str, float]:
+def _see(pair: Cluster, fleet: Fleet, number: int) -> dict[str, float]:
     """The seconds until one server is found, and confirmed."""
     took: dict[str, float] = {}
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
-    ):
-        server.setblocking(False)
+    said, question = fleet.first(number), bytes((2, TYPES + 1 + number))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(LIMIT)
         client.connect(pair.addresses[1])
-        server.bind((HERE, 0))
-        found = Found(server.getsockname())
         began = time.perf_counter()
-        server.sendto(bytes((5, type_)), pair.addresses[0])
+        fleet.send(number, said, pair.addresses[0])
         while len(took) < 2:
-            client.send(bytes((2, type_)))
-            if _CLIENT.decode(client.recv(64)) == found:
+            client.send(question)
+            if client.recv(64)[0] == 3:
                 took.setdefault("found_at_other", time.perf_counter() - began)
-            if "alone_confirmed" not in took and _has(server, b"\x06"):
-                took["alone_confirmed"] = time.perf_counter() - began
+            if number in fleet.hear(said[0]):
+                took.setdefault("alone_confirmed", time.perf_counter() - began)
             if time.perf_counter() - began > LIMIT:
                 raise Trouble("a server is not found")
     return took
-
-
-def _has(server: socket.socket, said: bytes) -> bool:
-    """A datagram that begins so has come; questions are answered."""
-    while True:
-        try:
-            data, source = server.recvfrom(64)
-        except BlockingIOError:
-            return False
-        if data.startswith(said):
-            return True
-        if data[:1] == b"\x0b":  # a bare answer will do
-            server.sendto(b"\x0c", source)
 
 
 def _lookups(parsed: argparse.Namespace) -> dict[str, Figures]:

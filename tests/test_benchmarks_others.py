@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import gevent
@@ -15,6 +16,7 @@ from benchmarks import (
     charts,
     cluster,
     failover,
+    fleet,
     hosts,
     lab,
     overload,
@@ -24,6 +26,7 @@ from benchmarks import (
     store,
     subscribe,
 )
+from benchmarks.arguments import Trouble
 from benchmarks.callers import Callers
 from benchmarks.generate import generate
 from benchmarks.systems import SYSTEMS, WRITES
@@ -282,6 +285,15 @@ def test_subscribe_measures_a_fleet_as_it_comes_stays_leaves_and_comes_back(run)
         row = result[system.name]
         is_there = system.missing() is None and shutil.which("cc")
         assert row["lost"] == 0 < row["per_second"] if is_there else "skipped" in row
+
+
+def test_a_server_without_an_answer_asks_again_at_pauses_that_are_bounded(peers, monkeypatch):
+    monkeypatch.setattr(fleet, "AGAIN_AFTER", 0.005)
+    monkeypatch.setattr(fleet, "AGAIN_MAX", 0.01)
+    monkeypatch.setattr(fleet, "LIMIT", 0.5)
+    with closing(fleet.Fleet(1, b"\1", 64)) as one, pytest.raises(Trouble, match="had no answer"):
+        one.say(one.first, peers().address)
+    assert one.sent > 20  # doubled without a bound, they would be seven
 
 
 @needs_compiler

@@ -11,8 +11,8 @@ from statistics import median
 import gevent
 import pytest
 
+from benchmarks.figures import figures_of
 from benchmarks.generate import generate
-from benchmarks.load import figures_of
 from benchmarks.nodes import make_instances, start_full_binders
 from benchmarks.proc import cpu_seconds, resident_kib
 from benchmarks.tally import Load

@@ -1,10 +1,8 @@
 """The report's charts as SVG files: small, and the same bytes for the same figures. Where there is
 no plotting library, none are drawn."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Any
 
 try:
     import matplotlib
@@ -20,7 +18,6 @@ STYLE = {
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
 }
 
 
@@ -41,40 +38,15 @@ def bars(
     if not have_charts():
         return
     names, lengths = zip(*sorted(values.items(), key=lambda row: row[1]), strict=True)
-    with _chart(path, 1.2 + 0.32 * len(names)) as axes:
-        drawn = axes.barh(names, lengths, color=[OWN if name in own else OTHERS for name in names])
-        axes.bar_label(drawn, [f" {length:,.0f}" for length in lengths])
-        axes.set(title=title, xlabel=unit, xscale=scale)
-        axes.margins(x=0.15)
-
-
-def lines(
-    path: Path,
-    title: str,
-    labels: tuple[str, str],
-    xs: Sequence[float],
-    rows: Mapping[str, Sequence[float]],
-) -> None:
-    """One line per name, over a logarithmic axis."""
-    if not have_charts():
-        return
-    with _chart(path, 3.6) as axes:
-        for name, ys in rows.items():
-            axes.plot(xs, ys, marker="o", label=name)
-        axes.set(title=title, xlabel=labels[0], ylabel=labels[1], xscale="log")
-        axes.set_ylim(bottom=0)
-        axes.legend()
-
-
-@contextmanager
-def _chart(path: Path, height: float) -> Iterator[Any]:
-    """The axes of a chart, which is written once it is drawn."""
     matplotlib.use("svg")
     from matplotlib import pyplot
 
     with pyplot.rc_context(STYLE):
-        figure, axes = pyplot.subplots(figsize=(7, height), layout="constrained")
-        yield axes
+        figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.32 * len(names)), layout="constrained")
+        drawn = axes.barh(names, lengths, color=[OWN if name in own else OTHERS for name in names])
+        axes.bar_label(drawn, [f" {length:,.0f}" for length in lengths])
+        axes.set(title=title, xlabel=unit, xscale=scale)
+        axes.margins(x=0.15)
         figure.savefig(path, metadata={"Date": None, "Creator": None})
         pyplot.close(figure)
     path.write_text("".join(f"{line.rstrip()}\n" for line in path.read_text().splitlines()))

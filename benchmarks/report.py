@@ -9,19 +9,19 @@ Each runs in a process of its own, and each section says which command made its 
 import json
 import re
 import shlex
-import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from subprocess import PIPE
 from typing import Any, TypeAlias
+
+import gevent
+from gevent.subprocess import TimeoutExpired, run
 
 from benchmarks import charts
 from benchmarks.arguments import ROOT, Trouble, command
 from benchmarks.figures import Figures
-from benchmarks.tables import said, table, table_of, turned, words
 
 HERE = Path(__file__).parent
 TEMPLATE = HERE / "results.template.md"
@@ -58,21 +58,28 @@ def programs(seconds: float) -> dict[str, tuple[list[str], float]]:
 def measure(seconds: float) -> Figures:
     """The results of all benchmarks; one that failed says why under "trouble"."""
     results: Figures = {}
-    left = programs(seconds)
-    in_all = sum(weight for _, weight in left.values())
+    to_do = programs(seconds)
+    in_all = sum(weight for _, weight in to_do.values())
     for name, (arguments, weight) in programs(seconds).items():
+        del to_do[name]
+        waiting = sum(weight for _, weight in to_do.values())
+        telling = gevent.spawn(_tell, name, weight, waiting, in_all)
         began = time.monotonic()
-        del left[name]
-        waiting = sum(weight for _, weight in left.values())
-
-        def show(name=name, weight=weight, waiting=waiting, began=began) -> None:
-            to_do = waiting + max(0.0, weight - (time.monotonic() - began))
-            show_progress(f"{name}: {1 - to_do / in_all:.0%}, some {to_do:.0f} s left")
-
-        results[name] = _result_of([sys.executable, "-m", f"benchmarks.{name}", *arguments], show)
+        results[name] = _result_of([sys.executable, "-m", f"benchmarks.{name}", *arguments])
         results[name]["took_seconds"] = round(time.monotonic() - began)
+        telling.kill()
     show_progress("")
     return results
+
+
+def _tell(name: str, weight: float, waiting: float, in_all: float) -> None:
+    """Say every second how far all is, of which one takes `weight` seconds and what comes then
+    `waiting`."""
+    while True:
+        left = waiting + max(0.0, weight)
+        show_progress(f"{name}: {1 - left / in_all:.0%}, some {left:.0f} s left")
+        gevent.sleep(1)
+        weight -= 1
 
 
 def show_progress(line: str) -> None:
@@ -81,25 +88,16 @@ def show_progress(line: str) -> None:
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def _result_of(words: list[str], wait: Callable[[], None]) -> Figures:
-    """A benchmark's result; `wait` is called every second until it is there."""
-    ends_at = time.monotonic() + PROGRAM_LIMIT
-    with subprocess.Popen(
-        [*words, "--json"], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True
-    ) as program:
-        while True:
-            wait()
-            try:
-                told, errors = program.communicate(timeout=1)
-                break
-            except subprocess.TimeoutExpired:
-                if time.monotonic() > ends_at:
-                    program.kill()
-                    return {"trouble": f"it did not end within {PROGRAM_LIMIT:g} s"}
-    if program.returncode:
-        last = errors.strip().splitlines()[-1:] or [f"exit code {program.returncode}"]
+def _result_of(words: list[str]) -> Figures:
+    """A benchmark's result."""
+    try:
+        asked = run([*words, "--json"], cwd=ROOT, capture_output=True, timeout=PROGRAM_LIMIT)
+    except TimeoutExpired:
+        return {"trouble": f"it did not end within {PROGRAM_LIMIT:g} s"}
+    if asked.returncode:
+        last = asked.stderr.decode().splitlines()[-1:] or [f"exit code {asked.returncode}"]
         return {"trouble": f"{shlex.join(words[1:])}: {last[0]}"}
-    return json.loads(told)
+    return json.loads(asked.stdout)
 
 
 def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None:
@@ -173,7 +171,7 @@ def _asked_table(figures: Figures, columns: Iterable[str]) -> str:
     rows = [
         [name, *(row.get(COLUMNS[one], "") for one in columns)] for name, row in _asked(figures)
     ]
-    return table(["", *columns], rows)
+    return _table(["", *columns], rows)
 
 
 def _verdict(figures: Figures) -> str:
@@ -219,28 +217,8 @@ def _failover(figures: Figures, folder: Path) -> dict[str, str]:
     unit = "ms, logarithmic; prr: measured, median; others: what they document"
     charts.bars(folder / "failover.svg", title, unit, measured | others, measured, "log")
     kinds = {"deaths": "strikes", "hosts": "others", "slow": "calls"}
-    tables = {field: table_of(_having(key, figures)) for field, key in kinds.items()}
+    tables = {field: _table_of(_having(key, figures)) for field, key in kinds.items()}
     return {"picture": _picture("failover", "charts"), **tables}
-
-
-# How it grows.
-
-
-def _scale(figures: Figures, folder: Path) -> dict[str, str]:
-    sizes = _having("register_us", figures)
-    shown = {key: [*row.values()] for key, row in turned(sizes).items()}
-    times = {words(key[:-3]): row for key, row in shown.items() if key.endswith("_us")}
-    xs = [int(name.replace(",", "")) for name in sizes]
-    labels = ("instances", "us for each operation")
-    charts.lines(folder / "scale.svg", "What an operation costs a binder", labels, xs, times)
-    grown = {key: f"{row[-1] / row[0]:.1f}" if row[0] else "" for key, row in shown.items()}
-    rows = [[words(key), *row, grown[key]] for key, row in shown.items()]
-    others = {name: row for name, row in figures.items() if name not in sizes}
-    return {
-        "picture": _picture("scale", "charts"),
-        "table": table(["instances", *sizes, "last / first"], rows),
-        "others": "\n".join(f"- {name}: {said(row)}" for name, row in others.items()),
-    }
 
 
 # All others, and what they share.
@@ -249,8 +227,8 @@ def _scale(figures: Figures, folder: Path) -> dict[str, str]:
 def _plain(figures: Figures, _folder: Path) -> dict[str, str]:
     """Single figures as a table of two columns; groups of figures get a column each."""
     groups = {name: row for name, row in figures.items() if isinstance(row, dict)}
-    single = [[words(name), row] for name, row in figures.items() if name not in groups]
-    return {"table": table(["", ""], single) + "\n" + table_of(turned(groups))}
+    single = [[_words(name), row] for name, row in figures.items() if name not in groups]
+    return {"table": _table(["", ""], single) + "\n" + _table_of(_turned(groups))}
 
 
 SECTIONS: dict[str, Fill] = {
@@ -260,13 +238,41 @@ SECTIONS: dict[str, Fill] = {
     "overload": _plain,
     "failover": _failover,
     "subscribe": _plain,
-    "scale": _scale,
+    "scale": _plain,
 }
 """What fills the sections of the template, in their order."""
 
 
 def _having(key: str, figures: Figures) -> Figures:
     return {name: row for name, row in figures.items() if isinstance(row, dict) and key in row}
+
+
+def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(map(_said, line)) + " |\n" for line in lines)
+
+
+def _table_of(rows: Figures) -> str:
+    """A table with a row for each name, and a column for each key; "" without rows."""
+    columns = dict.fromkeys(column for row in rows.values() for column in row)
+    cells = [[_words(name), *(row.get(one, "") for one in columns)] for name, row in rows.items()]
+    return _table(["", *map(_words, columns)], cells) if rows else ""
+
+
+def _turned(rows: Figures) -> Figures:
+    """The figures by key, and then by name."""
+    keys = dict.fromkeys(key for row in rows.values() for key in row)
+    return {key: {name: row.get(key, "") for name, row in rows.items()} for key in keys}
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
 
 
 def _picture(name: str, folder: str) -> str:

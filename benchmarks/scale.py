@@ -166,6 +166,9 @@ def _measure(parsed: Namespace) -> Figures:
         late = result and time.monotonic() > ends_at
         skipped = f"skipped: {parsed.seconds:g} s were over"
         result[f"{size:,}"] = skipped if late else _afresh(measure_size, size)
+    rows = [row for row in result.values() if isinstance(row, dict)]
+    grown = {key: (rows[-1][key], value) for key, value in rows[0].items() if value}
+    result["last / first"] = {key: round(last / first, 1) for key, (last, first) in grown.items()}
     result["named, IPv6, tags"] = _afresh(measure_rich, min(RICH_SIZE, max(sizes)))
     return result
 

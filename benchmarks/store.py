@@ -19,7 +19,6 @@ from contextlib import ExitStack
 
 from benchmarks.arguments import HERE, Trouble, command, whole
 from benchmarks.cluster import DISK, ETCD, MEMORY, SETTLE, Cluster, Etcd
-from benchmarks.etcd import ask_etcd
 from benchmarks.figures import Figures, in_short, ratios, take_turns
 from benchmarks.fleet import Fleet
 from benchmarks.load import types_from
@@ -29,7 +28,9 @@ from benchmarks.processes import Node, until
 from benchmarks.tally import Load
 from prr.core.commits.stored import Write
 from prr.core.effects import Update
+from prr.shell.etcd.channel import Channel
 from prr.shell.etcd.messages import Keys
+from prr.shell.etcd.schema import TXN
 from prr.wire.version import Version
 
 FLEET_NET, SEEN_NET = 64, 66
@@ -119,14 +120,16 @@ def _lookups(parsed: argparse.Namespace) -> dict[str, Figures]:
 def _start(etcd: Etcd, count: int, stack: ExitStack) -> Figures:
     """A binder starts beside an etcd with so many instances: when it serves."""
     keys, owner = Keys("/prr/"), 1
+    channel = Channel((HERE, etcd.port), None)
     instances = make_instances(count, types_from(1, TYPES))
     for at in range(0, count, PUTS):
         writes = [
             Write(one, 0, Update(Version(1 << 20, owner, 2), True))
             for one in instances[at : at + PUTS]
         ]
-        if not ask_etcd(etcd.port, "txn", keys.transaction(writes, "")).get("succeeded"):
+        if not channel.call(TXN, keys.transaction(writes, 0)).succeeded:
             raise Trouble("etcd does not take the instances")
+    channel.close()
     began = time.perf_counter()
     binder = Node(stack, "binder", f"--listen={HERE}:0", etcd.flag)
 

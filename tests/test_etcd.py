@@ -166,7 +166,7 @@ def test_the_history_of_a_busy_etcd_is_compacted_while_nothing_happens_here(
     made, server = etcd(), peers()
     limits = {
         "prr.shell.etcd.watcher.MARK_AFTER": mark_after,
-        "prr.shell.etcd.gateway.SILENCE": 1.5,
+        "prr.shell.etcd.http2.SILENCE": 1.5,
     }
     line = ("binder", "--listen", "127.0.0.1:0", "--store", made.url)
     binders = [cluster.start(*line, limits=limits) for _ in range(2)]
@@ -178,7 +178,7 @@ def test_the_history_of_a_busy_etcd_is_compacted_while_nothing_happens_here(
         eventually(lambda: last_revision_of(made, PREFIX + "mark") == made.revision())
         time.sleep(1.0)  # until both have heard of it
     made.compact()
-    time.sleep(2.5 * limits["prr.shell.etcd.gateway.SILENCE"])  # the watch is opened again
+    time.sleep(2.5 * limits["prr.shell.etcd.http2.SILENCE"])  # the watch is opened again
     changed_at = time.monotonic()
     update = Update(Version(1 << 20, 1, 2), True)
     made.put(f"{PREFIX}instances/9/{peers().name}", value_of(update))

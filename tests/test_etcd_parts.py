@@ -1,6 +1,5 @@
 """The parts of what binders share in etcd, without one: what they do about its answers."""
 
-import json
 from collections import Counter
 from functools import partial
 from types import SimpleNamespace
@@ -11,22 +10,32 @@ from prr.core.commits.commits import Commits
 from prr.core.effects import Persist, Update
 from prr.core.metrics import Metric
 from prr.shell.etcd import endpoints as endpoints_module
+from prr.shell.etcd.channel import Channel
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import (
+from prr.shell.etcd.failures import (
     Compacted,
     Denied,
-    Gateway,
     LeaseGone,
     LoggedOut,
     NoRoom,
     Rejected,
     Unavailable,
+    failure_of,
 )
 from prr.shell.etcd.latest import Latest
-from prr.shell.etcd.messages import Header, Keys, text_of
+from prr.shell.etcd.messages import Header, Keys
 from prr.shell.etcd.pauses import MAX, Pauses
 from prr.shell.etcd.reachability import Reachability
 from prr.shell.etcd.registration import TTL, Registration
+from prr.shell.etcd.schema import (
+    AUTHENTICATE,
+    DELETE_RANGE,
+    DELETED,
+    PUT,
+    RANGE,
+    WATCH,
+    RangeRequest,
+)
 from prr.shell.etcd.store import EtcdStore
 from prr.shell.etcd.watcher import Watcher
 from prr.shell.etcd.writer import Writer
@@ -43,7 +52,8 @@ class Ended(BaseException):
 
 
 class Scripted:
-    """Stands for `Endpoints`: answers by a script, an exception is raised."""
+    """Stands for `Endpoints`: answers by a script, which has the fields of each answer; an
+    exception is raised."""
 
     current = "etcd"
 
@@ -52,11 +62,19 @@ class Scripted:
 
     def __init__(self, *script):
         self.script = [*script]
-        self.asked = []
+        self.asked, self.requests = [], []
         self.have_all_failed = False
 
-    def call(self, path, body):
-        self.asked.append(path)
+    def call(self, method, request):
+        return method.response(**self._next(method, request))
+
+    def stream(self, method, request):
+        for said in self._next(method, request):
+            yield method.response(**said)
+
+    def _next(self, method, request):
+        self.asked.append(method)
+        self.requests.append(request)
         if not self.script:
             raise Ended
         said = self.script.pop(0)
@@ -64,9 +82,10 @@ class Scripted:
             raise said
         return said
 
-    def stream(self, path, body):
-        self.asked.append(path)
-        yield from self.call("stream", body)
+    @property
+    def watched_from(self):
+        requests = [one for one in self.requests if isinstance(one, WATCH.request)]
+        return [request.create_request.start_revision for request in requests]
 
 
 class Followed:
@@ -82,8 +101,8 @@ class Followed:
         return [about for what, *about in self.told if what == name]
 
 
-def header(revision, term=2, cluster="1"):
-    return {"header": {"cluster_id": cluster, "revision": str(revision), "raft_term": str(term)}}
+def header(revision, term=2, cluster=1):
+    return {"header": {"cluster_id": cluster, "revision": revision, "raft_term": term}}
 
 
 def watch(*script, all_failed_at=None):
@@ -99,9 +118,6 @@ def watch(*script, all_failed_at=None):
     return followed, etcd.asked
 
 
-RANGE, WATCH = "/v3/kv/range", "/v3/watch"
-
-
 def test_it_reads_once_and_watches_on_as_long_as_etcd_only_grows():
     followed, asked = watch(header(5), header(5), [], header(9), [], header(9))
     assert followed.named("reading") == [[False]] and followed.named("has_read") == [[5]]
@@ -114,7 +130,7 @@ def test_what_was_written_here_shows_too_that_etcd_was_set_back():
     etcd = Scripted(header(5), header(5), Unavailable(), header(6))
 
     def write_meanwhile(_):
-        latest.see(Header("1", 8, 2), latest.header)
+        latest.see(Header(1, 8, 2), latest.header)
 
     with pytest.raises(Ended):
         Watcher(etcd, Keys("/prr/"), followed, {}, latest).run(write_meanwhile)
@@ -173,28 +189,23 @@ def test_what_it_follows_is_marked_if_only_others_write(passed, later, marks, mo
     etcd = Scripted(header(5), header(5), Unavailable(), header(later), NoRoom(), Unavailable())
     with pytest.raises(Ended):
         Watcher(etcd, Keys("/prr/"), Followed(), {}, Latest()).run(sleep)
-    assert etcd.asked.count("/v3/kv/put") == marks
+    assert etcd.asked.count(PUT) == marks
 
 
 def test_what_it_hears_of_other_keys_counts_as_followed():
-    key = text_of(b"/prr/mark")
-    marked = {"result": header(8) | {"events": [{"kv": {"key": key, "mod_revision": "8"}}]}}
-    bodies = []
+    marked = header(8) | {"events": [{"kv": {"key": b"/prr/mark", "mod_revision": 8}}]}
     etcd = Scripted(header(5), header(5), [marked], header(8))
-    etcd.stream = lambda path, body: (bodies.append(body), *etcd.call(path, body))[1:]
     followed = Followed()
     with pytest.raises(Ended):
         Watcher(etcd, Keys("/prr/"), followed, {}, Latest()).run(lambda _: None)
-    assert [body["create_request"]["start_revision"] for body in bodies] == ["6", "9"]
+    assert etcd.watched_from == [6, 9]
     assert {malformed for _, malformed in followed.named("found")} == {0}
 
 
 def test_others_have_their_turn_while_it_hears_of_many(monkeypatch):
-    keys = [text_of(b"/prr/instances/7/127.0.0.1:%d" % port) for port in range(1, 41)]
-    events = [{"type": "DELETE", "kv": {"key": key, "mod_revision": "8"}} for key in keys]
-    bodies = []
-    etcd = Scripted(header(5), header(5), [{"result": header(8) | {"events": events}}], header(8))
-    etcd.stream = lambda path, body: (bodies.append(body), *etcd.call(path, body))[1:]
+    keys = [b"/prr/instances/7/127.0.0.1:%d" % port for port in range(1, 41)]
+    events = [{"type": DELETED, "kv": {"key": key, "mod_revision": 8}} for key in keys]
+    etcd = Scripted(header(5), header(5), [header(8) | {"events": events}], header(8))
     followed = Followed()
     monkeypatch.setattr("gevent.sleep", lambda _: followed.told.append(("slept",)))
     with pytest.raises(Ended):
@@ -202,14 +213,14 @@ def test_others_have_their_turn_while_it_hears_of_many(monkeypatch):
     told = followed.told[[what for what, *_ in followed.told].index("answered") + 1 :]
     turns = [len(about[0]) if what == "found" else what for what, *about in told]
     assert turns == [16, "slept", 16, "slept", 8, "slept"]
-    assert bodies[-1]["create_request"]["start_revision"] == "9"
+    assert etcd.watched_from[-1] == 9
 
 
-@pytest.mark.parametrize("later", [header(4), header(9, term=1), header(9, cluster="2")])
+@pytest.mark.parametrize("later", [header(4), header(9, term=1), header(9, cluster=2)])
 def test_it_reads_all_anew_when_etcd_is_another_one_or_older(later):
     followed, _ = watch(header(5), header(5), [], later, later)
     assert followed.named("reading") == [[False], [True]]
-    assert followed.named("has_read")[1] == [int(later["header"]["revision"])]
+    assert followed.named("has_read")[1] == [later["header"]["revision"]]
 
 
 def test_it_reads_all_anew_when_its_place_in_history_is_gone():
@@ -222,7 +233,7 @@ def test_a_reading_that_fails_half_way_is_begun_again():
     """Until one is whole nothing is written."""
     fails = Unavailable("gone")
     script = [header(5), header(5), [], fails, header(5), fails, header(5), header(5), []]
-    followed, _ = watch(*script, all_failed_at=5)
+    followed, _ = watch(*script, all_failed_at=4)
     assert len(followed.named("reading")) == 3
     assert followed.named("has_read") == [[5], [5]]
 
@@ -315,31 +326,29 @@ def test_who_has_gone_unconfirmed_waits_no_longer(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "raised"),
+    ("status", "why", "raised"),
     [
-        ({"error": "etcdserver: mvcc: database space exceeded", "code": 8}, NoRoom),
-        ({"error": "etcdserver: permission denied", "code": 7}, Denied),
-        ({"error": "etcdserver: user name is empty", "code": 3}, LoggedOut),
-        ({"error": "etcdserver: revision of auth store is old", "code": 3}, LoggedOut),
-        ({"error": "etcdserver: invalid auth token", "code": 16}, LoggedOut),
-        ({"error": "etcdserver: too many operations in txn request", "code": 3}, Rejected),
-        ({"error": "etcdserver: requested lease not found", "code": 5}, LeaseGone),
-        ({"error": {"grpc_code": 14, "message": "no leader"}}, Unavailable),
-        ({"error": "etcdserver: too many requests", "code": 8}, Unavailable),
-        # As etcd has it from 3.6 on.
-        ({"code": 16, "message": "etcdserver: invalid auth token", "details": []}, LoggedOut),
-        ({"code": 5, "message": "etcdserver: requested lease not found"}, LeaseGone),
-        ({"code": 8, "message": "etcdserver: mvcc: database space exceeded"}, NoRoom),
-        ({"error": {"code": 16, "message": "etcdserver: invalid auth token"}}, LoggedOut),
-        ({"error": {"code": 14, "message": "no leader"}}, Unavailable),
-        ({"error": ["?"], "code": "?"}, Unavailable),
-        ({"hello": "I am a proxy"}, Unavailable),
-        ([1], Unavailable),
+        ("8", "etcdserver: mvcc: database space exceeded", NoRoom),
+        ("7", "etcdserver: permission denied", Denied),
+        ("3", "etcdserver: user name is empty", LoggedOut),
+        ("3", "etcdserver: revision of auth store is old", LoggedOut),
+        ("16", "etcdserver: invalid auth token", LoggedOut),
+        ("3", "etcdserver: too many operations in txn request", Rejected),
+        ("5", "etcdserver: requested lease not found", LeaseGone),
+        ("14", "no leader", Unavailable),
+        ("8", "etcdserver: too many requests", Unavailable),
+        ("11", "etcdserver: mvcc: required revision has been compacted", Compacted),
+        ("", "", Unavailable),
+        ("x", "100%", Unavailable),
     ],
 )
-def test_what_etcd_says_is_what_is_raised(said, raised):
-    with pytest.raises(raised):
-        Gateway(("127.0.0.1", 1), None)._checked(200, json.dumps(said).encode())
+def test_what_etcd_says_is_what_is_raised(status, why, raised):
+    failure = failure_of("here", status, why)
+    assert type(failure) is raised and "here" in str(failure) and why in str(failure)
+
+
+def test_what_etcd_says_is_told_as_it_means_it():
+    assert str(failure_of("here", "14", "f%C3%BCr %25 %ff")) == "here: für % �"
 
 
 def test_that_all_servers_have_failed_is_known_until_it_is_taken_note_of():
@@ -347,7 +356,7 @@ def test_that_all_servers_have_failed_is_known_until_it_is_taken_note_of():
     endpoints.have_all_failed = False
     for number in range(4):
         with pytest.raises(Unavailable):
-            endpoints.call(RANGE, {})
+            endpoints.call(RANGE, RangeRequest())
         assert endpoints.have_all_failed is (number > 0)
         assert endpoints.current == f"127.0.0.1:{1 + (number + 1) % 2}"
     endpoints.close()
@@ -356,13 +365,13 @@ def test_that_all_servers_have_failed_is_known_until_it_is_taken_note_of():
 def test_a_password_that_was_refused_is_not_tried_all_the_time(monkeypatch, tmp_path):
     tried = []
 
-    def call(self, path, body, token=""):
-        if path == "/v3/auth/authenticate":
-            tried.append(body)
+    def call(self, method, request, token=""):
+        if method == AUTHENTICATE:
+            tried.append((request.name, request.password))
             raise Rejected("authentication failed")
         raise LoggedOut("no token")
 
-    monkeypatch.setattr(Gateway, "call", call)
+    monkeypatch.setattr(Channel, "call", call)
     now = [100.0]
     monkeypatch.setattr(endpoints_module.time, "monotonic", lambda: now[0])
     password = tmp_path / "password"
@@ -370,15 +379,15 @@ def test_a_password_that_was_refused_is_not_tried_all_the_time(monkeypatch, tmp_
     endpoints = Endpoints((("127.0.0.1", 1),), 0, None, "binders", password)
     for _ in range(100):
         with pytest.raises(Unavailable, match="user binders is refused: authentication failed"):
-            endpoints.call(RANGE, {})
+            endpoints.call(RANGE, RangeRequest())
         now[0] += 0.1
-    assert tried == [{"name": "binders", "password": "secret"}] * 2
+    assert tried == [("binders", "secret")] * 2
 
 
 def registered(rows):
     """What a binder hears of others that finds these keys and values."""
-    kvs = [{"key": text_of(b"/prr/binders/" + key), "value": text_of(one)} for key, one in rows]
-    etcd = Scripted({"ID": "7"}, header(5), header(5) | {"kvs": kvs})
+    kvs = [{"key": b"/prr/binders/" + key, "value": one} for key, one in rows]
+    etcd = Scripted({"ID": 7}, header(5), header(5) | {"kvs": kvs})
     where = ("127.0.0.1", 2222)
     return Registration(etcd, "/prr/", OWNER, lambda: where, list, lambda _: None)._look().binders
 
@@ -420,15 +429,15 @@ _MALFORMED = [
     ("said", "is_ours"),
     [
         ({"succeeded": True}, True),
-        ({"responses": [{"response_range": {"kvs": [{"lease": "7"}]}}]}, True),  # as it was before
-        ({"responses": [{"response_range": {"kvs": [{"lease": "8"}]}}]}, False),
+        ({"responses": [{"response_range": {"kvs": [{"lease": 7}]}}]}, True),  # as it was before
+        ({"responses": [{"response_range": {"kvs": [{"lease": 8}]}}]}, False),
         ({"responses": [{"response_range": {"kvs": [{}]}}]}, False),  # somebody's who is no binder
         ({"responses": [{"response_range": {}}]}, False),
     ],
 )
 def test_who_adopts_is_whose_lease_the_claim_has(said, is_ours):
-    kvs = [{"key": text_of(b"/prr/binders/" + SELF[0]), "value": text_of(SELF[1])}]
-    etcd = Scripted({"ID": "7"}, header(5), header(5) | {"kvs": kvs}, header(6) | said)
+    kvs = [{"key": b"/prr/binders/" + SELF[0], "value": SELF[1]}]
+    etcd = Scripted({"ID": 7}, header(5), header(5) | {"kvs": kvs}, header(6) | said)
     where = ("127.0.0.1", 2222)
     registration = Registration(etcd, "/prr/", OWNER, lambda: where, lambda: [0xDD], lambda _: None)
     assert registration._look().looked_after == (frozenset() if is_ours else {0xDD})
@@ -437,20 +446,20 @@ def test_who_adopts_is_whose_lease_the_claim_has(said, is_ours):
 def test_a_claim_is_kept_until_others_have_heard_of_the_adoptions(monkeypatch):
     now, owners = [100.0], [0xDD]
     monkeypatch.setattr("prr.shell.etcd.registration.time.monotonic", lambda: now[0])
-    kvs = [{"key": text_of(b"/prr/binders/" + SELF[0]), "value": text_of(SELF[1])}]
-    renewed, read = {"result": {"TTL": "10"}}, header(5) | {"kvs": kvs}
+    kvs = [{"key": b"/prr/binders/" + SELF[0], "value": SELF[1]}]
+    renewed, read = {"TTL": 10}, header(5) | {"kvs": kvs}
     looks = [renewed, read] * 2
-    etcd = Scripted({"ID": "7"}, header(5), read, {"succeeded": True}, *looks, header(6))
+    etcd = Scripted({"ID": 7}, header(5), read, {"succeeded": True}, *looks, header(6))
     where = ("127.0.0.1", 2222)
     registration = Registration(etcd, "/prr/", OWNER, lambda: where, lambda: owners, lambda _: None)
     registration._look()
     owners.clear()
     now[0] += TTL - 1
     registration._look()
-    assert "/v3/kv/deleterange" not in etcd.asked
+    assert DELETE_RANGE not in etcd.asked
     now[0] += 1
     registration._look()
-    assert etcd.asked[-1] == "/v3/kv/deleterange"
+    assert etcd.asked[-1] == DELETE_RANGE
 
 
 def test_a_binder_whose_key_was_deleted_registers_again():

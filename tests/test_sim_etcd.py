@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-pytest.importorskip("geventhttpclient")
+pytest.importorskip("h2")
+pytest.importorskip("google.protobuf")
 
 from prr.core.commits import commits
 from prr.core.commits.commits import Commits

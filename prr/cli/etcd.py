@@ -124,6 +124,7 @@ def _tls(config: BinderConfig) -> gevent.ssl.SSLContext | None:
     try:
         # The context of gevent: one of the standard library would block all greenlets.
         context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_alpn_protocols(["h2"])
         context.load_verify_locations(config.store_ca)
         if config.store_cert is not None and config.store_key is not None:
             context.load_cert_chain(config.store_cert, config.store_key)

@@ -1,19 +1,22 @@
-"""What stands in an etcd that binders share: keys, values, and answers of its gateway."""
+"""What stands in an etcd that binders share: keys, values, and its answers."""
 
-import json
-from base64 import b64encode
 from random import Random
+
+from google.protobuf.message import DecodeError
 
 from prr.core.commits.layout import instance_in, key_of, update_in, value_of
 from prr.core.effects import Update
-from prr.shell.etcd.gateway import Unavailable
-from prr.shell.etcd.messages import Keys
+from prr.shell.etcd.failures import Unavailable
+from prr.shell.etcd.messages import Keys, header_of
+from prr.shell.etcd.schema import RangeResponse, WatchResponse
 from prr.wire.particulars import encode_particulars
 from tests.cores import random_instance, random_version
 from tests.fuzz.target import Target
 from tests.sim.particulars import random_particulars
 
 KEYS = Keys("/prr/")
+
+_HEADER = {"cluster_id": -7810352074798139101, "revision": 44, "raft_term": 2}
 
 
 def _key(data: bytes) -> bool:
@@ -40,10 +43,23 @@ def _value(data: bytes) -> bool:
 def _page(data: bytes) -> bool:
     """A page of keys: whatever they and their values are, it is read, or is no page."""
     try:
-        found = KEYS.found(json.loads(data))
-    except (Unavailable, ValueError, RecursionError):
+        found = KEYS.found(RangeResponse.FromString(data))
+    except (Unavailable, DecodeError):
         return False
     assert all(stored.is_there for stored in found.instances.values())
+    return True
+
+
+def _watched(data: bytes) -> bool:
+    """What a watch tells: each event is of an instance, or malformed, or none of ours."""
+    try:
+        said = WatchResponse.FromString(data)
+        header_of(said)
+    except (Unavailable, DecodeError):
+        return False
+    instances, malformed, last = KEYS.events(said.events, {})
+    assert len(instances) <= len(said.events) and malformed <= len(said.events)
+    assert all(event.kv.mod_revision <= last for event in said.events)
     return True
 
 
@@ -68,18 +84,25 @@ def _good_values() -> list[bytes]:
 
 def _good_pages() -> list[bytes]:
     rows = [
-        {
-            "key": b64encode(b"/prr/" + key).decode(),
-            "mod_revision": str(number + 3),
-            "value": b64encode(value).decode(),
-        }
+        {"key": b"/prr/" + key, "mod_revision": number + 3, "value": value}
         for number, (key, value) in enumerate(zip(_good_keys(), _good_values(), strict=True))
     ]
-    header = {"cluster_id": "14841639068965178418", "revision": "44", "raft_term": "2"}
     return [
-        json.dumps({"header": header, "kvs": some, "more": is_more}).encode()
+        RangeResponse(header=_HEADER, kvs=some, more=is_more).SerializeToString()
         for some in ([], rows[:2])
         for is_more in (False, True)
+    ]
+
+
+def _good_watches() -> list[bytes]:
+    rows = [
+        {"type": number % 2, "kv": {"key": b"/prr/" + key, "mod_revision": 9, "value": value}}
+        for number, (key, value) in enumerate(zip(_good_keys(), _good_values(), strict=True))
+    ]
+    return [
+        WatchResponse(header=_HEADER, events=some, fragment=is_part).SerializeToString()
+        for some in ([], rows[:3])
+        for is_part in (False, True)
     ]
 
 
@@ -87,4 +110,5 @@ TARGETS = [
     Target("etcd-keys", _key, _good_keys),
     Target("etcd-values", _value, _good_values),
     Target("etcd-pages", _page, _good_pages),
+    Target("etcd-watches", _watched, _good_watches),
 ]

@@ -33,7 +33,7 @@ from tests.sim import adapter
 from tests.sim.checkers import SETTLED, SETTLED_LAB2016, Truth
 from tests.sim.commit_rules import Committed
 from tests.sim.disk import Disk
-from tests.sim.etcd import Etcd, gateways
+from tests.sim.etcd import Etcd, channels
 from tests.sim.faults import Options
 from tests.sim.hostile import Hostile
 from tests.sim.keys import Keys
@@ -300,7 +300,7 @@ class Cluster:
         """What the loops of shells need while they run."""
         if self.etcd is None:
             return nullcontext()
-        return self.loops.installed(gateways(self.etcd), self.etcd.is_small)
+        return self.loops.installed(channels(self.etcd), self.etcd.is_small)
 
     # What the shells ask for.
 

@@ -1,6 +1,6 @@
 """A model of etcd: one history of writes, whatever befalls its servers and the ways to them.
 
-It answers what its JSON gateway is asked (https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/):
+It answers what is asked by gRPC (https://etcd.io/docs/v3.4/learning/api/):
 transactions that happen at one moment each, and have one revision; reading as of a revision; leases
 that end; watches that tell of each revision in order, from one on, until they break. Whoever asks
 may get no answer, though what he wanted has been done, or will be.
@@ -8,7 +8,6 @@ may get no answer, though what he wanted has been done, or will be.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,13 +19,35 @@ from typing import TYPE_CHECKING, Any
 import greenlet
 
 from prr.config import HostPort
-from prr.shell.etcd.gateway import (
-    SILENCE,
-    Compacted,
-    LeaseGone,
-    NoRoom,
-    Rejected,
-    Unavailable,
+from prr.shell.etcd.connect import SILENCE
+from prr.shell.etcd.failures import Compacted, LeaseGone, NoRoom, Rejected, Unavailable
+from prr.shell.etcd.schema import (
+    CREATED,
+    DELETE_RANGE,
+    DELETED,
+    LEASE_GRANT,
+    LEASE_KEEP_ALIVE,
+    LEASE_REVOKE,
+    MODIFIED,
+    PUT,
+    RANGE,
+    TXN,
+    Compare,
+    Done,
+    Event,
+    KeyValue,
+    LeaseResponse,
+    Message,
+    Method,
+    PutRequest,
+    RangeRequest,
+    RangeResponse,
+    ResponseHeader,
+    ResponseOp,
+    TxnRequest,
+    TxnResponse,
+    WatchRequest,
+    WatchResponse,
 )
 from tests.sim.etcd_options import EtcdOptions
 from tests.sim.loops import TIMED_OUT, Loop
@@ -47,8 +68,6 @@ OPS_MAX = 128
 """Writes of one transaction, as etcd has it (--max-txn-ops)."""
 
 FIRST_TERM = 2
-
-Body = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +97,12 @@ class Watch:
     begin: bytes
     end: bytes
     next: int  # the revision it tells of next
-    heard: deque[Body | Exception] = field(default_factory=deque)
+    heard: deque[Message | Exception] = field(default_factory=deque)
     free_at: float = 0.0  # when the last message on its way arrives
     wake: Callable[..., None] | None = None
     is_stalled: bool = False
 
-    def hear(self, message: Body | Exception) -> None:
+    def hear(self, message: Message | Exception) -> None:
         """It is there to be read."""
         self.heard.append(message)
         if self.wake is not None:
@@ -155,10 +174,9 @@ class Etcd:
             for number in self._leases:  # the new leader gives each all its time
                 self._extend(number)
 
-    def loses_answer(self, client: Process, body: Body) -> bool:
+    def loses_answer(self, client: Process, asked: Message) -> bool:
         """A client does not hear what became of this."""
-        puts = [one["request_put"] for one in body.get("success", []) if "request_put" in one]
-        is_claim = any(b"adopting/" in b64decode(put["key"]) for put in puts)
+        is_claim = any(b"adopting/" in put.key for put in _puts(asked))
         if self._loses_claims and is_claim and client.name not in self._claimed:
             self._claimed.add(client.name)
             return True
@@ -170,52 +188,40 @@ class Etcd:
 
     # What happens at one moment.
 
-    def do(self, client: Process, path: str, body: Body) -> Body:
-        """What a request does, and its answer. Raises as `Gateway.call` does."""
-        match path:
-            case "/v3/kv/range":
-                answer = self._range(body)
-            case "/v3/kv/put":
-                self._check_room()
-                self._put_all([body])
-                answer = {}
-            case "/v3/kv/deleterange":
-                self.delete([b64decode(body["key"])])
-                answer = {}
-            case "/v3/kv/txn":
-                answer = self._transact(client, body)
-            case "/v3/lease/grant":
-                answer = self._grant(int(body["TTL"]))
-            case "/v3/lease/keepalive":
-                answer = self._keep_alive(int(body["ID"]))
-            case "/v3/lease/revoke":
-                answer = self._revoke(int(body["ID"]))
-            case _:
-                raise Violation(f"{client.name}: asks etcd for {path}")
-        return {"header": self.header()} | answer
-
-    def header(self) -> Body:
-        """That of each answer."""
-        return {
-            "cluster_id": str(self.cluster),
-            "revision": str(self.revision),
-            "raft_term": str(self.term),
+    def do(self, client: Process, method: Method, asked: Any) -> Message:
+        """What a request does, and its answer. Raises as `Channel.call` does."""
+        doings: dict[str, Callable[[], Message]] = {
+            RANGE.path: lambda: self._range(asked),
+            PUT.path: lambda: self._put_one(asked),
+            DELETE_RANGE.path: lambda: self.delete([asked.key]),
+            TXN.path: lambda: self._transact(client, asked),
+            LEASE_GRANT.path: lambda: self._grant(asked.TTL),
+            LEASE_KEEP_ALIVE.path: lambda: self._keep_alive(asked.ID),
+            LEASE_REVOKE.path: lambda: self._revoke(asked.ID),
         }
+        if method.path not in doings:
+            raise Violation(f"{client.name}: asks etcd for {method.path}")
+        answer: Any = doings[method.path]() or Done()
+        answer.header.MergeFrom(self.header())
+        return answer
 
-    def _range(self, body: Body) -> Body:
-        revision = int(body.get("revision", 0))
+    def header(self) -> ResponseHeader:
+        """That of each answer."""
+        return ResponseHeader(cluster_id=self.cluster, revision=self.revision, raft_term=self.term)
+
+    def _range(self, asked: RangeRequest) -> RangeResponse:
+        revision = asked.revision
         if revision > self.revision:
             raise Compacted(f"revision {revision} is to come")
         if revision and revision < self.compacted:
             raise Compacted(f"revision {revision} has been compacted")
         rows = self.rows if not revision else self._as_of(revision)
-        begin = b64decode(body["key"])
-        end = b64decode(body["range_end"]) if "range_end" in body else begin + b"\0"
+        begin = asked.key
+        end = asked.range_end or begin + b"\0"
         keys = sorted(key for key in rows if begin <= key < end)
-        limit = int(body.get("limit", 0)) or len(keys)
-        found = [_row(key, rows[key], bool(body.get("keys_only"))) for key in keys[:limit]]
-        answer: Body = {"kvs": found} if found else {}
-        return answer | ({"more": True} if len(keys) > limit else {})
+        limit = asked.limit or len(keys)
+        found = [_row(key, rows[key], asked.keys_only) for key in keys[:limit]]
+        return RangeResponse(kvs=found, more=len(keys) > limit)
 
     def _as_of(self, revision: int) -> dict[bytes, Row]:
         rows: dict[bytes, Row] = {}
@@ -228,62 +234,55 @@ class Etcd:
                 rows[key] = row
         return rows
 
-    def _transact(self, client: Process, body: Body) -> Body:
-        compared, wanted = body.get("compare", []), body.get("success", [])
-        if max(len(compared), len(wanted)) > OPS_MAX:
+    def _transact(self, client: Process, asked: TxnRequest) -> TxnResponse:
+        if max(len(asked.compare), len(asked.success)) > OPS_MAX:
             raise Rejected("etcdserver: too many operations in txn request")
-        puts = [one["request_put"] for one in wanted if "request_put" in one]
+        puts = _puts(asked)
         if puts:
             self._check_room()
-        keys = [put["key"] for put in puts]
-        if len(set(keys)) < len(keys):
+        if len({put.key for put in puts}) < len(puts):
             raise Rejected("etcdserver: duplicate key given in txn request")
-        if not all(map(self._is_so, compared)):
+        if not all(map(self._is_so, asked.compare)):
             self._note(puts, "refused")
-            responses = [self._found(one["request_range"]) for one in body.get("failure", [])]
-            return {"responses": responses} if responses else {}
+            return TxnResponse(responses=[self._found(one.request_range) for one in asked.failure])
         for put in puts:
-            key = b64decode(put["key"])
-            was = self.rows.get(key)
-            self.written(client, key, was and was.value, b64decode(put["value"]))
+            was = self.rows.get(put.key)
+            self.written(client, put.key, was and was.value, put.value)
         self._put_all(puts)
         self._note(puts, "written")
         responses = [
-            self._found(one["request_range"])
-            if "request_range" in one
-            else {"response_put": {"header": self.header()}}
-            for one in wanted
+            self._found(one.request_range) if one.HasField("request_range") else ResponseOp()
+            for one in asked.success
         ]
-        return {"succeeded": True, "responses": responses}
+        return TxnResponse(succeeded=True, responses=responses)
 
-    def _found(self, asked: Body) -> Body:
-        return {"response_range": {"header": self.header()} | self._range(asked)}
+    def _found(self, asked: RangeRequest) -> ResponseOp:
+        return ResponseOp(response_range=self._range(asked))
 
-    def _note(self, puts: list[Body], what: str) -> None:
-        if any(b"instances/" in b64decode(put["key"]) for put in puts):
+    def _note(self, puts: list[PutRequest], what: str) -> None:
+        if any(b"instances/" in put.key for put in puts):
             self.writes.append((self.world.now, what))
 
-    def _is_so(self, compared: Body) -> bool:
-        row = self.rows.get(b64decode(compared["key"]))
-        if compared["target"] == "MOD":
-            return int(compared["mod_revision"]) == (row.revision if row else 0)
-        assert compared["target"] == "CREATE"
-        return int(compared["create_revision"]) == (row.created if row else 0)
+    def _is_so(self, compared: Compare) -> bool:
+        row = self.rows.get(compared.key)
+        if compared.target == MODIFIED:
+            return compared.mod_revision == (row.revision if row else 0)
+        assert compared.target == CREATED
+        return compared.create_revision == (row.created if row else 0)
 
     def _check_room(self) -> None:
         if self.is_full:
             raise NoRoom("etcdserver: mvcc: database space exceeded")
 
-    def _put_all(self, puts: list[Body]) -> None:
+    def _put_one(self, put: PutRequest) -> None:
+        self._check_room()
+        self._put_all([put])
+
+    def _put_all(self, puts: list[PutRequest]) -> None:
         for put in puts:
-            if (lease := int(put.get("lease", 0))) and lease not in self._leases:
+            if put.lease and put.lease not in self._leases:
                 raise LeaseGone("etcdserver: requested lease not found")
-        self.put(
-            [
-                (b64decode(p["key"]), b64decode(p.get("value", "")), int(p.get("lease", 0)))
-                for p in puts
-            ]
-        )
+        self.put([(put.key, put.value, put.lease) for put in puts])
 
     def put(self, wanted: list[tuple[bytes, bytes, int]]) -> None:
         """Have these keys these values under these leases (0: none), at one revision."""
@@ -308,7 +307,7 @@ class Etcd:
 
     # Leases.
 
-    def _grant(self, seconds: float) -> Body:
+    def _grant(self, seconds: float) -> LeaseResponse:
         self._check_room()
         if seconds > 60:
             seconds *= self.lease_factor
@@ -316,13 +315,13 @@ class Etcd:
         self._leases[self._lease_ids] = Lease(seconds, 0.0)
         self._seconds[self._lease_ids] = seconds
         self._extend(self._lease_ids)
-        return {"ID": str(self._lease_ids), "TTL": str(int(seconds))}
+        return LeaseResponse(ID=self._lease_ids, TTL=int(seconds))
 
-    def _keep_alive(self, number: int) -> Body:
+    def _keep_alive(self, number: int) -> LeaseResponse:
         if number not in self._leases:
-            return {"result": {"ID": str(number)}}
+            return LeaseResponse(ID=number)
         self._extend(number)
-        return {"result": {"ID": str(number), "TTL": str(int(self._leases[number].seconds))}}
+        return LeaseResponse(ID=number, TTL=int(self._leases[number].seconds))
 
     def _extend(self, number: int) -> None:
         lease = self._leases[number]
@@ -337,11 +336,10 @@ class Etcd:
             self.end_lease(number)
         # else nobody can decide it
 
-    def _revoke(self, number: int) -> Body:
+    def _revoke(self, number: int) -> None:
         if number not in self._leases:
             raise LeaseGone("etcdserver: requested lease not found")
         self.end_lease(number)
-        return {}
 
     def hear_leave(self, client: Process, key: bytes) -> None:
         """One that has stopped since ends its lease, with which it had put `key`."""
@@ -361,15 +359,14 @@ class Etcd:
 
     # Watches.
 
-    def watch(self, client: Process, door: int, body: Body) -> Watch:
+    def watch(self, client: Process, door: int, request: WatchRequest) -> Watch:
         """A client opens a stream."""
-        asked = body["create_request"]
-        begin, end = b64decode(asked["key"]), b64decode(asked["range_end"])
-        watch = Watch(client, door, begin, end, int(asked["start_revision"]))
-        self._say(watch, {"result": {"header": self.header(), "created": True}})
+        asked = request.create_request
+        watch = Watch(client, door, asked.key, asked.range_end, asked.start_revision)
+        self._say(watch, WatchResponse(header=self.header(), created=True))
         if watch.next <= self.compacted:
-            said = {"canceled": True, "compact_revision": str(self.compacted)}
-            self._say(watch, {"result": {"header": self.header()} | said})
+            gone = {"canceled": True, "compact_revision": self.compacted}
+            self._say(watch, WatchResponse(header=self.header(), **gone))
             return watch
         self._watches.append(watch)
         self._tell_one(watch)
@@ -388,28 +385,28 @@ class Etcd:
         """All that has happened since, some revisions to a message."""
         if self.revision < watch.next:
             return
-        events: list[Body] = []
+        events: list[Event] = []
         at = 0
         first = bisect_left(self._history, watch.next, key=lambda change: change[0])
         for revision, key, row in self._history[first:]:
             if not watch.begin <= key < watch.end:
                 continue
             if events and revision != at and self.rng.random() < 0.5:
-                self._say(watch, {"result": {"header": self.header(), "events": events}})
+                self._say(watch, WatchResponse(header=self.header(), events=events))
                 events = []
             at = revision
             events.append(_event(key, revision, row))
         if events:
-            self._say(watch, {"result": {"header": self.header(), "events": events}})
+            self._say(watch, WatchResponse(header=self.header(), events=events))
         watch.next = self.revision + 1
 
-    def _say(self, watch: Watch, message: Body | Exception) -> None:
+    def _say(self, watch: Watch, message: Message | Exception) -> None:
         """In order, and each in its time."""
         takes = self.rng.uniform(*TRAVELS) + self.rng.expovariate(1 / self.watch_delay)
         watch.free_at = max(watch.free_at, self.world.now + takes)
         self.world.at(watch.free_at, self._arrives, watch, message)
 
-    def _arrives(self, watch: Watch, message: Body | Exception) -> None:
+    def _arrives(self, watch: Watch, message: Message | Exception) -> None:
         is_lost = watch.is_stalled or not self.is_up(watch.client, watch.door)
         if is_lost and not isinstance(message, Exception):
             watch.is_stalled = True  # nothing overtakes what is lost
@@ -456,16 +453,16 @@ class Request:
 
     loop: Loop
     wake: Callable[..., None]
-    path: str
-    body: Body
+    method: Method
+    asked: Message
     ended: int  # how often the server had been down by then
 
-    def answer(self, answer: Body | Exception, takes: float) -> None:
+    def answer(self, answer: Message | Exception, takes: float) -> None:
         """Have the loop know in so many seconds, if it still waits."""
         self.loop.wake_at(self.loop.process.world.now + takes, self.wake, answer)
 
 
-class Gateway:
+class Channel:
     """The connection of one client to one server: stands where that of the shell stands."""
 
     def __init__(self, etcd: Etcd, endpoint: HostPort, tls: object) -> None:
@@ -474,11 +471,11 @@ class Gateway:
         self._door = endpoint[1]
         self._watching: Watch | None = None
 
-    def call(self, path: str, body: Body, token: str = "") -> Body:
+    def call(self, method: Method, asked: Message, token: str = "") -> Message:
         """As there."""
         loop, etcd = greenlet.getcurrent(), self._etcd
         wake = loop.expect()
-        request = Request(loop, wake, path, body, etcd.ended[self._door])
+        request = Request(loop, wake, method, asked, etcd.ended[self._door])
         etcd.world.after(etcd.rng.uniform(*TRAVELS), self._send, request)
         loop.wake_at(etcd.world.now + SILENCE, wake, TIMED_OUT)
         answer = etcd_wait(loop)
@@ -517,22 +514,23 @@ class Gateway:
         if not etcd.has_quorum:
             return
         try:
-            answer: Body | Exception = etcd.do(client, request.path, request.body)
+            answer: Message | Exception = etcd.do(client, request.method, request.asked)
         except (Compacted, LeaseGone, NoRoom, Rejected) as error:
             answer = error
         if client.world.trace.on:
-            what = answer if isinstance(answer, Exception) else _shown(request.path, answer)
-            asked = f"{client.name} {request.path[4:]} {_asked(request.body)}"
+            what = answer if isinstance(answer, Exception) else _shown(answer)
+            name = request.method.path.partition("/")[2]
+            asked = f"{client.name} {name} {_asked(request.asked)}"
             client.world.note("etcd", f"{asked}: {what}")
-        if etcd.is_up(client, self._door) and not etcd.loses_answer(client, request.body):
+        if etcd.is_up(client, self._door) and not etcd.loses_answer(client, request.asked):
             request.answer(answer, etcd.rng.uniform(*TRAVELS))
 
-    def stream(self, path: str, body: Body, token: str = "") -> Iterator[Body]:
+    def stream(self, method: Method, asked: Message, token: str = "") -> Iterator[Message]:
         """As there."""
         loop, etcd = greenlet.getcurrent(), self._etcd
         opened: list[Watch] = []
         wake = loop.expect()
-        request = Request(loop, wake, path, body, etcd.ended[self._door])
+        request = Request(loop, wake, method, asked, etcd.ended[self._door])
         etcd.world.after(etcd.rng.uniform(*TRAVELS), self._open, request, opened)
         loop.wake_at(etcd.world.now + SILENCE, wake, TIMED_OUT)
         answer = etcd_wait(loop)
@@ -553,10 +551,10 @@ class Gateway:
         if etcd.refuses(client, self._door):
             request.answer(Unavailable(f"{self.name} refuses"), REFUSED_AFTER)
         elif etcd.is_up(client, self._door):
-            opened.append(etcd.watch(client, self._door, request.body))
-            request.answer({}, etcd.rng.uniform(*TRAVELS))
+            opened.append(etcd.watch(client, self._door, request.asked))
+            request.answer(Done(), etcd.rng.uniform(*TRAVELS))
 
-    def _listen(self, loop: Loop, watch: Watch) -> Iterator[Body]:
+    def _listen(self, loop: Loop, watch: Watch) -> Iterator[Message]:
         while True:
             if not watch.heard:
                 watch.wake = wake = loop.expect()
@@ -584,43 +582,44 @@ def etcd_wait(loop: Loop) -> Any:
     return loop.parent.switch()
 
 
-def gateways(etcd: Etcd) -> Callable[..., Gateway]:
+def channels(etcd: Etcd) -> Callable[..., Channel]:
     """What makes connections to it."""
-    return partial(Gateway, etcd)
+    return partial(Channel, etcd)
 
 
-def _row(key: bytes, row: Row, keys_only: bool) -> Body:
-    said = {
-        "key": b64encode(key).decode(),
-        "create_revision": str(row.created),
-        "mod_revision": str(row.revision),
-        "version": "1",
-    }
-    if row.lease:
-        said["lease"] = str(row.lease)
-    return said if keys_only or not row.value else said | {"value": b64encode(row.value).decode()}
+def _row(key: bytes, row: Row, keys_only: bool) -> KeyValue:
+    return KeyValue(
+        key=key,
+        create_revision=row.created,
+        mod_revision=row.revision,
+        value=b"" if keys_only else row.value,
+        lease=row.lease,
+    )
 
 
-def _event(key: bytes, revision: int, row: Row | None) -> Body:
+def _event(key: bytes, revision: int, row: Row | None) -> Event:
     if row is not None:
-        return {"kv": _row(key, row, False)}
-    kv = {"key": b64encode(key).decode(), "mod_revision": str(revision)}
-    return {"type": "DELETE", "kv": kv}
+        return Event(kv=_row(key, row, False))
+    return Event(type=DELETED, kv=KeyValue(key=key, mod_revision=revision))
 
 
-def _asked(body: Body) -> str:
-    if puts := [one["request_put"] for one in body.get("success", []) if "request_put" in one]:
-        return " ".join(f"{b64decode(p['key']).decode()}={_brief(p['value'])}" for p in puts)
-    if "key" in body:
-        return b64decode(body["key"]).decode()
-    return str(body)[:40]
+def _puts(asked: Message) -> list[PutRequest]:
+    """Those of a transaction."""
+    wanted = getattr(asked, "success", ())
+    return [one.request_put for one in wanted if one.HasField("request_put")]
 
 
-def _brief(value: str) -> str:
-    text = b64decode(value).decode()
+def _asked(asked: Any) -> str:
+    if puts := _puts(asked):
+        return " ".join(f"{put.key.decode()}={_brief(put.value)}" for put in puts)
+    return asked.key.decode() if hasattr(asked, "key") else str(asked)[:40]
+
+
+def _brief(value: bytes) -> str:
+    text = value.decode()
     return "".join(text.split('"')[3:12:4]) if text.startswith('{"state') else text
 
 
-def _shown(path: str, answer: Body) -> str:
-    is_done = answer.get("succeeded", "txn" not in path)
-    return f"{'done' if is_done else 'refused'} @{answer['header']['revision']}"
+def _shown(answer: Any) -> str:
+    is_done = getattr(answer, "succeeded", True)
+    return f"{'done' if is_done else 'refused'} @{answer.header.revision}"

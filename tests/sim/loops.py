@@ -30,7 +30,7 @@ from prr.shell.etcd import (
     watcher,
     writer,
 )
-from prr.shell.etcd.gateway import (
+from prr.shell.etcd.failures import (
     Compacted,
     Denied,
     LeaseGone,
@@ -190,8 +190,8 @@ class Loops:
                 loop.throw(greenlet.GreenletExit)
 
     @contextmanager
-    def installed(self, gateway: Callable[..., object], is_small: bool) -> Iterator[None]:
-        """While this lasts that shell runs here, and reaches its servers through `gateway`. If it
+    def installed(self, channel: Callable[..., object], is_small: bool) -> Iterator[None]:
+        """While this lasts that shell runs here, and reaches its servers through `channel`. If it
         `is_small`, few updates fill a page, a batch or a call, and seconds are a long time."""
         few = 3 if is_small else 1000
         failed = reachability.Reachability.failed
@@ -201,7 +201,7 @@ class Loops:
             return failed(self_, why)
 
         with (
-            patch.object(endpoints, "Gateway", gateway),
+            patch.object(endpoints, "Channel", channel),
             patch.object(reachability.Reachability, "failed", look_and_fail),
             patch.object(watcher.Watcher.run, "__defaults__", (self.sleep,)),
             patch.object(writer, "Event", Event),

@@ -4,14 +4,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any
+from typing import TypeVar
 
 from prr.config import HostPort
-from prr.shell.etcd.gateway import Gateway, LoggedOut, Unavailable
+from prr.shell.etcd.channel import Channel
+from prr.shell.etcd.failures import LoggedOut, Unavailable
+from prr.shell.etcd.schema import AUTHENTICATE, AuthenticateRequest, Message, Method
 
 LOG_IN_PAUSE = 5.0
 """Seconds between two attempts to log in, once one was refused: etcd takes 60 ms of a CPU for each,
 so that nobody can guess many passwords."""
+
+_Q = TypeVar("_Q", bound=Message)
+_R = TypeVar("_R", bound=Message)
 
 
 class Endpoints:
@@ -27,7 +32,7 @@ class Endpoints:
     ) -> None:
         """`first` is the number of the one that is asked first: another one for each binder, so
         that not all ask the same. `password` is a file, which is read whenever it is needed."""
-        self._gateways = [Gateway(endpoint, tls) for endpoint in endpoints]
+        self._channels = [Channel(endpoint, tls) for endpoint in endpoints]
         self._turn = first % len(endpoints)
         self._user, self._password = user, password
         self._token = ""
@@ -40,59 +45,59 @@ class Endpoints:
     @property
     def current(self) -> str:
         """The server that is asked now."""
-        return self._gateways[self._turn].name
+        return self._channels[self._turn].name
 
-    def call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a request; see `Gateway.call`. Raises as that does, but LoggedOut."""
-        gateway = self._gateways[self._turn]
+    def call(self, method: Method[_Q, _R], request: _Q) -> _R:
+        """The answer to a request; see `Channel.call`. Raises as that does, but LoggedOut."""
+        channel = self._channels[self._turn]
         try:
-            answer = self._logged_in(gateway, path, body)
+            answer = self._logged_in(channel, method, request)
         except Unavailable:
-            self._leave(gateway)
+            self._leave(channel)
             raise
         self._failed.clear()
         return answer
 
-    def stream(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The messages of an answer that streams; see `Gateway.stream`. One at a time."""
-        gateway = self._gateways[self._turn]
+    def stream(self, method: Method[_Q, _R], request: _Q) -> Iterator[_R]:
+        """The messages of an answer that streams; see `Channel.stream`. One at a time."""
+        channel = self._channels[self._turn]
         try:
-            yield from gateway.stream(path, body, self._token)
+            yield from channel.stream(method, request, self._token)
         except LoggedOut as error:
             self._token = ""
             raise Unavailable(str(error)) from error
         except Unavailable:
-            self._leave(gateway)
+            self._leave(channel)
             raise
 
     def close(self) -> None:
         """Close all connections."""
-        for gateway in self._gateways:
-            gateway.close()
+        for channel in self._channels:
+            channel.close()
 
-    def _logged_in(self, gateway: Gateway, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _logged_in(self, channel: Channel, method: Method[_Q, _R], request: _Q) -> _R:
         try:
-            return gateway.call(path, body, self._token)
+            return channel.call(method, request, self._token)
         except LoggedOut:  # a token lives for some minutes, and is needed where there are users
-            self._log_in(gateway)
+            self._log_in(channel)
         try:
-            return gateway.call(path, body, self._token)
+            return channel.call(method, request, self._token)
         except LoggedOut as error:
             raise Unavailable(str(error)) from error
 
-    def _log_in(self, gateway: Gateway) -> None:
+    def _log_in(self, channel: Channel) -> None:
         self._token = ""
         if self._password is None:
-            raise Unavailable(f"{gateway.name} wants a user; use --store-user")
+            raise Unavailable(f"{channel.name} wants a user; use --store-user")
         if time.monotonic() < self._log_in_at:
             raise Unavailable(self._why_not)
         try:
             password = self._password.read_text().strip()
         except (OSError, ValueError) as error:
             raise Unavailable(f"the password cannot be read: {error}") from error
-        body = {"name": self._user, "password": password}
+        request = AuthenticateRequest(name=self._user, password=password)
         try:
-            self._token = str(gateway.call("/v3/auth/authenticate", body).get("token", ""))
+            self._token = channel.call(AUTHENTICATE, request).token
         except Unavailable:
             raise
         except Exception as error:
@@ -100,12 +105,12 @@ class Endpoints:
             self._why_not = f"user {self._user} is refused: {error}"
             raise Unavailable(self._why_not) from error
 
-    def _leave(self, gateway: Gateway) -> None:
+    def _leave(self, channel: Channel) -> None:
         """Ask the next one from now on, unless another request has found out before. What streams
         from there ends: it may be silent for a while before that shows."""
-        self._failed.add(gateway.name)
-        gateway.end_stream()
-        if len(self._failed) == len(self._gateways):
+        self._failed.add(channel.name)
+        channel.end_stream()
+        if len(self._failed) == len(self._channels):
             self.have_all_failed = True
-        if self._gateways[self._turn] is gateway:
-            self._turn = (self._turn + 1) % len(self._gateways)
+        if self._channels[self._turn] is channel:
+            self._turn = (self._turn + 1) % len(self._channels)

@@ -8,11 +8,9 @@ Which one, a transaction says: whoever is the first to write `adopting/OWNER` un
 import json
 import logging
 import time
-from base64 import b64decode
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
-from typing import Any
 
 import gevent
 
@@ -20,9 +18,27 @@ from prr.addresses import is_ip
 from prr.core.replication.peers import PEERS_MAX
 from prr.record import record
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import LeaseGone, Unavailable
-from prr.shell.etcd.messages import range_of, text_of
+from prr.shell.etcd.failures import LeaseGone, Unavailable
+from prr.shell.etcd.messages import after, lease_of
 from prr.shell.etcd.pauses import Pauses
+from prr.shell.etcd.schema import (
+    CREATED,
+    DELETE_RANGE,
+    LEASE_GRANT,
+    LEASE_KEEP_ALIVE,
+    LEASE_REVOKE,
+    PUT,
+    RANGE,
+    TXN,
+    Compare,
+    DeleteRangeRequest,
+    LeaseGrantRequest,
+    LeaseRequest,
+    PutRequest,
+    RangeRequest,
+    RequestOp,
+    TxnRequest,
+)
 from prr.text import parse_address
 from prr.wire.instance import Address, describe_address
 
@@ -68,10 +84,11 @@ class Registration:
         """`where` others reach this binder; `owners`: the lease owners of what it knows. Whatever
         is seen is told to `follow`."""
         self._endpoints = endpoints
-        self._binders, self._adopting = f"{prefix}binders/", f"{prefix}adopting/"
+        self._binders = f"{prefix}binders/".encode()
+        self._adopting = f"{prefix}adopting/".encode()
         self._identity = identity
         self._where, self._owners, self._follow = where, owners, follow
-        self._lease = ""
+        self._lease = 0
         self._claimed: dict[int, float] = {}  # here, and until when
         self._seen = Registered({}, frozenset(), False)
         self._settled_at = 0.0
@@ -87,7 +104,7 @@ class Registration:
                 pauses.reset()
                 self._told = ""
             except LeaseGone as error:
-                self._lease = ""
+                self._lease = 0
                 self._claimed.clear()
                 self._seen = self._seen_before()
                 pause = self._told_and_paused(error, pauses)
@@ -116,7 +133,7 @@ class Registration:
         """End the lease, if etcd hears it: this binder stops."""
         with suppress(Exception):  # else it ends by itself
             if self._lease:
-                self._endpoints.call("/v3/lease/revoke", {"ID": self._lease})
+                self._endpoints.call(LEASE_REVOKE, LeaseRequest(ID=self._lease))
 
     def _look(self) -> Registered:
         self._renew()
@@ -129,7 +146,7 @@ class Registration:
                 self._claimed[owner] = now + CLAIM_KEPT
         over = [owner for owner, until in self._claimed.items() if until <= now]
         for owner in over[:CLAIMS_MAX]:  # else the lease of this binder would have to wait
-            self._endpoints.call("/v3/kv/deleterange", {"key": self._claim_key(owner)})
+            self._endpoints.call(DELETE_RANGE, DeleteRangeRequest(key=self._claim_key(owner)))
             del self._claimed[owner]
         looked_after = frozenset(missing - self._claimed.keys())
         is_current = time.monotonic() >= self._settled_at
@@ -138,27 +155,25 @@ class Registration:
     def _renew(self) -> None:
         """Renew the lease; register first, if need be."""
         if self._lease:
-            answer = self._endpoints.call("/v3/lease/keepalive", {"ID": self._lease})
-            if not int(answer["result"].get("TTL", 0)):
+            if not self._endpoints.call(LEASE_KEEP_ALIVE, LeaseRequest(ID=self._lease)).TTL:
                 raise LeaseGone("the lease of this binder has run out")
             return
-        lease = str(self._endpoints.call("/v3/lease/grant", {"TTL": str(TTL)})["ID"])
-        value = json.dumps({"address": describe_address(self._where())})
-        key = text_of(f"{self._binders}{self._identity:016x}".encode())
-        put = {"key": key, "value": text_of(value.encode()), "lease": lease}
-        self._endpoints.call("/v3/kv/put", put)
+        lease = lease_of(self._endpoints.call(LEASE_GRANT, LeaseGrantRequest(TTL=TTL)))
+        value = json.dumps({"address": describe_address(self._where())}).encode()
+        key = self._binders + b"%016x" % self._identity
+        self._endpoints.call(PUT, PutRequest(key=key, value=value, lease=lease))
         self._lease = lease
 
     def _read(self) -> dict[int, Address]:
         """The other binders; what is malformed is left out."""
-        asked = range_of(self._binders.encode()) | {"limit": str(2 * PEERS_MAX)}
+        end = after(self._binders)
+        asked = RangeRequest(key=self._binders, range_end=end, limit=2 * PEERS_MAX)
         found: dict[int, Address] = {}
-        answer = self._endpoints.call("/v3/kv/range", asked)
-        for row in answer.get("kvs", []):
+        answer = self._endpoints.call(RANGE, asked)
+        for row in answer.kvs:
             with suppress(ValueError):
-                key = b64decode(row["key"])[len(self._binders) :]
-                found[_identity_in(key)] = _address_in(b64decode(row.get("value", "")))
-        if found.pop(self._identity, None) is None and not answer.get("more"):
+                found[_identity_in(row.key[len(self._binders) :])] = _address_in(row.value)
+        if found.pop(self._identity, None) is None and not answer.more:
             raise LeaseGone("somebody has deleted the key of this binder")
         return found
 
@@ -166,20 +181,20 @@ class Registration:
         """Be the one that adopts what `owner` had; False if another one is. This one may be it
         already: the answer to an earlier claim was lost."""
         key = self._claim_key(owner)
-        put = {"key": key, "value": text_of(f"{self._identity:016x}".encode())}
-        body: dict[str, Any] = {
-            "compare": [{"key": key, "target": "CREATE", "create_revision": "0"}],
-            "success": [{"request_put": put | {"lease": self._lease}}],
-            "failure": [{"request_range": {"key": key}}],
-        }
-        answer = self._endpoints.call("/v3/kv/txn", body)
-        if answer.get("succeeded"):
+        put = PutRequest(key=key, value=b"%016x" % self._identity, lease=self._lease)
+        transaction = TxnRequest(
+            compare=[Compare(key=key, target=CREATED, create_revision=0)],
+            success=[RequestOp(request_put=put)],
+            failure=[RequestOp(request_range=RangeRequest(key=key))],
+        )
+        answer = self._endpoints.call(TXN, transaction)
+        if answer.succeeded:
             return True
-        claims = answer["responses"][0]["response_range"].get("kvs", [])
-        return any(claim.get("lease") == self._lease for claim in claims)
+        claims = [claim for said in answer.responses for claim in said.response_range.kvs]
+        return any(claim.lease == self._lease for claim in claims)
 
-    def _claim_key(self, owner: int) -> str:
-        return text_of(f"{self._adopting}{owner:016x}".encode())
+    def _claim_key(self, owner: int) -> bytes:
+        return self._adopting + b"%016x" % owner
 
 
 def _identity_in(key: bytes) -> int:

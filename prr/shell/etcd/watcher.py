@@ -3,7 +3,7 @@
 One stream has all changes. It is dead after 3 s of silence, whatever the reason: then a read that
 the whole cluster has to agree to shows whether this server is well, and the stream is opened again
 behind the last change, there or at the next server. So nothing depends on notices of progress,
-which the gateway cannot ask for, and an idle stream costs two requests each 3 s.
+which say nothing of the other servers, and an idle stream costs two requests each 3 s.
 
 All is read anew at the start, when what is to be watched has been compacted, and when etcd may have
 lost something: its revisions or its leaders' terms went back, it is another cluster, or no server
@@ -13,25 +13,18 @@ answered for a while, who may all have been set up from an older state.
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 import gevent
 from gevent.util import wrap_errors
 
 from prr.core.commits.stored import Stored
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import Compacted, Denied, Failure, NoRoom, Unavailable
+from prr.shell.etcd.failures import Compacted, Denied, Failure, NoRoom, Unavailable
 from prr.shell.etcd.latest import Latest
-from prr.shell.etcd.messages import (
-    Found,
-    Header,
-    Keys,
-    events_of,
-    header_of,
-    range_of,
-    result_of,
-)
+from prr.shell.etcd.messages import Found, Header, Keys, header_of
 from prr.shell.etcd.pauses import Pauses
+from prr.shell.etcd.schema import PUT, RANGE, WATCH, PutRequest, WatchResponse
 from prr.shell.event_loop import TURN
 from prr.wire.instance import Instance
 
@@ -72,11 +65,11 @@ class Watcher:
         endpoints: Endpoints,
         keys: Keys,
         follower: Follower,
-        written: dict[str, int],
+        written: dict[bytes, int],
         latest: Latest,
     ) -> None:
-        """`written` here, as JSON has the key, at which revision: it is not read again. `latest` is
-        kept by the writer, too."""
+        """`written` here, which key at which revision: it is not read again. `latest` is kept by
+        the writer, too."""
         self._written = written
         self._latest = latest
         self._endpoints = endpoints
@@ -109,14 +102,13 @@ class Watcher:
         elif header.revision > self._revision and time.monotonic() > self._moved_at + MARK_AFTER:
             self._moved_at = time.monotonic()  # it will have, or else it is tried as late again
             with suppress(Denied, NoRoom):  # some day all is read anew
-                self._endpoints.call("/v3/kv/put", {"key": self._keys.mark})
+                self._endpoints.call(PUT, PutRequest(key=self._keys.mark))
         self._watch()
 
     def _ask(self) -> Header:
         """The latest state, which most of the servers have to agree to."""
-        body = range_of(self._keys.prefix) | {"limit": "1", "keys_only": True}
         known = self._latest.header
-        header = header_of(self._endpoints.call("/v3/kv/range", body))
+        header = header_of(self._endpoints.call(RANGE, self._keys.any()))
         self._latest.see(header, known)
         if self._latest.is_set_back:
             self._revision = None
@@ -146,36 +138,29 @@ class Watcher:
         self._revision, self._moved_at = revision, time.monotonic()
 
     def _page(self, begin: bytes | None, revision: int) -> Found:
-        return self._keys.found(
-            self._endpoints.call("/v3/kv/range", self._keys.page(begin, revision))
-        )
+        return self._keys.found(self._endpoints.call(RANGE, self._keys.page(begin, revision)))
 
     def _watch(self) -> None:
         assert self._revision is not None
-        create = range_of(self._keys.prefix) | {
-            "start_revision": str(self._revision + 1),
-            "fragment": True,  # else one message may have 64 MB
-        }
-        for message in self._endpoints.stream("/v3/watch", {"create_request": create}):
-            result = result_of(message)
+        for said in self._endpoints.stream(WATCH, self._keys.watch(self._revision + 1)):
             self._follower.answered()
-            if result.get("canceled"):
-                self._canceled(result)
-            self._hear(result)
+            if said.canceled:
+                self._canceled(said)
+            self._hear(said)
 
-    def _canceled(self, result: dict[str, Any]) -> None:
-        why = result.get("cancel_reason") or "the watch was ended"
-        if int(result.get("compact_revision", 0)):
+    def _canceled(self, said: WatchResponse) -> None:
+        why = said.cancel_reason or "the watch was ended"
+        if said.compact_revision:
             raise Compacted(why)
         raise Unavailable(why)
 
-    def _hear(self, result: dict[str, Any]) -> None:
-        self._latest.see(header_of(result), None)
-        events, last = events_of(result), 0
+    def _hear(self, said: WatchResponse) -> None:
+        self._latest.see(header_of(said), None)
+        events, last = said.events, 0
         for at in range(0, len(events), EVENTS_AT_ONCE):
             some = events[at : at + EVENTS_AT_ONCE]
             instances, malformed, last = self._keys.events(some, self._written)
             self._follower.found(instances, malformed)
             gevent.sleep(TURN)
-        if last and not result.get("fragment"):  # else more of that revision may follow
+        if last and not said.fragment:  # else more of that revision may follow
             self._has_followed(last)

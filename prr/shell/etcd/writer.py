@@ -4,7 +4,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -14,11 +13,12 @@ from prr.core.commits.stored import Write
 from prr.core.effects import Update
 from prr.core.metrics import Metric
 from prr.shell.etcd.endpoints import Endpoints
-from prr.shell.etcd.gateway import Denied, Failure, LeaseGone, NoRoom, Rejected
+from prr.shell.etcd.failures import Denied, Failure, LeaseGone, NoRoom, Rejected
 from prr.shell.etcd.latest import Latest
 from prr.shell.etcd.messages import Keys, header_of, lease_of
 from prr.shell.etcd.pauses import Pauses
 from prr.shell.etcd.reachability import Reachability
+from prr.shell.etcd.schema import LEASE_GRANT, TXN, LeaseGrantRequest, TxnRequest
 from prr.shell.event_loop import TURN
 from prr.wire.instance import Instance, describe
 
@@ -56,13 +56,13 @@ class Removals:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._lease = ""
+        self._lease = 0
         self._good_until = 0.0
 
-    def lease(self, now: float) -> str:
+    def lease(self, now: float) -> int:
         """Its id. Raises as `Endpoints.call` does."""
         if now >= self._good_until:
-            answer = self._endpoints.call("/v3/lease/grant", {"TTL": str(REMOVALS_KEPT)})
+            answer = self._endpoints.call(LEASE_GRANT, LeaseGrantRequest(TTL=REMOVALS_KEPT))
             self._lease, self._good_until = lease_of(answer), now + REMOVALS_KEPT / 2
         return self._lease
 
@@ -87,9 +87,8 @@ class Writer:
     ) -> None:
         """`ended` is told which instances are no longer under way, `failed` why etcd cannot be
         asked."""
-        self.written: dict[str, int] = {}
-        """The keys written lately, as JSON has them, each with its revision, until that has been
-        seen."""
+        self.written: dict[bytes, int] = {}
+        """The keys written lately, each with its revision, until that has been seen."""
         self._endpoints = endpoints
         self._keys = keys
         self._commits = commits
@@ -184,29 +183,29 @@ class Writer:
             self._tell_at = now + TELL_PAUSE
             _log.error("etcd does not take %s: %s", describe(writes[0].instance), error)
 
-    def _remember(self, transaction: dict[str, Any], revision: int) -> None:
+    def _remember(self, transaction: TxnRequest, revision: int) -> None:
         if len(self.written) > WRITTEN_MAX:  # they were seen before they were remembered
             self.written.clear()
-        self.written |= {one["key"]: revision for one in transaction["compare"]}
+        self.written |= {one.key: revision for one in transaction.compare}
 
     def _carry_out(self, writes: list[Write]) -> list[tuple[Instance, Update]]:
         """What of what is there instead the binder is to hear."""
         are_gone = not all(write.update.is_present for write in writes)
-        lease = self._removals.lease(time.monotonic()) if are_gone else ""
+        lease = self._removals.lease(time.monotonic()) if are_gone else 0
         transaction = self._keys.transaction(writes, lease)
         if len(writes) > AT_ONCE:  # a hundred are some milliseconds of work, here and there
             gevent.sleep(TURN)
         known = self._latest.header
-        answer = self._endpoints.call("/v3/kv/txn", transaction)
+        answer = self._endpoints.call(TXN, transaction)
         header = header_of(answer)
         self._latest.see(header, known)
-        if answer.get("succeeded"):
+        if answer.succeeded:
             self._commits.written(writes, header.revision)
             self._remember(transaction, header.revision)
             self._counts[Metric.ETCD_COMMITS] += 1
             self._counts[Metric.ETCD_WRITTEN] += len(writes)
             return []
         self._counts[Metric.ETCD_CONFLICTS] += 1
-        reading = self._endpoints.call("/v3/kv/txn", self._keys.reading(writes))
+        reading = self._endpoints.call(TXN, self._keys.reading(writes))
         there = self._keys.there(writes, reading)
         return self._commits.refused(writes, there, time.monotonic())

@@ -20,7 +20,6 @@ from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
     DataReceived,
-    RemoteSettingsChanged,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -49,6 +48,9 @@ BLOCK = 1 << 14
 
 SHOWN_MAX = 80
 """Bytes that are shown of an answer that is none of an etcd's."""
+
+_SETTINGS = b"\4"
+"""The kind of the first frame of HTTP/2, its fourth byte."""
 
 _ALERT = b"\x15\x03"
 """What TLS says to whom it does not understand begins with these."""
@@ -139,12 +141,10 @@ class Connection:
         """`tls` None: in the clear. Raises OSError."""
         self.is_open = True
         self._why = ""
-        self.heard_at = time.monotonic()
-        """When something came last, by the monotonic clock."""
+        self._heard_at = time.monotonic()  # some of an answer
         self._authority = describe_address(endpoint).encode()
         self._is_secure = tls is not None
         self._first = b""  # bytes that came
-        self._is_greeted = False  # they are of HTTP/2
         self._streams: dict[int, Stream] = {}
         self._window = Event()  # it may have grown
         self._sending = BoundedSemaphore()
@@ -196,8 +196,8 @@ class Connection:
                 self._h2.acknowledge_received_data(unread, stream.number)
 
     def see_silence(self) -> None:
-        """Somebody has waited for SILENCE: end it, unless something else came meanwhile."""
-        if time.monotonic() >= self.heard_at + SILENCE:
+        """Somebody has waited for SILENCE: end it, unless others were answered meanwhile."""
+        if time.monotonic() >= self._heard_at + SILENCE:
             self._end("it is silent")
 
     def close(self) -> None:
@@ -219,7 +219,8 @@ class Connection:
             self._send()
             self._window.clear()
             if not self._window.wait(max(ends_at - time.monotonic(), 0.0)):
-                raise TimeoutError("it takes nothing more")
+                self._end("it takes nothing more")
+                raise TimeoutError(self._why)
         if self.is_open:
             self._send()
 
@@ -252,7 +253,7 @@ class Connection:
         except Exception as error:  # whatever h2 makes of what comes, this process goes on
             why = _text(error)
         finally:
-            self._end(why if self._is_greeted else self._strange(why))
+            self._end(self._explained(why))
             self._socket.close()
 
     def _read(self) -> str:
@@ -262,15 +263,16 @@ class Connection:
             if not (data := self._socket.recv(BLOCK)):
                 return "it has hung up"
             self._first = self._first or data[:SHOWN_MAX]
-            self.heard_at = time.monotonic()
             for event in self._h2.receive_data(data):
                 if isinstance(event, ConnectionTerminated):
                     return f"it goes away ({event.error_code!r})"
                 self._hear(event)
             self._send()
 
-    def _strange(self, why: str) -> str:
-        """Why a server has ended it that has not said a word of HTTP/2."""
+    def _explained(self, why: str) -> str:
+        """What has gone wrong, for people: maybe this was never HTTP/2."""
+        if self._first[3:4] == _SETTINGS:
+            return why
         if self._first and not self._first.startswith(_ALERT):
             return f"no answer of an etcd: {self._first!r}"
         if self._is_secure:
@@ -278,10 +280,9 @@ class Connection:
         return f"{'it has hung up' if self._first else why}; if it wants TLS, use --store-ca FILE"
 
     def _hear(self, event: H2Event) -> None:
-        if isinstance(event, RemoteSettingsChanged):
-            self._is_greeted = True
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)
         if stream is not None:
+            self._heard_at = time.monotonic()
             stream.hear(event)
         if not isinstance(event, DataReceived):
             self._window.set()

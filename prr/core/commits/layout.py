@@ -57,16 +57,14 @@ def instance_in(key: str) -> Instance:
 def value_of(update: Update) -> bytes:
     """The value of an instance with this update."""
     version = update.version
-    said: dict[str, Any] = {
-        "state": _UP if update.is_present else _GONE,
-        "counter": f"{version.counter:016x}",
-        "owner": f"{version.owner:016x}",
-        "start": version.start,
-    }
+    said = (  # as json.dumps has it, in a third of the time: most values have no more
+        f'{{"state":"{_UP if update.is_present else _GONE}","counter":"{version.counter:016x}",'
+        f'"owner":"{version.owner:016x}","start":{version.start}}}'
+    )
     if update.particulars:
-        said |= _readable(update.particulars)
-        said["particulars"] = update.particulars.hex()
-    return json.dumps(said, separators=(",", ":")).encode()
+        more = _readable(update.particulars) | {"particulars": update.particulars.hex()}
+        said = f"{said[:-1]},{json.dumps(more, separators=(',', ':'))[1:]}"
+    return said.encode()
 
 
 def update_in(value: bytes) -> Update:

@@ -48,6 +48,7 @@ from tests.keyed import OLD_SECRET, SECRET, held_by
 from tests.nodes import Node, run, wire
 
 NODES, LOOKUPS, LAST, FIRST, DEAD = Queue
+UDP_SEGMENT = 103  # linux/udp.h
 
 NAMED, ONE = at("billing", "10.0.0.1", 1), at(1, "10.0.0.1", 1)
 
@@ -163,6 +164,18 @@ def test_the_kernel_sorts(opened):
         one.setblocking(False)
     assert any(received(one) == b"" for one in sockets)
     assert [received(one) for one in sockets] == [None] * 5
+
+
+@pytest.mark.parametrize("type_", [7, 0xC1])  # the trailer's mark, too
+def test_what_is_cut_out_of_one_send_goes_where_each_would_go(opened, type_):
+    """The kernel sorts it before it is cut."""
+    sockets, sender = opened
+    complaint = encode(Complaint(at(type_, "10.0.0.1", 4000)))
+    for data, lane in ((complaint, LAST), (bytes((2, type_)), LOOKUPS), (bytes((5, 7)), FIRST)):
+        sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, len(data))
+        sender.send(64 * data)
+        sockets[lane].settimeout(1)
+        assert [sockets[lane].recv(2048) for _ in range(64)] == [data] * 64
 
 
 @pytest.mark.parametrize("count", LANES_BEFORE)

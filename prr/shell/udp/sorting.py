@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import TypeAlias
 
 from prr.wire.codec import Codec
+from prr.wire.forms import FORM_OF
 from prr.wire.frames import Complaint, Role
 from prr.wire.instance import make_instance
 from prr.wire.keys import KEYS
@@ -42,6 +43,7 @@ _UINT64, _BYTES_8 = 0xCF, 0xC4  # types of msgpack
 _NUMBER = {key.field: key.number for key in KEYS}
 
 _COMPLAINT_BYTES = len(Codec(Role.CLIENT).encode(Complaint(make_instance(0, ("0.0.0.0", 0)))))
+_COMPLAINT = FORM_OF[Complaint].code
 _FIRST_KEY = _COMPLAINT_BYTES + 2  # behind the trailer's mark, and how many keys there are
 
 # Behind 9 and 10: the binder's identity, which has 64 bits, and the version, 20 bytes.
@@ -54,10 +56,11 @@ _ROW = _OTHERS_KEY + 3  # behind the type and the length of the bytes
 
 # 4 in 8 bytes is a client's complaint; more are a client's as well, about a name, with what went
 # wrong, or sealed, if the trailer begins so; or a binder's question, whose answer is 4 in fewer
-# bytes or 12, with a trailer. 5 without one is a first subscription. 2 in many bytes asks for all
-# of a service, which costs as much as a hundred lookups. Of the dead and those in doubt a binder
-# speaks with 10 and its identity, with 9 and a doubt, and of wide ones with 8, where what is said
-# of the first stands behind it.
+# bytes or 12, with a trailer. Several that leave in one send, for the kernel to cut (UDP_SEGMENT),
+# are sorted on the same host before that: behind the first the next one begins. 5 without a
+# trailer is a first subscription. 2 in many bytes asks for all of a service, which costs as much as
+# a hundred lookups. Of the dead and those in doubt a binder speaks with 10 and its identity, with 9
+# and a doubt, and of wide ones with 8, where what is said of the first stands behind it.
 _ROWS: Sequence[_Row] = (
     (_LOAD_BYTE, 0),
     (_EQUAL, 2, "lookup", ""),
@@ -72,11 +75,15 @@ _ROWS: Sequence[_Row] = (
     (_LOAD_LENGTH, 0),
     (_EQUAL, _COMPLAINT_BYTES, "last", ""),  # without a trailer
     (_LOAD_BYTE, _COMPLAINT_BYTES),
-    (_EQUAL, MARK, "", "nodes"),
+    (_EQUAL, MARK, "", "several"),
     (_LOAD_BYTE, _FIRST_KEY),
     (_EQUAL, _NUMBER["instance"], "last", ""),
     (_EQUAL, _NUMBER["error"], "last", ""),
     (_EQUAL, SEAL_KEY, "last", "nodes"),
+    "several",
+    (_EQUAL, _COMPLAINT, "", "nodes"),
+    (_LOAD_BYTE, 2 * _COMPLAINT_BYTES),
+    (_EQUAL, _COMPLAINT, "last", "nodes"),
     "subscription",
     (_LOAD_LENGTH, 0),
     (_GREATER, 2, "", "first"),

@@ -50,6 +50,16 @@ def test_certificates_of_both_sides(cluster, etcd, peers, tmp_path):
     assert is_told(wrong, "certificate verify failed")
 
 
+def test_a_user_whom_a_certificate_names(cluster, etcd, peers, tmp_path):
+    tls = Tls(tmp_path / "tls")
+    made = etcd(1, tls=tls)
+    own = ("--store-cert", str(tls.client_cert), "--store-key", str(tls.client_key))
+    binder = cluster.binder("--store", made.url, "--store-ca", str(tls.ca), *own)
+    binder.wait_for("etcd at .* answers")
+    made.enable_auth({"client": "not used here"}, "/prr/")
+    assert peers().ask(b"\x05\x07", binder.address) == b"\x06"
+
+
 def test_a_name_that_is_not_in_the_certificate(cluster, etcd, tmp_path):
     tls = Tls(tmp_path / "tls")
     made = etcd(1, tls=tls)

@@ -37,8 +37,12 @@ PAUSE_FIRST = 0.04
 PAUSE_MIN = 0.02
 PAUSE_GROWTH = 1.5
 PAUSE_MAX = 0.4
-"""Seconds before an unanswered question is asked again: at first three times the round-trip time,
-once that is known."""
+"""Seconds without an answer before a peer is asked again what it has not answered. From FIRST they
+grow while it is silent, and are ROUND_TRIPS of the last question otherwise, between MIN and MAX."""
+
+ROUND_TRIPS = 3
+"""A question waits behind GROUPS_AT_ONCE others, in the queues of both, and the longer the more
+these have to do. Whoever asks again too soon makes them more."""
 
 CONTACT_PAUSE = 0.1
 CONTACT_PAUSE_EACH = 0.01
@@ -54,7 +58,7 @@ PAGES_MAX = 1 << 17
 holds. Whoever sends more, or pages that do not go forward, is not telling what it knows."""
 
 TRIES_MAX = 20
-"""Times a question is asked before its peer is given up, two seconds or more: with a fifth lost
+"""Times that a peer is asked in vain before it is given up, two seconds or more: with a fifth lost
 either way that happens to one question in a billion."""
 
 
@@ -66,7 +70,7 @@ class AntiEntropy:
         self._directory = directory
         self._nonce = 0  # tells a late answer from the one that is waited for
         self._rounds: dict[Address, Round] = {}
-        self.deadlines: Deadlines[tuple[Address, int | None]] = Deadlines()
+        self.deadlines: Deadlines[Address] = Deadlines()
 
     @property
     def is_talking(self) -> bool:
@@ -89,8 +93,10 @@ class AntiEntropy:
         """Begin a round with a peer, unless one is under way; without haste if it `is_silent`."""
         if peer in self._rounds:
             return []
-        pause = self._pause_max(None) if is_silent else PAUSE_FIRST
-        self._rounds[peer] = Round(now, pause)
+        talk = self._rounds[peer] = Round(now, PAUSE_FIRST)
+        if is_silent:
+            talk.pause = self._pause_max(talk)
+        self.deadlines.set(peer, now + talk.pause)
         return [self._ask(peer, self._first_question(self._next_nonce()), now)]
 
     def _first_question(self, nonce: int | None) -> DigestRequest:
@@ -108,15 +114,17 @@ class AntiEntropy:
         if talk is None or question is None or question.asked.nonce != answer.nonce:
             return Heard()
         talk.news, talk.refused = talk.news + news, talk.refused + refused
-        if question.tries:  # what was asked again may just have been slow, or else was lost
-            talk.pause = max(talk.pause, question.pause)
-        else:
-            talk.pause = max(PAUSE_MIN, 0.5 * talk.pause)
+        talk.tries = 0
+        round_trip = None
+        if not question.is_repeated:  # else the answer may be to either (Karn's algorithm)
+            round_trip = now - question.at
+            talk.pause = min(max(PAUSE_MIN, ROUND_TRIPS * round_trip), PAUSE_MAX)
+        self.deadlines.set(peer, now + talk.pause)  # it answers: what is open is in its queue
         match question.asked, answer:
             case GroupRequest() | PageRequest() as asked, Page() as page:
                 return self._heard_page(peer, asked, page, now)
             case DigestRequest() as asked, DigestReply() as reply:
-                return self._begun(peer, talk, asked, reply, now)
+                return replace(self._begun(peer, talk, asked, reply, now), round_trip=round_trip)
         raise AssertionError(f"{answer} to {question.asked}")
 
     def _heard_page(
@@ -148,38 +156,30 @@ class AntiEntropy:
         talk.is_wide = answer.full is not None
         talk.digest = answer.full or answer.digest
         talk.is_same = talk.digest == (asked.full if talk.is_wide else asked.digest)
-        round_trip = None
-        if not talk.was_resent:
-            round_trip = now - talk.began_at
-            talk.pause = min(max(PAUSE_MIN, 3 * round_trip), PAUSE_MAX)
         talk.began_at = now
         if answer.digests is not None:
             bits = differing(self._directory.digests(None, talk.is_wide), answer.digests)
             talk.groups_to_ask = [group for group in range(GROUPS) if bits >> group & 1]
         if talk.groups_to_ask and self.is_hearing(now):
-            del self._rounds[peer]
-            return Heard([], self._end(talk, now, is_put_off=True), round_trip)
+            self.forget(peer)
+            return Heard(end=self._end(talk, now, is_put_off=True))
         talk.is_told = True
-        return replace(self._go_on(peer, now), round_trip=round_trip)
+        return self._go_on(peer, now)
 
     def tick(self, now: float) -> tuple[list[Send], list[Address]]:
         """Ask again what was not answered by `now`; and the peers that were given up."""
         sends: list[Send] = []
         given_up: list[Address] = []
-        while (key := self.deadlines.pop_due(now)) is not None:
-            peer, group = key
+        while (peer := self.deadlines.pop_due(now)) is not None:
             talk = self._rounds[peer]
-            question = talk.open[group]
-            talk.was_resent = True
-            question.pause = min(question.pause * PAUSE_GROWTH, self._pause_max(group))
-            if isinstance(question.asked, DigestRequest):  # what we know may be more by now
-                question.asked = self._first_question(question.asked.nonce)
-            question.tries += 1
-            if question.tries == TRIES_MAX:
+            talk.tries += 1
+            if talk.tries == TRIES_MAX:
                 self.forget(peer)
                 given_up.append(peer)
             else:
-                sends.append(self._put(peer, question, now))
+                talk.pause = min(talk.pause * PAUSE_GROWTH, self._pause_max(talk))
+                self.deadlines.set(peer, now + talk.pause)
+                sends += [self._repeat(peer, question) for question in talk.open.values()]
         return sends, given_up
 
     def deadline(self) -> float | None:
@@ -188,9 +188,8 @@ class AntiEntropy:
 
     def forget(self, peer: Address) -> None:
         """Give a round up."""
-        talk = self._rounds.pop(peer, None)
-        for group in talk.open if talk else ():
-            self.deadlines.cancel((peer, group))
+        if self._rounds.pop(peer, None) is not None:
+            self.deadlines.cancel(peer)
 
     def _go_on(self, peer: Address, now: float) -> Heard:
         talk = self._rounds[peer]
@@ -207,7 +206,7 @@ class AntiEntropy:
             sends.append(self._ask(peer, asked, now))
         if talk.open:
             return Heard(sends)
-        del self._rounds[peer]
+        self.forget(peer)
         return Heard(sends, self._end(talk, now, is_complete=not talk.refused))
 
     def _end(
@@ -217,8 +216,8 @@ class AntiEntropy:
         took = now - talk.began_at
         return End(agrees, is_complete, talk.news, talk.refused, took, talk.pages, is_put_off)
 
-    def _pause_max(self, group: int | None) -> float:
-        if group is not None:
+    def _pause_max(self, talk: Round) -> float:
+        if talk.digest is not None:
             return PAUSE_MAX
         return max(CONTACT_PAUSE, CONTACT_PAUSE_EACH * len(self._rounds))
 
@@ -227,15 +226,15 @@ class AntiEntropy:
         return self._nonce
 
     def _ask(self, peer: Address, asked: Asked, now: float) -> Send:
-        """Ask a new question."""
-        return self._put(peer, Question(asked, self._rounds[peer].pause), now)
-
-    def _put(self, peer: Address, question: Question, now: float) -> Send:
-        """Put a question, for the first time or again."""
+        question = Question(asked, now)
         self._rounds[peer].open[question.group] = question
-        self.deadlines.set((peer, question.group), now + question.pause)
+        return Send(ListRequest(trailer=asked), peer)
+
+    def _repeat(self, peer: Address, question: Question) -> Send:
+        question.is_repeated = True
+        if isinstance(question.asked, DigestRequest):  # what we know may be more by now
+            question.asked = self._first_question(question.asked.nonce)
         return Send(ListRequest(trailer=question.asked), peer)
 
     def _close(self, peer: Address, group: int | None) -> None:
         del self._rounds[peer].open[group]
-        self.deadlines.cancel((peer, group))

@@ -13,8 +13,8 @@ class Question:
     """One question of a round that is not answered yet."""
 
     asked: Asked
-    pause: float
-    tries: int = 0
+    at: float
+    is_repeated: bool = False
 
     @property
     def group(self) -> int | None:
@@ -37,7 +37,7 @@ class Round:
     pages: int = 0
     news: int = 0
     refused: int = 0
-    was_resent: bool = False
+    tries: int = 0  # how often all that is open was asked again since the peer's last answer
 
 
 @record

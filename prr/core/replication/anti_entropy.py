@@ -34,15 +34,16 @@ GROUPS_AT_ONCE = 20
 fit the smallest receive buffer."""
 
 PAUSE_FIRST = 0.04
-PAUSE_MIN = 0.02
+PAUSE_MIN = 0.1
 PAUSE_GROWTH = 1.5
 PAUSE_MAX = 0.4
 """Seconds without an answer before a peer is asked again what it has not answered. From FIRST they
-grow while it is silent, and are ROUND_TRIPS of the last question otherwise, between MIN and MAX."""
+grow while it is silent. Once it has answered, they are ROUND_TRIPS of the last question, between
+MIN and MAX: to tell GROUPS_AT_ONCE takes 20 ms, and as long again for each other that asks."""
 
 ROUND_TRIPS = 3
-"""A question waits behind GROUPS_AT_ONCE others, in the queues of both, and the longer the more
-these have to do. Whoever asks again too soon makes them more."""
+"""A question waits behind others, in the queues of both, and the longer the more they have to do.
+Whoever asks again too soon makes that more."""
 
 CONTACT_PAUSE = 0.1
 CONTACT_PAUSE_EACH = 0.01

@@ -25,6 +25,7 @@ from prr.wire.instance import address_of
 from prr.wire.messages import (
     DigestReply,
     DigestRequest,
+    GroupRequest,
     Hello,
     Page,
     UnaskedPage,
@@ -135,6 +136,22 @@ def test_three_binders_agree_after_any_subscriptions_and_leaves_in_a_bad_network
     assert net.agree()
     assert all(held(core) <= net.alive for core in net.binders.values())
     assert len(held(net.binders[A])) > 20
+
+
+def test_a_peer_that_takes_its_time_is_asked_each_question_once():
+    """Whoever is asked again while the first question waits has twice as much to do."""
+    net = settled()
+    net.delays = (0.03, 0.03)
+    give(net.binders[A], MANY[:5000], counter=2)
+    began = net.now
+    net.run(began + 4.0)
+    assert net.agree()
+    asked = [
+        (source, effect.frame.trailer.nonce)
+        for source, effect in net.sent(began)
+        if isinstance(getattr(effect.frame, "trailer", None), GroupRequest)
+    ]
+    assert len(asked) == len(set(asked)) >= GROUPS
 
 
 def test_those_who_agree_exchange_a_few_bytes_and_one_change_costs_little_among_ten_thousand():

@@ -254,6 +254,18 @@ def test_nothing_is_written_while_all_is_read_and_then_whatever_is_lacking():
     assert set(binder.shared.rows) == {TWO}
 
 
+def test_nothing_is_compared_while_all_is_read():
+    """It could not go on, and would seem to take as long as etcd is away."""
+    binder = Binder(Shared())
+    binder.commits.compare()
+    binder.commits.reading(is_another=False)
+    assert not binder.commits.is_comparing
+    binder.commits.compare()
+    assert not binder.commits.is_comparing
+    binder.commits.has_read()
+    assert binder.commits.is_comparing
+
+
 def test_what_is_gone_is_not_committed_before_it_was_read_what_is_there():
     binder = Binder(Shared())
     binder.commits.reading(is_another=False)

@@ -166,6 +166,19 @@ def test_all_is_compared_soon_again_while_some_have_yet_to_be_heard(
     assert len(compared) == times
 
 
+def test_a_comparison_that_was_begun_elsewhere_took_no_longer_than_it_went_on(monkeypatch):
+    """As where all was read, which may have lasted until etcd was there again."""
+    writer, commits, *_ = write()
+    now, begun = [1000.0], []
+    monkeypatch.setattr(commits, "compare", lambda: begun.append(now[0]))
+    monkeypatch.setattr(Commits, "is_comparing", property(lambda _: 1030.0 <= now[0] < 1030.2))
+    commits.has_unheard = True
+    for moment in (1000.0, 1030.0, 1030.1, 1030.2, 1031.0, 1031.2):
+        now[0] = moment
+        writer._compare(moment)
+    assert begun == [1000.0, 1031.2]  # a second after 1030.1, or ten times 0.1 s
+
+
 def test_a_write_shows_that_etcd_was_set_back_though_it_has_grown_again_since():
     latest = Latest()
     writer, commits, _, known = write(header(8) | DONE, header(2) | DONE, latest=latest)

@@ -58,8 +58,7 @@ class Commits:
         self._known: dict[Instance, Known] = {}
         self._step_in_after = STEP_IN + STEP_IN_SPREAD * (identity % 16) / 16
         self._own: OrderedDict[Instance, None] = OrderedDict()  # dirty
-        # Dirty, too, and when to step in, in this order.
-        self._others: OrderedDict[Instance, float] = OrderedDict()
+        self._others: OrderedDict[Instance, float] = OrderedDict()  # too; when to step in, in order
         self._alone: set[Instance] = set()  # of the dirty ones: to be written one by one
         self._under_way: set[Instance] = set()
         self._batches = 0
@@ -114,8 +113,9 @@ class Commits:
 
     def compare(self) -> None:
         """Find, a few at a time, whatever the store lacks. To be called now and then: what is no
-        longer `is_unheard` becomes so without a change."""
-        self._rest, self.has_unheard = self._everything(), False
+        longer `is_unheard` becomes so without a change. Not while all is read: it is done then."""
+        if self._read is None:
+            self._rest, self.has_unheard = self._everything(), False
 
     def batch(self, now: float) -> list[Write]:
         """The next writes, one transaction, which are now under way; [] if there are none, or
@@ -216,7 +216,7 @@ class Commits:
     def reading(self, is_another: bool) -> None:
         """All is read anew from now on, and nothing is written meanwhile. `is_another`: it may be
         another store, or an older state of it, whose revisions say nothing of those before."""
-        self._read = {}
+        self._read, self._rest = {}, None
         if is_another:
             self._known.clear()
 

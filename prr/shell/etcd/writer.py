@@ -28,8 +28,9 @@ each instance, a few at a time."""
 
 HEARD_PAUSE, HEARD_SHARE = 1.0, 10.0
 """The same while there are some that were read from a disk and have not been heard since: those
-that are, meanwhile, and that etcd lacks, since it was set back, are written then. At least so many
-times as long as the last comparison took: of many instances it takes seconds."""
+that are, meanwhile, and that etcd lacks, since it was set back, are written then. So many
+times as long as the last comparison took, if that is more, as of many instances it takes seconds;
+and never more than COMPARE_PAUSE."""
 
 GATHER = 0.004
 """Seconds that a transaction waits for more updates if another one has just ended: as long as the
@@ -99,6 +100,7 @@ class Writer:
         self._removals = Removals(endpoints)
         self._wake = Event()
         self._tell_at = 0.0
+        self._compares = False
         self._compares_since = self._compared_at = -COMPARE_PAUSE
 
     def wake(self) -> None:
@@ -112,11 +114,7 @@ class Writer:
         while True:
             self._wake.clear()
             now = time.monotonic()
-            if self._commits.is_comparing:
-                self._compared_at = now
-            elif now >= self._compare_at:
-                self._compares_since = self._compared_at = now
-                self._commits.compare()
+            self._compare(now)
             writes = self._commits.batch(now)
             if not writes:
                 self._rest(now)
@@ -127,11 +125,23 @@ class Writer:
             else:
                 gevent.sleep(pauses.next())
 
+    def _compare(self, now: float) -> None:
+        """Begin a comparison if it is time, and see how long one takes, whoever has begun it."""
+        if not self._commits.is_comparing and now >= self._compare_at:
+            self._commits.compare()
+            self._compares_since = self._compared_at = now
+        if self._commits.is_comparing:
+            if not self._compares:
+                self._compares_since = now
+            self._compared_at = now
+        self._compares = self._commits.is_comparing
+
     @property
     def _compare_at(self) -> float:
+        if not self._commits.has_unheard:
+            return self._compared_at + COMPARE_PAUSE
         took = self._compared_at - self._compares_since
-        soon = max(HEARD_PAUSE, HEARD_SHARE * took)
-        return self._compared_at + (soon if self._commits.has_unheard else COMPARE_PAUSE)
+        return self._compared_at + min(max(HEARD_PAUSE, HEARD_SHARE * took), COMPARE_PAUSE)
 
     def _rest(self, now: float) -> None:
         """Until there may be something to write. Once others have written all that etcd would not

@@ -1,5 +1,6 @@
 """Requests that come in pieces, together, or never: where they wait, and that they come through."""
 
+import errno
 import os
 import socket
 import struct
@@ -9,7 +10,9 @@ from contextlib import ExitStack
 import pytest
 
 from prr.shell.http import server, waiting_room
-from prr.shell.http.waiting_room import HEAD_BYTES_MAX, length_of_head
+from prr.shell.http.listener import Listener
+from prr.shell.http.turns import Turns
+from prr.shell.http.waiting_room import HEAD_BYTES_MAX, WaitingRoom, length_of_head
 from tests.http_of import HELLO, all_of, ask, binder_with_http, connect
 from tests.nodes import eventually
 
@@ -121,6 +124,70 @@ def test_who_sends_no_body_gives_its_place_to_who_asks(cluster):
             opened.sendall(POST + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
             assert opened.recv(100).startswith(b"HTTP/1.1 100 ")
         assert ask(binder, "/healthz").status == 200
+
+
+def test_a_body_that_nobody_asks_for_is_not_waited_for(cluster):
+    binder = binder_with_http(cluster)
+    began = time.monotonic()
+    answer = answer_to(binder, HELLO + b"Content-Length: 10\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert time.monotonic() < began + 5  # and not ANSWER_LIMIT
+
+
+def test_who_has_waited_longest_makes_room_be_it_for_a_body_or_for_a_request(cluster):
+    binder = binder_with_http(cluster, limits={f"{server.__name__}.CONNECTIONS_MAX": 4})
+    with ExitStack() as stack:
+        for _ in range(3):
+            opened = stack.enter_context(connect(binder))
+            opened.sendall(POST + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+            assert opened.recv(100).startswith(b"HTTP/1.1 100 ")
+        patient = stack.enter_context(connect(binder))
+        for _ in range(2):
+            assert ask(binder, "/healthz").status == 200
+        patient.sendall(LAST + b"\r\n")
+        assert all_of(patient).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_what_an_epoll_has_no_room_for_is_hung_up_and_the_process_goes_on(monkeypatch):
+    dropped = []
+    listening = Listener(("127.0.0.1", 0), lambda *_: [], 4, dropped.append, Turns())
+
+    def is_full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(WaitingRoom, "enter", is_full)
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        listening._enter(one, ("127.0.0.1", 1))
+        assert other.recv(1) == b""
+    assert dropped == ["connection lost"]
+    listening.close()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"Foo : bar\r\nContent-Length: 2",
+        b"Foo: a\r\r\nContent-Length: 2",
+        b"Content-Length: 2\r\nContent-Length: 0",
+        b"Content-Length: 0_2",
+        b"Content-Length: +2",
+    ],
+)
+def test_headers_that_others_read_otherwise_are_none(odd, cluster):
+    """Else what a proxy takes for a body is the next request here."""
+    binder = binder_with_http(cluster)
+    answers = answer_to(binder, POST.replace(b"close", b"keep-alive") + odd + b"\r\n\r\n{}" + LAST)
+    assert answers.startswith(b"HTTP/1.1 400 ") and answers.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("odd", [b"Upgrade: websocket", b"Connection: upgrade"])
+def test_who_wants_another_protocol_is_answered_in_this_one(odd, cluster):
+    binder = binder_with_http(cluster)
+    post = POST.replace(b"Connection: close", odd) + b"Content-Length: 2\r\n\r\n{}"
+    assert b"the body lacks" in answer_to(binder, post, is_over=True)
+    assert not binder.matching("bug")
 
 
 def test_nobody_gives_its_place_away_who_has_asked(cluster):

@@ -8,6 +8,7 @@ further than its own connection.
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.client import HTTPException
@@ -40,17 +41,30 @@ class Received:
     def __init__(self, sock: Any, head: bytes) -> None:  # noqa: ANN401 gevent's
         self._socket = sock
         self.readline = BytesIO(head).readline
-        self.waits = False
-        """Part of the body has not come."""
+        self.waits_since: float | None = None
+        """Part of the body is waited for, since then."""
 
     def read(self, most: int) -> bytes:
         """So many bytes of the body; fewer if there are no more."""
         body = bytearray()
-        self.waits = True
+        self.waits_since = time.monotonic()
         while len(body) < most and (part := self._socket.recv(most - len(body))):
             body += part
-        self.waits = False
+        self.waits_since = None
         return bytes(body)
+
+
+class Body(Input):
+    """A request's body, of which no more is read than whoever answers asks for: nobody waits for
+    what nobody wants, and what has been left ends the connection."""
+
+    @property
+    def is_left(self) -> bool:
+        """Not all of it was read."""
+        return self.position < (self.content_length or 0)
+
+    def _discard(self) -> None:
+        """Nothing, where pywsgi reads what is left, however long that takes to come."""
 
 
 class Connection(WSGIHandler):
@@ -58,14 +72,15 @@ class Connection(WSGIHandler):
 
     def __init__(self, sock: Any, address: Any, server: Any, head: bytes) -> None:  # noqa: ANN401
         self._received = Received(sock, head)
+        self._body = Body(cast(Any, self._received), 0)
         super().__init__(sock, address, server, rfile=self._received)  # type: ignore[call-arg]
         self._dropped: Callable[[str], None] = server.dropped
         self._turns: Turns = server.turns
 
     @property
-    def waits(self) -> bool:
-        """Its request's body has not come in full."""
-        return self._received.waits
+    def waits_since(self) -> float | None:
+        """Since when its request's body is waited for; None if it is not."""
+        return self._received.waits_since
 
     def serve(self) -> bool:
         """Answer the request; whether another may follow. Raises OSError if the client is gone."""
@@ -76,7 +91,7 @@ class Connection(WSGIHandler):
             if isinstance(result, tuple):  # what is wrong with it
                 _, answer = result
                 self.socket.sendall(answer)
-            return result is True
+            return result is True and not self._body.is_left
         except gevent.Timeout:
             self._dropped("too slow")
             return False
@@ -89,11 +104,27 @@ class Connection(WSGIHandler):
         self._turns.give_way()
         environ: dict[str, Any] = super().get_environ()
         environ["prr.connection"] = self.give_away
-        too_long = (self.content_length or 0) > BODY_BYTES_MAX
-        if too_long or "HTTP_TRANSFER_ENCODING" in environ:  # nobody is going to read all that
+        length = self.content_length or 0
+        if length > BODY_BYTES_MAX or "HTTP_TRANSFER_ENCODING" in environ:  # nobody wants all that
             self.close_connection = True
-            self.wsgi_input = environ["wsgi.input"] = Input(cast(Any, BytesIO()), 0)
+            length = 0
+        is_asked_for = environ.get("HTTP_EXPECT") == "100-continue"
+        told = self.socket if is_asked_for else None
+        self._body = Body(cast(Any, self._received), length, socket=told)
+        self.wsgi_input = environ["wsgi.input"] = self._body
+        environ["wsgi.input_terminated"] = True  # also where pywsgi sees a WebSocket: it is none
         return environ
+
+    def read_request(self, raw_requestline: str) -> Any:  # noqa: ANN401 the stubs are wrong
+        """The request's head. Raises ValueError unless it is one to whoever else reads it, too: of
+        what Python's parser cuts short the rest would be taken for the next request."""
+        is_read = super().read_request(raw_requestline)
+        lengths = self.headers.get_all("content-length", [])
+        if self.headers.defects or self.headers.get_payload() or len(lengths) > 1:
+            raise ValueError("headers that are none")
+        if not all(length.isascii() and length.isdigit() for length in lengths):
+            raise ValueError("a length that is none")
+        return is_read
 
     def run_application(self) -> None:
         self._turns.give_way()

@@ -2,12 +2,14 @@
 
 import errno
 import logging
+import math
 import os
 import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Any, cast
 
 import gevent
@@ -90,10 +92,11 @@ class Listener(WSGIServer):
             self._count_accepted()
             taken = socket.socket(self.family, socket.SOCK_STREAM, 0, descriptor)
             taken.setblocking(False)
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             if len(self) >= self._most:
                 self._make_room()
             if len(self) < self._most:
-                self._room.enter(taken, address)
+                self._enter(taken, address)
             else:
                 self.dropped("no room")
                 hang_up(taken, _NO_ROOM)
@@ -112,9 +115,16 @@ class Listener(WSGIServer):
             greenlet.kill(block=False)
         self._give_back_spare()
 
+    def _enter(self, taken: socket.socket, address: tuple[str, int]) -> None:
+        """Have a connection wait for a request. An epoll has a limit, too: it is hung up then."""
+        try:
+            self._room.enter(taken, address)
+        except OSError:
+            self.dropped("connection lost")
+            hang_up(taken)
+
     def _serve(self, taken: socket.socket, address: tuple[str, int], head: bytes) -> None:
         """A request has come on a connection: answer it, in a greenlet of its own."""
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         opened = gevent.socket.socket(taken.family, taken.type, taken.proto, taken.detach())
         connection = Connection(opened, address, self, head)
         self._served[connection] = gevent.spawn(self._answer, connection)
@@ -131,17 +141,20 @@ class Listener(WSGIServer):
             self._served.pop(connection, None)
             taken = socket.socket(opened.family, opened.type, opened.proto, opened.detach())
             if goes_on and self.started:
-                self._room.enter(taken, cast(Any, connection.client_address))  # stubs
+                self._enter(taken, cast(Any, connection.client_address))  # stubs
             else:
                 hang_up(taken)
 
     def _make_room(self) -> None:
-        """End who has waited longest without a request, or else without a request's body."""
-        self._room.make_room()
-        if len(self) < self._most:
-            return
-        oldest = next((one for one in self._served if one.waits), None)
-        if oldest is not None:
+        """End who has waited longest, for a request or for the body of one."""
+        since, oldest = min(
+            ((one.waits_since, one) for one in self._served if one.waits_since is not None),
+            key=itemgetter(0),
+            default=(math.inf, None),
+        )
+        if self._room.waits_since <= since:
+            self._room.make_room()
+        if len(self) >= self._most and oldest is not None:
             self.dropped("idle, for one more")
             self._served.pop(oldest).kill(block=False)  # it ends next, and its place is free
 

@@ -5,6 +5,7 @@ what it has sent, and to end it costs some ten microseconds each. What has come 
 until it is whole, so that the next request of a connection is nobody else's to keep.
 """
 
+import math
 import select
 import socket
 import time
@@ -77,6 +78,12 @@ class WaitingRoom:
         if len(self._waiting) == 1:
             self._end_late_one()
 
+    @property
+    def waits_since(self) -> float:
+        """Since when whoever has waited longest does; infinity if nobody waits."""
+        oldest = next(iter(self._waiting.values()), None)
+        return math.inf if oldest is None else oldest.until - HEAD_LIMIT
+
     def make_room(self) -> None:
         """End who has waited longest, unless all that it asks has just come."""
         oldest = next(iter(self._waiting), None)
@@ -101,17 +108,20 @@ class WaitingRoom:
             self._look_at(number, is_over=bool(events & _OVER))
 
     def _look_at(self, number: int, is_over: bool = False) -> None:
+        connection, address, _ = self._waiting[number]
         try:
-            come = self._waiting[number].socket.recv(HEAD_BYTES_MAX + 1, socket.MSG_PEEK)
+            come = connection.recv(HEAD_BYTES_MAX + 1, socket.MSG_PEEK)
+            length = length_of_head(come)
+            is_whole = length is not None and length <= HEAD_BYTES_MAX
+            head = connection.recv(length) if length is not None and is_whole else b""
         except BlockingIOError:
             return
-        except OSError:
+        except OSError:  # of either: it may be reset at any moment
             self._end(number, "connection lost")
             return
-        length = length_of_head(come)
-        if length is not None and length <= HEAD_BYTES_MAX:
-            connection, address, _ = self._leave(number)
-            self._serve(connection, address, connection.recv(length))
+        if is_whole:
+            self._leave(number)
+            self._serve(connection, address, head)
         elif len(come) > HEAD_BYTES_MAX:
             self._end(number, "headers too long", _TOO_LONG)
         elif is_over and come:

@@ -16,6 +16,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 from h2.exceptions import H2Error
+from h2.settings import SettingCodes
 
 from prr.shell.etcd import connect, http2
 from prr.shell.etcd.channel import MESSAGE_MAX, Channel
@@ -169,6 +170,66 @@ def test_a_large_request_and_answer_pass_the_windows(answering):
 
     channel = answering(answer, widens=True)
     assert channel.call(RANGE, RangeRequest(key=value)).kvs[0].value == value
+
+
+def test_room_that_is_made_while_others_send_is_not_overlooked(answering, monkeypatch):
+    """Else a request that is longer than the windows waits until its server is taken for silent."""
+    send = http2.Connection._send
+
+    def slowly(connection):
+        send(connection)
+        gevent.sleep(QUIET / 10)  # for which a full socket would keep it
+
+    monkeypatch.setattr(http2.Connection, "_send", slowly)
+    channel = answering(says(message(ANSWER)), widens=True)
+    for _ in range(3):
+        assert channel.call(PUT, PutRequest(value=bytes(1 << 17))) is not None
+
+
+def test_who_is_late_himself_takes_no_other_for_silent(answering):
+    """As a process that was stopped: what has come meanwhile is read first."""
+
+    def answer(server, stream):
+        server.say(stream, message(ANSWER))
+        server.flush()
+        time.sleep(2 * QUIET)  # of the client, too: they share a thread
+
+    assert answering(answer).call(RANGE, ASKED).header.revision == 5
+
+
+def test_what_was_said_before_a_request_was_given_up_keeps_no_other_from_answering(answering):
+    def answer(server, stream):
+        if stream > 600:
+            server.say(stream, message(ANSWER))
+            return
+        server.h2.send_headers(stream, HEAD)
+        server.h2.send_data(stream, message(ANSWER, size=1 << 17) + bytes(9 << 10))
+        server.h2.send_data(stream, bytes(15 << 10))
+        server.h2.reset_stream(stream)
+
+    channel = answering(answer)
+    for _ in range(300):
+        with pytest.raises(Unavailable, match="given up"):
+            channel.call(RANGE, ASKED)
+    assert channel._connection._h2.inbound_flow_control_window > http2.WINDOW / 2
+
+
+def test_a_server_that_takes_few_requests_at_once_keeps_its_connection(answering):
+    def answer(server, stream):
+        server.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+        gevent.spawn_later(QUIET / 4, say, server, stream)
+
+    def say(server, stream):
+        server.say(stream, message(ANSWER))
+        server.flush()
+
+    channel = answering(answer)
+    assert channel.call(RANGE, ASKED).header.revision == 5
+    waiting = gevent.spawn(channel.call, RANGE, ASKED)
+    gevent.sleep(0)
+    with pytest.raises(Unavailable, match="no more requests at once"):
+        channel.call(RANGE, ASKED)
+    assert waiting.get().header.revision == 5
 
 
 def test_a_server_that_takes_nothing_is_silent_and_is_connected_to_anew(answering):

@@ -90,10 +90,11 @@ def test_what_is_of_use_only_with_a_store_is_told_without_one(fails, tmp_path):
 
 
 @pytest.mark.smoke
-def test_a_package_that_is_missing_is_told_with_how_to_install_it():
-    done = probe({"h2"}, False, "binder", "--listen", "127.0.0.1:0", "--store", STORE)
+@pytest.mark.parametrize(("missing", "named"), [("h2", "h2"), ("google", "protobuf")])
+def test_a_package_that_is_missing_is_told_with_how_to_install_it(missing, named):
+    done = probe({missing}, False, "binder", "--listen", "127.0.0.1:0", "--store", STORE)
     assert done.stdout.startswith("2 ")
-    assert re.search("cannot load the package h2.*pip install", done.stderr)
+    assert re.search(f"cannot load the package {named} .*pip install", done.stderr)
 
 
 @pytest.mark.smoke

@@ -35,6 +35,8 @@ from prr.config import (
 )
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements.txt"
+DISTRIBUTIONS = {"google": "protobuf"}
+"""By the package that is imported, where what has to be installed is named otherwise."""
 
 QUESTIONS = {
     "client": SETTINGS["client"],
@@ -190,8 +192,10 @@ def _run_question(verb: str, flags: dict[str, Any]) -> int:
 
 def _missing(error: ImportError) -> str:
     """The message about a package that cannot be imported."""
-    lacks = f"{sys.executable} cannot load the package {error.name} ({error})"
-    needed = f"--requirement {REQUIREMENTS}" if REQUIREMENTS.exists() else error.name
+    package = (error.name or "").partition(".")[0]
+    package = DISTRIBUTIONS.get(package, package)
+    lacks = f"{sys.executable} cannot load the package {package} ({error})"
+    needed = f"--requirement {REQUIREMENTS}" if REQUIREMENTS.exists() else package
     return f"{lacks}; install it: {sys.executable} -m pip install {needed}"
 
 

@@ -1,9 +1,11 @@
-"""A socket to a server of etcd."""
+"""A socket to a server of etcd, and how long that may be silent."""
 
 from socket import IPPROTO_TCP, TCP_NODELAY
 from ssl import SSLContext
 
+import gevent
 from gevent import socket
+from gevent.event import Event
 
 from prr.config import HostPort
 
@@ -12,6 +14,9 @@ CONNECT_WAIT = 1.0
 
 SILENCE = 3.0
 """Seconds without a word after which a connection is dead: a leader is elected in one or two."""
+
+LATE = 0.001
+"""Seconds to read what has come before another is said to be silent: this process may be late."""
 
 
 def connect(endpoint: HostPort, tls: SSLContext | None) -> socket.socket:
@@ -29,3 +34,10 @@ def connect(endpoint: HostPort, tls: SSLContext | None) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def is_set_within(seconds: float, event: Event) -> bool:
+    """What `event` waits for has come by then, be it that this process sees so only later."""
+    if not event.wait(seconds):
+        gevent.sleep(LATE)
+    return event.is_set()

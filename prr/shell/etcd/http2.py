@@ -26,11 +26,11 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.events import Event as H2Event
-from h2.exceptions import H2Error
+from h2.exceptions import H2Error, TooManyStreamsError
 from h2.settings import SettingCodes
 
 from prr.config import HostPort
-from prr.shell.etcd.connect import SILENCE, connect
+from prr.shell.etcd.connect import SILENCE, connect, is_set_within
 from prr.wire.instance import describe_address
 
 STREAM_WINDOW = 1 << 20
@@ -93,7 +93,7 @@ class Stream:
         """
         while not (self._data or self.is_over):
             self._heard.clear()
-            if not self._heard.wait(SILENCE):
+            if not is_set_within(SILENCE, self._heard):
                 self._connection.see_silence()
                 raise TimeoutError
         if self._why:
@@ -173,6 +173,8 @@ class Connection:
             except BaseException:
                 stream.close()
                 raise
+        except TooManyStreamsError as error:
+            raise ConnectionError("it takes no more requests at once") from error
         except H2Error as error:  # such as after 2^30 requests, which are all there can be
             self._end(f"no more requests: {_text(error)}")
             raise ConnectionError(f"no more requests: {_text(error)}") from error
@@ -190,10 +192,10 @@ class Connection:
         if not self.is_open:
             return
         with suppress(H2Error):  # the server has ended it
+            if unread:  # of the window of all, too
+                self._h2.acknowledge_received_data(unread, stream.number)
             if not (stream.has_said_all and stream.has_ended):
                 self._h2.reset_stream(stream.number, ErrorCodes.CANCEL)
-            if unread:
-                self._h2.acknowledge_received_data(unread, stream.number)
 
     def see_silence(self) -> None:
         """Somebody has waited for SILENCE: end it, unless others were answered meanwhile."""
@@ -216,9 +218,9 @@ class Connection:
                 self._h2.send_data(stream.number, body[at : at + size], stream.has_said_all)
                 at += size
                 continue
+            self._window.clear()  # before others have their turn, who may hear that it has grown
             self._send()
-            self._window.clear()
-            if not self._window.wait(max(ends_at - time.monotonic(), 0.0)):
+            if not is_set_within(max(ends_at - time.monotonic(), 0.0), self._window):
                 self._end("it takes nothing more")
                 raise TimeoutError(self._why)
         if self.is_open:

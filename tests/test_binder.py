@@ -11,6 +11,8 @@ from prr.core.binder import Binder
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Outcome, Stop
 from prr.core.liveness.just_asked import JUST_ASKED
+from prr.core.liveness.newcomers import PAUSES, QUESTIONS
+from prr.core.liveness.phases import WAITS
 from prr.core.lookups import WAITING_MAX
 from prr.core.metrics import SILENT_EVENTS
 from prr.core.replication.peers import Kind
@@ -343,6 +345,43 @@ def test_an_instance_that_answers_or_cannot_be_asked_is_back_in_turn(outcomes, e
     assert given_out(binder) == set(SERVICES)
     assert doubts(binder) == []
     accuse(binder, now=JUST_ASKED)  # the next complaint is heard again
+
+
+def test_one_that_subscribes_again_is_not_evicted_for_refusals_of_who_was_there_before():
+    """They lie unread at a binder that was stopped. What its predecessor answers counts, too."""
+    for outcome in (Outcome.REFUSED, Outcome.ALIVE):
+        binder = alone()
+        binder.handle(Subscribe(7), SERVICES[0], 0.0)
+        first = accuse(binder)
+        binder.probed(first, Outcome.REFUSED, 0.0)
+        ((when, second),) = [(when, one) for when, one in run(binder, until=0.1) if probes([one])]
+        assert (Subscribed(), SERVICES[0]) in sent(binder.handle(Subscribe(7), SERVICES[0], when))
+        effects = binder.probed(second, outcome, when)
+        assert Event.EVICTED not in events(effects)
+        assert (ONE in binder.inspect().newcomers) is (outcome is Outcome.REFUSED)
+        if outcome is Outcome.REFUSED:
+            ((when, third),) = [
+                (when, one) for when, one in run(binder, until=when + 0.3) if probes([one])
+            ]
+            binder.probed(third, Outcome.ALIVE, when)
+        assert given_out(binder) == {SERVICES[0]}
+        assert ONE not in binder.inspect().newcomers
+
+
+def test_whoever_forges_such_subscriptions_keeps_the_dead_for_no_longer_than_if_it_were_silent():
+    """And has it asked no more."""
+    binder = alone()
+    binder.handle(Subscribe(7), SERVICES[0], 0.0)
+    asked, now, effects = [], 0.0, []
+    while Event.EVICTED not in events(effects) and now < 60.0:
+        for probe in asked[-1:]:
+            binder.handle(Subscribe(7), SERVICES[0], now)
+            binder.probed(probe, Outcome.REFUSED, now)
+        now += 0.05
+        effects = binder.tick(now)
+        asked += probes(effects)
+    assert len(asked) <= QUESTIONS
+    assert now < sum(PAUSES) + 3 * WAITS[-1] + 0.5
 
 
 def test_two_refusals_evict_it_and_every_peer_is_told():

@@ -430,13 +430,6 @@ servers that another does not, when both are cut off from each other; one sees n
 are stopped again and again."""
 
 
-KNOWN = {(1, a_binder_that_was_stopped_calls_its_peers_lost)}
-"""A legacy (2016) server is restarted, and subscribes, while the refusal of its predecessor's port
-lies unread at a binder that is stopped: it is evicted for that, and does not subscribe again."""
-
-NEEDED = [(seed, off) for off in DIRECTED for seed in range(4) if (seed, off) not in KNOWN]
-
-
 def run_directed(seed: tuple[int, Callable[..., None]]) -> Result:
     """A seed as it is run where a rule is switched off."""
     number, switch_off = seed
@@ -468,7 +461,7 @@ def test_newcomers_that_are_asked_together_are_asked_no_worse(seed, monkeypatch)
 
 
 @pytest.mark.smoke
-@pytest.mark.ahead(run_directed, NEEDED)
+@pytest.mark.ahead(run_directed, [(seed, off) for off in DIRECTED for seed in range(4)])
 def test_where_rules_are_needed_they_do(ahead):
     assert [one.reason for one in ahead if one.reason] == []
 

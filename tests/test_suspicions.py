@@ -8,8 +8,8 @@ from prr.core.binder import Binder
 from prr.core.effects import Event, Outcome, Probe
 from prr.core.liveness import suspicions
 from prr.core.liveness.just_learned import JUST_LEARNED
-from prr.core.liveness.probes import REFUSAL_PAUSE
 from prr.core.liveness.suspicions import PAUSE, SUSPICION
+from prr.core.liveness.verification import REFUSAL_PAUSE
 from prr.wire.frames import Added, Complaint, Lookup, Removed, ServiceList, Subscribe
 from prr.wire.instance import address_of
 from prr.wire.messages import Hello, Started, Suspicion

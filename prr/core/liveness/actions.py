@@ -67,6 +67,8 @@ class Actions(PeerActions):
         return self._accuse_others(case.instance, case.start, case.now)
 
     def hear(self, case: Case) -> list[Effect]:
+        """A newcomer has to answer all the same, but need not answer for who was there before."""
+        self._doubts.verifications.void_refusals(case.instance)
         self._doubts.clear(case.instance)
         return self.renew_lease(case)
 

@@ -23,13 +23,14 @@ from prr.core.liveness.guards import Guards
 from prr.core.liveness.lease_owners import LeaseOwners
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.phases import LAGGED
-from prr.core.liveness.probes import REFUSALS, TICK_MAX
+from prr.core.liveness.probes import TICK_MAX
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
 from prr.core.liveness.rows import HELD, news_of
 from prr.core.liveness.runs import Runs
 from prr.core.liveness.states import Case, Trigger, Verdict
 from prr.core.liveness.verdicts import Verdicts
+from prr.core.liveness.verification import REFUSALS
 from prr.core.pacing import renewal_for
 from prr.core.replication.news import News
 from prr.core.replication.peers import Peers

@@ -23,18 +23,12 @@ from prr.core.liveness.phases import (
 from prr.core.liveness.second_opinion import SecondOpinions
 from prr.core.liveness.shares import Shares
 from prr.core.liveness.states import Trigger, Verdict
-from prr.core.liveness.verification import Verification
+from prr.core.liveness.verification import REFUSAL_PAUSE, REFUSALS, Verification
 from prr.core.trust import NO_KEYS, Trust
 from prr.wire.frames import Verify
 from prr.wire.instance import Address, Instance, service_of
 from prr.wire.messages import Challenge
 from prr.wire.particulars import asked_at
-
-REFUSALS = 2
-"""Refusals that evict."""
-
-REFUSAL_PAUSE = 0.05
-"""Seconds between a refusal and the next question."""
 
 LATE = 0.1
 """Seconds by which a binder's event loop may lag before its verdicts are worth nothing: half
@@ -165,6 +159,13 @@ class Verifications:
         if (row := self._rows.get(instance)) is not None and row.began_at < now:
             row.is_over = True
 
+    def void_refusals(self, instance: Instance) -> None:
+        """It may be another process now: refusals of the questions so far, heard or on their way,
+        are its predecessor's. No question is added: who is dead goes as if it were silent."""
+        if (row := self._rows.get(instance)) is not None:
+            self._serial += 1
+            row.void_refusals(self._serial)
+
     def probed(
         self, probe: Probe, outcome: Outcome, now: float, refusals: int = REFUSALS
     ) -> Verdict | None:
@@ -172,11 +173,11 @@ class Verifications:
         do, or REFUSED_ONCE. An update about a verification that is over changes nothing."""
         instance = probe.instance
         row = self._rows.get(instance)
+        if outcome is Outcome.ALIVE:
+            return self.answered(instance, probe.serial)
         if row is None or row.serial != probe.serial or row.is_over:
             return None
         match outcome:
-            case Outcome.ALIVE:
-                return self.answered(instance, row.serial)
             case Outcome.UNSENT:
                 row.unsent += 1
                 if row.unsent == len(WAITS):
@@ -200,7 +201,7 @@ class Verifications:
         """It answered a question of the verification with this serial, or another binder's (None):
         the verdict, unless that verification is over."""
         row = self._rows.get(instance)
-        if row is None or row.is_over or serial not in (None, row.serial):
+        if row is None or row.is_over or not row.has_asked(serial):
             return None
         by = "another binder" if serial is None else f"question {row.phase}"
         return self._end(instance, Trigger.ANSWERED, f"it answered {by}")

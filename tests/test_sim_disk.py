@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from prr.core.directory.table import Table
+from prr.core.liveness.detector import Detector
 from tests.samples import sample
 from tests.sim.faults import options_for
 from tests.sim.mutants import is_noticed, serves_a_healthy_lookup
@@ -49,3 +50,23 @@ def test_a_change_that_is_not_written_is_found(monkeypatch):
     monkeypatch.setattr(Table, "remove", silently)
     assert serves_a_healthy_lookup()
     assert any(is_noticed(judge(seed), "what it wrote about") for seed in CRASHING[:12])
+
+
+def judge_old_copies(seed):
+    """The same where old copies are put back, and the places for verifications suffice."""
+    faults = {"disk": True, "old_copies": 0.7, "binder_crashes": 0.4, "tight": 0}
+    return run_options(replace(options_for(seed), **faults)).reason
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("seed", CRASHING[:12])
+def test_binders_that_come_back_from_old_copies_come_to_rest(seed):
+    assert judge_old_copies(seed) is None
+
+
+@pytest.mark.smoke
+def test_what_an_old_copy_holds_that_nobody_asks_is_found(monkeypatch):
+    """What was removed since is there again."""
+    monkeypatch.setattr(Detector, "restored", lambda *_: None)
+    assert serves_a_healthy_lookup()
+    assert any(is_noticed(judge_old_copies(seed), "which is dead") for seed in CRASHING[:12])

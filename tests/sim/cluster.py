@@ -448,7 +448,8 @@ class Cluster:
 
     def _disk(self, index: int, identity: int) -> Disk:
         rng = Random(f"{self.options.seed}/disk/{index}")
-        disk = self._disks.setdefault(index, Disk(identity, rng))
+        made = Disk(identity, rng, self.options.old_copies)
+        disk = self._disks.setdefault(index, made)
         disk.open()
         return disk
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import TypeAlias
 
 from prr.core.binder import Binder
 from prr.core.directory.digests import Entry, entry_of
@@ -16,29 +17,44 @@ from tests.sim.world import Violation
 COMMIT_TAKES = (0.0005, 0.05)  # seconds
 
 
+COPIED = 0.2
+"""Share of commits after which a copy is made, which replaces the one before."""
+
 LOOK_EVERY = 10
 """Steps between two comparisons of all that is known with all that was written."""
+
+
+Words: TypeAlias = dict[Instance, tuple[bytes, float]]
+Copy: TypeAlias = tuple[dict[Instance, Update], int, list[DrainRow], Words]
+"""What was committed, the counter, the drains, and what the checker knows of these."""
 
 
 class Disk:
     """What a store does for one binder, with commits that take a while or fail."""
 
-    def __init__(self, identity: int, rng: Random) -> None:
+    def __init__(self, identity: int, rng: Random, old_copies: float = 0.0) -> None:
+        """`old_copies`: how often an old copy is put back before it is opened."""
         self.identity = identity
         self.rng = rng
+        self.old_copies = old_copies
+        self._copy: Copy | None = None
         self._committed: dict[Instance, Update] = {}
         self.counter = 0
         self._pending: dict[Instance, Update | None] = {}
         self._seen = 0
         self._writes = self._steps = 0
         self.drains: list[DrainRow] = []  # with the simulated world's time of their ends
-        self.words_heard: dict[Instance, tuple[bytes, float]] = {}  # of drains, for the checker
+        self.words_heard: Words = {}  # of drains, for the checker
         self._looks: tuple[bytes, int] | None = None
         self._waiting: dict[Instance, Callable[[], None]] = {}
 
     def open(self) -> None:
         """A new process: what was not committed is gone, and so is who waited for it."""
         self._pending, self._waiting = {}, {}
+        if self._copy is not None and self.rng.random() < self.old_copies:
+            committed, self.counter, drains, words_heard = self._copy
+            self._committed, self.drains = dict(committed), list(drains)
+            self.words_heard = dict(words_heard)
         self.counter = self._seen = next_run(self.counter)
         self._looks = None
 
@@ -67,6 +83,9 @@ class Disk:
                 self._committed[instance] = word
         self.counter, self._pending = self._seen, {}
         self._writes += 1
+        if self.old_copies and self.rng.random() < COPIED:
+            kept = dict(self._committed), self.counter, list(self.drains)
+            self._copy = *kept, dict(self.words_heard)
         ready, self._waiting = list(self._waiting.values()), {}
         return ready
 

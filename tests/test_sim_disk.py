@@ -9,11 +9,16 @@ from dataclasses import replace
 import pytest
 
 from prr.core.directory.table import Table
+from prr.core.effects import Event
 from prr.core.liveness.detector import Detector
+from prr.core.replication.sync import Sync
 from tests.samples import sample
+from tests.sim.cluster import Cluster
 from tests.sim.faults import options_for
 from tests.sim.mutants import is_noticed, serves_a_healthy_lookup
-from tests.sim.run import run_options
+from tests.sim.run import BUDGET, come_to_rest, run_options, under_faults
+from tests.sim.trace import Trace
+from tests.sim.world import Violation
 
 pytestmark = pytest.mark.elsewhere
 
@@ -70,3 +75,40 @@ def test_what_an_old_copy_holds_that_nobody_asks_is_found(monkeypatch):
     monkeypatch.setattr(Detector, "restored", lambda *_: None)
     assert serves_a_healthy_lookup()
     assert any(is_noticed(judge_old_copies(seed), "which is dead") for seed in CRASHING[:12])
+
+
+SAID = 6.0
+"""Seconds after which two binders that hear each other have said that they are twins."""
+
+
+def judge_copied(seed):
+    """What is wrong where two binders run on one disk and its copy until an operator parts them.
+    Nobody speaks in others' names: two that take themselves for one owner ask twice as much."""
+    nobody = {"require": None, "attacked": 0.0, "strangers": 0.0, "flood": 0.0, "forged": 0.0}
+    options = replace(options_for(seed), disk=True, copied=True, binders=3, **nobody)
+    cluster = Cluster(options, Trace())
+    try:
+        under_faults(cluster)
+        cluster.world.run(cluster.world.now + SAID)
+        return cluster.part_twins() or come_to_rest(cluster, BUDGET)
+    except Violation as violation:
+        return str(violation)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("seed", range(12))
+def test_a_copied_disk_is_noticed_and_once_it_is_gone_all_agree(seed):
+    assert judge_copied(seed) is None
+
+
+@pytest.mark.smoke
+def test_twins_that_do_not_say_so_are_found(monkeypatch):
+    heard = Sync.heard
+
+    def silently(sync, *arguments):
+        effects = heard(sync, *arguments)
+        return [one for one in effects if getattr(one, "event", None) is not Event.TWIN]
+
+    monkeypatch.setattr(Sync, "heard", silently)
+    assert serves_a_healthy_lookup()
+    assert is_noticed(judge_copied(0), "neither says so")

@@ -221,6 +221,7 @@ class Ledger:
         self.sealed = SealedLedger(binder)
         self._peer_heard: dict[str, float] = {}  # by address
         self._peers_of_ours: set[str] = set()
+        self.has_told_twin = False
         self._peers_lost: set[str] = set()
         # When those last spoke here that have not fallen silent since.
         self._heard: dict[Instance, float] = {}
@@ -339,6 +340,8 @@ class Ledger:
             self._questions.pop(report.subject, None)
         elif report.event in REFUSALS:
             self._check_refused(report.instance)
+        elif report.event is Event.TWIN:
+            self.has_told_twin = True
         elif report.event is Event.PEER_LOST:
             self._check_lost(report.subject)
         elif report.event is Event.PEER_BACK:

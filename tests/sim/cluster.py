@@ -93,6 +93,7 @@ class Cluster:
                 ips = frozenset(ip for ip, _ in self.binder_addresses)
                 self.network.cut(Cut(ips, ips, is_for_good=True))
         self._disks: dict[int, Disk] = {}
+        self._is_copied = options.copied
         self._starts = 0
         places = {
             "binder": options.binders,
@@ -448,10 +449,24 @@ class Cluster:
 
     def _disk(self, index: int, identity: int) -> Disk:
         rng = Random(f"{self.options.seed}/disk/{index}")
-        made = Disk(identity, rng, self.options.old_copies)
+        twin = self._disks.get(1 - index) if self._is_copied else None
+        made = Disk(twin.identity if twin else identity, rng, self.options.old_copies)
         disk = self._disks.setdefault(index, made)
         disk.open()
         return disk
+
+    def part_twins(self) -> str | None:
+        """Two binders have one identity: an operator who reads that in a log stops one, removes its
+        disk, and starts it again. What is wrong if no log says so."""
+        twins = self.binders[:2]
+        if not any(twin.ledger.has_told_twin for twin in twins if twin):
+            return "two binders have one identity, and neither says so"
+        if twins[1] is not None and twins[1].running:
+            self.crash(twins[1], whole_host=False)
+        self._is_copied = False
+        del self._disks[1]
+        self.start_binder(1)
+        return None
 
     def _identity(self) -> tuple[int, Random]:
         """What makes one process's core different from every other's."""

@@ -96,6 +96,7 @@ class Options:
     suspicious: float = 0.0  # what a faulty binder says it suspects: anybody, for no reason
     forged: float = 0.0  # what somebody says in the name of hosts that never say a word
     disk: bool = False  # binders keep what they know; no seed says so, a test does
+    copied: bool = False  # the first two binders run on one disk and a copy of it
     old_copies: float = 0.0  # of binders that start with a disk, so many with an old copy of it
     hostile: float = 0.0  # of what a hostile peer says unasked; no seed says so, a test does
     lagging: float = 0.0  # seconds by which one binder lags again and again; only a test says so

@@ -399,6 +399,41 @@ def test_those_that_are_no_case_for_a_run_are_opened_once_or_twice_each(opened):
 # What is read, and written.
 
 
+def test_what_is_read_one_by_one_is_walked_through_once(monkeypatch):
+    walked, rows_from = [], sealed_subscriptions.rows_from
+
+    def count(columns):
+        walked.append(len(columns[0]))
+        return rows_from(columns)
+
+    monkeypatch.setattr(sealed_subscriptions, "rows_from", count)
+    codec, ones = Codec(Role.BINDER, keys=RING), [Speaker(1, (f"10.0.1.{n}", 1)) for n in range(64)]
+    burst = Burst([(one.says(1), one.source) for one in ones])
+    for at in range(64):
+        said = codec.sealed_subscriptions(burst, at)
+        assert [one.instance for one in said] == [one.instance for one in ones[at:]]
+    assert walked == [64]
+
+
+def test_what_was_read_of_a_burst_is_not_taken_for_what_is_in_another():
+    ones = [Speaker(1, (f"10.0.1.{n}", 1)) for n in range(1, 9)]
+    one = Burst([(ones[0].says(number), ones[0].source) for number in (1, 2, 3, 4)])
+    burst = Burst([(one.says(1), one.source) for one in ones] + one)
+    forged, moved, short = Burst(burst), Burst(burst), Burst(burst[:6])
+    forged[5] = forged[5][0][:-1] + b"!", forged[5][1]
+    moved[5] = moved[5][0], ("10.0.1.99", 1)
+    others = forged, moved, short, Burst(burst[2:]), Burst(burst[:1] * 3), Burst(burst * 2)
+    for other in (*others, Burst(burst[:9] + one[:1] + burst[10:])):
+        for first in range(len(burst)):
+            for at in range(len(other)):
+                codec = Codec(Role.BINDER, keys=RING)
+                codec.sealed_subscriptions(burst, first)
+                fresh = Codec(Role.BINDER, keys=RING).sealed_subscriptions(other, at)
+                said = codec.sealed_subscriptions(other, at)
+                assert said == fresh[: len(said)]
+                assert len(said) in (len(fresh), len(burst) - at)
+
+
 @pytest.mark.parametrize("seed", sample(4, range(10)))
 @pytest.mark.parametrize("ip", ["10.0.{}.{}", "2001:db8::{}:{}"])
 def test_what_is_read_and_written_is_what_the_codec_reads_and_writes(seed, ip):

@@ -6,8 +6,9 @@ credential's very bytes. What says anything else, or has a seal that does not ho
 codec; the tests compare both with it, frame by frame.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
+from itertools import chain, islice
 from struct import Struct
 from typing import Any, NamedTuple, Protocol
 
@@ -87,6 +88,24 @@ _subscription = partial(tuple.__new__, SealedSubscription)
 """What makes one of its values in half of the time."""
 
 
+class _Walk(NamedTuple):
+    """What stood in a burst from a number on: the datagrams that were looked at, the columns of who
+    sent these and maybe more, and those of the first that are subscriptions."""
+
+    at: int
+    rows: list[bytes]
+    columns: list[bytes]
+    said: list[SealedSubscription]
+
+    def goes_on(self, rows: list[bytes], burst: Senders, at: int) -> bool:
+        """The rest of it stands there from `at` on, as `rows`. All of it is compared: it may be
+        another burst."""
+        passed, end = at - self.at, len(self.rows)
+        return rows == self.rows[passed:] and burst.address_columns(at, len(rows)) == [
+            column[passed:end] for column in self.columns
+        ]
+
+
 class SealedSubscriptions:
     """Reads them, with one keyring."""
 
@@ -94,7 +113,7 @@ class SealedSubscriptions:
         self._sealer = sealer
         self._holders: dict[bytes, SealHolder] = {}
         self._opened_with: list[bytes] = []  # the secrets' ids, to be counted
-        self._last: tuple[list[bytes], list[SealedSubscription | None]] = [], []  # of one burst
+        self._last = _Walk(0, [], [], [])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -103,30 +122,36 @@ class SealedSubscriptions:
 
     def read(self, burst: Senders, at: int) -> list[SealedSubscription]:
         """Those that stand in a row from `at` on. Of the others no more is looked at until the
-        first one has shown to be such. What was read the last time is not opened again: of those
-        behind the first some are not decided with it, and read once more."""
-        rows = burst.rows(at, _ALIVE, _BYTES_MIN, _BYTES_MAX)
+        first one has shown to be such. What was read the last time is not read again: of those
+        behind the first some are not decided with it, and asked for once more."""
+        rows, last = burst.rows(at, _ALIVE, _BYTES_MIN, _BYTES_MAX), self._last
         first = next(rows, None)
         if first is None:
             return []
-        known = dict(zip(*self._last, strict=True)) if first in self._last[0] else {}
-        one = known[first] if known else self._read(first)
-        ones, opened, said = [first], [one], list[SealedSubscription]()
-        if one is not None:
-            ones += rows
-            for row, source in zip(
-                ones, rows_from(burst.address_columns(at, len(ones))), strict=True
-            ):
-                if said:
-                    one = known[row] if row in known else self._read(row)
-                    opened.append(one)
-                if one is None or one.where != source or source.endswith(_NO_PORT):
-                    break
-                said.append(one)
-        self._last = ones[: len(opened)], opened
+        passed, seen = at - last.at, [first]
+        if passed >= 0 and seen == last.rows[passed : passed + 1]:
+            seen += islice(rows, len(last.rows) - passed - 1)
+            if last.goes_on(seen, burst, at):
+                return last.said[passed:]
+        self._last = self._walk(chain(seen, rows), burst, at)
         self._sealer.opened.update(self._opened_with)
         self._opened_with.clear()
-        return said
+        return self._last.said
+
+    def _walk(self, rows: Iterator[bytes], burst: Senders, at: int) -> _Walk:
+        first, said = next(rows), list[SealedSubscription]()
+        one = self._read(first)
+        if one is None:
+            return _Walk(at, [first], burst.address_columns(at, 1), said)
+        ones = [first, *rows]
+        columns = burst.address_columns(at, len(ones))
+        for row, source in zip(ones, rows_from(columns), strict=True):
+            if said:
+                one = self._read(row)
+            if one is None or one.where != source or source.endswith(_NO_PORT):
+                break
+            said.append(one)
+        return _Walk(at, ones[: len(said) + 1], columns, said)
 
     def _read(self, row: bytes) -> SealedSubscription | None:
         """What one says; None if it is for the codec."""

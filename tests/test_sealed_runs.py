@@ -396,6 +396,44 @@ def test_those_that_are_no_case_for_a_run_are_opened_once_or_twice_each(opened):
         assert max(opened.values()) <= 2
 
 
+@pytest.mark.parametrize("in_doubt", [slice(None), slice(None, None, 2), slice(None, None, 7)])
+def test_the_table_is_asked_of_no_more_than_are_in_a_burst_however_many_are_in_doubt(
+    in_doubt, monkeypatch
+):
+    """Else each would have all looked at that stand behind it."""
+    core, codec, alike, looks = keyed_binder(), Codec(Role.BINDER, keys=RING), Runs.alike, []
+    ones = [Speaker(1, (f"10.0.1.{n}", 4000)) for n in range(1, 65)]
+    for now in (1.0, 2.0):
+        subscribe(core, codec, ones, now)
+    for one in ones[in_doubt]:
+        core.directory.suspect(one.instance)
+
+    def count(self, run):
+        looks.append(len(run.instances))
+        return alike(self, run)
+
+    monkeypatch.setattr(Runs, "alike", count)
+    lengths, _ = subscribe(core, codec, ones, 6.0)
+    assert lengths.count(0) == len(ones[in_doubt])
+    assert sum(looks) == 64 - lengths.count(0)
+
+
+def test_of_one_said_again_and_again_the_first_alone_is_looked_at(monkeypatch):
+    core, codec, one = keyed_binder(), Codec(Role.BINDER, keys=RING), Speaker(1, ("10.0.1.1", 4000))
+    for now in (1.0, 2.0):
+        subscribe(core, codec, [one], now)
+    awaited, looks = Awaited.words, []
+
+    def count(self, tickets, abouts, *more):
+        looks.append(len(abouts))
+        return awaited(self, tickets, abouts, *more)
+
+    monkeypatch.setattr(Awaited, "words", count)
+    said = one.says(one.numbers[-1])
+    _, lengths = short_way(core, codec, Burst([(said, one.source)] * 64), 6.0)
+    assert lengths == looks == [1] * 64
+
+
 # What is read, and written.
 
 

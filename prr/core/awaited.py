@@ -41,10 +41,10 @@ class Awaited:
             self._rows.update(zip(abouts, zip(tickets, whose, words, strict=True), strict=True))
 
     def words(
-        self, tickets: Sequence[int], abouts: Sequence[bytes], whose: Sequence[object], now: float
+        self, tickets: Iterable[int], abouts: Iterable[bytes], whose: Iterable[object], now: float
     ) -> list[bytes]:
         """Of how many of the first it is certain that they were issued for this and hold, as long
-        as what is known of each is the word that is returned for it."""
+        as what is known of each is the word that is returned for it. No more are looked at."""
         self._end(now)
         words, get = list[bytes](), self._rows.get
         for about, ticket, holder in zip(abouts, tickets, whose, strict=True):

@@ -9,7 +9,7 @@ who has none is told to say it again with one. The tests compare the two.
 from collections.abc import Sequence
 from enum import Enum, auto
 from functools import partial
-from operator import ne
+from operator import attrgetter, ne
 
 from prr.core.effects import AskAgain, ConfirmSealed, Effect
 from prr.core.gate import Gate
@@ -20,9 +20,11 @@ from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.core.step import persisted
 from prr.core.trust import provides
-from prr.wire.instance import is_wide
+from prr.wire.instance import Instance, is_wide
 from prr.wire.sealed_subscriptions import SealedSubscription
 from prr.wire.version import OWNER, encode_version_end
+
+_NUMBER_OF, _HOLDER_OF = attrgetter("number"), attrgetter("holder")
 
 
 class _Looks(Enum):
@@ -64,19 +66,21 @@ class SealedRuns:
     def _awaited(
         self, said: Sequence[SealedSubscription], now: float
     ) -> Sequence[SealedSubscription]:
-        """The first of them, as many as renew with the tickets with which they were confirmed
-        last, and that are held with the same words as then. That they look alike is certain with
-        the least of work: of the rest of `_looks` the credential was looked at then, and
-        `liveness.runs` looks at all else."""
-        if self._tickets is None or not said:
+        """The first of them, all different, as many as are in turn, renew with the tickets with
+        which they were confirmed last, and are held with the same words as then. That they look
+        alike is certain with the least of work: of the rest of `_looks` the credential was looked
+        at then, and `liveness.runs` looks at all else. Who is in turn it sees as well, but only
+        when all has been laid out for it; and those behind one in doubt come here once for each."""
+        if self._tickets is None:
             return []
         instances = [one.instance for one in said]
-        numbers, holders = [one.number for one in said], [one.holder for one in said]
+        said = said[: self._directory.in_turn(instances[: _different(instances)])]
+        instances = instances[: len(said)]
+        numbers, holders = map(_NUMBER_OF, said), map(_HOLDER_OF, said)
         words = self._tickets.awaited.words(numbers, instances, holders, now)
-        instances = instances[: len(words)]
-        if not words or len({*instances}) < len(instances):
+        if not words:
             return []
-        are_others = [*map(ne, self._directory.words(instances), words)]
+        are_others = [*map(ne, self._directory.words(instances[: len(words)]), words)]
         return said[: are_others.index(True) if True in are_others else len(words)]
 
     def _alike(
@@ -146,3 +150,15 @@ class SealedRuns:
         assert self._tickets is not None
         issue, pairs = self._tickets.issue, zip(ones, states, strict=True)
         return [issue(one.where, one.instance, state, now) for one, state in pairs]
+
+
+def _different(instances: Sequence[Instance]) -> int:
+    """How many of the first are all different."""
+    if len({*instances}) == len(instances):
+        return len(instances)
+    seen = set[Instance]()
+    for one in instances:
+        if one in seen:
+            break
+        seen.add(one)
+    return len(seen)

@@ -196,10 +196,8 @@ class Directory(TableWalks):
         particulars: bytes = b"",
     ) -> Added:
         """`instance` is there, at `version`, which is newer than the latest update about it, or the
-        same with more particulars.
-
-        `learned`: from a peer, who may fill most of the directory but not all of it.
-        """
+        same with more particulars. `learned`: from a peer, who may fill most of the directory but
+        not all of it."""
         assert self.is_newer(instance, version, particulars)
         known = instance in self._tables
         if not known and not self.has_room(instance, learned):
@@ -248,11 +246,9 @@ class Directory(TableWalks):
     # What was on disk.
 
     def restore(self, entries: list[Entry]) -> tuple[list[Instance], list[Entry]]:
-        """Take in instances that were kept on disk, in turn after those that were heard since.
-
-        None may stand there twice. Of which something is known already are not taken in: the
-        instances that were, and the entries that were not.
-        """
+        """Take in instances that were kept on disk, none of them twice, in turn after those that
+        were heard since; but for those of which something is known already. The instances that were
+        taken in, and the entries that were not."""
         known = self._tables.fill_in(entries)
         if known:
             held = {entry[0] for entry in known}
@@ -273,8 +269,11 @@ class Directory(TableWalks):
 
     def in_turn_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
         """They are held with words that end so, were heard, and are not suspect."""
-        count = self._tables.held_at(instances, endings)
-        return self._rotation.in_turn(instances[:count])
+        return self.in_turn(instances[: self._tables.held_at(instances, endings)])
+
+    def in_turn(self, instances: Sequence[Instance]) -> int:
+        """They were heard, if they were restored, and are not suspect."""
+        return self._rotation.in_turn(instances)
 
     def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
         """Nothing is known of them, nor of anything else at their addresses."""

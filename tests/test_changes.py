@@ -118,7 +118,16 @@ def test_every_method_that_changes_a_directory_is_watched():
         "upcoming",
         *("count", "count_drained", "is_suspect", "is_drained", "is_last_in_turn", "is_unheard"),
         *("version", "particulars", "latest", "removal", "is_newer", "is_disputed", "has_room"),
-        *("in_turn_at", "unknown_and_alone", "alone", "inspect", "sizes", "feed", "heard"),
+        *(
+            "in_turn",
+            "in_turn_at",
+            "unknown_and_alone",
+            "alone",
+            "inspect",
+            "sizes",
+            "feed",
+            "heard",
+        ),
         "restore_removal",  # of what is not held anyway
     }
     public = {name for name in vars(Directory) if not name.startswith("_")}

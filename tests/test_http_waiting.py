@@ -7,6 +7,7 @@ import struct
 import time
 from contextlib import ExitStack
 
+import gevent.socket
 import pytest
 
 from prr.shell.http import server, waiting_room
@@ -14,7 +15,7 @@ from prr.shell.http.listener import Listener
 from prr.shell.http.turns import Turns
 from prr.shell.http.waiting_room import HEAD_BYTES_MAX, WaitingRoom, length_of_head
 from tests.http_of import HELLO, all_of, ask, binder_with_http, connect
-from tests.nodes import eventually
+from tests.nodes import PATIENCE, eventually
 
 LAST = HELLO + b"Connection: close\r\n"
 POST = (
@@ -156,12 +157,11 @@ def test_what_an_epoll_has_no_room_for_is_hung_up_and_the_process_goes_on(monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(WaitingRoom, "enter", is_full)
-    one, other = socket.socketpair()
-    with one, other:
-        one.setblocking(False)
-        listening._enter(one, ("127.0.0.1", 1))
-        assert other.recv(1) == b""
-    assert dropped == ["connection lost"]
+    listening.start()
+    for _ in range(2):
+        with gevent.socket.create_connection(listening.address, PATIENCE) as opened:
+            assert opened.recv(1) == b""
+    assert dropped == ["connection lost"] * 2
     listening.close()
 
 

@@ -399,7 +399,7 @@ def test_a_package_that_is_missing_is_named_with_how_to_install_it(fails, monkey
 
     monkeypatch.setattr("prr.cli.main._run", lacking("msgpack._cmsgpack"))
     said = fails("lookup", "2")
-    assert "cannot load the package msgpack._cmsgpack" in said
+    assert "cannot load the package msgpack (No module named 'msgpack._cmsgpack')" in said
     assert "-m pip install --requirement" in said
     monkeypatch.setattr("prr.cli.main._run", lacking("prr.core.nothing"))
     with pytest.raises(ModuleNotFoundError):  # a mistake of ours is none of the installation

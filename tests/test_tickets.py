@@ -1,5 +1,6 @@
 """Tickets: for whom, for what and for how long one holds, and that it holds once."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -127,6 +128,30 @@ def test_a_ticket_that_does_not_hold_yet_is_not_awaited():
     for now in (5.0, 5.1, 5.2, 5.3):
         assert not tickets.holds(used, HERE, ONE, b"+" + WORD[:20], now)
     assert tickets.holds(ticket, HERE, ONE, b"+" + WORD[:20], 5.0 + 3 * TICK)
+
+
+def test_those_that_are_too_old_are_dropped_a_few_at_a_time_and_not_looked_at_meanwhile():
+    tickets = Tickets(Random(1))
+    abouts = [b"%d" % number for number in range(400)]
+    given = {about: used_first(tickets, 5.0, about) for about in abouts}
+    sizes = [tickets.awaited.size[0]]
+
+    def are_awaited(ones, now):
+        found = []
+        for one in ones:
+            found += tickets.awaited.words([given[one]], [one], [ME], now)
+            sizes.append(tickets.awaited.size[0])
+        return bool(found)
+
+    assert sizes == [400] and are_awaited(abouts, 6.0)
+    assert not are_awaited(abouts[-1:], 5.0 + AGE_MAX)  # the others are not dropped yet
+    given[OTHER] = used_first(tickets, 5.0 + AGE_MAX, OTHER)
+    sizes.append(tickets.awaited.size[0])
+    assert are_awaited([OTHER], 6.0 + AGE_MAX)
+    assert not are_awaited([OTHER, *abouts], 5.0 + 2 * AGE_MAX)  # nor then
+    assert sizes[-1] == 0
+    drops = [before - after for before, after in pairwise(sizes)]
+    assert max(drops) == awaited.DROPPED_MAX < 100
 
 
 def test_so_many_are_awaited_and_of_others_nothing_depends_on_it(monkeypatch):

@@ -133,6 +133,8 @@ def test_a_body_that_nobody_asks_for_is_not_waited_for(cluster):
     answer = answer_to(binder, HELLO + b"Content-Length: 10\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert time.monotonic() < began + 5  # and not ANSWER_LIMIT
+    both = HELLO + b"Content-Length: 10\r\n\r\n0123456789" + LAST + b"\r\n"
+    assert answer_to(binder, both).count(b"HTTP/1.1 200 OK") == 2  # that has come at once
 
 
 def test_who_has_waited_longest_makes_room_be_it_for_a_body_or_for_a_request(cluster):

@@ -149,7 +149,7 @@ def test_after_a_short_cut_it_is_told_what_it_has_missed_and_lists_nothing_anew(
     second = cluster.server(3, binder)
     browser.wait(lambda: browser.banner[0] == "live")
     browser.wait(lambda: browser.cells == {first.name: "up", second.name: "up"})
-    assert f"{second.name} subscribed" in browser.text("events")
+    browser.wait(lambda: f"{second.name} subscribed" in browser.text("events"))
     assert browser.run(lists) == before
 
 

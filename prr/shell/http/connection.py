@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException
 from io import BytesIO
@@ -53,15 +54,22 @@ class Received:
         self.waits_since = None
         return bytes(body)
 
+    def has_passed(self, count: int) -> bool:
+        """So many bytes that nobody wants have come, and are passed over."""
+        with suppress(OSError):  # no more are there
+            while count and (part := os.read(self._socket.fileno(), count)):
+                count -= len(part)
+        return count == 0
+
 
 class Body(Input):
     """A request's body, of which no more is read than whoever answers asks for: nobody waits for
-    what nobody wants, and what has been left ends the connection."""
+    what nobody wants, and if it has not come by then that ends the connection."""
 
     @property
-    def is_left(self) -> bool:
-        """Not all of it was read."""
-        return self.position < (self.content_length or 0)
+    def left(self) -> int:
+        """Bytes that have not been read."""
+        return (self.content_length or 0) - self.position
 
     def _discard(self) -> None:
         """Nothing, where pywsgi reads what is left, however long that takes to come."""
@@ -91,7 +99,7 @@ class Connection(WSGIHandler):
             if isinstance(result, tuple):  # what is wrong with it
                 _, answer = result
                 self.socket.sendall(answer)
-            return result is True and not self._body.is_left
+            return result is True and self._received.has_passed(self._body.left)
         except gevent.Timeout:
             self._dropped("too slow")
             return False

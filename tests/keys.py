@@ -1,5 +1,6 @@
 """Key files for tests."""
 
+import os
 from pathlib import Path
 
 from prr.trust.credential import Credential, Holder, encode_credential
@@ -23,6 +24,11 @@ def write_private(path: Path, text: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(text)
     return path
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Another text for such a file, at once: somebody may be reading it."""
+    os.replace(write_private(path.with_suffix(".new"), text), path)
 
 
 def write_keyring(directory: Path, name: str = "cluster.key", secret: bytes = SECRET) -> Path:

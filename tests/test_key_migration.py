@@ -10,7 +10,7 @@ from prr import Client, PrrError
 from prr.core.pacing import RENEWAL
 from prr.demo.ports import free_port
 from prr.trust.credential import Credential, Holder
-from tests.keys import APP, BILLING, write_credential, write_keyring
+from tests.keys import APP, BILLING, replace_private, write_credential, write_keyring
 from tests.nodes import eventually, run
 
 SERVICES = ("billing", "web")
@@ -146,7 +146,8 @@ def test_a_cluster_gets_keys_requires_them_and_changes_its_secret_and_no_lookup_
             ("web-7", ("server", "--type", "billing")),
             ("web-1", ("server", "--type", "web")),
         ):
-            keys[name].write_text(run("key", *flags, "--id", name, str(cast.keyring)).stdout)
+            text = run("key", *flags, "--id", name, str(cast.keyring)).stdout
+            replace_private(keys[name], text)
         for node in (*cast.servers, keyed_agent):
             cast.reread(node, "settings reloaded")
         asking.use(keys["app"])

@@ -16,7 +16,7 @@ from prr.aio import AsyncClient
 from prr.demo.ports import free_port
 from prr.text import parse_peer
 from prr.trust.credential import Credential, Holder
-from tests.keys import APP, BILLING, write_credential
+from tests.keys import APP, BILLING, replace_private, write_credential
 from tests.nodes import NODE, Node, eventually, run
 from tests.test_key_migration import Asking, Migrating, knows_all
 from tests.test_service import in_a_thread
@@ -187,7 +187,8 @@ def migrate(cluster, directory, settle):
             ("web-7", ("server", "--type", "billing")),
             ("web-1", ("server", "--type", "web")),
         ):
-            keys[name].write_text(run("key", *flags, "--id", name, str(cast.keyring)).stdout)
+            text = run("key", *flags, "--id", name, str(cast.keyring)).stdout
+            replace_private(keys[name], text)
         cast.start_all(keys["web-7"], keys["web-1"])
         cast.reread(keyed_agent, "settings reloaded")
         asking.use(keys["app"])

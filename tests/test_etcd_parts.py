@@ -206,8 +206,9 @@ def test_what_it_follows_is_marked_if_only_others_write(passed, later, marks, mo
 
 
 def test_what_it_hears_of_other_keys_counts_as_followed():
-    marked = header(8) | {"events": [{"kv": {"key": b"/prr/mark", "mod_revision": 8}}]}
-    etcd = Scripted(header(5), header(5), [marked], header(8))
+    mark = {"key": b"/prr/mark", "mod_revision": 8}
+    marked = header(8) | {"events": [{"kv": mark}]}
+    etcd = Scripted(header(5), header(5), [marked], header(8) | {"kvs": [mark]})
     followed = Followed()
     with pytest.raises(Ended):
         Watcher(etcd, Keys("/prr/"), followed, {}, Latest()).run(lambda _: None)
@@ -234,6 +235,41 @@ def test_it_reads_all_anew_when_etcd_is_another_one_or_older(later):
     followed, _ = watch(header(5), header(5), [], later, later)
     assert followed.named("reading") == [[False], [True]]
     assert followed.named("has_read")[1] == [later["header"]["revision"]]
+
+
+def wrote(key, revision, value=b"", lease=0):
+    row = {"key": key, "mod_revision": revision, "create_revision": 2, "value": value}
+    return {"kv": row | {"lease": lease}}
+
+
+HEARD = [wrote(b"/prr/binders/a", 8, b"x", 77), {"type": DELETED, "kv": {"key": b"/prr/mark"}}]
+
+
+@pytest.mark.parametrize(
+    ("there", "is_another"),
+    [
+        (HEARD[0], False),
+        (wrote(b"/prr/binders/a", 8, b"x", 78), True),
+        (wrote(b"/prr/binders/a", 8, b"y", 77), True),
+        (wrote(b"/prr/binders/a", 7, b"x", 77), True),
+        (None, True),
+    ],
+)
+def test_it_reads_all_anew_when_etcd_was_set_back_and_has_grown_again(there, is_another):
+    """All that is heard later would lack what came between."""
+    later = header(12) | ({"kvs": [there["kv"]]} if there else {})
+    heard = [header(8) | {"events": HEARD}]
+    again = [header(12)] if is_another else []
+    followed, asked = watch(header(5), header(5), heard, later, *again, [])
+    assert followed.named("reading") == [[False], [True]][: 1 + is_another]
+    assert asked[3:5] == [RANGE, RANGE if is_another else WATCH]
+
+
+def test_what_it_heard_last_has_been_compacted_which_says_nothing():
+    heard = [header(8) | {"events": HEARD}]
+    followed, asked = watch(header(5), header(5), heard, Compacted(), header(12), [])
+    assert followed.named("reading") == [[False]]
+    assert asked[3:6] == [RANGE, RANGE, WATCH]
 
 
 def test_it_reads_all_anew_when_its_place_in_history_is_gone():

@@ -92,6 +92,25 @@ def lease_of(answer: LeaseResponse) -> int:
     return answer.ID
 
 
+def last_put(events: Sequence[Event]) -> KeyValue | None:
+    """The last key of these events that was written, as it was then; None if none was."""
+    return next((event.kv for event in reversed(events) if event.type != DELETED), None)
+
+
+def as_of(row: KeyValue) -> RangeRequest:
+    """Ask for a key as of its own revision: in another history it is another one, or none."""
+    return RangeRequest(key=row.key, revision=row.mod_revision, limit=1)
+
+
+def is_still(row: KeyValue, answer: RangeResponse) -> bool:
+    """The answer to that is the key as it was."""
+    return [_written(there) for there in answer.kvs] == [_written(row)]
+
+
+def _written(row: KeyValue) -> tuple[bytes, int, int, bytes, int]:
+    return row.key, row.create_revision, row.mod_revision, row.value, row.lease
+
+
 def after(prefix: bytes) -> bytes:
     """The first key behind all that begin with `prefix`."""
     return prefix[:-1] + bytes((prefix[-1] + 1,))

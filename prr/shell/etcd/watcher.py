@@ -6,7 +6,8 @@ behind the last change, there or at the next server. So nothing depends on notic
 which say nothing of the other servers, and an idle stream costs two requests each 3 s.
 
 All is read anew at the start, when what is to be watched has been compacted, and when etcd may have
-lost something: its revisions or its leaders' terms went back, it is another cluster, or no server
+lost something: its revisions or its leaders' terms went back, it is another cluster, the key that
+was heard of last is not what it was then (it was set back, and has grown again since), or no server
 answered for a while, who may all have been set up from an older state.
 """
 
@@ -22,9 +23,9 @@ from prr.core.commits.stored import Stored
 from prr.shell.etcd.endpoints import Endpoints
 from prr.shell.etcd.failures import Compacted, Denied, Failure, NoRoom, Unavailable
 from prr.shell.etcd.latest import Latest
-from prr.shell.etcd.messages import Found, Header, Keys, header_of
+from prr.shell.etcd.messages import Found, Header, Keys, as_of, header_of, is_still, last_put
 from prr.shell.etcd.pauses import Pauses
-from prr.shell.etcd.schema import PUT, RANGE, WATCH, PutRequest, WatchResponse
+from prr.shell.etcd.schema import PUT, RANGE, WATCH, KeyValue, PutRequest, WatchResponse
 from prr.shell.event_loop import TURN
 from prr.wire.instance import Instance
 
@@ -77,6 +78,7 @@ class Watcher:
         self._follower = follower
         self._revision: int | None = None  # up to which all is known; None: to be read
         self._moved_at = 0.0  # when that changed last
+        self._heard_last: KeyValue | None = None  # a key that was written, since all was read
 
     def run(self, sleep: Callable[[float], object] = gevent.sleep) -> None:
         """Never ends."""
@@ -107,8 +109,13 @@ class Watcher:
 
     def _ask(self) -> Header:
         """The latest state, which most of the servers have to agree to."""
-        known = self._latest.header
-        header = header_of(self._endpoints.call(RANGE, self._keys.any()))
+        known, last = self._latest.header, self._heard_last
+        try:
+            answer = self._endpoints.call(RANGE, self._keys.any() if last is None else as_of(last))
+            self._latest.is_set_back |= last is not None and not is_still(last, answer)
+        except Compacted:  # or to come, in an older state
+            answer = self._endpoints.call(RANGE, self._keys.any())
+        header = header_of(answer)
         self._latest.see(header, known)
         if self._latest.is_set_back:
             self._revision = None
@@ -118,6 +125,7 @@ class Watcher:
         self._follower.reading(is_another)
         self._endpoints.have_all_failed = False
         self._written.clear()
+        self._heard_last = None
         found = self._page(None, 0)
         self._latest.begin(found.header)
         revision = found.header.revision
@@ -160,6 +168,7 @@ class Watcher:
         for at in range(0, len(events), EVENTS_AT_ONCE):
             some = events[at : at + EVENTS_AT_ONCE]
             instances, malformed, last = self._keys.events(some, self._written)
+            self._heard_last = last_put(some) or self._heard_last
             self._follower.found(instances, malformed)
             gevent.sleep(TURN)
         if last and not said.fragment:  # else more of that revision may follow

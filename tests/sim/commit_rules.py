@@ -121,7 +121,8 @@ class Committed:
                     continue
                 place, what = (binder.name, instance), (stored, own)
                 was, since = self._differs.get(place, (None, now))
-                differs[place] = what, since if was == what else now
+                is_told = not self._etcd.is_stalled(binder.name)  # else it has to notice that first
+                differs[place] = what, since if was == what and is_told else now
         self._differs = differs
         for (name, instance), ((stored, own), since) in sorted(
             differs.items(), key=lambda item: item[0]

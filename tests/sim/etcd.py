@@ -418,6 +418,10 @@ class Etcd:
         for watch in filter(is_stalled, self._watches):
             watch.is_stalled = True
 
+    def is_stalled(self, name: str) -> bool:
+        """A stream of this client says nothing, and it does not know."""
+        return any(watch.is_stalled for watch in self._watches if watch.client.name == name)
+
     def break_streams(self, is_broken: Callable[[Watch], bool]) -> None:
         """These streams end, and who listens is told."""
         for watch in [*filter(is_broken, self._watches)]:

@@ -7,6 +7,7 @@ import socket
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from prr.demo.ports import free_port
 from tests.nodes import PATIENCE, Cluster, Node
 
 HELLO = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -46,9 +47,9 @@ def all_of(opened: socket.socket) -> bytes:
 
 
 def binder_with_http(cluster: Cluster, *arguments: str, **how: Any) -> Node:
-    """A binder that serves HTTP, and can answer every lookup."""
-    listening = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
-    node = cluster.start("binder", *listening, *arguments, **how)
+    """A binder that serves HTTP, and can answer every lookup; on ports that stay free."""
+    udp, tcp = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    node = cluster.start("binder", "--listen", udp, "--http", tcp, *arguments, **how)
     node.wait_for("HTTP at")
     return node
 

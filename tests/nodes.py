@@ -118,8 +118,8 @@ class Cluster:
         return node
 
     def binder(self, *arguments: str) -> Node:
-        """A binder on a free port, listening."""
-        node = self.start("binder", "--listen", "127.0.0.1:0", *arguments)
+        """A binder, listening on a port that stays free if it is killed."""
+        node = self.start("binder", "--listen", f"127.0.0.1:{free_port()}", *arguments)
         assert node.address
         return node
 
@@ -132,9 +132,11 @@ class Cluster:
         return nodes
 
     def server(self, type_: int, *binders: Node) -> Node:
-        """A server that one of `binders` has confirmed."""
+        """A server that one of `binders` has confirmed, on such a port."""
         flags = [word for binder in binders for word in ("--binder", binder.name)]
-        node = self.start("server", "--type", str(type_), *flags)
+        host = "[::1]" if ":" in binders[0].address[0] else "127.0.0.1"
+        listen = ("--listen", f"{host}:{free_port()}")
+        node = self.start("server", "--type", str(type_), *listen, *flags)
         node.wait_for("confirmed")
         return node
 

@@ -124,7 +124,7 @@ def test_an_agent_speaks_for_a_program_at_ipv6(cluster):
 @pytest.mark.smoke
 def test_it_is_on_disk_and_comes_back(cluster, tmp_path):
     state = ("--state", str(tmp_path / "state"))
-    binder = cluster.start("binder", "--listen", "[::1]:0", *state)
+    binder = cluster.start("binder", "--listen", f"[::1]:{free_port()}", *state)
     server = cluster.server("5", binder)
     eventually(lambda: looked_up("5", binder, 1) == [server.name])
     binder.kill()

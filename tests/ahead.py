@@ -22,7 +22,8 @@ YOUNG_OBJECTS = 50_000
 """Objects after which Python searches for garbage: a run makes few circles, and ends soon."""
 
 LIMIT = 600.0
-"""Seconds to wait for one result: a process that was killed never gives its own."""
+"""Seconds to wait for a result while no other comes either: a process that was killed never gives
+its own. On a busy machine all of them together take longer."""
 
 
 class Ahead:
@@ -33,6 +34,7 @@ class Ahead:
         few arguments comes first, as each takes long."""
         self._pool: Any = None
         self._results: dict[tuple[Any, ...], Any] = {}
+        self._finished = 0
         for item in items:
             if is_elsewhere(item):
                 arguments = {"test": item.obj, "parameters": _parameters(item)}
@@ -46,13 +48,13 @@ class Ahead:
         """What the mark `ahead` of a test names, in order. Raises what a function raised."""
         (mark,) = item.iter_markers("ahead")
         function, arguments = mark.args
-        return [self._results[function, argument].get(LIMIT) for argument in arguments]
+        return [self._result(self._results[function, argument]) for argument in arguments]
 
     def finish(self, item: pytest.Item) -> None:
         """See to the end of a test that runs elsewhere. If it failed, it is run here too, since
         pytest explains only what fails here."""
         try:
-            self._results[item.nodeid].get(LIMIT)
+            self._result(self._results[item.nodeid])
         except Exception:
             _run(item.obj, _parameters(item))
             raise
@@ -68,7 +70,22 @@ class Ahead:
             return
         if self._pool is None:
             self._pool = multiprocessing.get_context("spawn").Pool(initializer=_stand_back)
-        self._results[key] = self._pool.apply_async(function, kwds=arguments)
+        self._results[key] = self._pool.apply_async(
+            function, kwds=arguments, callback=self._count, error_callback=self._count
+        )
+
+    def _count(self, _: Any) -> None:
+        """Another result has come."""
+        self._finished += 1
+
+    def _result(self, expected: Any) -> Any:
+        """Wait for it. Raises TimeoutError if it does not come."""
+        while not expected.ready():
+            finished = self._finished
+            expected.wait(LIMIT)
+            if not expected.ready() and self._finished == finished:
+                break
+        return expected.get(0)
 
 
 def is_elsewhere(item: pytest.Item) -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -243,3 +244,12 @@ def eventually(condition, seconds: float = PATIENCE) -> None:
     while not condition():
         assert time.monotonic() < ends_at, f"not within {seconds} s: {condition}"
         time.sleep(0.01)
+
+
+def seldom_late(attempt: Callable[[], float], limit: float, attempts: int = 5) -> None:
+    """The seconds that `attempt()` returns are fewer than `limit`, if not the first time: a busy
+    machine is late now and then, a defect is each time."""
+    took: list[float] = []
+    while not took or took[-1] >= limit:
+        assert len(took) < attempts, f"{took}, each more than {limit} s"
+        took.append(attempt())

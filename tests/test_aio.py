@@ -10,6 +10,7 @@ import pytest
 
 from prr import Client, NoBinderAnswered, NoSuchService, Service, ServiceDidNotAnswer, ServiceFailed
 from prr.aio import AsyncClient, announce
+from tests.nodes import PATIENCE
 from tests.test_service import in_a_thread
 
 
@@ -19,7 +20,7 @@ def shout(message: bytes) -> bytes:
     return message.upper()
 
 
-async def in_time(ask, expected, seconds=5.0):
+async def in_time(ask, expected, seconds=PATIENCE):
     """Ask until the answer is as expected; seconds that took."""
     began_at = time.monotonic()
     while True:
@@ -123,10 +124,13 @@ def test_announced_it_is_found_out_of_turn_while_its_check_fails_and_gone_at_the
             )
             async with made:
                 await in_time(lambda: client.lookup("web"), own_address)
-                state["works"] = False
-                assert await in_time(lambda: client.lookup("web"), None) < 1.0
-                state["works"] = True
-                await in_time(lambda: client.lookup("web"), own_address)
+                took = []
+                while not took or took[-1] >= 1.0:
+                    assert len(took) < 5, took  # a busy machine may be late, but not each time
+                    state["works"] = False
+                    took.append(await in_time(lambda: client.lookup("web"), None))
+                    state["works"] = True
+                    await in_time(lambda: client.lookup("web"), own_address)
                 state["works"] = "cancelled"
                 await in_time(lambda: client.lookup("web"), None)
                 state["works"] = True

@@ -39,6 +39,7 @@ from prr.wire.version import Version, encode_version
 from tests.cores import CODECS, encode, random_instance
 from tests.families import LOOPBACKS, udp
 from tests.samples import sample
+from tests.turns import until
 
 PEER, STRANGER = ("127.0.0.1", 9), ("127.0.0.1", 10)
 
@@ -379,7 +380,7 @@ def test_in_one_turn_as_many_are_read_as_the_lane_allows(run, takes, bursts, ser
     looks.start(lambda: turns.append(count))
     reader = Reader(lane, WorkerPool(), serve)
     reader.start()
-    gevent.sleep(0.05)
+    until(lambda: len({*filter(None, turns)}) >= len(served))
     looks.close()
     reader._greenlet.kill()
     lane.close()

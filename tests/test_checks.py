@@ -15,7 +15,7 @@ import pytest
 from prr.core.printable import WORDS_MAX
 from prr.demo.ports import free_port
 from prr.text import parse_check
-from tests.nodes import ROOT, Peer, eventually
+from tests.nodes import ROOT, Peer, eventually, seldom_late
 
 TIMEOUT = 0.5
 
@@ -122,9 +122,13 @@ def test_http_fails_where_something_else_answers(result, listener):
 @pytest.mark.smoke
 def test_http_that_hangs_fails_in_time_and_closes_its_connection(result, listener):
     url = "http://{}:{}/".format(*listener.getsockname())
-    passed, words, seconds = result("http", url, listener.getsockname(), 0.2)
-    assert not passed and words == "no result within 0.2 s"
-    assert seconds < 0.5
+
+    def hung():
+        passed, words, seconds = result("http", url, listener.getsockname(), 0.2)
+        assert not passed and words == "no result within 0.2 s"
+        return seconds
+
+    seldom_late(hung, 0.5)
     with listener.accept()[0] as accepted:
         assert accepted.recv(1000).startswith(b"GET / HTTP/1.1")
         assert accepted.recv(1000) == b""
@@ -187,9 +191,12 @@ def test_exec_fails_with_any_other_and_says_why(result):
 
 @pytest.mark.smoke
 def test_exec_that_hangs_is_killed_with_all_that_it_has_started(result):
-    passed, words, seconds = result("exec", ["sh", "-c", "sleep 987 & sleep 987"], timeout=0.2)
-    assert not passed and "0.2 s" in words
-    assert seconds < 1.0
+    def hung():
+        passed, words, seconds = result("exec", ["sh", "-c", "sleep 987 & sleep 987"], timeout=0.2)
+        assert not passed and "0.2 s" in words
+        return seconds
+
+    seldom_late(hung, 1.0)
     eventually(lambda: not running("987"))
 
 

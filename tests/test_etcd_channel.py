@@ -31,6 +31,7 @@ from prr.shell.etcd.schema import (
     WatchRequest,
     WatchResponse,
 )
+from tests.nodes import PATIENCE
 
 HEAD = [(":status", "200"), ("content-type", "application/grpc")]
 DONE = [("grpc-status", "0")]
@@ -402,12 +403,13 @@ def test_a_watch_that_nobody_reads_is_held_up_and_holds_up_nothing_else(answerin
     assert not channel._connection._streams and not channel._connection._h2.open_outbound_streams
 
 
-def test_a_stream_that_is_ended_here_ends_for_who_reads_it(answering):
+def test_a_stream_that_is_ended_here_ends_for_who_reads_it(answering, monkeypatch):
+    monkeypatch.setattr(http2, "SILENCE", 60.0)  # by which it would end, too
     channel = answering(lambda server, stream: server.h2.send_headers(stream, HEAD), begins=True)
     reader = gevent.spawn(_fails, list, _watch(channel))
     gevent.sleep(0.05)
     channel.end_stream()
-    reader.get(timeout=QUIET / 2)
+    reader.get(timeout=PATIENCE)
 
 
 def test_others_have_their_turn_while_a_server_sends_without_end():

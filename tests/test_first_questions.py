@@ -17,12 +17,14 @@ from prr.core.liveness.proving import TOGETHER
 from prr.core.pacing import LEASE
 from prr.shell import group_prober
 from prr.shell.group_prober import HEARD_MAX, GroupProber
+from prr.shell.prober import LINGER
 from prr.wire.first_questions import NONCES, first_question, is_answer, is_usual_answer
 from prr.wire.frames import Alive, Role, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
 from prr.wire.messages import Challenge, Presence, Started
 from tests.cores import CODECS, decode, encode, events, has_answered, probes, random_instance
 from tests.families import needs_ipv6, udp
+from tests.turns import go_on, until
 
 ONES = [make_instance(1, (f"10.0.0.{n}", 4000)) for n in range(1, 2 * TOGETHER + FEW + 1)]
 
@@ -201,14 +203,14 @@ def test_who_answers_with_its_nonce_is_heard_and_who_answers_bare_is_not():
     heard = []
     prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
     ones = [server.instance for server in servers]
-    prober.ask(together(ones, wait=0.1))
+    prober.ask(together(ones, wait=1.0))
     sources = {server.serve() for server in servers}
-    gevent.sleep(0.05)
+    until(lambda: len(heard) >= 4)
     assert len(sources) == 1
     assert set(heard) == {server.instance for server in servers if server._answer is right}
-    gevent.sleep(0.3)
+    go_on(1.0 + 2 * LINGER)
     servers[1].socket.sendto(right(301)[0], sources.pop())  # too late: nobody listens
-    gevent.sleep(0.05)
+    go_on(0.05)
     assert len(heard) == 4
     prober.close()
     for server in servers:
@@ -221,11 +223,11 @@ def test_answers_that_come_all_at_once_are_heard_a_few_groups_in_a_turn():
     turns, others = [[]], get_hub().loop.prepare()
     prober = GroupProber(lambda _, ones: turns[-1].extend(ones), CODECS[Role.BINDER])
     for server in servers:
-        prober.ask(together([server.instance], wait=0.5))
+        prober.ask(together([server.instance], wait=5.0))
     for server in servers:
         server.serve()
     others.start(lambda: turns.append([]))
-    gevent.sleep(0.1)
+    until(lambda: sum(map(len, turns)) >= len(servers))
     others.close()
     assert sorted(chain.from_iterable(turns)) == sorted(one.instance for one in servers)
     assert max(map(len, turns)) == HEARD_MAX
@@ -239,9 +241,9 @@ def test_those_of_both_families_are_asked_from_a_socket_of_each():
     servers = [Server(n, right, "::1" if n % 2 else None) for n in range(1, 5)]
     heard = []
     prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
-    prober.ask(together([one.instance for one in servers], wait=0.1))
+    prober.ask(together([one.instance for one in servers], wait=5.0))
     sources = {server.serve() for server in servers}
-    gevent.sleep(0.05)
+    until(lambda: len(heard) >= 4)
     assert len(sources) == 2
     assert set(heard) == {server.instance for server in servers}
     prober.close()
@@ -255,10 +257,10 @@ def test_who_answers_with_another_start_number_is_not_heard():
     heard = []
     prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
     ones = [server.instance for server in servers]
-    prober.ask(together(ones, starts=[70_000, 70_001, ANY_START]))
+    prober.ask(together(ones, wait=5.0, starts=[70_000, 70_001, ANY_START]))
     for server in servers:
         server.serve()
-    gevent.sleep(0.05)
+    until(lambda: len(heard) >= 2)
     assert set(heard) == {ones[0], ones[2]}
     prober.close()
     for server in servers:
@@ -269,13 +271,13 @@ def test_who_guesses_nonces_has_the_socket_closed():
     servers = [Server(1, guesses), Server(2, right)]
     heard = []
     prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
-    prober.ask(together([server.instance for server in servers], [300, 60_000], 0.5))
+    prober.ask(together([server.instance for server in servers], [300, 60_000], 5.0))
     source = servers[0].serve()
     for _ in range(20):
         gevent.sleep(0.005)
     servers[1].serve()
     servers[0].socket.sendto(right(300)[0], source)
-    gevent.sleep(0.05)
+    go_on(0.05)
     assert not heard
     prober.close()
     for server in servers:

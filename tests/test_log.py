@@ -4,13 +4,14 @@ import fcntl
 import logging
 import os
 import time
+from types import SimpleNamespace
 
-import gevent
 import pytest
 
 from prr.shell.log import handler as log_handler
 from prr.shell.log.handler import GATHER, LossyHandler, iso_time
 from prr.shell.log.throttle import BURST, PAUSE, Throttle
+from tests.turns import go_on, until
 
 
 @pytest.fixture
@@ -43,16 +44,19 @@ def test_a_line_that_comes_alone_is_written_at_once(pipe):
     for line in ("one", "two"):
         say(handler, line)
         assert read(reading) == [line]
-        gevent.sleep(2 * GATHER)
+        go_on(2 * GATHER)
 
 
-def test_lines_that_follow_one_another_are_written_together_soon(pipe):
+def test_lines_that_follow_one_another_are_written_together_soon(pipe, monkeypatch):
     handler, reading = pipe
+    now = SimpleNamespace(monotonic=lambda: 7.0)  # they do follow, whatever stops this process
+    monkeypatch.setattr(log_handler, "time", now)
     for line in ("one", "two", "three"):
         say(handler, line)
     assert read(reading) == ["one"]
-    gevent.sleep(3 * GATHER)
-    assert read(reading) == ["two", "three"]
+    written = []
+    until(lambda: written.extend(read(reading)) or written, 1.0)
+    assert written == ["two", "three"]
 
 
 def test_flush_leaves_nothing_behind(pipe):
@@ -61,7 +65,7 @@ def test_flush_leaves_nothing_behind(pipe):
     say(handler, "two")
     handler.flush()
     assert read(reading) == ["one", "two"]
-    gevent.sleep(3 * GATHER)
+    go_on(3 * GATHER)
     assert read(reading) == []
 
 
@@ -96,8 +100,8 @@ def test_a_storm_is_summed_up_once_a_second(pipe):
     handler, reading = pipe
     for number in range(100):
         say(handler, f"storm {number}", kind="storm")
-    gevent.sleep(PAUSE + 5 * GATHER)
-    lines = read(reading)
+    lines = []
+    until(lambda: lines.extend(read(reading)) or len(lines) > BURST, 3 * PAUSE)
     assert len(lines) == BURST + 1
     assert lines[-1].startswith(f"storm 99 (and {100 - BURST - 1} more within ")
 
@@ -113,8 +117,7 @@ def test_what_must_be_kept_waits_for_its_reader_and_nothing_else_does(pipe, monk
     handler.flush()
     assert handler.is_clogged
     read(reading)
-    gevent.sleep(0.1 + 5 * GATHER)
-    assert not handler.is_clogged
+    until(lambda: not handler.is_clogged, 1.0)
     assert read(reading)[-1] == "kept"
 
 

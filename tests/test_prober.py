@@ -20,6 +20,7 @@ from prr.wire.seal import Seal
 from tests.cores import CODECS, encode
 from tests.families import LOOPBACKS, udp
 from tests.keyed import RING, held_by
+from tests.turns import until
 
 WAIT = 0.05
 
@@ -57,13 +58,6 @@ def is_open(asker):
     return False
 
 
-def until(condition):
-    """Let the loop go on until `condition()` is true; fail after 5 s."""
-    with gevent.Timeout(5):
-        while not condition():
-            gevent.sleep(0.005)
-
-
 def test_an_answer_is_told_and_the_socket_closed(told, service):
     outcomes, prober = told
     prober.ask(question(service))
@@ -86,8 +80,11 @@ def test_nobody_there_is_told(told, service):
 
 
 @pytest.mark.smoke
-def test_the_next_question_leaves_from_the_same_socket_and_another_ones_does_not(told, service):
+def test_the_next_question_leaves_from_the_same_socket_and_another_ones_does_not(
+    told, service, monkeypatch
+):
     _, prober = told
+    monkeypatch.setattr(module, "LINGER", 60.0)
     askers = []
     for serial in (1, 1, 2):
         prober.ask(question(service, serial))

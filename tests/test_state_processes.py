@@ -30,7 +30,8 @@ from prr.shell.udp.outbox import Outbox
 from prr.wire.frames import Removed, Subscribe
 from prr.wire.instance import address_of
 from tests.cores import at
-from tests.nodes import binder_arguments, eventually, run, wire
+from tests.nodes import PATIENCE, binder_arguments, eventually, run, wire
+from tests.turns import until
 
 CONFIRMED = b"\x06"
 
@@ -199,11 +200,6 @@ class Disk:
     def say(self, frame, instance):
         self.act(self.binder.handle(frame, address_of(instance), time.monotonic()))
 
-    def settle(self, condition):
-        with gevent.Timeout(5):
-            while not condition():
-                gevent.sleep(0.001)
-
     def close(self):
         if self.store is not None:
             self.store.close()
@@ -233,27 +229,28 @@ def test_a_confirmation_leaves_after_the_commit_and_changes_are_committed_in_gro
     for instance in many:
         one.say(Subscribe(2), instance)
     assert one.confirmed == []
-    one.settle(lambda: len(one.confirmed) == 100)
+    until(lambda: len(one.confirmed) == 100)
     assert len(one.groups) <= 3
     one.say(Subscribe(2), many[0])  # a renewal, of which everything is on disk
     assert one.confirmed == [*many, many[0]]
 
 
-def test_what_comes_while_more_waits_to_be_read_is_committed_together(disk):
+def test_what_comes_while_more_waits_to_be_read_is_committed_together(disk, monkeypatch):
+    monkeypatch.setattr("prr.shell.storage.disk_thread.GATHER", 60)  # this process may be stopped
     one, reading = disk(), get_hub().loop.timer(0)
     many = [at(2, "10.0.0.1", number + 1) for number in range(20)]
     for instance in many:
         one.say(Subscribe(2), instance)
         for _ in range(5):
             get_hub().wait(reading)  # as a reader lets others have their turn
-    one.settle(lambda: len(one.confirmed) == 20)
+    until(lambda: len(one.confirmed) == 20)
     assert one.groups == [20]
 
 
 def test_nobody_waits_longer_for_the_disk_than_changes_are_gathered(disk):
     one, reading, began = disk(), get_hub().loop.timer(0), time.monotonic()
     one.say(Subscribe(2), ONE)
-    while not one.confirmed and time.monotonic() < began + 2:
+    while not one.confirmed and time.monotonic() < began + PATIENCE:
         get_hub().wait(reading)
     assert one.confirmed == [ONE]
 
@@ -262,7 +259,7 @@ def test_a_single_change_is_committed_at_once(disk, monkeypatch):
     monkeypatch.setattr("prr.shell.storage.disk_thread.GATHER", 60)
     one = disk()
     one.say(Subscribe(2), ONE)
-    one.settle(lambda: one.confirmed)
+    until(lambda: one.confirmed)
 
 
 def test_runs_that_have_waited_for_one_commit_are_told_together(disk, monkeypatch):
@@ -276,7 +273,7 @@ def test_runs_that_have_waited_for_one_commit_are_told_together(disk, monkeypatc
         for instance in many:
             one.say(Subscribe(2), instance)
             one.store.confirm_all([instance], outbox.sender_to_all(b"\x06"))
-        one.settle(lambda: sent)
+        until(lambda: sent)
     assert sent == [(b"\x06", many)]
 
 
@@ -293,7 +290,7 @@ def test_a_commit_looks_at_those_alone_that_were_committed(disk, monkeypatch):
     for instance in many:
         one.say(Subscribe(2), instance)
     monkeypatch.setattr(SQLiteStore, "_is_unsaved", counting)
-    one.settle(lambda: len(one.confirmed) == 300)
+    until(lambda: len(one.confirmed) == 300)
     assert len(looked_at) == 300
 
 
@@ -302,7 +299,7 @@ def test_a_subscription_that_comes_twice_is_not_confirmed_before_the_commit(disk
     one.say(Subscribe(2), ONE)
     one.say(Subscribe(2), ONE)
     assert one.confirmed == []
-    one.settle(lambda: one.confirmed)
+    until(lambda: one.confirmed)
     gevent.sleep(0.01)
     assert one.confirmed == [ONE]
 
@@ -311,10 +308,10 @@ def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_ne
     caplog.set_level("INFO", "prr")
     one = disk()
     one.say(Subscribe(2), ONE)
-    one.settle(lambda: one.confirmed)
+    until(lambda: one.confirmed)
     one.trouble = Failing("database or disk is full")
     one.say(Subscribe(2), TWO)
-    one.settle(lambda: one.store.counts[Metric.CONFIRMATIONS_FAILING])
+    until(lambda: one.store.counts[Metric.CONFIRMATIONS_FAILING])
     assert one.binder.handle(Subscribe(2), address_of(ONE), 0.0)[-1].instance == ONE
     one.say(Subscribe(2), ONE)  # nothing new: confirmed
     assert one.confirmed == [ONE, ONE]
@@ -322,9 +319,9 @@ def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_ne
     assert one.store.status() == failing
     gevent.sleep(0.03)  # several attempts
     one.trouble = None
-    one.settle(lambda: one.store.failing is None)
+    until(lambda: one.store.failing is None)
     one.say(Subscribe(2), TWO)
-    one.settle(lambda: TWO in one.confirmed)
+    until(lambda: TWO in one.confirmed)
     said = [record.getMessage() for record in caplog.records]
     assert len([line for line in said if "cannot be written to (database" in line]) == 1
     assert len([line for line in said if "can be written to again" in line]) == 1
@@ -335,10 +332,10 @@ def test_while_the_disk_fails_nobody_new_is_confirmed_and_when_it_is_back_the_ne
 def test_a_file_that_is_lost_under_way_is_written_anew_with_all_that_is_known(disk, tmp_path):
     one = disk()
     one.say(Subscribe(2), ONE)
-    one.settle(lambda: one.confirmed)
+    until(lambda: one.confirmed)
     (tmp_path / "binder.sqlite").unlink()
     one.say(Subscribe(2), TWO)
-    one.settle(lambda: TWO in one.confirmed and not one.store.unsaved and one.store.is_whole)
+    until(lambda: TWO in one.confirmed and not one.store.unsaved and one.store.is_whole)
     one.close()
     again = disk()
     assert set(again.binder.directory.instances(b"", 9)[0]) == {ONE, TWO}
@@ -352,13 +349,13 @@ def test_whoever_is_confirmed_is_found_at_the_next_start_when_the_file_was_repla
     many = [at(number % 9, "10.0.0.1", number + 1) for number in range(20)]
     for instance in many:
         one.say(Subscribe(instance[0]), instance)
-    one.settle(lambda: len(one.confirmed) == 20)
+    until(lambda: len(one.confirmed) == 20)
     for say in (many[0], TWO):  # a renewal, and one that is new
         one.confirmed.clear()
         (tmp_path / "binder.sqlite").replace(tmp_path / "elsewhere")
         (tmp_path / "binder.sqlite").write_bytes((tmp_path / "elsewhere").read_bytes())
         one.say(Subscribe(say[0]), say)
-        one.settle(lambda: one.confirmed)
+        until(lambda: one.confirmed)
         copy = tmp_path.with_name(f"{tmp_path.name}-copy")
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(tmp_path, copy)  # as a kill at this moment leaves it
@@ -373,7 +370,7 @@ def test_more_changes_than_can_wait_for_a_disk_are_written_anew(disk, monkeypatc
     monkeypatch.setattr(sqlite_store, "PENDING_MAX", 10)
     one = disk()
     one.say(Subscribe(2), ONE)
-    one.settle(lambda: one.confirmed)
+    until(lambda: one.confirmed)
     one.trouble = Failing("no")
     many = [at(3, "10.0.0.1", number + 1) for number in range(40)]
     for instance in many:
@@ -383,7 +380,7 @@ def test_more_changes_than_can_wait_for_a_disk_are_written_anew(disk, monkeypatc
     one.say(Subscribe(3), many[0])
     assert one.confirmed == [ONE]
     one.trouble = None
-    one.settle(lambda: not one.store.unsaved and one.store.is_whole)
+    until(lambda: not one.store.unsaved and one.store.is_whole)
     one.close()
     again = disk()
     directory = again.binder.directory
@@ -412,17 +409,17 @@ def test_a_disk_that_is_full_at_the_start_does_not_keep_the_binder_from_serving(
         patch.setattr("prr.shell.storage.state_directory.create", full)
         one = Disk(tmp_path, monkeypatch)
         one.say(Subscribe(2), ONE)
-        one.settle(lambda: one.store.counts[Metric.CONFIRMATIONS_FAILING])
-    one.settle(lambda: not one.store.failing)
+        until(lambda: one.store.counts[Metric.CONFIRMATIONS_FAILING])
+    until(lambda: not one.store.failing)
     one.say(Subscribe(2), ONE)
-    one.settle(lambda: one.confirmed == [ONE])
+    until(lambda: one.confirmed == [ONE])
     one.close()
 
 
 def test_a_disk_that_is_full_at_the_start_is_read_all_the_same(tmp_path, monkeypatch):
     one = Disk(tmp_path, monkeypatch)
     one.say(Subscribe(2), ONE)
-    one.settle(lambda: one.confirmed)
+    until(lambda: one.confirmed)
     one.close()
 
     def full(*_):
@@ -433,8 +430,8 @@ def test_a_disk_that_is_full_at_the_start_is_read_all_the_same(tmp_path, monkeyp
         again = Disk(tmp_path, monkeypatch)
         assert ONE in again.binder.directory
         again.say(Subscribe(2), TWO)
-        again.settle(lambda: again.store.counts[Metric.CONFIRMATIONS_FAILING])
-    again.settle(lambda: not again.store.failing)
+        until(lambda: again.store.counts[Metric.CONFIRMATIONS_FAILING])
+    until(lambda: not again.store.failing)
     again.close()
     third = Disk(tmp_path, monkeypatch)
     assert set(third.binder.directory.instances(b"", 9)[0]) == {ONE, TWO}

@@ -3,7 +3,6 @@
 import shutil
 from itertools import count, pairwise
 
-import gevent
 import pytest
 
 from prr.core.directory.directory import Directory
@@ -13,6 +12,7 @@ from prr.shell.storage.sqlite_store import SQLiteStore
 from prr.shell.storage.store import NoStore
 from prr.wire.version import Version, decode_version
 from tests.cores import at
+from tests.turns import go_on, until
 
 ONE, TWO, THREE = (at(2, "10.0.0.1", number) for number in (1, 2, 3))
 
@@ -47,9 +47,7 @@ class Kept:
         confirmed = []
         for instance in instances:
             self.store.confirm(instance, lambda instance=instance: confirmed.append(instance))
-        with gevent.Timeout(5):
-            while len(confirmed) < len(instances):
-                gevent.sleep(0.001)
+        until(lambda: len(confirmed) >= len(instances))
 
     def kept(self, expected):
         """What the next process must learn."""
@@ -138,10 +136,8 @@ def test_of_two_that_wait_for_one_instance_the_later_one_is_told(kept):
     kept.persist(50, one=there(7))
     kept.store.confirm(ONE, lambda: told.append(1))
     kept.store.confirm(ONE, lambda: told.append(2))
-    with gevent.Timeout(5):
-        while 2 not in told:
-            gevent.sleep(0.001)
-    gevent.sleep(0.01)
+    until(lambda: 2 in told)
+    go_on(0.01)
     assert told == ([2] if kept.store.keeps else [1, 2])  # one that keeps nothing never waits
 
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
-import gevent
 import pytest
+from gevent.event import Event
 
 from prr.config import BadInput
 from prr.core import server as server_core
@@ -22,7 +22,8 @@ from prr.shell.udp.reader import Reader
 from prr.shell.udp.steering import LANES, LANES_BEFORE, open_lanes, open_sockets, take_lanes
 from prr.shell.worker_pool import WorkerPool
 from tests.families import needs_ipv6, udp
-from tests.nodes import NODE, PATIENCE, ROOT, Node, eventually
+from tests.nodes import NODE, PATIENCE, ROOT, Node
+from tests.turns import go_on, until
 
 HAND_OVER = """
 import os, sys
@@ -301,25 +302,26 @@ def vitals(listener, monkeypatch):
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     bound.bind(("127.0.0.1", 0))
-    datagrams, workers, pause = Datagrams(bound), WorkerPool(), [0.0]
+    datagrams, workers, may_read = Datagrams(bound), WorkerPool(), Event()
+    may_read.set()
 
     def serve_next(reader: Reader) -> None:
         reader.at += 1
-        gevent.sleep(pause[0])
+        may_read.wait()
 
     reader = Reader(datagrams, workers, serve_next)
     vitals = Notifier([reader], workers, lambda seconds: "well")
     reader.start()
     vitals.start()
-    yield reader, pause, bound
+    yield reader, may_read, bound
     vitals.close()
     reader._greenlet.kill()
     datagrams.close()
 
 
-def signs(listener, seconds: float) -> int:
-    """Signs of life within some seconds, in which this process's loop runs."""
-    gevent.sleep(seconds)
+def signs(listener, seconds: float = 0.0) -> int:
+    """Signs of life since, and within some seconds more, in which this process's loop runs."""
+    go_on(seconds)
     listener.socket.setblocking(False)
     count = 0
     while True:
@@ -331,34 +333,35 @@ def signs(listener, seconds: float) -> int:
 
 @pytest.mark.smoke
 def test_signs_of_life_come_out_of_the_loop_and_not_out_of_one_that_is_stuck(listener, vitals):
-    assert signs(listener, 0.5) >= 3
-    time.sleep(0.5)  # the loop is stuck
-    listener.socket.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        listener.socket.recv(99)
-    assert signs(listener, 0.5) >= 3
+    for _ in range(2):
+        for _ in range(3):
+            until(lambda: signs(listener))
+        time.sleep(0.5)  # the loop is stuck
+        with pytest.raises(BlockingIOError):
+            listener.socket.recv(99)
 
 
 @pytest.mark.smoke
 def test_no_signs_of_life_once_a_reader_has_died(listener, vitals):
     reader, _, _ = vitals
-    assert signs(listener, 0.3) >= 1
+    until(lambda: signs(listener))
     reader._greenlet.kill()
-    signs(listener, 0.0)  # one may have been due while it was dying
+    signs(listener)  # one may have been due while it was dying
     assert signs(listener, 0.5) == 0
 
 
 @pytest.mark.smoke
 def test_no_signs_of_life_while_what_has_come_is_not_taken(listener, vitals):
-    _, pause, bound = vitals
-    pause[0] = 1.0
+    _, may_read, bound = vitals
+    may_read.clear()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(2):
             sender.sendto(b"x", bound.getsockname())
-            gevent.sleep(0.05)  # the first is taken, and keeps the reader
+            go_on(0.05)  # the first is taken, and keeps the reader
     signs(listener, 0.25)
     assert signs(listener, 0.4) == 0
-    eventually(lambda: signs(listener, 0.2) > 0)
+    may_read.set()
+    until(lambda: signs(listener))
 
 
 @pytest.mark.smoke

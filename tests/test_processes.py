@@ -22,7 +22,7 @@ from prr.wire.instance import make_instance
 from prr.wire.messages import Page, Presence, Started
 from prr.wire.version import Version, encode_removals
 from tests.cores import decode, encode
-from tests.nodes import NODE, Node, binder_arguments, eventually, run, wire
+from tests.nodes import NODE, PATIENCE, Node, binder_arguments, eventually, run, wire
 
 ALONE_SOON = {f"{sync.__name__}.SYNC_WAIT": 0.1}
 """Seconds until a binder goes on that hears no peer."""
@@ -129,9 +129,9 @@ def test_row_6_a_silent_service_is_asked_again_and_then_reported(cluster, peers)
     began = time.monotonic()
     assert [silent.receive() for _ in range(4)] == [b"\x00\x02hi"] * 4
     assert binder.receive() == b"\x04" + wire(2, silent.address)
-    assert time.monotonic() - began < 1.8, "it is told before the call is over"
-    assert client.process.wait(5) == 4
-    assert 1.8 < time.monotonic() - began < 4
+    assert client.process.poll() is None, "it is told before the call is over"
+    assert client.process.wait(PATIENCE) == 4
+    assert time.monotonic() - began > 1.8
 
 
 @pytest.mark.smoke
@@ -185,23 +185,15 @@ def test_row_10_a_verification_holds_up_nobody(cluster, peers):
     for service in (silent, living):
         assert service.ask(b"\x05\x02", binder.address) == b"\x06"
 
-    def median() -> float:
-        times = []
-        for _ in range(200):
-            began = time.perf_counter()
-            assert client.ask(LOOKUP_2, binder.address)
-            times.append(time.perf_counter() - began)
-        return sorted(times)[100]
-
-    before = median()
     client.send(b"\x04" + wire(2, silent.address), binder.address)
-    assert silent.receive() == b"\x0b"
-    during = median()
-    assert client.ask(LOOKUP_2, binder.address) == found(living.address)
-    assert not binder.matching("evicted"), "the verification was over too soon"
-    binder.wait_for("evicted")
-    # A wait for the service would be 200 ms and more; the rest is a noisy machine's.
-    assert during < 3 * before + 0.001
+    assert silent.receive() == b"\x0b"  # if not for that, then as a newcomer
+    binder.wait_for("complaint")
+    answers = []
+    while not binder.matching("evicted"):
+        answers.append(client.ask(LOOKUP_2, binder.address))
+    # Whoever waits for the service answers one between two questions to it, of which there are few.
+    assert len(answers) > 20
+    assert set(answers) == {found(living.address)}
 
 
 def test_an_answer_puts_a_suspect_back_in_turn(cluster, peers):

@@ -90,7 +90,9 @@ def test_a_password_that_is_wrong_and_mended(cluster, etcd, peers, password):
     assert is_told(binder, "user binders is refused")
     password.unlink()
     eventually(lambda: "password cannot be read" in etcd_status(binder)["why"])
-    password.write_text("binders-secret\n")
+    whole = password.with_suffix(".new")
+    whole.write_text("binders-secret\n")
+    whole.replace(password)  # at once: the binder reads it again and again
     binder.wait_for("etcd at .* answers")
     server = peers()
     assert server.ask(b"\x05\x07", binder.address) == b"\x06"

@@ -28,6 +28,18 @@ pytestmark = pytest.mark.slow
 RENEWAL = 5.0  # seconds after which a server of ours subscribes again
 SETTLING = 2.0  # seconds in which the binders that started first find those that started last
 UNDER_WAY_MAX = 200  # subscriptions that a crowd has open at once
+SETTLED_WITHIN = 60.0
+"""Seconds in which all of a thousand have shown that they are there, over a network that loses a
+fifth in each direction: one in 21 is asked three times in vain, and gone until it subscribes again.
+One of them is gone four times running in one run of two hundred."""
+AGREED_WITHIN = 10.0
+"""Seconds in which binders that were apart have the same list over such a network: each compares
+its own with one other every second, a fifth of that is lost, and servers come and go meanwhile."""
+LOOKED_EVERY = 5.0
+"""Seconds after which an operator looks who is gone, and has it subscribe again."""
+PROVEN_AFTER = 7.0
+"""Seconds without a question, after which all have answered one: else one would be asked again
+within 3.5 s, or gone after 5.5."""
 QUIET = ("--lease", "600")
 """For binders whose servers are not to be verified while something else is measured."""
 
@@ -66,6 +78,7 @@ class Crowd:
         self.confirmed, self.withdrawn = {}, {}  # by instance: when
         self._servers, self._waiting, self._open = {}, deque(), {}
         self._commands, self._renewals = deque(), deque()
+        self.asked_at = time.monotonic()  # whether one of them is there
         self._epoll = select.epoll()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -83,6 +96,10 @@ class Crowd:
             made += [make_instance(type_, server.address) for type_ in types]
             self._commands.append(partial(self._add, server))
         return made
+
+    def subscribe_again(self, instances):
+        """Those of them that are here do so."""
+        self._commands.append(partial(self._again, instances))
 
     def withdraw(self, instances):
         """These take their leave."""
@@ -124,6 +141,13 @@ class Crowd:
         by_address = {server.address: server for server in self._servers.values()}
         return [(instance, by_address[address_of(instance)]) for instance in instances]
 
+    def _again(self, instances):
+        addresses = {address_of(instance) for instance in instances}
+        for server in self._servers.values():
+            if server.address in addresses and server not in self._open:
+                server.subscribe()
+                self._waiting.append(server)
+
     def _leave(self, instances):
         for instance, server in self._of(instances):
             server.questions, server.is_leaving = deque([Removed(instance)]), True
@@ -162,6 +186,7 @@ class Crowd:
             except OSError:
                 return
             if data[0] == 11 and not server.is_leaving:
+                self.asked_at = time.monotonic()
                 server.socket.sendto(server.alive(decode(data, Role.SERVER).trailer), source)
             elif server in self._open and source == server.target:
                 self._answered(server, data[0], time.monotonic())
@@ -221,6 +246,7 @@ class Stage:
         for node in self.nodes:
             node.wait_for("synced")
         time.sleep(SETTLING)
+        self._looked_at = 0.0
         self.crowd = Crowd(self.last, self.hosts)
         self.askers = [Asker(host) for host in self.hosts]
 
@@ -239,6 +265,19 @@ class Stage:
     def agree_on(self, wanted, hosts=None):
         """All binders list exactly that."""
         return all(self.known(host) == set(wanted) for host in hosts or self.hosts)
+
+    def come_to_agree_on(self, wanted, crowds):
+        """The same, and now and then whoever is missing somewhere subscribes again. Legacy (2016)
+        servers do not by themselves: their operator has them do so."""
+        lists = [self.known(host) for host in self.hosts]
+        if all(one == set(wanted) for one in lists):
+            return True
+        if time.monotonic() > self._looked_at + LOOKED_EVERY:
+            self._looked_at = time.monotonic()
+            missing = set(wanted).difference(set.intersection(*lists))
+            for crowd in crowds:
+                crowd.subscribe_again(missing)
+        return False
 
     def lines(self, pattern, nodes=None):
         """The lines in the binders' logs that match."""
@@ -284,13 +323,20 @@ def took(condition, seconds):
 
 @pytest.mark.parametrize("binders", [3, 5])
 def test_what_is_confirmed_over_a_bad_network_is_known_everywhere_and_once(stage, binders):
-    play = stage(binders)
+    play = stage(binders, *QUIET)
     play.network.spoil()
-    instances = [one for type_ in range(10) for one in play.crowd.subscribe(100, (type_,))]
+    first = play.crowd.subscribe(100, (0,))  # before any of them can have been asked three times
+    eventually(lambda: len(play.crowd.confirmed) == 100)
+    agreed = took(lambda: play.agree_on(first), 5)
+    rest = [one for type_ in range(1, 10) for one in play.crowd.subscribe(100, (type_,))]
     filling = took(lambda: len(play.crowd.confirmed) == 1000, 60)
-    last = max(play.crowd.confirmed.values())
-    eventually(lambda: play.agree_on(instances), 5 - (time.monotonic() - last))
-    agreed = time.monotonic() - last
+    instances, crowd = [*first, *rest], play.crowd
+
+    def have_settled():
+        is_quiet = time.monotonic() > crowd.asked_at + PROVEN_AFTER
+        return play.come_to_agree_on(instances, [crowd]) and is_quiet
+
+    settled = took(have_settled, SETTLED_WITHIN)
     for asker in play.askers:
         answers = [asker.look_up(7) for _ in range(200)]
         assert len(set(answers)) == 100
@@ -305,9 +351,8 @@ def test_what_is_confirmed_over_a_bad_network_is_known_everywhere_and_once(stage
         assert not any(play.known(host) & set(gone) for host in play.hosts)
         time.sleep(0.2)
     missing = [len(rest - play.known(host)) for host in play.hosts]
-    print(
-        f"\n{binders} binders: 1000 confirmed in {filling:.2f} s, known to all {agreed:.2f} s later"
-    )
+    print(f"\n{binders} binders: 100 known to all {agreed:.2f} s after they were confirmed;")
+    print(f"1000 confirmed in {filling:.2f} s, and proven to be there {settled:.2f} s later")
     print(f"200 withdrawn, agreed {agreed_again:.2f} s later; missing after 10 s more: {missing}")
     print("evicted:", *play.lines("evicted"), sep="\n  ")
 
@@ -476,7 +521,7 @@ def test_two_sides_serve_apart_and_agree_soon_after(stage, kind, is_bad):
 
         agreed = took(agree, 30)
         differing = len(lists[0][0] ^ alive)
-        eventually(lambda: play.agree_on(alive), 30)
+        eventually(lambda: play.come_to_agree_on(alive, crowds), SETTLED_WITHIN)
         right = time.monotonic() - healed_at
     finally:
         for crowd in crowds:
@@ -485,7 +530,7 @@ def test_two_sides_serve_apart_and_agree_soon_after(stage, kind, is_bad):
     print(f"\n{kind}, bad network {is_bad}: {len(alive)} alive, the same list {agreed:.2f} s after")
     print(f"  ({differing} wrong in it), the right one {right:.2f} s after; {silent} not answered")
     assert silent == 0
-    assert agreed < (5 if is_bad else 2)
+    assert agreed < (AGREED_WITHIN if is_bad else 2)
 
 
 def restart(play, types):

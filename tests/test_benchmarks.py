@@ -24,7 +24,7 @@ from prr.wire.frames import Role, ServiceList
 from prr.wire.inquiries import TextPart, TextQuery
 from prr.wire.instance import make_instance
 from tests.cores import decode, encode
-from tests.nodes import Peer, wire
+from tests.nodes import Peer, seldom_late, wire
 
 pytestmark = pytest.mark.smoke
 
@@ -201,8 +201,13 @@ def test_load_counts_what_is_lost(generator, run_one, fake_binder, how):
 
 def test_a_wait_counts_from_the_moment_its_look_up_is_due(generator, run_one, fake_binder):
     binder = fake_binder(b"\x03" + wire(1, HERE)[1:])
-    result = run_one(load, "--seconds", "0.5", "--rate", "20", "--binder", binder)
-    assert 0 < result["p50_ms"] < 25  # half a period
+
+    def waited():
+        result = run_one(load, "--seconds", "0.5", "--rate", "20", "--binder", binder)
+        assert result["p50_ms"] > 0
+        return result["p50_ms"] / 1000
+
+    seldom_late(waited, 0.025)  # half a period
 
 
 def test_an_answer_of_another_type_is_wrong_unless_a_loss_has_shifted_the_order():
@@ -287,7 +292,8 @@ def test_limit_compares_the_binder_with_c_and_python(generator, run_one):
     for name in others:
         for figure in ("cpu_us_per_lookup", "lookups_per_second"):
             ratio = result["binder"][figure] / result[name][figure]
-            assert result[f"binder_to_{name}"][figure] == pytest.approx(ratio, rel=0.01)
+            found = result[f"binder_to_{name}"][figure]  # of three decimals
+            assert found == pytest.approx(ratio, rel=0.01, abs=0.001)
     assert ("binder_to_c" in result) is limit.has_compiler()
     assert "quiet" not in result
     assert result["no_to_binder"]["cpu_us_per_lookup"] > 0

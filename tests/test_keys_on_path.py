@@ -22,7 +22,7 @@ from prr.wire.messages import Plain
 from prr.wire.seal import Seal, read_seal
 from tests.forging import STRANGE_SECRET, Mouth, why_not
 from tests.keys import APP, BILLING, ME, held, write_credential, write_keyring
-from tests.nodes import run
+from tests.nodes import run, seldom_late
 
 pytestmark = pytest.mark.skipif(why_not != "", reason=why_not)
 
@@ -274,13 +274,17 @@ def test_forged_refusals_and_junk_evict_no_server_that_lives(cluster, keys):
 def test_a_server_with_a_key_that_is_killed_is_noticed_at_once(cluster, keys):
     binder = cluster.binder("--key", keys["cluster"])
     to = ("--binder", binder.name, "--key", keys["web-7"])
-    server = cluster.start("server", "--type", "billing", *to)
-    server.wait_for("confirmed")
-    address = server.address
-    server.kill()
-    began = time.monotonic()
-    Client(binder.name, key=keys["app"]).complain("billing", address)
-    binder.wait_for("evicted billing")
-    took = time.monotonic() - began
-    print(f"evicted after {1000 * took:.0f} ms")
-    assert took < 1.0
+
+    def evicted_after():
+        server = cluster.start("server", "--type", "billing", *to)
+        server.wait_for("confirmed")
+        address = server.address
+        server.kill()
+        began = time.monotonic()
+        Client(binder.name, key=keys["app"]).complain("billing", address)
+        binder.wait_for(f"evicted billing at {server.name}: refused 2 questions")
+        took = time.monotonic() - began
+        print(f"evicted after {1000 * took:.0f} ms")
+        return took
+
+    seldom_late(evicted_after, 1.0)

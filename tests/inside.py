@@ -12,7 +12,7 @@ ECHO = 1
 LOOKUP = bytes((2, ECHO))
 INSTANCES = ("one", "two", "three")
 FOUND = 3
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def show(unit: str, name: str) -> str:

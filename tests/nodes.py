@@ -17,7 +17,7 @@ from prr.wire.instance import describe_address
 from tests.forks import ROOT, Forked, fork
 
 NODE = (str(ROOT / "node.py"),)
-PATIENCE = 10.0  # seconds any awaited event may take on a busy machine
+PATIENCE = 30.0  # seconds any awaited event may take on a busy machine
 
 
 class Node:

@@ -22,7 +22,7 @@ from prr.wire.instance import make_instance
 from prr.wire.messages import Page, Presence, Started
 from prr.wire.version import Version, encode_removals
 from tests.cores import decode, encode
-from tests.nodes import NODE, PATIENCE, Node, binder_arguments, eventually, run, wire
+from tests.nodes import NODE, PATIENCE, Node, binder_arguments, eventually, run, seldom_late, wire
 
 ALONE_SOON = {f"{sync.__name__}.SYNC_WAIT": 0.1}
 """Seconds until a binder goes on that hears no peer."""
@@ -255,12 +255,18 @@ def test_a_server_asks_the_next_binder_and_stops_only_when_none_confirms(cluster
 @pytest.mark.slow
 def test_no_binder_means_exit_3_when_the_limit_is_over(peers):
     silent = peers()
-    began = time.monotonic()
-    done = run("client", "--type", "2", "--binder", silent.name)
-    assert done.returncode == 3
-    assert BINDER_LIMIT - 0.1 < time.monotonic() - began < BINDER_LIMIT + 2
-    assert f"no binder answered within {BINDER_LIMIT:g} s" in done.stderr
-    assert [silent.receive() for _ in range(5)] == [LOOKUP_2] * 5
+
+    def given_up_after():
+        began = time.monotonic()
+        done = run("client", "--type", "2", "--binder", silent.name)
+        took = time.monotonic() - began
+        assert done.returncode == 3
+        assert took > BINDER_LIMIT - 0.1
+        assert f"no binder answered within {BINDER_LIMIT:g} s" in done.stderr
+        assert [silent.receive() for _ in range(5)] == [LOOKUP_2] * 5
+        return took
+
+    seldom_late(given_up_after, BINDER_LIMIT + 2)
 
 
 def test_lists_are_for_peers_and_the_own_host_and_additions_for_peers(cluster, peers):

@@ -247,9 +247,9 @@ def eventually(condition, seconds: float = PATIENCE) -> None:
 
 
 def seldom_late(attempt: Callable[[], float], limit: float, attempts: int = 5) -> None:
-    """The seconds that `attempt()` returns are fewer than `limit`, if not the first time: a busy
+    """What `attempt()` returns, seconds say, is less than `limit`, if not the first time: a busy
     machine is late now and then, a defect is each time."""
     took: list[float] = []
     while not took or took[-1] >= limit:
-        assert len(took) < attempts, f"{took}, each more than {limit} s"
+        assert len(took) < attempts, f"{took}, none less than {limit}"
         took.append(attempt())

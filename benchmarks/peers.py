@@ -65,7 +65,10 @@ def _measure(parsed: Namespace) -> Figures:
     runs.sort(key=_speed)
     spread = {"slowest": _speed(runs[0]), "fastest": _speed(runs[-1]), "runs": len(runs)}
     middle = {**runs[len(runs) // 2], **_sums(runs), **spread}
-    return {"seconds": seconds, "rounds": ROUNDS, "prr": middle, **rows}
+    rows = {"prr": middle, **rows}
+    fastest_first = sorted(rows, key=lambda name: -rows[name].get("lookups_per_second", 0))
+    said = {"seconds": seconds, "rounds": ROUNDS}
+    return said | {name: rows[name] for name in fastest_first}
 
 
 def _tried(system: System, seconds: float, measure: Callable[[Load], Figures]) -> Figures:
@@ -88,7 +91,7 @@ def _beside(more: str, ask_own: Callable[[], Figures], its_load: Load) -> Figure
     return {
         **its,
         **_sums([its for _, its in pairs]),
-        "prr_beside": _speed(own),
+        "prr_in_the_same_round": _speed(own),
         "prr_is_times_as_fast": round(_ratio(own, its), 2),
         "more": more,
     }

@@ -10,11 +10,11 @@ import json
 import re
 import shlex
 import sys
-import time
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import gevent
 from gevent.subprocess import TimeoutExpired, run
@@ -33,6 +33,17 @@ NOISE = 0.15
 
 BEGIN, END = "<!-- from benchmarks/report.py -->", "<!-- to here -->"
 """What stands between these in README.md is written here."""
+
+SECTIONS = ("peers", "limit", "load", "overload", "failover", "subscribe", "scale")
+"""What the sections of the template are about, in their order."""
+
+IN_README = ("lookups_per_second", "cpu_us", "prr_in_the_same_round", "prr_is_times_as_fast")
+
+COUNTED = (
+    "prr and each of the others take turns. Each row is the round with the median ratio; "
+    "'times as fast' is prr's rate in that round divided by the other's, not a ratio of CPU. "
+    "prr's own row is the median of all its rounds; the ratios are not computed from it."
+)
 
 
 def programs(seconds: float) -> dict[str, tuple[list[str], float]]:
@@ -59,27 +70,18 @@ def measure(seconds: float) -> Figures:
     """The results of all benchmarks; one that failed says why under "trouble"."""
     results: Figures = {}
     to_do = programs(seconds)
-    in_all = sum(weight for _, weight in to_do.values())
-    for name, (arguments, weight) in programs(seconds).items():
-        del to_do[name]
-        waiting = sum(weight for _, weight in to_do.values())
-        telling = gevent.spawn(_tell, name, weight, waiting, in_all)
-        began = time.monotonic()
-        results[name] = _result_of([sys.executable, "-m", f"benchmarks.{name}", *arguments])
-        results[name]["took_seconds"] = round(time.monotonic() - began)
-        telling.kill()
+    left = in_all = sum(weight for _, weight in to_do.values())
+    for name, (arguments, weight) in to_do.items():
+        running = gevent.spawn(_result_of, f"benchmarks.{name}", *arguments)
+        for second in count():
+            now_left = left - min(weight, second)
+            show_progress(f"{name}: {1 - now_left / in_all:.0%}, some {now_left:.0f} s left")
+            if running.join(1) or running.ready():
+                break
+        results[name] = running.get()
+        left -= weight
     show_progress("")
     return results
-
-
-def _tell(name: str, weight: float, waiting: float, in_all: float) -> None:
-    """Say every second how far all is, of which one takes `weight` seconds and what comes then
-    `waiting`."""
-    while True:
-        left = waiting + max(0.0, weight)
-        show_progress(f"{name}: {1 - left / in_all:.0%}, some {left:.0f} s left")
-        gevent.sleep(1)
-        weight -= 1
 
 
 def show_progress(line: str) -> None:
@@ -88,104 +90,51 @@ def show_progress(line: str) -> None:
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def _result_of(words: list[str]) -> Figures:
+def _result_of(module: str, *arguments: str) -> Figures:
     """A benchmark's result."""
+    words = ["-m", module, *arguments]
     try:
-        asked = run([*words, "--json"], cwd=ROOT, capture_output=True, timeout=PROGRAM_LIMIT)
+        asked = run(
+            [sys.executable, *words, "--json"], cwd=ROOT, capture_output=True, timeout=PROGRAM_LIMIT
+        )
     except TimeoutExpired:
         return {"trouble": f"it did not end within {PROGRAM_LIMIT:g} s"}
     if asked.returncode:
         last = asked.stderr.decode().splitlines()[-1:] or [f"exit code {asked.returncode}"]
-        return {"trouble": f"{shlex.join(words[1:])}: {last[0]}"}
+        return {"trouble": f"{shlex.join(words)}: {last[0]}"}
     return json.loads(asked.stdout)
 
 
-def write(results: Mapping[str, Any], folder: Path, readme: Path | None) -> None:
+def write(results: Mapping[str, Figures], folder: Path, readme: Path | None) -> None:
     """Write RESULTS.md and charts/ in `folder`, and the part of `readme` made from them."""
     (folder / "charts").mkdir(exist_ok=True)
     head, *texts = TEMPLATE.read_text().split("\n## ")
     sections = [
-        _section(text, results[name], fill, folder / "charts")
-        for text, (name, fill) in zip(texts, SECTIONS.items(), strict=True)
+        _section(text, name, results[name], folder / "charts")
+        for text, name in zip(texts, SECTIONS, strict=True)
     ]
     (folder / "RESULTS.md").write_text("\n## ".join([head.format(noise=NOISE), *sections]))
     if readme is not None and "trouble" not in results["peers"]:
-        _write_readme(readme, results["peers"], results["failover"])
+        drawn = [name for name in ("peers", "failover") if "trouble" not in results[name]]
+        _write_readme(readme, results["peers"], drawn)
 
 
-Fill: TypeAlias = Callable[[Figures, Path], dict[str, str]]
-"""The fields of a section of the template, from a benchmark's figures; it draws the chart, too."""
-
-
-def _section(text: str, result: Figures, fill: Fill, folder: Path) -> str:
+def _section(text: str, name: str, result: Figures, folder: Path) -> str:
     """A section of the template, filled."""
     if "trouble" in result:
         return f"{text.splitlines()[0]}\n\nNot measured: {result['trouble']}\n"
     made_by = dict(result["made_by"])
     made = f"`{made_by.pop('command')}`  \n" + ", ".join(f"{k} {v}" for k, v in made_by.items())
-    figures = {k: v for k, v in result.items() if k not in ("made_by", "took_seconds")}
-    return re.sub(r"\n{3,}", "\n\n", text.format(**fill(figures, folder), made_by=made))
+    fields = {"table": _tables(result), "made_by": made, "picture": _picture(name, "charts")}
+    if name == "peers":
+        fields |= {"counted": COUNTED, "verdict": _verdict(_groups(result))}
+        _draw_peers(folder / "peers.svg", _groups(result))
+    elif name == "failover":
+        _draw_failover(folder / "failover.svg", _groups(result))
+    return re.sub(r"\n{3,}", "\n\n", text.format(**fields))
 
 
-# Other systems.
-
-COLUMNS = {
-    "lookups/s": "lookups_per_second",
-    "CPU us each": "cpu_us",
-    "core used": "busy",
-    "prr in the same round": "prr_beside",
-    "prr is times as fast": "prr_is_times_as_fast",
-    "lost": "lost",
-    "wrong": "wrong",
-    "what it does": "more",
-}
-IN_README = ("lookups/s", "CPU us each", "prr in the same round", "prr is times as fast")
-COUNTED = (
-    "prr and each of the others take turns. Each row is the round with the median ratio; "
-    "'times as fast' is prr's rate in that round divided by the other's, not a ratio of CPU. "
-    "prr's own row is the median of all its rounds; the ratios are not computed from it."
-)
-
-
-def _peers(figures: Figures, folder: Path) -> dict[str, str]:
-    speeds = {name: row["lookups_per_second"] for name, row in _asked(figures)}
-    title = "One core each, the same generator, 64 questions in flight"
-    charts.bars(folder / "peers.svg", title, "lookups a second", speeds, ["prr"])
-    skipped = _having("skipped", figures)
-    return {
-        "picture": _picture("peers", "charts"),
-        "table": _asked_table(figures, COLUMNS),
-        "counted": COUNTED,
-        "verdict": _verdict(figures),
-        "skipped": "\n".join(f"- {k} was skipped: {v['skipped']}" for k, v in skipped.items()),
-    }
-
-
-def _asked(figures: Figures) -> list[tuple[str, Figures]]:
-    """The systems that were measured, fastest first."""
-    rows = _having("lookups_per_second", figures)
-    return sorted(rows.items(), key=lambda row: -row[1]["lookups_per_second"])
-
-
-def _asked_table(figures: Figures, columns: Iterable[str]) -> str:
-    rows = [
-        [name, *(row.get(COLUMNS[one], "") for one in columns)] for name, row in _asked(figures)
-    ]
-    return _table(["", *columns], rows)
-
-
-def _verdict(figures: Figures) -> str:
-    """Who is ahead of prr, level with it, and behind."""
-    said = {"Ahead of prr": [], f"Level with it (within {NOISE:.0%})": [], "Behind it": []}
-    for name, row in _asked(figures):
-        if name != "prr":
-            ratio = row["prr_is_times_as_fast"]
-            where = (ratio >= 1 - NOISE) + (ratio > 1 + NOISE)  # 0 to 2
-            [*said.values()][where].append(name)
-    return " ".join(f"{what}: {', '.join(names) or 'none'}." for what, names in said.items())
-
-
-def _write_readme(readme: Path, peers: Figures, failover: Figures) -> None:
+def _write_readme(readme: Path, peers: Figures, drawn: Iterable[str]) -> None:
     """The two charts and the one table that matter."""
     before, found, rest = readme.read_text().partition(BEGIN)
     _, closed, after = rest.partition(END)
@@ -194,89 +143,88 @@ def _write_readme(readme: Path, peers: Figures, failover: Figures) -> None:
     made_by = peers["made_by"]
     made = f"`{made_by['command']}`, commit {made_by['commit']}, Python {made_by['python']}, "
     made += f"Linux {made_by['kernel']}, {made_by['cpu']}."
-    pictures = ["peers"] + ["failover"] * ("trouble" not in failover)  # side by side
-    shown = " ".join(_picture(one, "benchmarks/charts").strip() for one in pictures)
-    table = _asked_table(peers, IN_README)
+    shown = " ".join(_picture(one, "benchmarks/charts") for one in drawn)
+    rows = {name: row for name, row in _groups(peers).items() if "skipped" not in row}
+    table = _table(rows, IN_README)
     readme.write_text(f"{before}{BEGIN}\n{shown}\n\n{table}\n{COUNTED}\n{made}\n{END}{after}")
 
 
-# When a server dies.
+# What is drawn of two of them, and said.
 
 
-def _failover(figures: Figures, folder: Path) -> dict[str, str]:
+def _verdict(peers: Figures) -> str:
+    """Who is ahead of prr, level with it, and behind."""
+    said = {"Ahead of prr": [], f"Level with it (within {NOISE:.0%})": [], "Behind it": []}
+    for name, row in peers.items():
+        if ratio := row.get("prr_is_times_as_fast"):
+            where = (ratio >= 1 - NOISE) + (ratio > 1 + NOISE)  # 0 to 2
+            [*said.values()][where].append(name)
+    return " ".join(f"{what}: {', '.join(names) or 'none'}." for what, names in said.items())
+
+
+def _draw_peers(path: Path, peers: Figures) -> None:
+    speeds = {name: row["lookups_per_second"] for name, row in peers.items() if "busy" in row}
+    title = "One core each, the same generator, 64 questions in flight"
+    charts.bars(path, title, "lookups a second", speeds, ["prr"])
+
+
+def _draw_failover(path: Path, deaths: Figures) -> None:
     """prr as it was measured, beside what others document."""
     measured = {
         f"prr, {word}{name[7:]}": max(row["last_named_ms_p50"], 1.0)
-        for name, row in _having("strikes", figures).items()
+        for name, row in deaths.items()
         for signal, word in {"SIGKILL": "killed", "SIGSTOP": "stopped"}.items()
-        if name.startswith(signal)
+        if name.startswith(signal) and "strikes" in row
     }
     documented = re.findall(r"^\| (.*) \| (\d+) \|", TEMPLATE.read_text(), re.MULTILINE)
     others = {system: 1000.0 * int(seconds) for system, seconds in documented}
     title = "The last wrong answer: for how long one that died is still returned"
     unit = "ms, logarithmic; prr: measured, median; others: what they document"
-    charts.bars(folder / "failover.svg", title, unit, measured | others, measured, "log")
-    kinds = {"deaths": "strikes", "hosts": "others", "slow": "calls"}
-    tables = {field: _table_of(_having(key, figures)) for field, key in kinds.items()}
-    return {"picture": _picture("failover", "charts"), **tables}
+    charts.bars(path, title, unit, measured | others, measured, "log")
 
 
-# All others, and what they share.
+def _picture(name: str, folder: str) -> str:
+    return f"![{name}]({folder}/{name}.svg)" if charts.have_charts() else ""
 
 
-def _plain(figures: Figures, _folder: Path) -> dict[str, str]:
-    """Single figures as a table of two columns; groups of figures get a column each."""
-    groups = {name: row for name, row in figures.items() if isinstance(row, dict)}
-    single = [[_words(name), row] for name, row in figures.items() if name not in groups]
-    return {"table": _table(["", ""], single) + "\n" + _table_of(_turned(groups))}
+# Tables.
 
 
-SECTIONS: dict[str, Fill] = {
-    "peers": _peers,
-    "limit": _plain,
-    "load": _plain,
-    "overload": _plain,
-    "failover": _failover,
-    "subscribe": _plain,
-    "scale": _plain,
-}
-"""What fills the sections of the template, in their order."""
+def _groups(result: Figures) -> Figures:
+    """The rows of a result, without its single figures."""
+    return {k: v for k, v in result.items() if isinstance(v, dict) and k != "made_by"}
 
 
-def _having(key: str, figures: Figures) -> Figures:
-    return {name: row for name, row in figures.items() if isinstance(row, dict) and key in row}
-
-
-def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(map(_said, line)) + " |\n" for line in lines)
+def _tables(result: Figures) -> str:
+    """A table of what is one figure, and one of each kind of group: those that begin alike."""
+    groups = _groups(result)
+    single = {k: {"": v} for k, v in result.items() if k not in groups and k != "made_by"}
+    kinds: dict[str, Figures] = {}
+    for name, row in groups.items():
+        kinds.setdefault(next(iter(row)), {})[name] = row
+    return "\n".join([_table(single, [""]), *map(_table_of, kinds.values())])
 
 
 def _table_of(rows: Figures) -> str:
-    """A table with a row for each name, and a column for each key; "" without rows."""
-    columns = dict.fromkeys(column for row in rows.values() for column in row)
-    cells = [[_words(name), *(row.get(one, "") for one in columns)] for name, row in rows.items()]
-    return _table(["", *map(_words, columns)], cells) if rows else ""
+    """With a column for each name; or with a row, where there is text among the figures."""
+    columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+    if any(isinstance(value, str) for row in rows.values() for value in row.values()):
+        return _table(rows, columns)
+    turned = {key: {name: row.get(key, "") for name, row in rows.items()} for key in columns}
+    return _table(turned, list(rows))
 
 
-def _turned(rows: Figures) -> Figures:
-    """The figures by key, and then by name."""
-    keys = dict.fromkeys(key for row in rows.values() for key in row)
-    return {key: {name: row.get(key, "") for name, row in rows.items()} for key in keys}
+def _table(rows: Figures, columns: Iterable[str]) -> str:
+    """A row for each name, and these columns."""
+    lines = [["", *columns], ["---" for _ in ("", *columns)]]
+    lines += [[name, *(row.get(one, "") for one in columns)] for name, row in rows.items()]
+    return "".join("| " + " | ".join(map(_said, line)) + " |\n" for line in lines)
 
 
 def _said(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")
-
-
-def _picture(name: str, folder: str) -> str:
-    return f"![{name}]({folder}/{name}.svg)\n\n" if charts.have_charts() else ""
+    return f"{value:,}" if isinstance(value, int | float) else str(value).replace("_", " ")
 
 
 def _measure(parsed: Namespace) -> Figures:

@@ -3,20 +3,20 @@
 import statistics
 import sys
 from contextlib import ExitStack, closing
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 import gevent
 
+from benchmarks import systems
 from benchmarks.arguments import HERE, Trouble
-from benchmarks.etcd import ask_etcd, etcd_command
 from benchmarks.fleet import Fleet, Message
 from benchmarks.keyed_fleet import KeyedFleet
 from benchmarks.nodes import make_keyring, status_of
 from benchmarks.proc import cpu_seconds
 from benchmarks.processes import Node, Started, until
+from benchmarks.systems import Running
 from prr.demo.ports import free_port
 from prr.wire.instance import Instance, describe_address, make_instance
 
@@ -28,15 +28,9 @@ SETTLE = 1.5
 it: what is done then belongs to what was said before."""
 
 
-class Etcd:
-    """An etcd of one server, on loopback, in a folder of its own; it ends with `stack`."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        self.port = free_port()
-        self.flag = f"--store=etcd://{HERE}:{self.port}"
-        self.pid = Started(stack, *etcd_command(folder, self.port)).pid
-        until(lambda: ask_etcd(self.port, "range", {"key": "AA=="}), "etcd does not answer")
+def etcd_flag(etcd: Running) -> str:
+    """For a binder that keeps there what servers say."""
+    return f"--store=etcd://{HERE}:{etcd.port}"
 
 
 class Cluster:
@@ -47,7 +41,7 @@ class Cluster:
     ) -> None:
         """`store` is one of MEMORY, DISK and ETCD. Keyed ones require proof."""
         self._stack = stack
-        self.etcd = Etcd(stack) if store == ETCD else None
+        self.etcd = Running(systems.ETCD, stack) if store == ETCD else None
         self.keyring, flags = make_keyring(stack) if is_keyed else (None, [])
         self.names = [f"{HERE}:{free_port()}" for _ in range(count)]
         self.binders = [self._start_binder(own, store, flags) for own in self.names]
@@ -58,7 +52,7 @@ class Cluster:
 
     def _start_binder(self, own: str, store: str, flags: list[str]) -> Node:
         if self.etcd:
-            where = [self.etcd.flag]  # where they find each other, too
+            where = [etcd_flag(self.etcd)]  # where they find each other, too
         else:
             where = [f"--peer={one}" for one in self.names if one != own]
         if store == DISK:
@@ -117,7 +111,7 @@ class Cluster:
     def cost_of(self, fleet: Fleet, message: Message, settle: bool = False) -> dict[str, Any]:
         """What it takes when each server says this to the first binder: in time, and in CPU of that
         binder and of the etcd, in which that of the time to `settle` is counted."""
-        pids = [self.pids[0], *([self.etcd.pid] if self.etcd else [])]
+        pids = [self.pids[0], *([self.etcd.server.pid] if self.etcd else [])]
         used, began = [cpu_seconds([pid]) or 0.0 for pid in pids], perf_counter()
         fleet.sent = 0
         took = fleet.say(message, self.addresses[0])

@@ -18,8 +18,7 @@ from functools import partial
 from benchmarks.arguments import Trouble, command
 from benchmarks.figures import Figures, figures_of
 from benchmarks.generate import build, generate, has_compiler
-from benchmarks.stage import System
-from benchmarks.systems import PRR, SYSTEMS, WRITES
+from benchmarks.systems import PRR, SYSTEMS, WRITES, System
 from benchmarks.tally import Load
 
 ROUNDS = 3

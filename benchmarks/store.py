@@ -17,14 +17,16 @@ import sys
 import time
 from contextlib import ExitStack
 
+from benchmarks import systems
 from benchmarks.arguments import HERE, Trouble, command, whole
-from benchmarks.cluster import DISK, ETCD, MEMORY, SETTLE, Cluster, Etcd
+from benchmarks.cluster import DISK, ETCD, MEMORY, SETTLE, Cluster, etcd_flag
 from benchmarks.figures import Figures, in_short, ratios, take_turns
 from benchmarks.fleet import Fleet
 from benchmarks.load import types_from
 from benchmarks.nodes import make_instances, status_of
 from benchmarks.proc import cpu_seconds
 from benchmarks.processes import Node, until
+from benchmarks.systems import Running
 from benchmarks.tally import Load
 from prr.core.commits.stored import Write
 from prr.core.effects import Update
@@ -60,7 +62,7 @@ def _measure(parsed: argparse.Namespace) -> Figures:
     for name, figures in _lookups(parsed).items():
         result[name] |= figures
     with ExitStack() as stack:
-        result["start"] = _start(Etcd(stack), parsed.instances, stack)
+        result["start"] = _start(Running(systems.ETCD, stack), parsed.instances, stack)
     return result
 
 
@@ -117,7 +119,7 @@ def _lookups(parsed: argparse.Namespace) -> dict[str, Figures]:
     }
 
 
-def _start(etcd: Etcd, count: int, stack: ExitStack) -> Figures:
+def _start(etcd: Running, count: int, stack: ExitStack) -> Figures:
     """A binder starts beside an etcd with so many instances: when it serves."""
     keys, owner = Keys("/prr/"), 1
     channel = Channel((HERE, etcd.port), None)
@@ -131,7 +133,7 @@ def _start(etcd: Etcd, count: int, stack: ExitStack) -> Figures:
             raise Trouble("etcd does not take the instances")
     channel.close()
     began = time.perf_counter()
-    binder = Node(stack, "binder", f"--listen={HERE}:0", etcd.flag)
+    binder = Node(stack, "binder", f"--listen={HERE}:0", etcd_flag(etcd))
 
     def status() -> Figures | None:
         found = status_of(binder.address)

@@ -1,229 +1,150 @@
-"""The other systems: how each is started on loopback, and its closest question to a lookup.
+"""The other systems, as systems.toml describes them: started on loopback, told what they are asked
+for, and the load that asks."""
 
-Each has one name with three instances, and runs on one core as its documentation recommends.
-"""
-
+import ast
+import importlib.util
 import os
+import re
+import shlex
+import shutil
 import socket
-import struct
 import sys
+import tomllib
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from dnslib import DNSHeader, DNSQuestion, DNSRecord
-
-from benchmarks.arguments import HERE, Trouble
-from benchmarks.etcd import VALUE, ask_by_grpc, ask_by_json, put, put_many
-from benchmarks.processes import until
-from benchmarks.stage import Stage, System
+from benchmarks.arguments import HERE, ROOT, Trouble
+from benchmarks.proc import cores, generator_core
+from benchmarks.processes import Started
 from benchmarks.tally import Load
-from prr.demo.processes import PROGRAM
+from prr.demo.ports import free_port
 
-PORTS = (4001, 4002, 4003)
-ADDRESSES = [f"{HERE}:{port}" for port in PORTS]
-
-
-def _prr(stage: Stage) -> Load:
-    """A binder, and servers that it knows, whose own processes are not measured."""
-    binder = f"{HERE}:{stage.port}"
-    stage.run(sys.executable, *PROGRAM, "binder", f"--listen={binder}")
-    for _ in PORTS:
-        stage.run(sys.executable, *PROGRAM, "server", "--type=1", f"--binder={binder}")
-    del stage.pids[1:]
-    return stage.at_once("udp", b"\x02\x01", b"\x03\x7f\0\0\x01")
+FILE = Path(__file__).with_suffix(".toml")
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # root's too
+ANSWER_LIMIT = 5.0
+"""Seconds for an answer to what it is told; then it is told again."""
 
 
-# Python's own.
+@dataclass(frozen=True, slots=True)
+class System:
+    """One of them. In commands and files, {port}, {folder}, {pid} and the like are filled in."""
+
+    name: str
+    command: str  # words as in a shell
+    question: str  # bytes, as `data_of` reads them
+    expected: str  # the answer to it has this in it
+    needs: list[str] = field(default_factory=list)  # programs, and packages of Python
+    wants_root_for: str = ""
+    as_root: str = ""  # more words, for who is root
+    beside: list[str] = field(default_factory=list)  # commands whose processes are not measured
+    files: dict[str, str] = field(default_factory=dict)  # its settings, in its folder
+    inside: str = ""  # a command that enters where the server is, if it has to
+    port: int = 0  # else any that is free
+    tell: list[str] = field(default_factory=list)  # before it is asked, on one socket in a row
+    tell_by: str = "tcp"
+    told: str = ""  # what the answer to the last of these has in it
+    how: str = "udp"
+    sockets: int = 8  # with 64 questions under way: eight at a time on each, or one
+    hello: str = ""  # what a connection begins with
+    each: str = ""  # behind the question, for each {number} of what it writes
+    writes: int = 0  # that the question stands for
+    more: str = ""  # what it does more, or less, for a question
+
+    def missing(self) -> str | None:
+        """What is not installed here."""
+        lacking = (one for one in self.needs if not (which(one) or importlib.util.find_spec(one)))
+        return next(lacking, None)
+
+    def load(self, stack: ExitStack, seconds: float) -> Load:
+        """Start it, until `stack` ends; the load for it. Raises Trouble, OSError."""
+        running = Running(self, stack)
+        parts = [self.each.format(number=number) for number in range(self.writes)]
+        return Load(
+            [(HERE, running.port)],
+            seconds=seconds,
+            sockets=self.sockets,
+            pids=[running.server.pid],
+            core=generator_core(),
+            how=self.how,
+            question=b"".join(map(data_of, [self.question, *parts])),
+            expected=data_of(self.expected),
+            hello=data_of(self.hello),
+            writes=self.writes,
+            inside=tuple(shlex.split(self.inside.format(pid=running.server.pid))),
+        )
 
 
-def _rpyc(stage: Stage) -> Load:
-    from rpyc.core import brine
+class Running:
+    """A system in a folder of its own, on the core of what is measured, until `stack` ends."""
 
-    program = "import sys; from rpyc.utils.registry import UDPRegistryServer as Server; "
-    program += f"Server('{HERE}', int(sys.argv[1])).start()"
-    stage.run(sys.executable, "-c", program, stage.port)
-    with socket.socket(type=socket.SOCK_DGRAM) as server:
-        server.settimeout(0.1)
-        server.connect((HERE, stage.port))
-        for port in PORTS:
-            said = brine.dump(("RPYC", "REGISTER", (("ECHO",), port)))
-            until(lambda said=said: server.send(said) and server.recv(1500), "it took no server")
-    return stage.at_once("udp", brine.dump(("RPYC", "QUERY", ("ECHO",))), HERE.encode())
+    def __init__(self, system: System, stack: ExitStack) -> None:
+        """Start it, and tell it what it has to know. Raises Trouble, OSError."""
+        if system.wants_root_for and os.geteuid():
+            raise Trouble(f"it wants {system.wants_root_for}: run this as root")
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        self.port = system.port or free_port()
+        words = {"port": self.port, "peer": free_port(), "folder": folder}
+        words |= {"python": sys.executable, "node": ROOT / "node.py"}
+        for name, text in system.files.items():
+            (folder / name).write_text(text.format(**words))
+        found = cores()
+        core = found[1][0] if found else None
+        more = "" if os.geteuid() else system.as_root
+        self.server, *_ = (
+            Started(
+                stack,
+                *(word.format(**words) for word in shlex.split(command)),
+                folder=folder,
+                core=core,
+                PATH=PATH,
+            )
+            for command in (f"{system.command} {more}", *system.beside)
+        )
+        if system.inside:  # which it has not made before
+            comm = Path(f"/proc/{self.server.pid}/comm")
+            is_there = lambda: comm.read_text() == f"{system.needs[0]}\n"  # noqa: E731
+            self.server.until(is_there, "it did not start")
+        if system.tell:
+            self.server.until(lambda: self._tell(system), "it did not take what it was told")
+
+    def _tell(self, system: System) -> bool:
+        kind = socket.SOCK_STREAM if system.tell_by == "tcp" else socket.SOCK_DGRAM
+        with socket.socket(type=kind) as server:
+            server.settimeout(ANSWER_LIMIT)
+            server.connect((HERE, self.port))
+            for message in map(data_of, system.tell):
+                server.sendall(message)
+                if not (answer := server.recv(1500)):
+                    return False
+        return data_of(system.told) in answer
 
 
-def _pyro(stage: Stage) -> Load:
-    from Pyro5 import api, protocol, serializers
+def which(program: str) -> str | None:
+    """Where a program is, in the folders of root's path too."""
+    return shutil.which(program, path=PATH)
 
-    program = f"from Pyro5.nameserver import start_ns_loop as ns; ns('{HERE}', {stage.port}, False)"
-    stage.run(sys.executable, "-c", program, PYRO_SERVERTYPE="multiplex")
-    stage.connect().close()  # an idle one would hold it up
-    names = api.Proxy(f"PYRO:Pyro.NameServer@{HERE}:{stage.port}")
-    names.register("echo", f"PYRO:echo@{ADDRESSES[0]}")
-    names._pyroRelease()
-    serpent = serializers.serializers["serpent"]
-    hello = serpent.dumps({"handshake": "hello", "object": "Pyro.NameServer"})
-    call = serpent.dumpsCall("Pyro.NameServer", "lookup", ("echo",), {})
-    connect, invoke = (
-        protocol.SendingMessage(kind, 0, 1, serpent.serializer_id, data).data
-        for kind, data in ((protocol.MSG_CONNECT, hello), (protocol.MSG_INVOKE, call))
+
+def data_of(text: str) -> bytes:
+    """Bytes from hexadecimal digits and texts in quotes; behind # are comments."""
+    words = re.findall(r'#.*|"(?:[^"\\]|\\.)*"|[0-9a-f]+', text)
+    return b"".join(
+        ast.literal_eval(word).encode() if word[0] == '"' else bytes.fromhex(word)
+        for word in words
+        if word[0] != "#"
     )
-    return stage.in_turn(invoke, b"4001", connect)
 
 
-# One datagram in, one out.
+def _read() -> dict[str, System]:
+    rows = tomllib.loads(FILE.read_text())
+    for name, row in rows.items():
+        like = row.pop("like", None)
+        rows[name] = {**rows.get(like, {}), **row}
+    return {name: System(name, **row) for name, row in rows.items()}
 
 
-def _rpcbind(stage: Stage) -> Load:
-    """It has one port, 111, and one folder under /run: it gets a network and a /run of its own."""
-    if os.geteuid() != 0:
-        raise Trouble("it wants port 111, for which a network of its own is made: run this as root")
-    script = "ip link set lo up && mount -t tmpfs none /run && exec rpcbind -f"
-    server = stage.run("unshare", "--net", "--mount", "sh", "-c", script)
-    stage.inside = ("nsenter", "--net", f"--target={server.pid}")
-    stage.port = 111
-    comm = Path(f"/proc/{server.pid}/comm")
-    server.until(lambda: comm.read_text() == "rpcbind\n", "it did not start")
-    # call 1: RPC 2, program 100000 (itself) version 2, GETPORT, no credentials; of itself by TCP
-    call = struct.pack(">10I", 1, 0, 2, 100000, 2, 3, 0, 0, 0, 0)
-    asked = struct.pack(">4I", 100000, 2, socket.IPPROTO_TCP, 0)
-    return stage.at_once("udp", call + asked, struct.pack(">I", 111))
-
-
-def _start_memcached(stage: Stage) -> bytes:
-    """The question then, whose answer is VALUE."""
-    user = ["-u", "root"] if os.geteuid() == 0 else []
-    stage.run("memcached", "-l", HERE, "-p", stage.port, "-U", stage.port, "-t", "1", *user)
-    stage.tell(b"set echo 0 0 %d\r\n%b\r\n" % (len(VALUE), VALUE))
-    return b"get echo\r\n"
-
-
-def _memcached_udp(stage: Stage) -> Load:
-    frame = struct.pack(">4H", 1, 0, 1, 0)  # request, datagram 0 of 1
-    return stage.at_once("udp", frame + _start_memcached(stage), VALUE)
-
-
-def _memcached_tcp(stage: Stage) -> Load:
-    return stage.in_turn(_start_memcached(stage), VALUE)
-
-
-def _dnsmasq(stage: Stage) -> Load:
-    records = [
-        f"--srv-host=_echo._udp.prr.test,{host}.prr.test,{port}"
-        for host, port in zip("abc", PORTS, strict=True)
-    ]
-    where = [f"--port={stage.port}", f"--listen-address={HERE}", "--bind-interfaces", "--pid-file"]
-    user = ["--user=root"] if os.geteuid() == 0 else []
-    alone = ["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"]
-    stage.run("dnsmasq", *alone, *where, *user, *records)
-    return _srv_question(stage)
-
-
-def _knotd(stage: Stage) -> Load:
-    records = [
-        f"_echo._udp SRV 0 0 {port} {host}\n{host} A {HERE}\n"
-        for host, port in zip("abc", PORTS, strict=True)
-    ]
-    stage.write("prr.test.zone", "@ SOA a h 1 9 9 9 9\n@ NS a\n" + "".join(records))
-    where = f"storage: {stage.folder}"
-    settings = stage.write(
-        "knot.conf",
-        f"server:\n  rundir: {stage.folder}\n  listen: {HERE}@{stage.port}\n"
-        "  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n"
-        f"database:\n  {where}\ntemplate:\n  - id: default\n    {where}\n"
-        "zone:\n  - domain: prr.test\n",
-    )
-    stage.run("knotd", "--config", settings)
-    return _srv_question(stage)
-
-
-def _srv_question(stage: Stage) -> Load:
-    asked = DNSRecord(DNSHeader(id=1, rd=0), q=DNSQuestion("_echo._udp.prr.test", 33))
-    return stage.at_once(
-        "udp", bytes(asked.pack()), struct.pack(">3H", 0, 0, 4001)
-    )  # in turn: priority, weight, port
-
-
-# One connection, one question at a time on each.
-
-
-def _redis_get(stage: Stage) -> Load:
-    _start_redis(stage)
-    return stage.in_turn(_resp(b"GET", b"echo"), VALUE)
-
-
-def _redis_set(stage: Stage) -> Load:
-    _start_redis(stage)
-    return stage.at_once("tcp", _resp(b"SET", b"echo", VALUE), b"+OK")
-
-
-def _start_redis(stage: Stage) -> None:
-    alone = ["--save", "", "--appendonly", "no"]
-    stage.run("redis-server", "--port", stage.port, "--bind", HERE, *alone)
-    stage.tell(_resp(b"SET", b"echo", VALUE))
-
-
-def _resp(*words: bytes) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(one), one) for one in words)
-
-
-# Several questions at a time on each connection.
-
-
-def _zookeeper(stage: Stage) -> Load:
-    jars = ":".join(
-        f"/usr/share/java/{jar}.jar" for jar in ("zookeeper", "slf4j-simple", "snappy-java")
-    )
-    settings = stage.write(
-        "zoo.cfg",
-        f"tickTime=2000\ndataDir={stage.folder}\nclientPort={stage.port}\n"
-        f"clientPortAddress={HERE}\nadmin.enableServer=false\nmaxClientCnxns=0\n",
-    )
-    main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-    stage.run("java", "-Xmx512m", "-cp", jars, main, settings)
-    hello = _counted(struct.pack(">iqiq", 0, 0, 30_000, 0) + _counted(bytes(16)) + b"\0")
-    acl = struct.pack(">ii", 1, 31) + _counted(b"world") + _counted(b"anyone")
-
-    def session() -> socket.socket | None:
-        server = stage.connect()  # which it takes, and hangs up, before it is ready
-        server.sendall(hello)
-        return server if server.recv(1000) else None
-
-    server = until(session, "it gave no session")
-    for path in ("/echo", *(f"/echo/{address}" for address in ADDRESSES)):
-        create = struct.pack(">ii", 1, 1) + _counted(path.encode()) + _counted(b"")
-        server.sendall(_counted(create + acl + struct.pack(">i", 0)))
-        server.recv(1000)
-    asked = _counted(struct.pack(">ii", 2, 8) + _counted(b"/echo") + b"\0")  # getChildren, no watch
-    return stage.at_once("tcp", asked, VALUE, hello)
-
-
-def _counted(data: bytes) -> bytes:
-    return struct.pack(">i", len(data)) + data
-
-
-PRR = System("prr", (), _prr, "")
-
-RPCBIND = ("rpcbind", "unshare", "nsenter", "ip")
-SRV = "reads a name, gives all instances by name"
-RANGE = "HTTP/2 by TCP; a range of a store with revisions (serializable: no quorum asked)"
-CHILDREN = "sessions by TCP; gives the names of all instances (getChildren)"
-
-SYSTEMS = (
-    System("RPyC registry", ("rpyc",), _rpyc, "gives all instances by age, without those too old"),
-    System("Pyro5 name server", ("Pyro5",), _pyro, "an object call, by TCP; gives one URI"),
-    System("rpcbind", RPCBIND, _rpcbind, "unpacks an RPC call; gives a port of one instance only"),
-    System("memcached UDP", ("memcached",), _memcached_udp, "a plain get, no turns"),
-    System("memcached TCP", ("memcached",), _memcached_tcp, "by TCP; a plain get, no turns"),
-    System("dnsmasq SRV", ("dnsmasq",), _dnsmasq, SRV),
-    System("knotd SRV", ("knotd",), _knotd, f"{SRV}, with their addresses beside"),
-    System("redis GET", ("redis-server",), _redis_get, "by TCP; a plain GET, no turns"),
-    System("etcd JSON", ("etcd",), ask_by_json, "the same as gRPC, through its HTTP/1.1 gateway"),
-    System("etcd gRPC", ("etcd",), ask_by_grpc, RANGE),
-    System("ZooKeeper", ("java",), _zookeeper, CHILDREN),
-)
-
-WRITES = (
-    System("etcd put", ("etcd",), put, "committed to disk, with revisions"),
-    System("etcd puts in a transaction", ("etcd",), put_many, "the same"),
-    System("redis SET", ("redis-server",), _redis_set, "in memory alone"),
-)
-"""What others have for what a server says to a binder: each question writes."""
+ALL = _read()
+PRR, ETCD = ALL.pop("prr"), ALL["etcd JSON"]
+SYSTEMS = [system for system in ALL.values() if not system.writes]
+WRITES = [system for system in ALL.values() if system.writes]

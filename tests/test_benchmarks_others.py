@@ -54,7 +54,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C com
 
 @needs_compiler
 def test_peers_asks_prr_and_skips_what_is_not_installed(run, monkeypatch):
-    monkeypatch.setattr("benchmarks.stage.which", lambda program: None)
+    monkeypatch.setattr("benchmarks.systems.which", lambda program: None)
     result = run(peers.main, "--seconds", "0.1", "--only", "redis", "--only", "KNOT")
     assert result["prr"]["lookups_per_second"] > 0
     assert (result["prr"]["lost"], result["prr"]["wrong"]) == (0, 0)

@@ -9,13 +9,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from prr.cli.exits import NO_BINDER, USAGE, YES
 from prr.config import BadInput
-from prr.text import parse_count, parse_seconds
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,7 +24,7 @@ HERE = "127.0.0.1"
 GIT_LIMIT = 10.0
 """Seconds for git to say which commit this is."""
 
-SECONDS_MAX = 60.0
+SECONDS_MIN, SECONDS_MAX = 0.01, 60.0
 """The longest measurement: overload has to be survived for half of that."""
 
 Flag: TypeAlias = tuple[str, dict[str, Any]]
@@ -45,9 +45,8 @@ def command(
     """The `main` of a benchmark: it parses arguments (`--seconds`, by default so many, `--json`,
     and `flags`), measures, prints the result with its provenance, and returns the exit code."""
     parser = argparse.ArgumentParser(prog=name, description=doc.splitlines()[0])
-    parser.add_argument("--seconds", type=_parse_seconds, default=seconds, metavar="S")
-    parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
-    for flag, known in flags:
+    each = amount("--seconds", seconds, SECONDS_MAX, "of a measurement", SECONDS_MIN, kind=float)
+    for flag, known in (each, switch("--json", "print the result as a JSON object"), *flags):
         parser.add_argument(flag, **known)
 
     def main(arguments: Sequence[str]) -> int:
@@ -65,34 +64,27 @@ def command(
     return main
 
 
-def said_well(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`parse` for argparse, which shows the text of this error only."""
-
-    def checked(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return checked
-
-
-def whole(
-    name: str, default: int | None, most: int, what: str, least: int = 1, repeats: bool = False
+def amount(
+    name: str,
+    default: float | None,
+    most: float,
+    what: str,
+    least: float = 1,
+    repeats: bool = False,
+    kind: type[float] = int,
 ) -> Flag:
-    """A flag that takes a whole number from `least` to `most`; a list of them if it `repeats`.
-    Without a default, `what` tells what is meant."""
+    """A flag that takes a number from `least` to `most`; a list of them if it `repeats`. Without a
+    default, `what` tells what is meant."""
 
-    def parse(text: str) -> int:
-        count = 0 if text == "0" else parse_count(text)
-        if not least <= count <= most:
-            raise ValueError(f"{count}; use {least} at least and {most} at most")
-        return count
+    def valid(text: str) -> float:
+        found = kind(text)
+        if not least <= found <= most:
+            raise argparse.ArgumentTypeError(f"{text}; use {least} at least and {most:g} at most")
+        return found
 
     action = "append" if repeats else "store"
     told = what if default is None else f"{what} ({default})"
-    kind = said_well(parse)
-    return name, {"type": kind, "default": default, "action": action, "metavar": "N", "help": told}
+    return name, {"type": valid, "default": default, "action": action, "metavar": "N", "help": told}
 
 
 def switch(name: str, what: str) -> Flag:
@@ -100,12 +92,9 @@ def switch(name: str, what: str) -> Flag:
     return name, {"action": "store_true", "help": what}
 
 
-@said_well
-def _parse_seconds(text: str) -> float:
-    seconds = parse_seconds(text)
-    if not 0 < seconds <= SECONDS_MAX:
-        raise ValueError(f"{text} seconds; use more than 0, and {SECONDS_MAX:g} at most")
-    return seconds
+def several(name: str, what: str, kind: Callable[[str], Any] = str) -> Flag:
+    """A flag that may be repeated: a list of what it takes."""
+    return name, {"action": "append", "default": [], "type": kind, "help": f"{what}; repeat it"}
 
 
 def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
@@ -123,23 +112,17 @@ def _lines(result: dict[str, Any], indent: str = "") -> list[str]:
 def _provenance(made_by: str) -> dict[str, str]:
     """What is needed to reproduce a figure: the command line, the commit ("+dirty" with changes),
     and the versions it ran on."""
+    asked = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+dirty"]
+    commit = ""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=GIT_LIMIT)
+        commit = said.stdout.strip()
     models = re.findall(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
         "command": made_by,
-        "commit": _commit(),
+        "commit": commit or "unknown: no git repository",
         "python": platform.python_version(),
-        "gevent": version("gevent"),
-        "msgpack": version("msgpack"),
+        **{name: version(name) for name in ("gevent", "msgpack")},
         "kernel": platform.release(),
         "cpu": f"{os.cpu_count()} x {(models or [platform.machine()])[0]}",
     }
-
-
-def _commit() -> str:
-    asked = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+dirty"]
-    try:
-        return subprocess.check_output(
-            asked, cwd=ROOT, stderr=subprocess.DEVNULL, text=True, timeout=GIT_LIMIT
-        ).strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown: no git repository"

@@ -20,7 +20,7 @@ import gevent
 import gevent.socket
 
 from benchmarks import lab
-from benchmarks.arguments import Trouble, command, whole
+from benchmarks.arguments import Trouble, amount, command
 from benchmarks.callers import Callers
 from benchmarks.cluster import Cluster
 from benchmarks.figures import Figures, share_ms
@@ -183,10 +183,10 @@ def _summary(seen: list[dict[str, float]]) -> Figures:
 
 main = command(
     *("failover", __doc__, 40.0, _measure),
-    whole("--binders", None, COUNT_MAX, "number of binders; repeatable (1, 3, 5)", repeats=True),
-    whole("--kills", 50, COUNT_MAX, "for each number of binders", least=0),
-    whole("--stops", 3, COUNT_MAX, "with SIGSTOP, and in 2016", least=0),
-    whole("--services", 1000, COUNT_MAX, "of the host that dies; 0: none, no slow ones", least=0),
+    amount("--binders", None, COUNT_MAX, "number of binders; repeatable (1, 3, 5)", repeats=True),
+    amount("--kills", 50, COUNT_MAX, "for each number of binders", least=0),
+    amount("--stops", 3, COUNT_MAX, "with SIGSTOP, and in 2016", least=0),
+    amount("--services", 1000, COUNT_MAX, "of the host that dies; 0: none, no slow ones", least=0),
 )
 
 if __name__ == "__main__":

@@ -21,16 +21,15 @@ import argparse
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arguments import HERE, command, switch, whole
+from benchmarks.arguments import HERE, amount, command, switch
 from benchmarks.figures import Figures, figures_of, in_short, ratios, take_turns
 from benchmarks.generate import build, generate, has_compiler
-from benchmarks.load import INSTANCES, INSTANCES_MAX, WORK, asking, check, types_from
+from benchmarks.load import INSTANCES, INSTANCES_MAX, asking, check, types_from
 from benchmarks.load import measure as measure_binder
 from benchmarks.nodes import make_instances, make_keyring, start_full_binders
 from benchmarks.proc import generator_core, pids_at, pin
@@ -79,14 +78,22 @@ OTHERWISE = (MISS, KEYED, SEALED, *WAYS)
 
 def _measure(parsed: argparse.Namespace) -> Figures:
     """The figures of each, in the median, and the binder's ratios to the others."""
-    check(parsed.in_flight, parsed.sockets, parsed.instances, parsed.types)
+    check(parsed, parsed.instances)
     if parsed.keys and parsed.in_flight > SEALED_AT_ONCE * parsed.sockets:
         raise BadInput(
             f"{parsed.in_flight} lookups in flight from {parsed.sockets} sockets; with --keys "
             f"each has {SEALED_AT_ONCE} at most"
         )
+    types = types_from(0, parsed.types)
     with ExitStack() as processes:
-        loads = {**_responders(parsed, processes), **_binders(parsed, processes)}
+        load = Load(
+            *([], types, make_instances(parsed.instances, types)),
+            *(parsed.seconds, parsed.in_flight, parsed.sockets),
+            subscriptions_per_second=parsed.subscriptions_per_second,
+            verifications=parsed.verifications,
+            core=generator_core(),
+        )
+        loads = _responders(load, processes) | _binders(load, parsed, processes)
         loads = {name: replace(one, pids=pids_at(one.targets)) for name, one in loads.items()}
         pinned = pin(pid for load in loads.values() for pid in load.pids)
         found = take_turns(loads, parsed.rounds, _figures)
@@ -102,66 +109,42 @@ def _measure(parsed: argparse.Namespace) -> Figures:
     return result
 
 
-def _load(parsed: argparse.Namespace, target: Address) -> Load:
-    """What all are asked."""
-    types = types_from(0, parsed.types)
-    return Load(
-        *([target], types, make_instances(parsed.instances, types)),
-        *(parsed.seconds, parsed.in_flight, parsed.sockets),
-        subscriptions_per_second=parsed.subscriptions_per_second,
-        verifications=parsed.verifications,
-        core=generator_core(),
-    )
-
-
-def _responders(parsed: argparse.Namespace, processes: ExitStack) -> dict[str, Load]:
+def _responders(load: Load, processes: ExitStack) -> dict[str, Load]:
     """The C and the Python that the binder is compared with: their first line is their port."""
-    load = _load(parsed, _sink(processes))
     file = Path(processes.enter_context(tempfile.TemporaryDirectory())) / "instances"
     file.write_bytes(b"".join(load.instances))
     commands: dict[str, tuple[object, ...]] = {"c": (build("responder"),)} if has_compiler() else {}
     commands["python"] = (sys.executable, BARE)
     started = {name: Started(processes, *words, file) for name, words in commands.items()}
     ports = {name: int(one.wait_for(r"^\d+$")[0]) for name, one in started.items()}
-    (sink,) = load.targets
+    sink = _sink(processes)
     return {name: replace(load, targets=[(HERE, port)], sink=sink) for name, port in ports.items()}
 
 
-def _binders(parsed: argparse.Namespace, processes: ExitStack) -> dict[str, Load]:
+def _binders(load: Load, parsed: argparse.Namespace, processes: ExitStack) -> dict[str, Load]:
     """The loads for our own, which are started, in their order within a round."""
-    types, has_work = parsed.types, parsed.subscriptions_per_second or parsed.verifications
-    denied = b"" if has_work else types_from(types, min(types, 256 - types))
-    registered = make_instances(parsed.instances, types_from(0, types))
-    others = _others(parsed.instances, types_from(0, types)) if parsed.ways else []
-    zones = zones_of([*registered, *others], types) if parsed.ways else {}
-    (binder,) = start_full_binders(1, [*registered, *others], processes, zones)
-    load = _load(parsed, binder)
-    return {
-        **({QUIET: replace(load, sink=_sink(processes))} if has_work else {}),
-        **({MISS: replace(load, types=denied, denied=denied)} if denied else {}),
-        **(_ways(load, zones) if parsed.ways else {}),
-        BINDER: load,
-        **(_keyed(load, processes) if parsed.keys else {}),
-    }
+    has_work, count = load.subscriptions_per_second or load.verifications, len(load.types)
+    denied = b"" if has_work else types_from(count, min(count, 256 - count))
+    registered = [*load.instances, *(_others(load) if parsed.ways else [])]
+    zones = zones_of(registered, count) if parsed.ways else {}
+    load = replace(load, targets=start_full_binders(1, registered, processes, zones))
+    in_zone = [one for one, zone in zones.items() if zone == ZONES[0]]  # else it is no answer there
+    loads = {QUIET: replace(load, sink=_sink(processes))} if has_work else {}
+    if denied:
+        loads[MISS] = replace(load, types=denied, denied=denied)
+    for name, way in WAYS.items() if parsed.ways else ():
+        loads[name] = replace(load, **way, instances=in_zone if "zone" in way else load.instances)
+    return loads | {BINDER: load} | (_keyed(load, processes) if parsed.keys else {})
 
 
-def _others(count: int, types: bytes) -> list[Instance]:
-    """So many instances of services with names, of `types` at IPv6 addresses, and with both."""
-    names = [name_for(type_) for type_ in types]
+def _others(load: Load) -> list[Instance]:
+    """As many instances of services with names, of the types at IPv6 addresses, and with both."""
+    count, names = len(load.instances), [name_for(type_) for type_ in load.types]
     return [
         *make_instances(count, names, port=4243),
-        *make_instances(count, types, ipv6=True),
+        *make_instances(count, load.types, ipv6=True),
         *make_instances(count, names, ipv6=True, port=4243),
     ]
-
-
-def _ways(load: Load, zones: Mapping[Instance, str]) -> dict[str, Load]:
-    """The binder asked in each of WAYS; only those in a zone are right where it is asked for."""
-    in_zone = [one for one, zone in zones.items() if zone == ZONES[0]]
-    found = {True: in_zone, False: load.instances}
-    return {
-        name: replace(load, **way, instances=found["zone" in way]) for name, way in WAYS.items()
-    }
 
 
 def _keyed(load: Load, processes: ExitStack) -> dict[str, Load]:
@@ -169,10 +152,9 @@ def _keyed(load: Load, processes: ExitStack) -> dict[str, Load]:
     each lookup has a number of its own. It requires proof, but not of who fills it."""
     keyring, flags = make_keyring(processes)
     flags = [*flags, f"--legacy={HERE}/32"]
-    (binder,) = start_full_binders(1, load.instances, processes, arguments=flags)
-    keyed, types = replace(load, targets=[binder]), load.types
+    keyed = replace(load, targets=start_full_binders(1, load.instances, processes, arguments=flags))
     held = keyring.issue(encode_credential(Credential(Holder.CLIENT, "benchmark")))
-    numbered = (types * BATCH)[: max(BATCH, len(types))]
+    numbered = (load.types * BATCH)[: max(BATCH, len(load.types))]
     return {KEYED: keyed, SEALED: replace(keyed, held=held, types=numbered)}
 
 
@@ -196,10 +178,9 @@ def _sink(processes: ExitStack) -> Address:
 
 main = command(
     *("limit", __doc__, 2.0, _measure),
-    whole("--rounds", 5, 50, "each of which measures all of them"),
-    whole("--instances", INSTANCES, INSTANCES_MAX, "registered"),
+    amount("--rounds", 5, 50, "each of which measures all of them"),
+    amount("--instances", INSTANCES, INSTANCES_MAX, "registered"),
     *asking(SOCKETS),
-    *WORK,
     switch("--ways", "the binder by name, by zone and at IPv6, too"),
     switch("--keys", "a binder with a keyring, too"),
 )

@@ -10,11 +10,10 @@ lookup is due at a fixed time whether or not others were answered, and is timed 
 
 import argparse
 import sys
-from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
 
-from benchmarks.arguments import Flag, Trouble, command, said_well, whole
+from benchmarks.arguments import Flag, Trouble, amount, command, several
 from benchmarks.figures import Figures, figures_of
 from benchmarks.generate import generate
 from benchmarks.nodes import BEING_VERIFIED, counters_of, make_instances, start_full_binders
@@ -24,18 +23,12 @@ from prr.addresses import resolve
 from prr.client.control import fetch_list
 from prr.config import BadInput
 from prr.text import parse_peer
-from prr.wire.instance import Address, Instance, Service, describe_address, is_ipv6, service_of
+from prr.wire.instance import Instance, describe_address, is_ipv6, service_of
 
 INSTANCES = 1000
 
 INSTANCES_MAX = 900_000
 """Peers' words may fill 94% of a table of 1,048,576."""
-
-WORK = (
-    whole("--types", 1, 256, "types, asked for in turn"),
-    whole("--subscriptions-per-second", 0, 1000, "in the background, each from an own address", 0),
-    whole("--verifications", 0, 500, "under way meanwhile; a binder has room for 512", 0),
-)
 
 SAME = ("seconds", "in_flight", "sockets", "rate", "subscriptions_per_second", "verifications")
 """Flags that the load has by the same names."""
@@ -43,12 +36,16 @@ SAME = ("seconds", "in_flight", "sockets", "rate", "subscriptions_per_second", "
 DROPPED = "datagrams dropped by the kernel, the queue being full"
 
 
-def asking(sockets: int) -> tuple[Flag, Flag]:
-    """The flags that say how many lookups are under way, from so many sockets by default."""
-    return (
-        whole("--in-flight", 64, 512, "lookups at a time"),
-        whole("--sockets", sockets, 256, "that they come from: each stands for a client"),
-    )
+def asking(sockets: int) -> list[Flag]:
+    """The flags that say how many lookups are under way, from so many sockets by default, and what
+    else there is to do."""
+    return [
+        amount("--in-flight", 64, 512, "lookups at a time"),
+        amount("--sockets", sockets, 256, "that they come from: each stands for a client"),
+        amount("--types", 1, 256, "types, asked for in turn"),
+        amount("--subscriptions-per-second", 0, 1000, "meanwhile, each from an own address", 0),
+        amount("--verifications", 0, 500, "under way meanwhile; a binder has room for 512", 0),
+    ]
 
 
 def measure(load: Load) -> Figures:
@@ -78,9 +75,10 @@ def types_from(first: int, count: int) -> bytes:
     return bytes((first + number) % 256 for number in range(count))
 
 
-def check(in_flight: int, sockets: int, instances: int, types: int) -> None:
+def check(parsed: argparse.Namespace, instances: int) -> None:
     """Raises BadInput where a socket would have to ask for more at once than it can, or a type
     would have no instance."""
+    in_flight, sockets, types = parsed.in_flight, parsed.sockets, parsed.types
     if in_flight > BATCH * sockets:
         raise BadInput(
             f"{in_flight} lookups in flight from {sockets} sockets; each has {BATCH} at most, "
@@ -91,24 +89,24 @@ def check(in_flight: int, sockets: int, instances: int, types: int) -> None:
 
 
 def _measure(parsed: argparse.Namespace) -> Figures:
-    types, count = types_from(parsed.type, parsed.types), parsed.instances or INSTANCES
-    check(parsed.in_flight, parsed.sockets, len(types) if parsed.binder else count, len(types))
-    if parsed.binder and (parsed.instances or parsed.binders):
+    given, types = [resolve(one) for one in parsed.binder], types_from(parsed.type, parsed.types)
+    if given and (parsed.instances or parsed.binders):
         raise BadInput("--instances and --binders are for binders started here; leave out --binder")
+    count = parsed.instances or INSTANCES
+    check(parsed, parsed.types if given else count)
     with ExitStack() as processes:
-        if parsed.binder:
-            load = _load_of_given([resolve(binder) for binder in parsed.binder], types)
-        else:
-            instances = make_instances(count, types)
-            binders = start_full_binders(parsed.binders or 1, instances, processes)
-            load = Load(binders, types, instances)
-        pids = pids_at(load.targets)
-        pinned = "no: the binder was given" if parsed.binder else pin(pids)
+        instances = [] if given else make_instances(count, types)
+        binders = given or start_full_binders(parsed.binders or 1, instances, processes)
+        load = Load(binders, types, instances)
+        if given:
+            load = replace(load, instances=_listed(load))
+        pids = pids_at(binders)
+        pinned = "no: the binder was given" if given else pin(pids)
         asked = {name: getattr(parsed, name) for name in SAME}
         result = measure(replace(load, pids=pids, core=generator_core(), **asked))
     return {
-        "binders": [describe_address(binder) for binder in load.targets],
-        "instances": len(load.instances) if parsed.binder else count,
+        "binders": [describe_address(binder) for binder in binders],
+        "instances": len(load.instances),
         "types": len(types),
         "in_flight": None if parsed.rate else parsed.in_flight,
         "sockets": parsed.sockets,
@@ -119,47 +117,33 @@ def _measure(parsed: argparse.Namespace) -> Figures:
     }
 
 
-def _load_of_given(binders: list[Address], types: bytes) -> Load:
-    instances = _listed(binders, set(types))
-    known = {service_of(one) for one in instances}
-    for type_ in types:
-        if type_ not in known:
-            raise Trouble(f"no binder there knows a server of type {type_}; start them first")
-    return Load(binders, types, list(instances))
+def _listed(load: Load) -> list[Instance]:
+    """What given binders know. Raises Trouble unless that is an instance of each type."""
+    found = list(_known(load))
+    for type_ in set(load.types) - {service_of(one) for one in found}:
+        raise Trouble(f"no binder there knows a server of type {type_}; start them first")
+    return found
 
 
 def _known(load: Load) -> set[Instance]:
-    """The instances that answers to a load may name."""
-    if load.zone:
-        return set(load.instances)  # a list does not say who is in it
-    listed = _listed(load.targets, {load.service(type_) for type_ in load.types})
-    return {*load.instances, *(one for one in listed if load.wide or not is_ipv6(one))}
+    """The instances that answers to a load may name: those that it knows, and that are listed."""
+    found = set(load.instances)
+    services = {load.service(type_) for type_ in load.types}
+    for binder in () if load.zone else load.targets:  # a list does not say who is in a zone
+        listed = fetch_list(binder) or ()  # one that was killed meanwhile has nothing to say
+        ours = (one for one in listed if service_of(one) in services)
+        found.update(one for one in ours if load.wide or not is_ipv6(one))
+    return found
 
-
-def _listed(binders: list[Address], services: Collection[Service]) -> set[Instance]:
-    """The instances of some services that the binders list."""
-    found: set[Instance] = set()
-    for binder in binders:
-        found.update(fetch_list(binder) or ())  # one that was killed meanwhile has nothing to say
-    return {one for one in found if service_of(one) in services}
-
-
-BINDER = {
-    "type": said_well(parse_peer),
-    "action": "append",
-    "metavar": "HOST:PORT",
-    "help": "one that runs on this host; repeat it (without: binders are started)",
-}
 
 main = command(
     *("load", __doc__, 5.0, _measure),
-    whole("--binders", None, 8, "binders to start (1)"),
-    whole("--instances", None, INSTANCES_MAX, f"registered where one is started ({INSTANCES})"),
-    whole("--rate", None, 2_000_000, "lookups a second, answered or not; no core sends more"),
+    amount("--binders", None, 8, "binders to start (1)"),
+    amount("--instances", None, INSTANCES_MAX, f"registered where one is started ({INSTANCES})"),
+    amount("--rate", None, 2_000_000, "lookups a second, answered or not; no core sends more"),
     *asking(sockets=8),
-    *WORK,
-    ("--binder", BINDER),
-    whole("--type", 1, 255, "the first type that is asked for", least=0),
+    several("--binder", "HOST:PORT of one on this host (without: binders are started)", parse_peer),
+    amount("--type", 1, 255, "the first type that is asked for", least=0),
 )
 
 if __name__ == "__main__":

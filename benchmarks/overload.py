@@ -22,7 +22,7 @@ from dataclasses import replace
 
 import gevent
 
-from benchmarks.arguments import Trouble, command, whole
+from benchmarks.arguments import Trouble, amount, command
 from benchmarks.figures import Figures, ratios
 from benchmarks.generate import generate
 from benchmarks.load import DROPPED
@@ -191,7 +191,7 @@ def _arrivals(server: socket.socket) -> list[float]:
     return arrivals
 
 
-TIMES = whole("--times", 5, 100, "multiple of the peak that is offered")
+TIMES = amount("--times", 5, 100, "multiple of the peak that is offered")
 main = command("overload", __doc__, 30.0, _measure, TIMES)
 
 if __name__ == "__main__":

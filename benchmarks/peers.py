@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from benchmarks.arguments import Trouble, command
+from benchmarks.arguments import Trouble, command, several
 from benchmarks.figures import Figures, figures_of
 from benchmarks.generate import build, generate, has_compiler
 from benchmarks.systems import PRR, SYSTEMS, WRITES, System
@@ -127,8 +127,7 @@ def _measured(load: Load) -> Figures:
     }
 
 
-ONLY = {"action": "append", "default": [], "metavar": "NAME", "help": "this one; repeat it"}
-main = command("peers", __doc__, 1.0, _measure, ("--only", ONLY))
+main = command("peers", __doc__, 1.0, _measure, several("--only", "a system with this name"))
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from random import Random
 from typing import TypeAlias
 
-from benchmarks.arguments import Trouble, command, whole
+from benchmarks.arguments import Trouble, amount, command
 from benchmarks.figures import Figures
 from benchmarks.proc import resident_kib
 from prr.config import Limits
@@ -205,7 +205,7 @@ def _own_kib() -> int:
     return kib
 
 
-SIZE = whole("--size", None, SIZES[-1], "instances; repeat it", least=SIZES[0], repeats=True)
+SIZE = amount("--size", None, SIZES[-1], "instances; repeat it", least=SIZES[0], repeats=True)
 main = command("scale", __doc__, 60.0, _measure, SIZE)
 
 if __name__ == "__main__":

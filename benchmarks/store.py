@@ -18,7 +18,7 @@ import time
 from contextlib import ExitStack
 
 from benchmarks import systems
-from benchmarks.arguments import HERE, Trouble, command, whole
+from benchmarks.arguments import HERE, Trouble, amount, command
 from benchmarks.cluster import DISK, ETCD, MEMORY, SETTLE, Cluster, etcd_flag
 from benchmarks.figures import Figures, in_short, ratios, take_turns
 from benchmarks.fleet import Fleet
@@ -149,10 +149,10 @@ def _start(etcd: Running, count: int, stack: ExitStack) -> Figures:
 
 main = command(
     *("store", __doc__, 1.0, _measure),
-    whole("--servers", 10_000, 100_000, "that come"),
-    whole("--seen", 100, 155, "of which it is seen how long they take to be found at the other"),
-    whole("--instances", 100_000, 500_000, "in the etcd from which a binder starts"),
-    whole("--rounds", 5, 50, "of lookups"),
+    amount("--servers", 10_000, 100_000, "that come"),
+    amount("--seen", 100, 155, "of which it is seen how long they take to be found at the other"),
+    amount("--instances", 100_000, 500_000, "in the etcd from which a binder starts"),
+    amount("--rounds", 5, 50, "of lookups"),
 )
 
 if __name__ == "__main__":

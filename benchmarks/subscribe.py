@@ -16,7 +16,7 @@ from contextlib import ExitStack
 
 import gevent
 
-from benchmarks.arguments import command, switch, whole
+from benchmarks.arguments import amount, command, switch
 from benchmarks.cluster import DISK, MEMORY, Cluster
 from benchmarks.figures import Figures, figures_of
 from benchmarks.generate import generate
@@ -125,9 +125,9 @@ def _lookups(when: str, tally: Tally) -> Figures:
 
 main = command(
     *("subscribe", __doc__, 5.0, _measure),
-    whole("--servers", 20_000, 100_000, "that come, stay and leave"),
-    whole("--herd", 50_000, 100_000, "that come back within a second"),
-    whole("--lookups", 20_000, 200_000, "a second, while they do"),
+    amount("--servers", 20_000, 100_000, "that come, stay and leave"),
+    amount("--herd", 50_000, 100_000, "that come back within a second"),
+    amount("--lookups", 20_000, 200_000, "a second, while they do"),
     switch("--keys", "binders with a keyring, too"),
 )
 

@@ -365,7 +365,7 @@ def test_load_prints_for_people_too(capsys, fake_binder):
     [
         (load, ["--binder", "256.0.0.1:1"], "256.0.0.1", 2),
         (load, ["--in-flight", "513"], "512 at most", 2),
-        (load, ["--seconds", "0"], "more than 0", 2),
+        (load, ["--seconds", "0"], "0.01 at least", 2),
         (load, ["--type", "256"], "255 at most", 2),
         (load, ["--binder", "127.0.0.1:1", "--instances", "5"], "leave out --binder", 2),
         (load, ["--instances", "5", "--types", "6"], "one for each type", 2),

@@ -4,8 +4,9 @@ import json
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import cycle, repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +25,7 @@ from prr.wire.instance import Address, Instance, Service, describe_address, is_w
 from prr.wire.messages import UnaskedPage
 from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.trailer import Question
-from prr.wire.version import Version, encode_versions
+from prr.wire.version import Version
 from prr.wire.wide import Said, WideUpdate, encode_wide
 
 _BINDER = Codec(Role.BINDER)
@@ -78,18 +79,11 @@ def make_instances(
 ) -> list[Instance]:
     """So many instances of `services` in turn, each at an address of its own on loopback, or, with
     `ipv6`, at one that is for documents (RFC 3849)."""
-    return [
-        make_instance(
-            services[number % len(services)],
-            (
-                f"2001:db8::{number + 1:x}"
-                if ipv6
-                else f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}",
-                port,
-            ),
-        )
-        for number in range(count)
+    ips = [
+        f"2001:db8::{n + 1:x}" if ipv6 else f"127.{1 + (n >> 16)}.{n >> 8 & 255}.{n & 255}"
+        for n in range(count)
     ]
+    return list(map(make_instance, cycle(services), zip(ips, repeat(port))))
 
 
 def status_of(binder: Address) -> dict[str, Any] | None:
@@ -116,12 +110,9 @@ def _fill(
     zones: Mapping[Instance, str],
     filler: socket.socket,
 ) -> None:
-    """Tell a binder of `instances` as a peer of 2016 does, or one of ours where it has to be, again
-    until it has them all."""
-    is_plain = not zones and not any(map(is_wide, instances))
-    size = LIST_INSTANCES_MAX if is_plain else OTHERS_AT_ONCE
-    parts = [instances[start : start + size] for start in range(0, len(instances), size)]
-    pages = [_BINDER.encode(_page(part, zones)) for part in parts]
+    """Tell a binder of `instances` as a peer of 2016 does, or, of those that are no bare numbers,
+    one of ours, again until it has them all."""
+    pages = [_BINDER.encode(page) for page in _pages(instances, zones)]
 
     def is_full() -> bool:
         for page in pages:
@@ -132,18 +123,16 @@ def _fill(
     until(is_full, "the binder was not filled", FILL_LIMIT)
 
 
-def _page(instances: list[Instance], zones: Mapping[Instance, str]) -> ServiceList:
-    spec = tuple(one for one in instances if not is_wide(one) and one not in zones)
-    if len(spec) == len(instances):
-        return ServiceList(spec)
-    version = Version(1, 1, 2)
-    rows = [
-        WideUpdate(
-            one, version, Said.THERE, encode_particulars(Particulars(zone=zones.get(one, "")))
-        )
-        for one in instances
-        if is_wide(one) or one in zones
-    ]
-    versions, others = encode_versions([version] * len(spec)), encode_wide(rows)
-    said = UnaskedPage(binder=1, versions=versions, others=others, nonce=0)
-    return ServiceList(spec, trailer=said)
+def _pages(instances: list[Instance], zones: Mapping[Instance, str]) -> Iterator[ServiceList]:
+    others = [one for one in instances if is_wide(one) or one in zones]
+    plain = [one for one in instances if not is_wide(one) and one not in zones]
+    for start in range(0, len(plain), LIST_INSTANCES_MAX):
+        yield ServiceList(tuple(plain[start : start + LIST_INSTANCES_MAX]))
+    for start in range(0, len(others), OTHERS_AT_ONCE):
+        rows = encode_wide([_row(one, zones) for one in others[start : start + OTHERS_AT_ONCE]])
+        yield ServiceList((), trailer=UnaskedPage(binder=1, versions=b"", others=rows, nonce=0))
+
+
+def _row(instance: Instance, zones: Mapping[Instance, str]) -> WideUpdate:
+    said = encode_particulars(Particulars(zone=zones.get(instance, "")))
+    return WideUpdate(instance, Version(1, 1, 2), Said.THERE, said)

@@ -1,7 +1,7 @@
 """What it costs to keep what servers say: nowhere, on the binder's disk, or in an etcd.
 
     python -m benchmarks.store
-    python -m benchmarks.store --servers 20000 --instances 100000 --json
+    python -m benchmarks.store --servers 100000 --json
 
 Each store has two binders of its own. New servers subscribe with the first: how many are confirmed
 a second, at what CPU of that binder and of etcd, and how long it takes until the second hands a
@@ -17,23 +17,16 @@ import sys
 import time
 from contextlib import ExitStack
 
-from benchmarks import systems
 from benchmarks.arguments import HERE, Trouble, amount, command
 from benchmarks.cluster import DISK, ETCD, MEMORY, SETTLE, Cluster, etcd_flag
 from benchmarks.figures import Figures, in_short, ratios, take_turns
 from benchmarks.fleet import Fleet
 from benchmarks.load import types_from
-from benchmarks.nodes import make_instances, status_of
+from benchmarks.nodes import status_of
 from benchmarks.proc import cpu_seconds
 from benchmarks.processes import Node, until
 from benchmarks.systems import Running
 from benchmarks.tally import Load
-from prr.core.commits.stored import Write
-from prr.core.effects import Update
-from prr.shell.etcd.channel import Channel
-from prr.shell.etcd.messages import Keys
-from prr.shell.etcd.schema import TXN
-from prr.wire.version import Version
 
 FLEET_NET, SEEN_NET = 64, 66
 TYPES = 100
@@ -43,12 +36,11 @@ KNOWN = 1000
 LIMIT = 120.0
 """Seconds for whatever is waited for here."""
 
-PUTS = 100
 STORES = (MEMORY, DISK, ETCD)
 
 
 def _measure(parsed: argparse.Namespace) -> Figures:
-    """The figures of each store, and of the start from etcd."""
+    """The figures of each store, and of a start from etcd."""
     if shutil.which("etcd") is None:
         raise Trouble("there is no etcd on the PATH; install it, as Debian's etcd-server")
     result: Figures = {"servers": parsed.servers}
@@ -58,11 +50,11 @@ def _measure(parsed: argparse.Namespace) -> Figures:
             fleet = pair.fleet(parsed.servers, types_from(1, TYPES), FLEET_NET)
             costs = pair.cost_of(fleet, fleet.first, settle=True)
             result[name] = {f"confirmed_{key}": value for key, value in costs.items()}
+            if pair.etcd:
+                result["start"] = _start(pair.etcd, stack)
             result[name] |= _time_to_see(pair, parsed.seen)
     for name, figures in _lookups(parsed).items():
         result[name] |= figures
-    with ExitStack() as stack:
-        result["start"] = _start(Running(systems.ETCD, stack), parsed.instances, stack)
     return result
 
 
@@ -119,19 +111,8 @@ def _lookups(parsed: argparse.Namespace) -> dict[str, Figures]:
     }
 
 
-def _start(etcd: Running, count: int, stack: ExitStack) -> Figures:
-    """A binder starts beside an etcd with so many instances: when it serves."""
-    keys, owner = Keys("/prr/"), 1
-    channel = Channel((HERE, etcd.port), None)
-    instances = make_instances(count, types_from(1, TYPES))
-    for at in range(0, count, PUTS):
-        writes = [
-            Write(one, 0, Update(Version(1 << 20, owner, 2), True))
-            for one in instances[at : at + PUTS]
-        ]
-        if not channel.call(TXN, keys.transaction(writes, 0)).succeeded:
-            raise Trouble("etcd does not take the instances")
-    channel.close()
+def _start(etcd: Running, stack: ExitStack) -> Figures:
+    """A binder starts beside an etcd: when it serves what that has."""
     began = time.perf_counter()
     binder = Node(stack, "binder", f"--listen={HERE}:0", etcd_flag(etcd))
 
@@ -151,7 +132,6 @@ main = command(
     *("store", __doc__, 1.0, _measure),
     amount("--servers", 10_000, 100_000, "that come"),
     amount("--seen", 100, 155, "of which it is seen how long they take to be found at the other"),
-    amount("--instances", 100_000, 500_000, "in the etcd from which a binder starts"),
     amount("--rounds", 5, 50, "of lookups"),
 )
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 
 from benchmarks.arguments import Trouble, command, several
-from benchmarks.figures import Figures, figures_of
+from benchmarks.figures import Figures, figures_of, take_turns
 from benchmarks.generate import build, generate, has_compiler
 from benchmarks.systems import PRR, SYSTEMS, WRITES, System
 from benchmarks.tally import Load
@@ -28,14 +28,17 @@ WARM_UP = 3.0
 """Seconds of questions before those that count, so that Java has compiled what it runs."""
 
 
+SPEED, RATIO = "lookups_per_second", "prr_is_times_as_fast"
+
+
 def measure_writes(seconds: float) -> Figures:
     """What others need to keep what a server would say to a binder, each for so long."""
 
     def measured(load: Load) -> Figures:
-        row, count = _measured(load), load.writes
+        row, count = _measured("", load), load.writes
         cpu = row["cpu_us"]
         return {
-            "per_second": row["lookups_per_second"] * count,
+            "per_second": row[SPEED] * count,
             "cpu_us": None if cpu is None else round(cpu / count, 2),
             "lost": row["lost"] + row["wrong"],
         }
@@ -46,27 +49,18 @@ def measure_writes(seconds: float) -> Figures:
 def _measure(parsed: Namespace) -> Figures:
     """Ask each system whose name holds one of `only` (none: all), and prr in turn with it."""
     build("generator")
-    seconds, only = parsed.seconds, [word.lower() for word in parsed.only]
+    words = [word.lower() for word in parsed.only or [""]]
     rows: Figures = {}
     runs: list[Figures] = []
     with ExitStack() as stack:
-        own = _warmed_up(PRR.load(stack, seconds))
-
-        def ask_own() -> Figures:
-            runs.append(_measured(own))
-            return runs[-1]
-
-        ask_own()
+        own = _warmed_up(PRR.load(stack, parsed.seconds))
         for system in SYSTEMS:
-            if not only or any(word in system.name.lower() for word in only):
-                beside = partial(_beside, system.more, ask_own)
-                rows[system.name] = _tried(system, seconds, beside)
-    runs.sort(key=_speed)
-    spread = {"slowest": _speed(runs[0]), "fastest": _speed(runs[-1]), "runs": len(runs)}
-    middle = {**runs[len(runs) // 2], **_sums(runs), **spread}
-    rows = {"prr": middle, **rows}
-    fastest_first = sorted(rows, key=lambda name: -rows[name].get("lookups_per_second", 0))
-    said = {"seconds": seconds, "rounds": ROUNDS}
+            if any(word in system.name.lower() for word in words):
+                beside = partial(_beside, own, runs)
+                rows[system.name] = _tried(system, parsed.seconds, beside)
+        rows["prr"] = _middle(runs or [_measured("prr", own)], SPEED)
+    fastest_first = sorted(rows, key=lambda name: -rows[name].get(SPEED, 0))
+    said = {"seconds": parsed.seconds, "rounds": ROUNDS}
     return said | {name: rows[name] for name in fastest_first}
 
 
@@ -76,24 +70,22 @@ def _tried(system: System, seconds: float, measure: Callable[[Load], Figures]) -
         return {"skipped": f"{missing} is not installed"}
     try:
         with ExitStack() as stack:
-            return measure(system.load(stack, seconds))
+            return measure(system.load(stack, seconds)) | {"more": system.more}
     except (Trouble, OSError) as trouble:
         return {"skipped": str(trouble)}
 
 
-def _beside(more: str, ask_own: Callable[[], Figures], its_load: Load) -> Figures:
-    """The round with the median ratio of prr's speed to the system's."""
-    _warmed_up(its_load)
-    pairs = [(ask_own(), _measured(its_load)) for _ in range(ROUNDS)]
-    pairs.sort(key=lambda pair: _ratio(*pair))
-    own, its = pairs[len(pairs) // 2]  # one round's figures, so that they agree
-    return {
-        **its,
-        **_sums([its for _, its in pairs]),
-        "prr_in_the_same_round": _speed(own),
-        "prr_is_times_as_fast": round(_ratio(own, its), 2),
-        "more": more,
-    }
+def _beside(own: Load, runs: list[Figures], its: Load) -> Figures:
+    """The round with the median ratio of prr's speed to the system's; prr's are added to `runs`."""
+    found = take_turns({"prr": own, "its": _warmed_up(its)}, ROUNDS, _measured)
+    runs += found["prr"]
+    rounds = zip(found["prr"], found["its"], strict=True)
+    rows = [
+        {**its, "prr_in_the_same_round": own[SPEED], RATIO: own[SPEED] / max(1, its[SPEED])}
+        for own, its in rounds
+    ]
+    row = _middle(rows, RATIO)
+    return row | {RATIO: round(row[RATIO], 2)}
 
 
 def _warmed_up(load: Load) -> Load:
@@ -101,25 +93,18 @@ def _warmed_up(load: Load) -> Load:
     return load
 
 
-def _ratio(own: Figures, its: Figures) -> float:
-    return _speed(own) / max(1, _speed(its))
+def _middle(rows: list[Figures], key: str) -> Figures:
+    """The one with the median of that, so that its figures agree; and what went wrong in any."""
+    wrong = {name: sum(row[name] for row in rows) for name in ("lost", "wrong")}
+    return sorted(rows, key=lambda row: row[key])[len(rows) // 2] | wrong
 
 
-def _sums(runs: list[Figures]) -> Figures:
-    """The answers lost or wrong, of all runs."""
-    return {name: sum(one[name] for one in runs) for name in ("lost", "wrong")}
-
-
-def _speed(run: Figures) -> int:
-    return run["lookups_per_second"]
-
-
-def _measured(load: Load) -> Figures:
+def _measured(_: str, load: Load) -> Figures:
     tally = generate(load)
     figures = figures_of(tally)
     cpu = figures["cpu_us_per_lookup"]
     return {
-        "lookups_per_second": figures["lookups_per_second"],
+        SPEED: figures[SPEED],
         "cpu_us": cpu if cpu is None else round(cpu, 1),
         "busy": round((tally.cpu or 0) / tally.elapsed, 2),  # share of its core
         "lost": tally.lost,

@@ -102,10 +102,9 @@ class Running:
             )
             for command in (f"{system.command} {more}", *system.beside)
         )
-        if system.inside:  # which it has not made before
-            comm = Path(f"/proc/{self.server.pid}/comm")
-            is_there = lambda: comm.read_text() == f"{system.needs[0]}\n"  # noqa: E731
-            self.server.until(is_there, "it did not start")
+        if system.inside:  # which it makes as it starts
+            program, comm = system.needs[0], Path(f"/proc/{self.server.pid}/comm")
+            self.server.until(lambda: program in comm.read_text(), "it did not start")
         if system.tell:
             self.server.until(lambda: self._tell(system), "it did not take what it was told")
 
@@ -128,7 +127,7 @@ def which(program: str) -> str | None:
 
 def data_of(text: str) -> bytes:
     """Bytes from hexadecimal digits and texts in quotes; behind # are comments."""
-    words = re.findall(r'#.*|"(?:[^"\\]|\\.)*"|[0-9a-f]+', text)
+    words = re.findall(r'#.*|"(?:[^"\\]|\\.)*"|[^\s"#]+', text)
     return b"".join(
         ast.literal_eval(word).encode() if word[0] == '"' else bytes.fromhex(word)
         for word in words

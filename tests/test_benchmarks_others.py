@@ -29,7 +29,7 @@ from benchmarks import (
 from benchmarks.arguments import Trouble
 from benchmarks.callers import Callers
 from benchmarks.generate import generate
-from benchmarks.systems import SYSTEMS, WRITES
+from benchmarks.systems import SYSTEMS, WRITES, data_of
 from benchmarks.tally import Load
 from tests.nodes import ROOT, wire
 
@@ -75,6 +75,21 @@ def test_peers_asks_every_system_that_is_installed(run, system):
         pytest.skip(row["skipped"])
     assert row["lookups_per_second"] > 0
     assert row["lost"] == row["wrong"] == 0
+
+
+def test_bytes_are_described_as_digits_and_texts():
+    assert data_of('0a ff00 "a b#\\r\\n\\"" # ff\n 01') == b'\x0a\xff\x00a b#\r\n"\x01'
+    with pytest.raises(ValueError, match="hex"):
+        data_of("0a zz")
+
+
+@pytest.mark.parametrize("system", [*SYSTEMS, *WRITES], ids=lambda system: system.name)
+def test_a_question_of_http_2_is_as_long_as_its_frames_say(system):
+    parts = [system.each.format(number=number) for number in range(system.writes)]
+    question = b"".join(map(data_of, [system.question, *parts]))
+    while system.how == "h2" and question:
+        question = question[9 + int.from_bytes(question[:3], "big") :]
+    assert (question == b"") == (system.how == "h2")
 
 
 def test_peers_says_that_it_wants_a_compiler(capsys, monkeypatch):

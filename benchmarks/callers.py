@@ -26,23 +26,6 @@ waits in vain each time (PATIENCE_MIN, 0.1 s) is hardly late."""
 ANSWER_LIMIT = 1.0
 """Seconds for a binder to answer."""
 
-REQUEST = b"\0\5hello"
-
-
-def answers(server: Address, question: bytes, wait: float) -> bool:
-    """Whether it answers within `wait` seconds, asked from a socket of its own, and is no port that
-    refuses."""
-    with socket.socket(type=socket.SOCK_DGRAM) as own:  # gevent's would have a thread read its IP
-        own.setblocking(False)
-        own.connect(server)
-        try:
-            own.send(question)
-            with suppress(TimeoutError):
-                wait_read(own.fileno(), wait, TimeoutError())
-            return bool(own.recv(64))  # it may be this program that was late
-        except OSError:
-            return False
-
 
 class Callers:
     """Clients at work until `stop`, and when they met what died."""
@@ -87,7 +70,21 @@ class Callers:
     def _call(self, instance: Instance, asking: gevent.socket.socket) -> None:
         if instance in self._dead:
             self.last_named_at = time.monotonic()
-        if not answers(address_of(instance), REQUEST, PATIENCE_MIN):
+        if not _answers(address_of(instance)):
             if instance in self._dead and self.first_failed_at is None:
                 self.first_failed_at = time.monotonic()
             asking.send(b"\4" + instance)
+
+
+def _answers(server: Address) -> bool:
+    """Whether it answers a request in time, from a socket of its own, and refuses none."""
+    with socket.socket(type=socket.SOCK_DGRAM) as own:  # gevent's would have a thread read its IP
+        own.setblocking(False)
+        own.connect(server)
+        try:
+            own.send(b"\0\5hello")
+            with suppress(TimeoutError):
+                wait_read(own.fileno(), PATIENCE_MIN, TimeoutError())
+            return bool(own.recv(64))  # it may be this program that was late
+        except OSError:
+            return False

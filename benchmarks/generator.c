@@ -196,6 +196,10 @@ static void open_channel(struct channel *one, struct sockaddr_in *target) {
 /* What has come. */
 
 static void take(struct channel *from, const unsigned char *data, size_t size, double at) {
+    if (from->answered == from->asked) {
+        unasked++;
+        return;
+    }
     double wait = at - from->asked_at;
     struct answer *answer = &from->answers[from->answered];
     waits[wait * 1e6 < WAITS ? (int)(wait * 1e6) : WAITS]++;
@@ -217,10 +221,7 @@ static int receive(int fd) {
 
 static void hear_datagrams(struct channel *from, double at) {
     int count = receive(from->fd);
-    for (int i = 0; i < count; i++) {
-        if (from->answered == from->asked) unasked++;
-        else take(from, room + i * EACH, messages[i].msg_len, at);
-    }
+    for (int i = 0; i < count; i++) take(from, room + i * EACH, messages[i].msg_len, at);
 }
 
 /* The answers that have ended in the first `size` bytes of the room. */
@@ -251,10 +252,7 @@ static void hear_stream(struct channel *from, double at) {
     if (size <= 0) fail("the server hung up");
     int ended = h2 ? ended_streams(from, size) : (int)((from->held + size) / answer_size);
     from->held = (from->held + size) % answer_size;
-    for (; ended; ended--) {
-        if (from->answered == from->asked) unasked++;
-        else take(from, room, answer_size, at);
-    }
+    for (; ended; ended--) take(from, room, answer_size, at);
 }
 
 static void hear(int milliseconds) {
@@ -333,8 +331,9 @@ static void hear_first(int fd) {
     for (int count; (count = receive(fd)); heard_at = now()) heard_by_first += count;
 }
 
-/* So many at once, as densely as one core can send them, if need be. The answers to the first socket are counted; those to
- * the others the kernel drops as they come, so that they cost nothing here. */
+/* So many at once, as densely as one core can send them, if need be. The answers to the first
+ * socket are counted; those to the others the kernel drops as they come, so that they cost nothing
+ * here. */
 static void flood(double began_at, int at_once) {
     struct sock_filter nothing[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
     struct sock_fprog program = {1, nothing};

@@ -202,7 +202,8 @@ def _tables(result: Figures) -> str:
     kinds: dict[str, Figures] = {}
     for name, row in groups.items():
         kinds.setdefault(next(iter(row)), {})[name] = row
-    return "\n".join([_table(single, [""]), *map(_table_of, kinds.values())])
+    tables = [_table(single, [""])] if single else []
+    return "\n".join([*tables, *map(_table_of, kinds.values())])
 
 
 def _table_of(rows: Figures) -> str:

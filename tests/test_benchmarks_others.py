@@ -378,6 +378,7 @@ def test_the_report_tells_what_was_found(tmp_path):
     assert "| Eureka, lease | 90 |" in text
     assert "|  | 1,000 | 10,000 | last / first |" in text
     assert "| register us | 10.0 | 11.0 | 1.1 |" in text
+    assert "| --- |\n\n" not in text  # a table without a row
     assert "`python -m it`" in text and "commit abc" in text
     told = readme.read_text()
     assert told.startswith("before\n") and told.endswith("after\n") and "old" not in told

@@ -31,7 +31,6 @@ from benchmarks.nodes import counters_of, make_instances, start_full_binders
 from benchmarks.proc import generator_core, on_core, pids_at, pin, resident_kib
 from benchmarks.processes import Started
 from benchmarks.tally import Load
-from prr.wire.instance import Address
 
 INSTANCES = 1000
 TYPES = b"\1"
@@ -62,30 +61,6 @@ RENEWAL_PAUSE = 0.1
 RECEIVED = "frames received"
 
 _SO_TIMESTAMPNS = 35
-
-
-class Monitor:
-    """How a binder under a flood treats a server that renews, and how much memory it has."""
-
-    def __init__(self) -> None:
-        self.renewals = 0
-        self.waits: list[float] = []  # seconds, of those that were confirmed
-        self.resident_kib = 0  # at most
-
-    def run(self, binder: Address, pids: list[int]) -> None:
-        """Renew a subscription, and look at the memory, until this greenlet is killed."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-            server.connect(binder)
-            server.setblocking(False)
-            server.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            while True:
-                renewed_at = time.time()
-                server.send(bytes((5, OTHER_TYPE)))
-                gevent.sleep(RENEWAL_PAUSE)
-                self.renewals += 1
-                heard_at = [at for at in _arrivals(server) if at >= renewed_at]
-                self.waits += [at - renewed_at for at in heard_at[:1]]
-                self.resident_kib = max(self.resident_kib, resident_kib(pids) or 0)
 
 
 def _measure(parsed: Namespace) -> Figures:
@@ -145,9 +120,10 @@ def _flood(load: Load) -> Figures:
     Runs on the core of the one who asks. Raises Trouble: the generator did not come to its end, or
     the binder does not say how it is.
     """
-    monitor = Monitor()
-    memory_before, counted_before = resident_kib(load.pids), counters_of(load.targets)
-    watching = gevent.spawn(monitor.run, load.targets[0], load.pids)
+    waits: list[float | None] = []
+    memory = [resident_kib(load.pids) or 0]
+    counted_before = counters_of(load.targets)
+    watching = gevent.spawn(_renew, load, waits, memory)
     try:
         tally = generate(load)
     finally:
@@ -155,7 +131,8 @@ def _flood(load: Load) -> Figures:
     counted = counters_of(load.targets)
     if counted is None or counted_before is None:
         raise Trouble("the binder does not say how it is")
-    answered = counted[RECEIVED] - counted_before[RECEIVED] - len(monitor.waits)
+    confirmed = [wait for wait in waits if wait is not None]
+    answered = counted[RECEIVED] - counted_before[RECEIVED] - len(confirmed)
     dropped = counted[DROPPED] - counted_before[DROPPED]
     elapsed = max(tally.asking, tally.elapsed)
     share_heard = tally.heard_by_first / tally.asked_by_first
@@ -168,12 +145,28 @@ def _flood(load: Load) -> Figures:
         "answered": answered,
         "dropped_by_kernel": dropped,
         "lost_uncounted": max(0, tally.asked - answered - dropped),
-        "resident_kib_before": memory_before,
-        "resident_kib": monitor.resident_kib,
-        "renewals": monitor.renewals,
-        "renewals_confirmed": len(monitor.waits),
-        "renewal_max_ms": round(max(monitor.waits) * 1000, 3) if monitor.waits else None,
+        "resident_kib_before": memory[0],
+        "resident_kib": max(memory),
+        "renewals": len(waits),
+        "renewals_confirmed": len(confirmed),
+        "renewal_max_ms": round(max(confirmed) * 1000, 3) if confirmed else None,
     }
+
+
+def _renew(load: Load, waits: list[float | None], memory: list[int]) -> None:
+    """Renew a subscription until this greenlet is killed: the seconds until each is confirmed, None
+    if that is not in time; and the KiB that the binder has then."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.connect(load.targets[0])
+        server.setblocking(False)
+        server.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        while True:
+            renewed_at = time.time()
+            server.send(bytes((5, OTHER_TYPE)))
+            gevent.sleep(RENEWAL_PAUSE)
+            heard = [at - renewed_at for at in _arrivals(server) if at >= renewed_at]
+            waits.append(heard[0] if heard else None)
+            memory.append(resident_kib(load.pids) or 0)
 
 
 def _arrivals(server: socket.socket) -> list[float]:

@@ -33,6 +33,7 @@ from prr.core.effects import (
     Tell,
 )
 from prr.core.metrics import Metric, by_key
+from prr.shell.confirmations import Confirmations
 from prr.shell.control import ControlAnswers
 from prr.shell.event_history import EventHistory
 from prr.shell.group_prober import GroupProber
@@ -74,6 +75,7 @@ class BinderNode(Node[Effect]):
         super().__init__(core, codec, lanes, first_line, names)
         self._binder = core
         self._store, self._drains = store, drains
+        self._confirmations = Confirmations(store, codec, self._outbox, self._send)
         self._prober = Prober(self._probed, codec)
         self._group_prober = GroupProber(self._answered_all, codec)
         self._history = EventHistory()
@@ -174,7 +176,7 @@ class BinderNode(Node[Effect]):
             case Persist() | KeepDrains():
                 self._keep(effect)
             case Confirm() | ConfirmAll() | ConfirmSealed() | AskAgain():
-                self._confirm(effect)
+                self._confirmations.give(effect)
             case Probe():
                 self._prober.ask(effect)
             case ProbeAll():
@@ -195,25 +197,6 @@ class BinderNode(Node[Effect]):
             self._store.persist(effect)
         elif self._drains is not None:
             self._drains.keep(effect.rows)
-
-    def _confirm(self, effect: Confirm | ConfirmAll | ConfirmSealed | AskAgain) -> None:
-        match effect:
-            case Confirm(instance, frame, target):
-                self._store.confirm(instance, partial(self._send, frame, target))
-            case ConfirmAll():
-                answer_all = self._outbox.sender_to_all(self._codec.encode(effect.frame))
-                self._store.confirm_all(effect.instances, answer_all)
-            case ConfirmSealed(said=said):
-                answer_each = partial(self._confirm_sealed, effect)
-                self._store.confirm_all([one.instance for one in said], answer_each)
-            case AskAgain(said=said, tickets=tickets):
-                again = self._codec.again_run(said, tickets)
-                self._outbox.send_each(again, [one.instance for one in said])
-
-    def _confirm_sealed(self, effect: ConfirmSealed, instances: Sequence[Instance]) -> None:
-        part = effect.of(instances)
-        confirmed = self._codec.confirmed_run(part.said, part.tickets, part.renewal)
-        self._outbox.send_each(confirmed, instances)
 
     def _is_peer(self, source: Address) -> bool:
         return source in self._binder.peers

@@ -7,10 +7,11 @@ asked from sockets of their own, what it knows is kept, and programs on this hos
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, assert_never
+from itertools import groupby
+from typing import Any, assert_never, cast
 
 from prr.core.binder import Binder
 from prr.core.directory.digests import Entry
@@ -164,6 +165,19 @@ class BinderNode(Node[Effect]):
     def _learn(self, present: list[Entry], gone: list[Entry]) -> None:
         self.step(self._binder.learn, present, gone)
 
+    def _do_all(self, effects: Sequence[Effect]) -> None:
+        """The reports of one event that follow each other at once: a herd makes many."""
+        for event, alike in groupby(effects, lambda one: isinstance(one, Report) and one.event):
+            if not event:
+                for effect in alike:
+                    self._do(effect)
+            else:
+                self._tell_all(*cast(Iterator[Report], alike))
+
+    def _tell_all(self, *reports: Report) -> None:
+        self._history.note(*reports)
+        self._report(*reports)
+
     def _do(self, effect: Effect) -> None:
         match effect:
             case Send():
@@ -182,8 +196,7 @@ class BinderNode(Node[Effect]):
             case ProbeAll():
                 self._group_prober.ask(effect)
             case Report():
-                self._history.note(effect)
-                self._report(effect)
+                self._tell_all(effect)
             case Tell():
                 told = self._control.answer(effect)
                 self._send(replace(told.frame, seal=effect.seal), told.target)

@@ -20,20 +20,21 @@ class EventHistory:
     def __init__(self) -> None:
         self._rows: OrderedDict[Instance, list[tuple[float, Report]]] = OrderedDict()
 
-    def note(self, report: Report) -> None:
-        """Remember a report, if it is about an instance."""
-        instance = report.instance
-        if instance is None:
-            return
-        events = self._rows.get(instance)
-        if events is not None:
-            self._rows.move_to_end(instance)
-        else:
-            events = self._rows[instance] = []
-            if len(self._rows) > INSTANCES_MAX:
-                self._rows.popitem(last=False)
-        events.append((time.time(), report))
-        del events[:-EVENTS_MAX]
+    def note(self, *reports: Report) -> None:
+        """Remember those of some reports that are about instances."""
+        now, rows = time.time(), self._rows
+        for report in reports:
+            if (instance := report.instance) is None:
+                continue
+            if (events := rows.get(instance)) is None:
+                rows[instance] = [(now, report)]
+                if len(rows) > INSTANCES_MAX:
+                    rows.popitem(last=False)
+            else:
+                rows.move_to_end(instance)
+                events.append((now, report))
+                if len(events) > EVENTS_MAX:
+                    del events[0]
 
     def about(self, instance: Instance) -> list[dict[str, Any]]:
         """What is remembered about an instance, the oldest first."""

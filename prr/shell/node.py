@@ -170,8 +170,7 @@ class Node(Generic[_E]):
 
     def _follow(self, effects: Sequence[_E]) -> None:
         """Do what the core has decided."""
-        for effect in effects:
-            self._do(effect)
+        self._do_all(effects)
         self._timer.set()
         if not self._notifier.is_ready and self._is_serving():
             self._notifier.ready()
@@ -187,6 +186,10 @@ class Node(Generic[_E]):
     def _is_serving(self) -> bool:
         """It does its work, as far as that is up to this host: a restart would not help."""
         return self._core.is_ready
+
+    def _do_all(self, effects: Sequence[_E]) -> None:
+        for effect in effects:
+            self._do(effect)
 
     def _do(self, effect: _E) -> None:
         """Do what the core has decided."""
@@ -228,9 +231,10 @@ class Node(Generic[_E]):
     def _send(self, frame: Frame, target: Address) -> None:
         self._outbox.send(self._codec.encode(frame), target)
 
-    def _report(self, report: Report) -> None:
-        self._counts[METRIC_OF[report.event]] += 1
-        self._report_log.write(report)
+    def _report(self, *reports: Report) -> None:
+        """Some of one event, at least one."""
+        self._counts[METRIC_OF[reports[0].event]] += len(reports)
+        self._report_log.write(*reports)
 
     def _serve(self, data: bytes, source: Address) -> None:
         try:

@@ -63,9 +63,10 @@ class LossyHandler(logging.Handler):
             self._gather(self._line(record), is_kept, now)
         self._see_to_later()
 
-    def counts(self, kind: str) -> bool:
-        """Lines of this kind are held, and one more is counted with them: it need not be made."""
-        return self._throttle.counts(kind)
+    def counts(self, kind: str, count: int) -> bool:
+        """Lines of this kind are held, and so many more are counted with them: they need not be
+        made."""
+        return self._throttle.counts(kind, count)
 
     def flush(self) -> None:
         """Write what is gathered, if its reader is ready for it."""
@@ -183,11 +184,11 @@ def log_is_clogged() -> bool:
     return any(isinstance(handler, LossyHandler) and handler.is_clogged for handler in handlers)
 
 
-def log_counts(kind: str) -> bool:
-    """The log holds lines of this kind, and counts one more with them: the caller need not make
-    it. In a storm of them, that is what most of their time would go into."""
-    handlers = _log.handlers
-    return any(isinstance(handler, LossyHandler) and handler.counts(kind) for handler in handlers)
+def log_counts(kind: str, count: int) -> bool:
+    """The log holds lines of this kind, and counts so many more with them: the caller need not
+    make them. In a storm of them, that is what most of their time would go into."""
+    handlers = [one for one in _log.handlers if isinstance(one, LossyHandler)]
+    return any(handler.counts(kind, count) for handler in handlers)
 
 
 def close_log() -> None:

@@ -13,7 +13,7 @@ from prr.core.metrics import SILENT_EVENTS
 from prr.shell.log.handler import log_counts, log_is_clogged
 from prr.shell.log.roll import Roll
 from prr.shell.log.throttle import PAUSE, Throttle
-from prr.wire.instance import Service, describe_service, service_of
+from prr.wire.instance import Instance, Service, describe_service, service_of
 
 WARNINGS = frozenset(
     {
@@ -43,18 +43,24 @@ class ReportLog:
         self._roll = Roll(self._name_of)
         self._timer: Any = None
 
-    def write(self, report: Report) -> None:
-        """Write one now, or later together with others."""
-        event, instance = report.event, report.instance
+    def write(self, *reports: Report) -> None:
+        """Write some of one event, at least one, now or later together with others."""
+        event = reports[0].event
         if event in SILENT_EVENTS:
             return
-        if event not in EACH_IS_TOLD or instance is None:
-            if not log_counts(event):
+        for number, report in enumerate(reports):
+            if event in EACH_IS_TOLD and report.instance is not None:
+                self._write_or_name(report, report.instance)
+            elif event not in EACH_IS_TOLD and log_counts(event, len(reports) - number):
+                return
+            else:
                 self._say(event, _Text(report, self._names), {"kind": event})
-        elif self._may_be_said(event):
-            self._say(event, _Text(report, self._names), {"kept": True})
+
+    def _write_or_name(self, report: Report, instance: Instance) -> None:
+        if self._may_be_said(report.event):
+            self._say(report.event, _Text(report, self._names), {"kept": True})
         else:
-            self._roll.put(event, instance)
+            self._roll.put(report.event, instance)
             self._see_to_later()
 
     def close(self) -> None:

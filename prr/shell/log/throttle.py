@@ -68,13 +68,13 @@ class Throttle(Generic[L]):
         row.last, row.held = line, row.held + 1
         return False
 
-    def counts(self, kind: str) -> bool:
-        """One more of a kind of which lines are held already counts with them, without its line;
-        False if none is held."""
+    def counts(self, kind: str, count: int) -> bool:
+        """So many more of a kind of which lines are held already count with them, without their
+        lines; False if none is held."""
         row = self._kinds.get(kind)
         if row is None or not row.held:
             return False
-        row.held += 1
+        row.held += count
         return True
 
     def has_room(self, kind: str, now: float) -> bool:

@@ -8,31 +8,26 @@ socket of its own.
 """
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import TypeAlias
 
 from gevent.hub import get_hub
 
-from prr.addresses import family_of
 from prr.core.effects import ProbeAll
 from prr.shell.prober import LINGER
-from prr.shell.udp.mmsg import RECEIVE_BYTES
-from prr.shell.udp.names import address_from
+from prr.shell.udp.mailer import Mailer
 from prr.wire.codec import Codec
-from prr.wire.first_questions import first_question
-from prr.wire.instance import Address, Instance, address_of
+from prr.wire.first_questions import ANSWER_CODE, first_question
+from prr.wire.instance import Instance, address_key, is_ipv6
 
 JUNK_MAX = 256
 """Datagrams that are no answer: whoever sends so many, each with another nonce, has guessed right
 once in 250 times."""
 
-READ_MAX = 64
-"""Datagrams read from a socket before others have their turn."""
-
-HEARD_MAX = 4
-"""Groups heard in one turn of the loop, 64 answers, 1 ms: after a pause of the network those of all
-come at once, and lookups would wait for a third of a second."""
+HEARD_MAX = 2
+"""Groups heard in one turn of the loop, 64 answers, half a ms: after a pause of the network those
+of all come at once, and lookups would wait for a tenth of a second."""
 
 _READ = 1  # libev's mask
 
@@ -42,23 +37,20 @@ _Follow: TypeAlias = Callable[["_Group"], None]
 class _Group:
     """One socket for each family, and those asked from them that have not answered."""
 
-    def __init__(self, asked: ProbeAll, hear: _Follow, expire: _Follow) -> None:
+    def __init__(self, asked: ProbeAll, mailer: Mailer, hear: _Follow, expire: _Follow) -> None:
         self.asked = asked
-        self._sockets: dict[socket.AddressFamily, socket.socket] = {}
-        self.waiting: dict[Address, tuple[int, Instance, int]] = {}
+        self._mailer = mailer
+        self._sockets: list[socket.socket] = []
+        keys = map(address_key, asked.instances)
+        rows = zip(asked.nonces, asked.instances, asked.starts, strict=True)
+        self.waiting: dict[bytes, tuple[int, Instance, int]] = dict(zip(keys, rows, strict=True))
         self.junk = 0
         self.is_late = False
         """The time for answers is up."""
-        for one in zip(asked.nonces, asked.instances, asked.starts, strict=True):
-            nonce, instance, _ = one
-            address = address_of(instance)
-            self.waiting[address] = one
-            try:
-                self._socket(family_of(address)).sendto(first_question(nonce), address)
-            except OSError:  # as if it were lost
-                continue
+        self._ask([one for one in self.waiting.values() if not is_ipv6(one[1])], socket.AF_INET)
+        self._ask([one for one in self.waiting.values() if is_ipv6(one[1])], socket.AF_INET6)
         self._hear = hear
-        self._readable = [get_hub().loop.io(one.fileno(), _READ) for one in self._sockets.values()]
+        self._readable = [get_hub().loop.io(one.fileno(), _READ) for one in self._sockets]
         self.listen()
         self._timer = get_hub().loop.timer(asked.wait + LINGER)
         self._timer.start(expire, self)
@@ -73,11 +65,16 @@ class _Group:
         for readable in self._readable:
             readable.stop()
 
-    def _socket(self, family: socket.AddressFamily) -> socket.socket:
-        if family not in self._sockets:
-            kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-            self._sockets[family] = socket.socket(family, kind)
-        return self._sockets[family]
+    def _ask(self, rows: list[tuple[int, Instance, int]], family: socket.AddressFamily) -> None:
+        if not rows:
+            return
+        try:
+            asking = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        except OSError:  # as if all of them were lost
+            return
+        self._sockets.append(asking)
+        nonces, instances, _ = zip(*rows, strict=True)
+        self._mailer.send(asking, [*map(first_question, nonces)], instances)
 
     @property
     def is_over(self) -> bool:
@@ -87,25 +84,17 @@ class _Group:
     def answers(self, codec: Codec) -> list[Instance]:
         """Who has answered, of those whose answers are there."""
         found = []
-        for data, source in self._received():
-            one = self.waiting.get(source)
-            if one is not None and codec.is_first_answer(data, *one):
-                found.append(one[1])
-                del self.waiting[source]
-            else:
-                self.junk += 1
-            if self.is_over:
-                break
+        for asking in self._sockets:
+            for data, source in self._mailer.receive(asking, ANSWER_CODE):
+                one = self.waiting.get(source)
+                if one is not None and codec.is_first_answer(data, *one):
+                    found.append(one[1])
+                    del self.waiting[source]
+                else:
+                    self.junk += 1
+                if self.is_over:
+                    return found
         return found
-
-    def _received(self) -> Iterator[tuple[bytes, Address]]:
-        for one in self._sockets.values():
-            for _ in range(READ_MAX):
-                try:
-                    data, name = one.recvfrom(RECEIVE_BYTES)
-                except OSError:
-                    break
-                yield data, address_from(name)
 
     def close(self) -> None:
         self._timer.stop()
@@ -113,7 +102,7 @@ class _Group:
         self.rest()
         for readable in self._readable:
             readable.close()
-        for one in self._sockets.values():
+        for one in self._sockets:
             one.close()
 
 
@@ -124,13 +113,14 @@ class GroupProber:
         """`tell` is called from the loop itself and must not wait."""
         self._tell = tell
         self._codec = codec
+        self._mailer = Mailer()
         self._groups: dict[_Group, None] = {}
         self._ready: dict[_Group, None] = {}  # those to which something has come, or which are late
         self._turn = get_hub().loop.timer(0)
 
     def ask(self, asked: ProbeAll) -> None:
         """Ask once, and listen. Never waits; silence is told to nobody."""
-        self._groups[_Group(asked, self._has_come, self._expire)] = None
+        self._groups[_Group(asked, self._mailer, self._has_come, self._expire)] = None
 
     def close(self) -> None:
         """Listen to nobody any more."""

@@ -13,8 +13,9 @@ from prr.wire.version import LEFT
 NONCES = range(1 << 8, 1 << 16)
 """Those that take two bytes. Nobody can try many of them: see `shell.group_prober`."""
 
+ANSWER_CODE = b"\x0c"
 _QUESTION = b"\x0b\xc1\x81\x01\xcd"
-_ANSWER = (b"\x0c\xc1\x83\x01\xcd", b"\x09\xc4\x01", b"\x0a\xce")
+_ANSWER = (ANSWER_CODE + b"\xc1\x83\x01\xcd", b"\x09\xc4\x01", b"\x0a\xce")
 _ANSWER_BYTES = 17
 _START_BYTES = 4
 _NO_STARTS = LEFT.to_bytes(_START_BYTES, "big")

@@ -17,6 +17,10 @@ class EachSender:
         self._names = names_of(bound, BURST_MAX)
         self._sender = GsoSender(bound, self._names)
 
+    def turn_to(self, bound: socket.socket) -> None:
+        """From now on send from this socket, which is of the same family."""
+        self._sender.turn_to(bound)
+
     def send(self, datagrams: Sequence[bytes], instances: Sequence[Instance]) -> int:
         """Send to each of the instances, BURST_MAX at most, its datagram; how many went.
 

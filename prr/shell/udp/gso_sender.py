@@ -65,6 +65,10 @@ class GsoSender:
         self._headers = bytearray(BURST_MAX * HEADER_BYTES)
         self._first = ctypes.c_void_p(start_of(self._headers))
 
+    def turn_to(self, bound: socket.socket) -> None:
+        """From now on send from this socket, which is of the same family."""
+        self._socket = bound
+
     def send(self, at: int, answers: AnswerRun) -> int:
         """Send the senders from `at` on `answers`; how many went.
 

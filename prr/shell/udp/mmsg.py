@@ -43,6 +43,9 @@ _AGAIN = frozenset({errno.EAGAIN, errno.EINTR})
 class Received(Protocol):
     """The datagrams of one burst, by number. They are there until the next `receive`."""
 
+    def turn_to(self, bound: socket.socket) -> None:
+        """From now on receive from this socket, which is of the same family."""
+
     def receive(self) -> int:
         """Take the datagrams that have come, without waiting; how many.
 
@@ -111,6 +114,10 @@ class Burst:
         self._lengths = memoryview(self._headers).cast("I")[LENGTH_AT // 4 :: HEADER_BYTES // 4]
         self._first = ctypes.c_void_p(start_of(self._headers))
         self._answers = GsoSender(bound, self._names)
+
+    def turn_to(self, bound: socket.socket) -> None:
+        """See `Received`. For whom nothing is answered."""
+        self._socket = bound
 
     def receive(self) -> int:
         """See `Received`."""
@@ -194,6 +201,10 @@ class OneByOne:
         self._data = b""
         self._name: tuple[Any, ...] = ("", 0)
         self.is_full = False
+
+    def turn_to(self, bound: socket.socket) -> None:
+        """See `Received`."""
+        self._socket = bound
 
     def receive(self) -> int:
         """See `Received`."""

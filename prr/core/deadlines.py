@@ -70,6 +70,12 @@ class Deadlines(Generic[K]):
         if self._due.pop(key, None) is not None:
             self._drop_stale()
 
+    def cancel_all(self, keys: Iterable[K]) -> None:
+        """The same for many."""
+        for key in self._due.keys() & keys:
+            del self._due[key]
+        self._drop_stale()
+
     def first(self) -> float | None:
         """When the first key is due; None if none is."""
         heap = self._heap
@@ -87,13 +93,18 @@ class Deadlines(Generic[K]):
 
     def pop_due(self, now: float) -> K | None:
         """Take out one key that is due by `now`; None if none is."""
-        first = self.first()
-        if first is None or first > now:
-            return None
-        key = heappop(self._heap)[2]
-        del self._due[key]
-        self._drop_stale()
-        return key
+        return next(iter(self.pop_all_due(now, 1)), None)
+
+    def pop_all_due(self, now: float, most: int) -> list[K]:
+        """Take out the first keys that are due by `now`, `most` at most."""
+        popped = list[K]()
+        while len(popped) < most and (first := self.first()) is not None and first <= now:
+            key = heappop(self._heap)[2]
+            del self._due[key]
+            popped.append(key)
+        if popped:
+            self._drop_stale()
+        return popped
 
     def _drop_stale(self) -> None:
         if len(self._heap) > 2 * len(self._due) + _STALE_MIN:

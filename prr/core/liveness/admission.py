@@ -60,11 +60,16 @@ class Admission:
     ) -> list[Report | None]:
         """The same for those of a run, which have no particulars: they are all owned here, or
         nothing is known of them (`are_new`) and their hosts have room."""
+        if not are_new:
+            newcomers = self._newcomers
+            return [
+                self._newcomer_refusal(one, True, now) if one in newcomers else None
+                for one in instances
+            ]
+        found = self._newcomers.admit_all(instances, now)
         return [
-            self._newcomer_refusal(one, not are_new, now)
-            if are_new or one in self._newcomers
-            else None
-            for one in instances
+            None if over is None else Report(over, one, _WHY[over])
+            for one, over in zip(instances, found, strict=True)
         ]
 
     def over(self, instance: Instance, credential: bytes) -> Event | None:

@@ -5,14 +5,14 @@ the confirmation, at most three questions, and a fourth one late, for legacy pro
 cut off just then. An answer, which nobody can forge who does not see the question, ends it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.config import Limits
 from prr.core.deadlines import Deadlines
 from prr.core.effects import Event
 from prr.core.liveness.quotas import Quotas
-from prr.wire.instance import Instance, host_key
+from prr.wire.instance import Instance, host_keys
 
 CREDIT = 1536.0
 """New instances of one source that may wait for their first answer: a host that starts a thousand
@@ -48,6 +48,7 @@ class Newcomers:
         """At most `limits.newcomers` at a time."""
         self._size = limits.newcomers
         self._asked: dict[Instance, int] = {}
+        self._accounts: dict[Instance, int] = {}  # of the same: that of its host
         self._due: Deadlines[Instance] = Deadlines()
         self._quotas = Quotas(rng.randbytes(16), CREDIT, REPAYMENT)
         self._in_all = Quotas(b"", limits.newcomers, limits.newcomers_per_second, accounts=1)
@@ -71,18 +72,42 @@ class Newcomers:
 
         Only one that is gone, and has been asked all it is asked, begins anew.
         """
-        asked, host = self._asked.get(instance), host_key(instance)
+        asked = self._asked.get(instance)
         if asked is not None and (is_there or asked < QUESTIONS):
-            return None if self._quotas.take(host, CONFIRMATION, now) else Event.OVER_QUOTA
-        if not self._quotas.take(host, 1.0, now):
-            return Event.OVER_QUOTA
-        is_full = asked is None and len(self._asked) >= self._size
-        if is_full or not self._in_all.take(host, 1.0, now):
-            self._quotas.give_back(host, 1.0, now)
-            return Event.FLOODED
-        self._asked[instance] = 0
-        self._due.set(instance, now + PAUSES[0])
-        return None
+            (may,) = self._quotas.take_all([self._accounts[instance]], CONFIRMATION, now)
+            return None if may else Event.OVER_QUOTA
+        return self._begin_all([instance], now)[0]
+
+    def admit_all(self, instances: Sequence[Instance], now: float) -> list[Event | None]:
+        """The same for many, all different, that are not there."""
+        if self._asked.keys().isdisjoint(instances):
+            return self._begin_all(instances, now)
+        return [self.admit(one, False, now) for one in instances]
+
+    def _begin_all(self, instances: Sequence[Instance], now: float) -> list[Event | None]:
+        accounts, count = [*map(self._quotas.account, host_keys(instances))], len(instances)
+        may = self._quotas.take_all(accounts, 1.0, now)
+        are_few = len(self._asked) + count <= self._size and all(may)
+        if are_few and self._in_all.take(b"", count, now):
+            self._begin(instances, accounts, now)
+            return [None] * count
+        found: list[Event | None] = []
+        for one, account, has_credit in zip(instances, accounts, may, strict=True):
+            is_full = one not in self._asked and len(self._asked) >= self._size
+            if not has_credit:
+                found.append(Event.OVER_QUOTA)
+            elif is_full or not self._in_all.take(b"", 1.0, now):
+                self._quotas.give_back_all([account], 1.0, now)
+                found.append(Event.FLOODED)
+            else:
+                self._begin([one], [account], now)
+                found.append(None)
+        return found
+
+    def _begin(self, instances: Sequence[Instance], accounts: Sequence[int], now: float) -> None:
+        self._asked.update(dict.fromkeys(instances, 0))
+        self._accounts.update(zip(instances, accounts, strict=True))
+        self._due.set_all(instances, now + PAUSES[0])
 
     def is_unasked(self, instance: Instance) -> bool:
         """It is a newcomer that has not been asked yet."""
@@ -112,20 +137,27 @@ class Newcomers:
 
     def answered(self, instance: Instance, now: float) -> None:
         """It is there. No error if it is no newcomer."""
-        if instance in self._asked:
-            for quotas in (self._quotas, self._in_all):
-                quotas.give_back(host_key(instance), 1.0, now)
-            self.forget(instance)
+        self.answered_all([instance], now)
+
+    def answered_all(self, instances: Iterable[Instance], now: float) -> None:
+        """The same for many, all different."""
+        there = [one for one in instances if one in self._asked]
+        self._quotas.give_back_all([self._accounts[one] for one in there], 1.0, now)
+        self._in_all.give_back(b"", len(there), now)
+        for one in there:
+            del self._asked[one], self._accounts[one]
+        self._due.cancel_all(there)
 
     def forget(self, instance: Instance) -> None:
         """It is nothing to be asked here any more. No error if it is no newcomer."""
         self._asked.pop(instance, None)
+        self._accounts.pop(instance, None)
         self._due.cancel(instance)
 
     def deadline(self) -> float | None:
         """When the next one is to be asked."""
         return self._due.first()
 
-    def pop_due(self, now: float) -> Instance | None:
-        """One that is to be asked by `now`; None if none is."""
-        return self._due.pop_due(now)
+    def pop_due(self, now: float, most: int) -> list[Instance]:
+        """The first that are to be asked by `now`, `most` at most."""
+        return self._due.pop_all_due(now, most)

@@ -6,7 +6,6 @@ from prr.core.liveness.first_questions import FirstQuestions
 from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.probes import TICK_MAX
 from prr.core.liveness.states import Case, Trigger
-from prr.wire.instance import Instance
 
 TOGETHER = 16
 """Newcomers that are asked together at most, 15 us each: as long as a burst of lookups takes, which
@@ -35,11 +34,7 @@ class Proving:
         """See to those that are due by `now`, or some of them, as far as there is room."""
         effects = self._first_questions.tick(now)
         newcomers = self._doubts.newcomers
-        due: list[Instance] = []
-        while len(due) < TOGETHER and self._doubts.may_prove:
-            if (newcomer := newcomers.pop_due(now)) is None:
-                break
-            due.append(newcomer)
+        due = newcomers.pop_due(now, TOGETHER) if self._doubts.may_prove else []
         if chosen := self._first_questions.choose(due):
             effects += self._first_questions.ask(chosen, now)
             asked = set(chosen)

@@ -6,6 +6,7 @@ reset by filling a table with forged sources, and nobody can tell with whom an a
 """
 
 from array import array
+from collections.abc import Iterable
 from hashlib import blake2s
 
 ACCOUNTS = 4096
@@ -28,28 +29,40 @@ class Quotas:
 
     def take(self, host: bytes, amount: float, now: float) -> bool:
         """Use up some of a source's credit; False, and nothing is used, if it has not as much."""
-        account = self._account(host)
-        debt = self._debt(account, now)
-        if debt + amount > self._credit:
-            return False
-        self._debts[account] = debt + amount
-        return True
+        return self.take_all((self.account(host),), amount, now)[0]
 
     def give_back(self, host: bytes, amount: float, now: float) -> None:
         """What was used has been of use."""
-        account = self._account(host)
-        self._debts[account] = max(0.0, self._debt(account, now) - amount)
+        self.give_back_all((self.account(host),), amount, now)
 
-    def _debt(self, account: int, now: float) -> float:
-        """What an account owes at `now`, which it is brought up to."""
-        paid = self._repayment * max(0.0, now - self._paid_at[account])
-        self._paid_at[account] = now
-        self._debts[account] = debt = max(0.0, self._debts[account] - paid)
-        return debt
+    def take_all(self, accounts: Iterable[int], amount: float, now: float) -> list[bool]:
+        """Use up some of the credit of each of these accounts, one of which may stand there more
+        than once: for each whether it had as much."""
+        most, debts = self._credit - amount, self._debts
+        taken = list[bool]()
+        for account in accounts:
+            has_credit = (debt := self._debt(account, now)) <= most
+            debts[account] = debt + amount if has_credit else debt
+            taken.append(has_credit)
+        return taken
 
-    def _account(self, host: bytes) -> int:
+    def give_back_all(self, accounts: Iterable[int], amount: float, now: float) -> None:
+        """What was used of each has been of use."""
+        for account in accounts:
+            self._debts[account] = max(0.0, self._debt(account, now) - amount)
+
+    def account(self, host: bytes) -> int:
+        """That of a source: for who needs it again, since to find it takes as long as all else."""
         if len(self._debts) == 1:
             return 0
         hashed = self._keyed.copy()
         hashed.update(host)
         return int.from_bytes(hashed.digest(), "little") % len(self._debts)
+
+    def _debt(self, account: int, now: float) -> float:
+        """What an account owes at `now`. Whoever asks puts that down."""
+        debt, since = self._debts[account], now - self._paid_at[account]
+        self._paid_at[account] = now
+        if debt and since > 0.0:
+            debt -= self._repayment * since
+        return debt if debt > 0.0 else 0.0

@@ -106,6 +106,17 @@ def counter_after(counter: int, run: int) -> int:
     return ((counter | _RUN) + 1 + run) % _TURN
 
 
+def version_after(
+    counter: int, run: int, owner: int, start: int, latest: Version | None
+) -> Version:
+    """The next one of an owner, and of a run (16 bits) of its: later than `counter`, and newer than
+    `latest`, unless these lie half a turn apart."""
+    version = Version(counter_after(counter, run), owner, start)
+    if latest is not None and not is_newer(version, latest):
+        return version._replace(counter=counter_after(latest.counter, run))
+    return version
+
+
 def of_run(counter: int, run: int) -> int:
     """A counter with the run (16 bits) put in the place of its own."""
     return counter & ~_RUN | run

@@ -97,8 +97,7 @@ class Table:
     def take_changes(self) -> dict[Instance, Update | None]:
         """The last update about each instance that has changed since they were taken last, in the
         order in which they did; None for what is forgotten. Empty unless they are noted. Whoever
-        has them noted takes them after every step, so that there are never more than one step
-        makes."""
+        has them noted takes them after every step, so that there are never more than it makes."""
         if not self._changed:
             return {}
         changed, self._changed = self._changed, {}
@@ -111,9 +110,15 @@ class Table:
 
     def put_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
         """The same for many instances."""
-        buckets = buckets_of(instance for instance, _, _ in updates)
+        new, buckets = list[Entry](), buckets_of(instance for instance, _, _ in updates)
         for (instance, version, particulars), bucket in zip(updates, buckets, strict=True):
-            self._put(instance, encode_version(version) + particulars, bucket)
+            word = encode_version(version)
+            if instance in self._present[bucket]:
+                self._put(instance, word + particulars, bucket)
+            else:
+                new.append((instance, word + particulars, hash_of(instance, word), bucket))
+        for instance, word, _, bucket in self.fill_in(new):  # its removal is remembered
+            self._put(instance, word, bucket)
         if self._changed is not None:
             self._changed |= dict.fromkeys(instance for instance, _, _ in updates)
 
@@ -151,19 +156,14 @@ class Table:
         self._remember_removal(instance, encode_version(version), bucket, now)
 
     def fill_in(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Put in, unnoted, instances of which nothing is known. Those of which something is
-        known are given back.
-
-        A million at once: it does for many what `put` does for one.
-        """
-        known: list[Entry] = []
-        filled: list[Entry] = []
+        """Put in, unnoted, many of which nothing is known. Those of which something is known are
+        given back."""
+        known, filled = list[Entry](), list[Entry]()
         present, removed = self._present, self._removals.rows
         toggle, add = self._digests.toggle, self._address_index.add
         for entry in entries:
             instance, data, number, bucket = entry
-            there = present[bucket]
-            if instance in there or instance in removed[bucket]:
+            if instance in present[bucket] or instance in removed[bucket]:
                 known.append(entry)
                 continue
             used(present, bucket)[instance] = data
@@ -227,7 +227,7 @@ class Table:
         Who follows the cursors sees every instance that was there all the while, exactly once.
         """
         first = bucket_of(Instance(cursor)) if cursor else 0
-        buckets = (bucket for bucket in range(first, BUCKETS) if self._present[bucket])
+        buckets = filter(self._present.__getitem__, range(first, BUCKETS))
         found, after = walk(self._present, None, buckets, cursor, size)
         return [instance for instance, _, _ in found], after
 

@@ -25,9 +25,8 @@ class TableWalks:
         return self._tables.of(instance).word(instance)
 
     def words(self, instances: Sequence[Instance]) -> list[bytes]:
-        """The same for some that are all of the spec, or all wide; b"" for one that is not as the
-        first is."""
-        return self._tables.of(instances[0]).words(instances)
+        """The same for some."""
+        return self._tables.words(instances)
 
     def standing(self, instance: Instance) -> tuple[bytes, bytes]:
         """The version of an instance that is held, encoded, and behind it its particulars; b"" if

@@ -69,6 +69,12 @@ class Tables:
         """Instances of the spec are present, at these versions and with these particulars."""
         self._spec.put_all(updates)
 
+    def words(self, instances: Sequence[Instance]) -> list[bytes]:
+        """What is held of each of these: see `Table.word`."""
+        if any(map(is_wide, instances)):
+            return [self.of(one).word(one) for one in instances]
+        return self._spec.words(instances)
+
     def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
         """How many of the first are in the table of the first of all, with words that end so."""
         return self.of(instances[0]).held_at(instances, endings)

@@ -29,12 +29,13 @@ from prr.wire.messages import Suspicion, Versioned
 from prr.wire.trailer import Cause
 from prr.wire.version import (
     Version,
-    counter_after,
+    decode_version,
     encode_version,
     is_later,
     is_newer,
     of_run,
     run_of,
+    version_after,
 )
 from prr.wire.wide import Said, WideUpdate
 
@@ -84,14 +85,14 @@ class VersionedDirectory:
         return self.directory.add(instance, version, learned, particulars)
 
     def add_all(self, ones: Sequence[tuple[Instance, int, bytes]]) -> list[Effect]:
-        """Decide that these are there, with start numbers and particulars: there is room, and none
-        is drained. Tell the others at once, those that read versions in a page of PAGE_WORDS."""
-        is_news = {instance: instance not in self.directory for instance, _, _ in ones}
-        updates = [(one, self.next_version(one, start), said) for one, start, said in ones]
-        self.directory.add_all(updates)
-        if len(ones) == 1:
-            return self.tell_added(*is_news.popitem())
-        return self._tell_all(is_news)
+        """Decide that these, which are held or not known at all, are there, with start numbers and
+        particulars: there is room, and none is drained. Tell the others at once, in pages."""
+        held = zip(ones, self.directory.words([one[0] for one in ones]), strict=True)
+        rows = [(*one, decode_version(word) if word else None) for one, word in held]
+        self.directory.add_all(
+            [(one, self._decide(no, last), said) for one, no, said, last in rows]
+        )
+        return self._tell_all({one: last is None for one, _, _, last in rows})
 
     def remove(
         self, instance: Instance, start: int, now: float, is_silent: bool = False
@@ -106,8 +107,7 @@ class VersionedDirectory:
             said = Said.SILENT if is_silent else Said.GONE
             return self._tell_others(WideUpdate(instance, version, said))
         cause = Cause.SILENCE if is_silent else None
-        words = encode_version(version)
-        gone = Versioned(binder=self.identity, versions=words, cause=cause)
+        gone = Versioned(binder=self.identity, versions=encode_version(version), cause=cause)
         bare = Removed(instance) if was_sure else None
         return self._tell(Removed(instance, trailer=gone), bare)
 
@@ -159,11 +159,12 @@ class VersionedDirectory:
         if not self._untold or now < self._gathers_until:
             return []
         untold, self._untold, self._gathers_until = self._untold, {}, now + GATHER
-        words = {i: is_news for i, is_news in untold.items() if i in self.directory}
-        return self.tell_added(*words.popitem()) if len(words) == 1 else self._tell_all(words)
+        return self._tell_all({one: new for one, new in untold.items() if one in self.directory})
 
     def _tell_all(self, words: dict[Instance, bool]) -> list[Effect]:
-        """Tell the others that many are there: whether each `is_news`."""
+        """Tell the others that these are there: whether each `is_news`."""
+        if len(words) == 1:
+            return self.tell_added(*words.popitem())
         if not len(self._peers):
             return []
         bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
@@ -187,8 +188,7 @@ class VersionedDirectory:
 
     def peer_that_is(self, owner: int, now: float) -> Peer | None:
         """The peer of ours that is this lease owner, if it has been heard lately."""
-        heard = self._peers.heard_lately(now)
-        return next((peer for peer in heard if peer.identity == owner), None)
+        return next((one for one in self._peers.heard_lately(now) if one.identity == owner), None)
 
     def is_back_unproven(self, instance: Instance) -> bool:
         """It is there again, after it had left, and has not answered yet."""
@@ -271,10 +271,10 @@ class VersionedDirectory:
     def next_version(self, instance: Instance, start: int) -> Version:
         """The version of a decision about `instance` made here: newer than the latest about it,
         and, unless they lie half a turn apart, later than any counter that was seen."""
-        latest = self.directory.latest(instance)
-        version = Version(counter_after(self._counter, self._run), self.identity, start)
-        if latest is not None and not is_newer(version, latest):
-            version = version._replace(counter=counter_after(latest.counter, self._run))
+        return self._decide(start, self.directory.latest(instance))
+
+    def _decide(self, start: int, latest: Version | None) -> Version:
+        version = version_after(self._counter, self._run, self.identity, start, latest)
         self.has_seen(version)
         return version
 

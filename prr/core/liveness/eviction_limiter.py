@@ -11,6 +11,7 @@ What goes beyond the limit is then one instance for each other binder at most.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from prr.core.deadlines import Deadlines
@@ -85,6 +86,10 @@ class EvictionLimiter:
     def release(self, instance: Instance) -> None:
         """This one is not held back: it answered, or it is gone. No error if it was not."""
         self._held.cancel(instance)
+
+    def release_all(self, instances: Iterable[Instance]) -> None:
+        """The same for many."""
+        self._held.cancel_all(instances)
 
     def deadline(self) -> float | None:
         """When to call `tick`; None if nothing is held back."""

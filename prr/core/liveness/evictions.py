@@ -1,6 +1,7 @@
 """How many of one binder's instances may be evicted for their silence now: see the limiter."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from prr.core.directory.directory import Directory
@@ -39,6 +40,10 @@ class Evictions:
     def release(self, instance: Instance) -> None:
         """One is not held back any more. No error if it was not."""
         self._limiter.release(instance)
+
+    def release_all(self, instances: Iterable[Instance]) -> None:
+        """The same for many."""
+        self._limiter.release_all(instances)
 
     def evicted(self, instance: Instance, reason: str) -> None:
         """One is gone, and not held back any more."""

@@ -7,7 +7,7 @@ from a socket of its own: a legacy (2016) server too, which knows no nonce.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.answers import ANY_START
@@ -69,39 +69,39 @@ class FirstQuestions:
         """Entries and limit of each container."""
         return {"first questions": (len(self._open), OPEN_MAX)}
 
-    def choose(self, newcomers: Sequence[Instance]) -> list[Instance]:
-        """Those of `newcomers`, which are due, that may be asked together; none if they are few."""
+    def ask(self, newcomers: Sequence[Instance], now: float) -> tuple[list[Instance], list[Effect]]:
+        """Ask those of `newcomers`, which are due, that may be asked together; none if they are
+        few. The others, and what follows."""
         unasked, places = self._doubts.newcomers.is_unasked, set[bytes]()
-        chosen = []
-        for one in self._plain(newcomers):
+        chosen: dict[Instance, bytes] = {}
+        for one, word in self._plain(newcomers):
             place = address_key(one)
-            if has_name(one):  # whose question has a name in it
+            if place in places or has_name(one):  # whose question has a name in it
                 continue
-            if place not in places and unasked(one) and self._is_asked_itself(one):
+            if unasked(one) and (len(word) == VERSION_BYTES or _is_asked_itself(one, word)):
                 places.add(place)
-                chosen.append(one)
-        has_room = len(self._open) + len(chosen) <= OPEN_MAX
-        return chosen if has_room and len(chosen) >= FEW else []
-
-    def ask(self, chosen: Sequence[Instance], now: float) -> list[Effect]:
-        """Ask those that were chosen just now."""
-        nonces = [self._rng.choice(NONCES) for _ in chosen]
-        for one in chosen:
-            self._open[one] = self._directory.word(one)[:VERSION_BYTES]
-            self._doubts.newcomers.count(one, 1)
-        self._ends.append((now + WAITS[-1], [*chosen]))
-        reports = [Report(Event.ASKED, one, "the first question") for one in chosen]
-        return [*reports, ProbeAll(chosen, nonces, [ANY_START] * len(chosen), WAITS[-1])]
+                chosen[one] = word[:VERSION_BYTES]
+        if len(chosen) < FEW or len(self._open) + len(chosen) > OPEN_MAX:
+            return [*newcomers], []
+        ones = [*chosen]
+        self._open |= chosen
+        self._doubts.newcomers.count_all(ones, 1)
+        self._ends.append((now + WAITS[-1], [*ones]))
+        reports = [Report(Event.ASKED, one, "the first question") for one in ones]
+        nonces = [self._rng.choice(NONCES) for _ in ones]
+        asked = ProbeAll(ones, nonces, [ANY_START] * len(ones), WAITS[-1])
+        return [one for one in newcomers if one not in chosen], [*reports, asked]
 
     def answered(self, instances: Sequence[Instance], now: float) -> list[Effect]:
         """These have answered: what the table says of one that is up, for all of them."""
-        asked = [one for one in dict.fromkeys(instances) if one in self._open]
-        word = self._directory.word
-        there = self._plain([one for one in asked if self._open[one] == word(one)[:VERSION_BYTES]])
+        at = self._open
+        asked = [one for one in dict.fromkeys(instances) if one in at]
+        rows = self._plain(asked)
+        there = [one for one, word in rows if word.startswith(at[one])]
         for one in there:
-            del self._open[one]
-            self._doubts.newcomers.answered(one, now)
-            self._evictions.release(one)
+            del at[one]
+        self._doubts.newcomers.answered_all(there, now)
+        self._evictions.release_all(there)
         self._doubts.hear(there, now, self._lease)
         return []
 
@@ -135,24 +135,20 @@ class FirstQuestions:
         """Nothing has become of it meanwhile, and it is not asked by itself."""
         return one in self._doubts.newcomers and one not in self._doubts.verifications
 
-    def _is_asked_itself(self, one: Instance) -> bool:
-        """No agent answers for it: who answers is known by its address."""
-        particulars = self._directory.word(one)[VERSION_BYTES:]
-        return not particulars or asked_at(one, particulars) == address_of(one)
-
-    def _plain(self, instances: Sequence[Instance]) -> list[Instance]:
-        """Those that are newcomers, have subscribed here, are in turn, and in no other doubt."""
+    def _plain(self, instances: Sequence[Instance]) -> Iterator[tuple[Instance, bytes]]:
+        """Those that are newcomers, have subscribed here, are in turn, and in no other doubt; each
+        with the word that it is held with."""
         newcomers, directory, doubts = self._doubts.newcomers, self._directory, self._doubts
         if not doubts.are_undoubted(instances):
             instances = [one for one in instances if doubts.are_undoubted((one,))]
-        return [
-            one
-            for one in instances
-            if one in newcomers
-            and self._is_heard_here(directory.word(one))
-            and not directory.is_suspect(one)
-        ]
+        for one, word in zip(instances, directory.words(instances), strict=True):
+            is_heard_here = word[OWNER] == self._owner and not word.startswith(
+                self._back, OWNER.start
+            )
+            if is_heard_here and one in newcomers and not directory.is_suspect(one):
+                yield one, word
 
-    def _is_heard_here(self, word: bytes) -> bool:
-        """One that is held with this word has subscribed here, and is not back since it left."""
-        return word[OWNER] == self._owner and word[OWNER.start : VERSION_BYTES] != self._back
+
+def _is_asked_itself(one: Instance, word: bytes) -> bool:
+    """No agent answers for one that is held with this word: its address shows who answers."""
+    return asked_at(one, word[VERSION_BYTES:]) == address_of(one)

@@ -122,6 +122,11 @@ class Newcomers:
         if instance in self._asked:
             self._asked[instance] += questions
 
+    def count_all(self, instances: Iterable[Instance], questions: int) -> None:
+        """The same for each of many, which are newcomers."""
+        for one in instances:
+            self._asked[one] += questions
+
     def ask_again(self, instance: Instance, now: float) -> None:
         """It has not answered a question, and may be asked another one, or given up, in time."""
         if instance not in self._due:

@@ -35,11 +35,9 @@ class Proving:
         effects = self._first_questions.tick(now)
         newcomers = self._doubts.newcomers
         due = newcomers.pop_due(now, TOGETHER) if self._doubts.may_prove else []
-        if chosen := self._first_questions.choose(due):
-            effects += self._first_questions.ask(chosen, now)
-            asked = set(chosen)
-            due = [one for one in due if one not in asked]
-        for number, newcomer in enumerate(due):
+        others, asked = self._first_questions.ask(due, now)
+        effects += asked
+        for number, newcomer in enumerate(others):
             if number < TICK_MAX and self._doubts.may_prove:
                 case = Case(Trigger.NEWCOMER_DUE, newcomer, now, NEVER_ANSWERED)
                 effects += self._lifecycle.on(case)

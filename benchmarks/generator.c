@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -295,22 +296,33 @@ static struct channel *next_idle(void) {
     return &channels[opened++];
 }
 
-/* Every question has its moment, and its wait counts from there. */
-static void offer(double at, double began_at) {
+/* Every question has its moment, and its wait counts from there. When the next one has it. */
+static double offer(double at, double began_at) {
     static long offered;
     long due = (long)((at - began_at) * rate) + 1 - offered; /* the first is due at once */
     struct channel *to = due > 0 ? next_idle() : NULL;
-    if (!to) return;
-    due = due < BATCH ? due : BATCH;
-    ask(to, due, began_at + offered / rate);
-    offered += due;
+    if (to) {
+        due = due < BATCH ? due : BATCH;
+        ask(to, due, began_at + offered / rate);
+        offered += due;
+    }
+    return began_at + offered / rate;
+}
+
+/* Who looked all the time would take the processor from a fleet on the same one. */
+static void rest_until(double when) {
+    double left = when - now();
+    if (left <= 0) return;
+    struct pollfd one = {.fd = epoll, .events = POLLIN};
+    struct timespec pause = {.tv_nsec = 1e9 * (left < LOOK_PAUSE ? left : LOOK_PAUSE)};
+    ppoll(&one, 1, &pause, NULL);
 }
 
 static void keep_asking(double began_at) {
     for (int i = 0; i < opened && !rate; i++)
         if (channels[i].wanted) ask(&channels[i], channels[i].wanted, began_at);
     for (double at; (at = now()) < over_at;) {
-        if (rate) offer(at, began_at);
+        if (rate) rest_until(offer(at, began_at));
         hear(rate ? 0 : (int)(1000 * LOOK_PAUSE));
         exchange_silent(at);
     }
@@ -410,6 +422,7 @@ int main(int argc, char **arguments) {
     if (argc != 11) fail("ten arguments, please");
     int sockets = atoi(arguments[4]), in_flight = atoi(arguments[5]);
     rate = atof(arguments[6]);
+    prctl(PR_SET_TIMERSLACK, 1); /* rests end on time, and not 50 us later */
     read_arguments(arguments);
     if (sockets > SOCKETS_MAX || in_flight > BATCH * sockets) fail("too many");
     make_room(atol(arguments[10]));

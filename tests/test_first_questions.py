@@ -10,7 +10,7 @@ from gevent.hub import get_hub
 from prr.core.answers import ANY_START
 from prr.core.binder import Binder
 from prr.core.effects import Event, ProbeAll, Report
-from prr.core.liveness.first_questions import FEW
+from prr.core.liveness.first_questions import FEW, SILENT_MAX
 from prr.core.liveness.newcomers import PAUSES, QUESTIONS
 from prr.core.liveness.phases import WAITS
 from prr.core.liveness.proving import TOGETHER
@@ -74,7 +74,8 @@ def test_nor_is_their_silence_waited_for_any_longer_than_once():
     ask_all(core, PAUSES[0])
     now = PAUSES[0] + WAITS[-1] + 0.2
     core.tick(now)
-    core.tick(now + 0.3)  # as late again
+    for _ in range(TOGETHER // SILENT_MAX):
+        core.tick(now + 0.3)  # as late again
     assert all(map(core.directory.is_suspect, ones))
 
 

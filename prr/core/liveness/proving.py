@@ -7,8 +7,8 @@ from prr.core.liveness.lifecycle import Lifecycle
 from prr.core.liveness.probes import TICK_MAX
 from prr.core.liveness.states import Case, Trigger
 
-TOGETHER = 16
-"""Newcomers that are asked together at most, 15 us each: as long as a burst of lookups takes, which
+TOGETHER = 32
+"""Newcomers that are asked together at most, 8 us each: as long as a burst of lookups takes, which
 have their turn before the next."""
 
 NEVER_ANSWERED = "it never answered a question"

@@ -30,9 +30,9 @@ grants what net.core.rmem_max allows, twice over."""
 
 
 COMING_BUFFER = 768 << 10
-"""The same for first subscriptions, some 2,000: a quarter of a second of work. Who has no answer
-says it again, three times within the first second: of a herd that is too large, a longer queue
-would hold what has been said several times, and is confirmed already."""
+"""The same for first subscriptions, some 2,000: a tenth of a second of work. Who has no answer says
+it again, three times within the first second: of a herd that is too large, a longer queue would
+hold what has been said several times, and is confirmed already."""
 
 
 class Lane(NamedTuple):
@@ -54,13 +54,13 @@ LANES = (
     Lane(1, BURST_MAX, 4, "from servers and binders"),
     Lane(0, BURST_MAX, BURST_MAX, "lookups", bursts=8),
     Lane(-1, 1, 1, "complaints and what is no frame"),
-    Lane(-1, 16, 1, "first subscriptions"),
+    Lane(-1, 32, 1, "first subscriptions"),
     Lane(2, BURST_MAX, 4, "from binders about the dead", bursts=8, is_of_peers=True),
 )
 """In the order of `Queue`. The nodes' own frames, a few at a time, of which a run of 64 renewals is
 one; lookups, 512 where so many wait, or as many as take 1.5 ms: a turn in which the others have
 much to do takes several, and with a burst in each the queue would grow; complaints, questions for
-all of a service, and junk, one at a time; and first subscriptions, sixteen that are alike or one.
+all of a service, and junk, one at a time; and first subscriptions, 32 that are alike or one.
 Each of those steps costs as much as ten to a few hundred lookups, and a flood of them must leave
 the processor to these. What binders say of the dead, and of those in doubt, comes first: the others
 hand them out until they have heard it."""

@@ -208,7 +208,7 @@ def test_deadlines_do_what_a_dict_does(seed, stale, monkeypatch):
     model: dict[str, int] = {}
     for _ in range(300):
         key, when = rng.choice("abcdefgh"), rng.randrange(10)
-        match rng.choice(("set", "set", "cancel", "pop")):
+        match rng.choice(("set", "set", "cancel", "cancel all", "pop", "pop all")):
             case "set":
                 real.set(key, when)
                 model[key] = when
@@ -217,6 +217,15 @@ def test_deadlines_do_what_a_dict_does(seed, stale, monkeypatch):
                 real.cancel(key)
                 if model.pop(key, None) is not None:
                     assert real.size[0] <= real.size[1] == 2 * len(model) + deadlines._STALE_MIN
+            case "cancel all":
+                some = rng.sample("abcdefgh", 3)
+                real.cancel_all(some)
+                model = {one: due for one, due in model.items() if one not in some}
+                assert real.size[0] <= real.size[1] == 2 * len(model) + deadlines._STALE_MIN
+            case "pop all":
+                most = rng.randrange(4)
+                ready = sorted(due for due in model.values() if due <= when)
+                assert [model.pop(one) for one in real.pop_all_due(when, most)] == ready[:most]
             case "pop":
                 popped = real.pop_due(when)
                 is_due = min(model.values(), default=when + 1) <= when

@@ -218,6 +218,22 @@ def test_who_answers_with_its_nonce_is_heard_and_who_answers_bare_is_not():
         server.socket.close()
 
 
+def test_who_cannot_be_asked_does_not_keep_the_others_from_it():
+    servers = [Server(n, right) for n in range(1, 4)]
+    heard = []
+    prober = GroupProber(lambda _, ones: heard.extend(ones), CODECS[Role.BINDER])
+    first, *others = [server.instance for server in servers]
+    nowhere = make_instance(1, ("255.255.255.255", 4000))  # which the system refuses
+    prober.ask(together([nowhere, first, nowhere, *others], wait=0.1))
+    for server in servers:
+        server.serve()
+    gevent.sleep(0.05)
+    assert heard == [first, *others]
+    prober.close()
+    for server in servers:
+        server.socket.close()
+
+
 def test_answers_that_come_all_at_once_are_heard_a_few_groups_in_a_turn():
     """As after a pause of the network: others have their turn in between."""
     servers = [Server(n, right) for n in range(1, 4 * HEARD_MAX)]

@@ -273,6 +273,27 @@ def test_who_is_refused_since_others_flood_has_lost_nothing_of_his_own():
     assert newcomers.admit(forged(2), False, 2.0) is None
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_run_of_newcomers_is_admitted_and_heard_as_one_by_one(seed, monkeypatch):
+    """Whichever quota is met in the middle of it."""
+    rng = Random(seed)
+    monkeypatch.setattr("prr.core.liveness.newcomers.CREDIT", rng.choice((3.0, 50.0)))
+    limits = Limits(newcomers=rng.choice((15, 60)), newcomers_per_second=rng.choice((1.0, 50.0)))
+    at_once, one_by_one = Newcomers(limits, Random(1)), Newcomers(limits, Random(1))
+    for now in range(30):
+        ones = [at(rng.randrange(3), f"10.0.0.{rng.randrange(6)}", 4000 + n) for n in range(8)]
+        came = at_once.admit_all(ones, float(now))
+        assert came == [one_by_one.admit(one, False, float(now)) for one in ones]
+        answered = [one for one in ones if rng.random() < 0.5]
+        at_once.answered_all(answered, float(now))
+        for one in answered:
+            one_by_one.answered(one, float(now))
+        assert [*at_once] == [*one_by_one]
+        assert at_once.pop_due(now, 3) == [
+            one for _ in range(3) for one in one_by_one.pop_due(now, 1)
+        ]
+
+
 def test_a_herd_of_twenty_thousand_after_a_restart_comes_in():
     """Within a second, all of it, though each is asked only half a second later."""
     newcomers = Newcomers(Limits(), Random(1))

@@ -56,6 +56,18 @@ def test_a_line_has_its_level_and_the_services_name(heard):
     ]
 
 
+def test_a_run_of_one_event_is_written_as_one_by_one(heard, monkeypatch):
+    """And those that the log only counts are all counted."""
+    counted = []
+    monkeypatch.setattr(
+        reports, "log_counts", lambda event, count: counted.append(count) is None and len(heard) > 2
+    )
+    run = [Report(Event.SUBSCRIBED, one, "self-reported") for one in instances(50)]
+    ReportLog({}).write(*run)
+    assert heard == [f"INFO subscribed {one.subject}: self-reported" for one in run[:3]]
+    assert counted == [50, 49, 48, 47]  # with the last of these
+
+
 def test_what_strangers_cause_at_will_is_not_logged(heard):
     ReportLog({}).write(Report(Event.OUT_OF_PLACE, "Alive", "10.0.0.1:1"))
     assert heard == []

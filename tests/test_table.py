@@ -246,3 +246,27 @@ def test_changes_are_told_in_the_order_in_which_they_happened():
     for instance, version in zip(order, rising(), strict=False):
         one.put(instance, version)
     assert list(one.take_changes()) == order
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_run_is_put_in_as_one_by_one(seed):
+    """New ones, those that are held, and those whose removal is remembered."""
+    rng = Random(seed)
+    at_once, one_by_one = Table(Limits(removals=4)), Table(Limits(removals=4))
+    known = [at(type_, "10.0.0.1", 4000 + n) for n in range(8) for type_ in (1, 2)]
+    for number in range(20):
+        run = rng.sample(known, 5)
+        said = [rng.choice((b"", b"x")) for _ in run]
+        version = Version(number + 1, rng.randrange(3), number)
+        for real in (at_once, one_by_one):
+            real.note_changes()
+            for one in run[:2]:
+                real.remove(one, version, float(number))
+        at_once.put_all([(one, version, what) for one, what in zip(run, said, strict=True)])
+        for one, what in zip(run, said, strict=True):
+            one_by_one.put(one, version, what)
+        assert dict(at_once.updates()) == dict(one_by_one.updates())
+        assert at_once.digest() == one_by_one.digest()
+        assert at_once.take_changes() == one_by_one.take_changes()
+        assert at_once.sizes() == one_by_one.sizes()
+        assert all(map(at_once.holdings.of_host, run)) and at_once.holdings.owners()

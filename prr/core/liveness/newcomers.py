@@ -6,6 +6,7 @@ cut off just then. An answer, which nobody can forge who does not see the questi
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.config import Limits
@@ -86,23 +87,24 @@ class Newcomers:
 
     def _begin_all(self, instances: Sequence[Instance], now: float) -> list[Event | None]:
         accounts, count = [*map(self._quotas.account, host_keys(instances))], len(instances)
+        are_few = len(self._asked) + count <= self._size
+        if not are_few or not self._in_all.take(b"", count, now):
+            rows = zip(instances, accounts, strict=True)
+            return [self._begin_one(one, account, now) for one, account in rows]
         may = self._quotas.take_all(accounts, 1.0, now)
-        are_few = len(self._asked) + count <= self._size and all(may)
-        if are_few and self._in_all.take(b"", count, now):
-            self._begin(instances, accounts, now)
-            return [None] * count
-        found: list[Event | None] = []
-        for one, account, has_credit in zip(instances, accounts, may, strict=True):
-            is_full = one not in self._asked and len(self._asked) >= self._size
-            if not has_credit:
-                found.append(Event.OVER_QUOTA)
-            elif is_full or not self._in_all.take(b"", 1.0, now):
-                self._quotas.give_back_all([account], 1.0, now)
-                found.append(Event.FLOODED)
-            else:
-                self._begin([one], [account], now)
-                found.append(None)
-        return found
+        self._in_all.give_back(b"", may.count(False), now)
+        self._begin([*compress(instances, may)], [*compress(accounts, may)], now)
+        return [None if one else Event.OVER_QUOTA for one in may]
+
+    def _begin_one(self, instance: Instance, account: int, now: float) -> Event | None:
+        if self._quotas.take_all([account], 1.0, now) == [False]:
+            return Event.OVER_QUOTA
+        is_full = instance not in self._asked and len(self._asked) >= self._size
+        if is_full or not self._in_all.take(b"", 1.0, now):
+            self._quotas.give_back_all([account], 1.0, now)
+            return Event.FLOODED
+        self._begin([instance], [account], now)
+        return None
 
     def _begin(self, instances: Sequence[Instance], accounts: Sequence[int], now: float) -> None:
         self._asked.update(dict.fromkeys(instances, 0))

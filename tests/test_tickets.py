@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from prr.core import awaited
+from prr.core.ended import DROPPED_MAX
 from prr.core.tickets import AGE_MAX, TICK, Tickets
 from prr.wire.instance import encode_address
 
@@ -76,6 +77,22 @@ def test_used_tickets_are_forgotten_when_they_are_too_old():
         ticket = tickets.issue(HERE, about, STATE, now)
         assert tickets.use(ticket, about, now)
         assert tickets.size <= 2 * AGE_MAX + 2
+
+
+def test_used_tickets_that_are_too_old_are_dropped_a_few_at_a_time():
+    tickets = Tickets(Random(1))
+    sizes = [0]
+
+    def use(about, now):
+        assert tickets.use(tickets.issue(HERE, about, STATE, now), about, now)
+        sizes.append(tickets.size)
+
+    for number in range(400):
+        use(b"%d" % number, 0.0)
+    for now in (AGE_MAX, *[2 * AGE_MAX + later for later in range(5)]):
+        use(ONE, now)
+    drops = [before - after for before, after in pairwise(sizes)]
+    assert max(drops) == DROPPED_MAX < 200 and sizes[-1] <= 3
 
 
 # Those that are awaited back, and need not be computed again.
@@ -151,7 +168,7 @@ def test_those_that_are_too_old_are_dropped_a_few_at_a_time_and_not_looked_at_me
     assert not are_awaited([OTHER, *abouts], 5.0 + 2 * AGE_MAX)  # nor then
     assert sizes[-1] == 0
     drops = [before - after for before, after in pairwise(sizes)]
-    assert max(drops) == awaited.DROPPED_MAX < 100
+    assert max(drops) == DROPPED_MAX < 200
 
 
 def test_so_many_are_awaited_and_of_others_nothing_depends_on_it(monkeypatch):

@@ -7,13 +7,11 @@ ticket that is not here is looked at as any other.
 
 from collections.abc import Iterable, Sequence
 
+from prr.core.ended import Ended
+
 AWAITED_MAX = 1 << 17
 """Remembered, some 40 MB, or 60 with names, a third of which the directory has anyway: the servers
 that a busy binder has itself. Those of more are computed."""
-
-DROPPED_MAX = 64
-"""Dropped at each call, in 25 us: a burst of them, so that they go as fast as others come. All at
-once take 18 ms."""
 
 
 class Awaited:
@@ -23,14 +21,14 @@ class Awaited:
     def __init__(self, seconds: float) -> None:
         """None of them is remembered for longer than so many `seconds`."""
         self._rows: dict[bytes, tuple[int, object, bytes]] = {}
-        self._ended: list[dict[bytes, tuple[int, object, bytes]]] = []  # last goes first
+        self._ended = Ended()
         self._seconds = seconds
         self._ends_at = 0.0
 
     @property
     def size(self) -> tuple[int, int]:
         """How many are remembered, or not dropped yet, and how many may be."""
-        return len(self._rows) + sum(map(len, self._ended)), AWAITED_MAX
+        return len(self._rows) + len(self._ended), AWAITED_MAX
 
     def remember(
         self,
@@ -69,12 +67,7 @@ class Awaited:
     def _end(self, now: float) -> None:
         """None that ended is looked at again, but they are dropped a few at a time."""
         if now >= self._ends_at:
-            self._ended.append(self._rows)
+            self._ended.add(self._rows)
             self._rows = {}
             self._ends_at = now + self._seconds
-        if self._ended:
-            rows = self._ended[-1]
-            for _ in range(min(DROPPED_MAX, len(rows))):
-                rows.popitem()
-            if not rows:
-                self._ended.pop()
+        self._ended.drop_some()

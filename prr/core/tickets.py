@@ -15,6 +15,7 @@ from struct import Struct
 
 from prr.core.awaited import Awaited
 from prr.core.directory.table_walks import state_of
+from prr.core.ended import Ended
 
 TICK = 0.1
 """Seconds between two tickets that differ."""
@@ -45,6 +46,7 @@ class Tickets:
         self._hasher = blake2s(key=secret, digest_size=_GUESS_BYTES, person=b"tickets!")
         self._used: dict[bytes, int] = {}
         self._used_before: dict[bytes, int] = {}
+        self._ended = Ended()
         self._swap_at = 0.0
         self.awaited = Awaited(AGE_MAX - TICK)
         """Some that were issued, hold, and need not be computed again to show it."""
@@ -52,8 +54,8 @@ class Tickets:
     @property
     def size(self) -> int:
         """Of how many things tickets are remembered to have been used: of those that are said
-        within twice AGE_MAX."""
-        return len(self._used) + len(self._used_before)
+        within twice AGE_MAX, and of older ones that are not dropped yet."""
+        return len(self._used) + len(self._used_before) + len(self._ended)
 
     def issue(self, where: bytes, about: bytes, state: bytes, now: float) -> int:
         """A ticket to say something of `about`, which stands as `state` says, from `where`, an
@@ -128,9 +130,12 @@ class Tickets:
         self.awaited.forget(abouts)
 
     def _swap(self, now: float) -> None:
+        """None that is too old is looked at again, but they are dropped a few at a time."""
         if now >= self._swap_at:
+            self._ended.add(self._used_before)
             self._used_before, self._used = self._used, {}
             self._swap_at = now + AGE_MAX
+        self._ended.drop_some()
 
     def _last(self, about: bytes) -> int:
         """The tick of the last ticket that was used for it, or of none."""

@@ -178,3 +178,19 @@ def test_so_many_are_awaited_and_of_others_nothing_depends_on_it(monkeypatch):
     assert tickets.awaited.size == (3, 3)
     for ticket, about in zip(given, abouts, strict=True):
         assert tickets.holds(ticket, HERE, about, b"+" + WORD[:20], 6.0)
+
+
+def test_who_comes_back_keeps_the_place_among_those_that_are_awaited(monkeypatch):
+    """Else the dict in which they are is built anew again and again, however large it is."""
+    monkeypatch.setattr(awaited, "AWAITED_MAX", 3)
+    tickets, abouts = Tickets(Random(1)), [b"%d" % number for number in range(5)]
+    given = [used_first(tickets, 5.0, about) for about in abouts]
+    for now in (10.0, 15.0, 20.0):
+        found = [
+            bool(tickets.awaited.words([ticket], [about], [ME], now))
+            for about, ticket in zip(abouts, given, strict=True)
+        ]
+        assert found == [True] * 3 + [False] * 2
+        tickets.use_all(given, abouts, now)
+        assert tickets.awaited.size == (3, 3)
+        given = tickets.issue_next([HERE] * 5, abouts, [ME] * 5, [WORD] * 5, now)

@@ -1,20 +1,25 @@
 """A binder's queues: what the kernel puts into which, and what a flood of one does to others."""
 
+import json
 import os
+import signal
 import socket
 import statistics
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from prr.client.control import fetch_text
 from prr.config import BadInput
 from prr.core.replication.pages import others_page
 from prr.shell.udp import steering as opening
 from prr.shell.udp.sorting import Queue
 from prr.shell.udp.steering import (
+    ASKED_BUFFER,
     COMING_BUFFER,
     LANES,
     LANES_BEFORE,
@@ -25,12 +30,15 @@ from prr.shell.udp.steering import (
 from prr.trust.credential import Holder
 from prr.trust.keyring import Keyring
 from prr.wire.codec import Codec
-from prr.wire.frames import Added, Alive, Complaint, Lookup, Removed, Role, ServiceList
+from prr.wire.frames import Added, Alive, Complaint, ListRequest, Lookup, Removed, Role, ServiceList
+from prr.wire.inquiries import DrainQuery, ListQuery, TextQuery
 from prr.wire.instance import Instance
 from prr.wire.messages import (
     Announcement,
+    DigestRequest,
     OpinionRequest,
     Page,
+    PageRequest,
     Reason,
     Suspicion,
     UnaskedPage,
@@ -40,6 +48,7 @@ from prr.wire.particulars import Particulars, encode_particulars
 from prr.wire.query import Query
 from prr.wire.questions import QUESTION_BYTES_MAX
 from prr.wire.seal import SESSIONS_BYTES, Seal
+from prr.wire.trailer import DIGEST_BYTES, Question
 from prr.wire.version import Version, encode_version
 from prr.wire.whole_service import WholeQuery
 from prr.wire.wide import Said, WideUpdate
@@ -48,12 +57,12 @@ from tests.families import LOOPBACKS, udp
 from tests.keyed import OLD_SECRET, SECRET, held_by
 from tests.nodes import Node, run, wire
 
-NODES, LOOKUPS, LAST, FIRST, DEAD = Queue
+NODES, LOOKUPS, LAST, FIRST, DEAD, OPERATORS = Queue
 UDP_SEGMENT = 103  # linux/udp.h
 
 NAMED, ONE = at("billing", "10.0.0.1", 1), at(1, "10.0.0.1", 1)
 
-IDENTITY = 0x123456789ABCDEF0  # 64 bits, as is drawn
+IDENTITY, NONCE = 0x123456789ABCDEF0, 0x3456789ABCDEF012  # 64 bits, as are drawn
 
 WORD = {"binder": IDENTITY, "versions": encode_version(Version(5, IDENTITY, 9))}
 
@@ -95,6 +104,19 @@ OF_BINDERS = [
     (ServiceList((ONE,), trailer=UnaskedPage(**WORD, nonce=0)), NODES),
 ]
 
+QUESTIONS = [
+    (ListQuery(cursor=b"", wide=1, nonce=5), OPERATORS),
+    (ListQuery(cursor=ONE, wide=1, nonce=NONCE), OPERATORS),
+    (TextQuery(question=Question.STATUS, nonce=NONCE, offset=5), OPERATORS),
+    (TextQuery(question=Question.WHY, nonce=NONCE, cursor=ONE), OPERATORS),
+    (TextQuery(question=Question.WHY, nonce=NONCE, instance=NAMED), OPERATORS),
+    (DrainQuery(question=Question.DRAIN, seconds=9, nonce=NONCE, cursor=ONE), OPERATORS),
+    (DigestRequest(binder=IDENTITY, nonce=NONCE, digest=bytes(DIGEST_BYTES)), NODES),
+    (DigestRequest(binder=IDENTITY, nonce=5, digest=bytes(DIGEST_BYTES)), NODES),
+    (PageRequest(binder=IDENTITY, nonce=5, group=1, buckets=1, cursor=ONE), NODES),
+    (PageRequest(binder=IDENTITY, nonce=NONCE, group=1, buckets=1, cursor=ONE), NODES),
+]
+
 ASKING = Codec(Role.CLIENT, keys=held_by(Holder.CLIENT, "app"))
 
 ROWS = [
@@ -125,6 +147,8 @@ ROWS = [
     (b"\x05\x01\xc1\x80", NODES),  # a renewal
     (b"\x05\x01\xc1\x81\x0a\xce\x01\x02\x03\x04", NODES),
     (b"\x07", NODES),
+    *((encode(ListRequest(trailer=asked)), lane) for asked, lane in QUESTIONS),
+    *((ASKING.encode(ListRequest(trailer=asked, seal=Seal(5))), lane) for asked, lane in QUESTIONS),
     (b"\x0a" + wire(1, ("10.0.0.1", 1)), NODES),
     (b"\x0c", NODES),
     (encode(Removed(ONE, trailer=Reason(error=b"no"))), NODES),  # a server says it of itself
@@ -144,7 +168,7 @@ ROWS = [
 
 @pytest.fixture(params=LOOPBACKS)
 def opened(request):
-    """The five sockets, and one that sends to them."""
+    """The six sockets, and one that sends to them."""
     (sockets,) = open_lanes((request.param, 0))
     sender = udp(request.param)
     sender.connect(sockets[0].getsockname())
@@ -155,7 +179,7 @@ def opened(request):
 
 def test_the_kernel_sorts(opened):
     sockets, sender = opened
-    assert len(sockets) == len(Queue) == len(LANES) == 5
+    assert len(sockets) == len(Queue) == len(LANES) == 6
     for data, lane in ROWS:
         sender.send(data)
         sockets[lane].settimeout(1)
@@ -164,7 +188,7 @@ def test_the_kernel_sorts(opened):
     for one in sockets:
         one.setblocking(False)
     assert any(received(one) == b"" for one in sockets)
-    assert [received(one) for one in sockets] == [None] * 5
+    assert [received(one) for one in sockets] == [None] * len(LANES)
 
 
 @pytest.mark.parametrize("type_", [7, 0xC1])  # the trailer's mark, too
@@ -196,6 +220,7 @@ def test_first_subscriptions_have_a_queue_that_is_worked_off_before_all_have_sai
     sizes = [one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for one in opened[0]]
     assert sizes[FIRST] == min(2 * COMING_BUFFER, sizes[0])  # of which the kernel makes twice
     assert len({*sizes[:FIRST]}) == 1
+    assert sizes[OPERATORS] == 2 * ASKED_BUFFER
 
 
 def received(one):
@@ -286,6 +311,24 @@ def test_what_a_peer_says_of_the_dead_does_not_wait_behind_a_flood_of_subscripti
         stop.set()
         flooding.join()
     assert statistics.median(waits) < SOON, waits  # a busy machine is late now and then
+
+
+def test_what_an_operator_asks_does_not_wait_behind_what_nodes_say(cluster, peers):
+    """Else nobody could see how a binder is that has too much to do."""
+    binder, stranger = cluster.binder(), peers()
+    binder.process.send_signal(signal.SIGSTOP)
+    for _ in range(WAITING):
+        stranger.send(b"\x0a" + wire(1, ("10.0.0.1", 1)), binder.address)
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(fetch_text, binder.address, Question.STATUS)
+        time.sleep(0.2)
+        binder.process.send_signal(signal.SIGCONT)
+        status = json.loads(asking.result())
+    assert status["counters"].get("frames received", 0) < WAITING / 4
+
+
+WAITING = 200
+"""Datagrams: any queue has room for them."""
 
 
 def handed_out(client, binder, ones):

@@ -29,6 +29,7 @@ class Queue(IntEnum):
     LAST = 2
     FIRST = 3
     DEAD = 4
+    OPERATORS = 5
 
 
 _Row: TypeAlias = str | Queue | tuple[int, int] | tuple[int, int, str, str]
@@ -50,6 +51,12 @@ _FIRST_KEY = _COMPLAINT_BYTES + 2  # behind the trailer's mark, and how many key
 _IDENTITY = _FIRST_KEY + 1
 _DOUBT_KEY = _IDENTITY + 1 + 8 + 1 + 2 + VERSION_BYTES
 
+_KEYS = 0x80  # msgpack's type of a map, of none
+
+# 7 with a nonce of 64 bits, or with a cursor, how long that is, its bytes and the nonce; a shorter
+# nonce, once in a billion times, goes with the nodes' own.
+_QUESTION_NONCE, _CURSOR_BYTES = 4, 5
+
 # 8 with no instance in front: the nonce, the identity, and no versions.
 _NONCE, _OTHERS_KEY = 5, 19
 _ROW = _OTHERS_KEY + 3  # behind the type and the length of the bytes
@@ -61,11 +68,15 @@ _ROW = _OTHERS_KEY + 3  # behind the type and the length of the bytes
 # trailer is a first subscription. 2 in many bytes asks for all of a service, which costs as much as
 # a hundred lookups. Of the dead and those in doubt a binder speaks with 10 and its identity, with 9
 # and a doubt, and of wide ones with 8, where what is said of the first stands behind it.
+# With 7 programs ask for a list, in three keys and maybe a seal, the cursor first, or, with a
+# `question`, for something else, maybe about what stands in the cursor; binders ask each other in
+# more keys, and have no `question`.
 _ROWS: Sequence[_Row] = (
     (_LOAD_BYTE, 0),
     (_EQUAL, 2, "lookup", ""),
     (_EQUAL, 4, "complaint", ""),
     (_EQUAL, 5, "subscription", ""),
+    (_EQUAL, 7, "question", ""),
     (_EQUAL, 8, "list", ""),
     (_EQUAL, 9, "addition", ""),
     (_EQUAL, 10, "removal", ""),
@@ -92,6 +103,23 @@ _ROWS: Sequence[_Row] = (
     "lookup",
     (_LOAD_LENGTH, 0),
     (_GREATER, QUESTION_BYTES_MAX, "last", "lookups"),
+    "question",
+    (_LOAD_BYTE, 3),
+    (_EQUAL, _NUMBER["cursor"], "from a cursor", ""),
+    (_EQUAL, _NUMBER["nonce"], "", "nodes"),
+    (_LOAD_BYTE, _QUESTION_NONCE),
+    (_EQUAL, _UINT64, "", "nodes"),
+    (_LOAD_BYTE, _QUESTION_NONCE + 9),
+    (_EQUAL, _NUMBER["question"], "operators", "nodes"),
+    "from a cursor",
+    (_LOAD_BYTE, 2),
+    (_GREATER, _KEYS + 4, "", "operators"),
+    (_LOAD_BYTE, _CURSOR_BYTES),
+    (_HAND_OVER, 0),
+    (_LOAD_BYTE_BEHIND, _CURSOR_BYTES + 2),
+    (_EQUAL, _UINT64, "", "nodes"),
+    (_LOAD_BYTE_BEHIND, _CURSOR_BYTES + 2 + 9),
+    (_EQUAL, _NUMBER["question"], "operators", "nodes"),
     "removal",
     (_LOAD_BYTE, _FIRST_KEY),
     (_EQUAL, _NUMBER["binder"], "dead", "nodes"),
@@ -121,11 +149,13 @@ _ROWS: Sequence[_Row] = (
     Queue.FIRST,
     "dead",
     Queue.DEAD,
+    "operators",
+    Queue.OPERATORS,
 )
 
 
 def sorting_into(queues: int) -> bytes:
-    """The program, as the kernel wants it, for so many queues (3 to 5): what one that is not there
+    """The program, as the kernel wants it, for so many queues (3 to 6): what one that is not there
     would hold goes with the nodes' own frames. 8 bytes a row."""
     places: dict[str, int] = {}
     rows: list[Queue | tuple[int, int] | tuple[int, int, str, str]] = []

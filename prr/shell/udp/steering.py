@@ -2,9 +2,9 @@
 
 In one queue a flood of lookups would push out the renewals and the other binders' frames, and a
 flood of complaints, or of subscriptions that anybody can send, the lookups; and what the others say
-of the dead would wait behind all that a busy binder has to do. So five sockets share the address
-(SO_REUSEPORT), and a small classic BPF program (`sorting`) chooses whose queue a datagram goes to
-(SO_ATTACH_REUSEPORT_CBPF, socket(7)).
+of the dead, and an operator's question, would wait behind all that a busy binder has to do. So six
+sockets share the address (SO_REUSEPORT), and a small classic BPF program (`sorting`) chooses whose
+queue a datagram goes to (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
 
 Who listens on all addresses, `[::]`, has such sockets for each family: a socket of IPv6 could take
 both, but would tell and be told every IPv4 address in another form.
@@ -35,6 +35,11 @@ it again, three times within the first second: of a herd that is too large, a lo
 hold what has been said several times, and is confirmed already."""
 
 
+ASKED_BUFFER = 64 << 10
+"""The same for what operators ask, some 150: a tenth of a second of work, so that who floods it
+keeps nobody waiting for longer. Who has no answer asks again within two seconds."""
+
+
 class Lane(NamedTuple):
     """Which of the lanes that are ready is served first, how much of it is received at once, how
     many steps are taken before the others have their turn, and what it holds. A step is one
@@ -56,6 +61,7 @@ LANES = (
     Lane(-1, 1, 1, "complaints and what is no frame"),
     Lane(-1, 32, 1, "first subscriptions"),
     Lane(2, BURST_MAX, 4, "from binders about the dead", bursts=8, is_of_peers=True),
+    Lane(1, 1, 1, "questions of operators"),
 )
 """In the order of `Queue`. The nodes' own frames, a few at a time, of which a run of 64 renewals is
 one; lookups, 512 where so many wait, or as many as take 1.5 ms: a turn in which the others have
@@ -63,14 +69,15 @@ much to do takes several, and with a burst in each the queue would grow; complai
 all of a service, and junk, one at a time; and first subscriptions, 32 that are alike or one.
 Each of those steps costs as much as ten to a few hundred lookups, and a flood of them must leave
 the processor to these. What binders say of the dead, and of those in doubt, comes first: the others
-hand them out until they have heard it."""
+hand them out until they have heard it. What operators ask, one at a time, does not wait behind the
+nodes' own frames: they ask when too many of these come."""
 
 PORT_TRIES = 8
 """Ports tried for one that is free in both families."""
 
-LANES_BEFORE = (3, 4)
-"""Sockets passed by units older than the queue for first subscriptions, or that of the dead. What
-these would hold goes with the nodes' own frames then."""
+LANES_BEFORE = (3, 4, 5)
+"""Sockets passed by units older than the queue for first subscriptions, that of the dead, or that
+of operators. What these would hold goes with the nodes' own frames then."""
 
 SINGLE_LANE = Lane(0, BURST_MAX, BURST_MAX, "of any kind")
 """Of a node with one socket for everything."""
@@ -181,6 +188,8 @@ def sort_into(lanes: list[socket.socket]) -> None:
     """Have the kernel sort the datagrams into `lanes`, which share an address."""
     if len(lanes) > Queue.FIRST:
         lanes[Queue.FIRST].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, COMING_BUFFER)
+    if len(lanes) > Queue.OPERATORS:
+        lanes[Queue.OPERATORS].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ASKED_BUFFER)
     program = sorting_into(len(lanes))
     buffer = ctypes.create_string_buffer(program)
     filter_ = struct.pack("HP", len(program) // 8, ctypes.addressof(buffer))

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
+from prr.config import LIMITS, Limits
 from prr.core.effects import Event, Report
 from prr.core.liveness.eviction_limiter import SHARE_CONFIRMED, WINDOW, EvictionLimiter
+from prr.core.liveness.shares import AGAIN_SHARE
 from prr.core.pacing import LEASE
 from tests.cores import at
 from tests.sim import adapter
 from tests.sim.cluster import Cluster
 from tests.sim.faults import CALM, options_for
 from tests.sim.trace import Trace
-from tests.test_detector import A, cluster, knowing, subscribe
+from tests.test_detector import A, B, cluster, complain, knowing, subscribe
 
 pytestmark = [pytest.mark.elsewhere, pytest.mark.smoke]
 
@@ -71,6 +73,34 @@ def test_the_brake_says_once_that_it_holds_and_once_that_it_lets_go():
     assert net.binders[A].status(net.now)["brake"] is None
     assert len(said(net)) == 2 * len(held)
     assert all("off after" in why for why in said(net)[len(held) :])
+
+
+def test_those_that_are_kept_leave_most_places_to_others_and_count_as_held_back_all_the_time():
+    net = cluster(1)
+    servers = freeze_all(net)
+    binder = net.binders[A]
+    net.run(net.now + LEASE + 4.0)
+    places, held = [], []
+    for _ in range(120):
+        net.run(net.now + 0.1)
+        places.append(len(binder.inspect().verifications))
+        held.append(binder.status(net.now)["brake"]["held_back"])
+    assert 0 < max(places) <= LIMITS.verifications / AGAIN_SHARE
+    assert min(held) == max(held) == COUNT - gone(net, servers) > 100
+    net.alive |= set(servers)
+    net.run(net.now + 5.0)
+    assert binder.directory.count(7) == (COUNT - gone(net, servers), 0)
+    assert binder.status(net.now)["brake"] is None
+
+
+def test_two_binders_full_of_what_is_silent_have_room_for_each_others_questions():
+    """None of it may go that the other one has not asked as well."""
+    net = cluster(2, limits=Limits(verifications=2))
+    servers = freeze_all(net, count=20)
+    for number, server in enumerate(servers):
+        complain(net, (A, B)[number % 2], server)
+    net.run(net.now + 60.0)
+    assert gone(net, servers) >= SHARE_CONFIRMED * 20
 
 
 def frozen_and_gone(seconds=25.0, count=60):

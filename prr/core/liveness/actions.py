@@ -140,7 +140,7 @@ class Actions(PeerActions):
         return []
 
     def ask_soon(self, case: Case) -> list[Effect]:
-        self._doubts.rechecks.set(case.instance, case.now + RECHECK)
+        self._doubts.rechecks.keep(case.instance, case.now + RECHECK)
         return []
 
     def ask_later(self, case: Case) -> list[Effect]:
@@ -262,7 +262,8 @@ class Actions(PeerActions):
 
     def hold_back(self, case: Case) -> list[Effect]:
         is_confirmed = case.trigger is Trigger.SILENT
-        return self._evictions.hold_back(case.instance, is_confirmed, case.now)
+        waits = self._doubts.recheck_wait
+        return self._evictions.hold_back(case.instance, is_confirmed, case.now, waits)
 
     # What is reported.
 

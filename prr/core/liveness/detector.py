@@ -26,6 +26,7 @@ from prr.core.liveness.phases import LAGGED
 from prr.core.liveness.probes import TICK_MAX
 from prr.core.liveness.proving import Proving
 from prr.core.liveness.recheck_queue import RecheckQueue
+from prr.core.liveness.rechecks import Rechecks
 from prr.core.liveness.rows import HELD, news_of
 from prr.core.liveness.runs import Runs
 from prr.core.liveness.states import Case, Trigger, Verdict
@@ -247,7 +248,7 @@ class Detector:
         return effects
 
     def _pop_due(
-        self, deadlines: Deadlines[Instance], trigger: Trigger, now: float
+        self, deadlines: Deadlines[Instance] | Rechecks, trigger: Trigger, now: float
     ) -> list[Effect]:
         """See to some of those that are due by `now`, as far as there is room."""
         effects: list[Effect] = []

@@ -37,8 +37,8 @@ SETTLE = 0.05
 """Seconds between two evictions beyond a binder's own part: the others have heard of the first."""
 
 HELD = 6.0
-"""Seconds for which an instance counts as held back: it is asked again after two, and the verdict
-takes another one and a half."""
+"""Seconds for which an instance counts as held back, beyond those it waits for its turn: it is
+asked again after two, and the verdict takes another one and a half."""
 
 
 class EvictionLimiter:
@@ -73,10 +73,13 @@ class EvictionLimiter:
         self.gone(now)
         self._held.cancel(instance)
 
-    def hold_back(self, instance: Instance, held: int, now: float, share: float = SHARE) -> None:
-        """This one of `held` instances may not go now."""
+    def hold_back(
+        self, instance: Instance, held: int, now: float, share: float = SHARE, waits: float = 0.0
+    ) -> None:
+        """This one of `held` instances may not go now; it `waits` for so many seconds at most until
+        it can be asked again."""
         self._limit = self._limit_of(held, now, share)
-        self._held.set(instance, now + HELD)
+        self._held.set(instance, now + waits + HELD)
         self._held_most = max(self._held_most, len(self._held))
 
     def gone(self, now: float) -> None:

@@ -31,10 +31,12 @@ class Evictions:
         """One goes for its silence."""
         self._limiter.goes(instance, now)
 
-    def hold_back(self, instance: Instance, is_confirmed: bool, now: float) -> list[Effect]:
-        """One may not go."""
+    def hold_back(
+        self, instance: Instance, is_confirmed: bool, now: float, waits: float
+    ) -> list[Effect]:
+        """One may not go; it `waits` for so many seconds at most until it can be asked again."""
         share = SHARE_CONFIRMED if is_confirmed else SHARE
-        self._limiter.hold_back(instance, len(self._directory), now, share)
+        self._limiter.hold_back(instance, len(self._directory), now, share, waits)
         return self.tick(now)
 
     def release(self, instance: Instance) -> None:

@@ -1,5 +1,6 @@
 """How late the event loop is: what else it has to do comes in between, and so lookups wait."""
 
+import logging
 import time
 from bisect import bisect_left
 from typing import Any
@@ -11,6 +12,12 @@ BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 PAUSE = 0.1
 """Seconds between two looks, of some microseconds."""
+
+STILL = 1.0
+"""Seconds of lateness that the log tells of: no work takes that long, so the process was stopped,
+or others had its processor. It is one line a second at most."""
+
+_log = logging.getLogger("prr")
 
 
 class LoopLag:
@@ -33,3 +40,8 @@ class LoopLag:
         late, self._due = max(now - self._due, 0.0), now + PAUSE
         self.counts[bisect_left(BOUNDS, late)] += 1
         self.seconds += late
+        if late >= STILL:
+            _log.warning(
+                "late: nothing was done for %.1f s; this process was stopped, or had no processor",
+                late,
+            )

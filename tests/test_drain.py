@@ -7,6 +7,7 @@ import pytest
 from prr.core.binder import Binder
 from prr.core.directory.digests import entry_of
 from prr.core.effects import Confirm, Event, KeepDrains, Outcome, Persist, ProbeAll, Report, Send
+from prr.core.lease import lease_row
 from prr.core.replication import drains
 from prr.wire.drain import (
     Drain,
@@ -196,10 +197,11 @@ def test_a_later_drain_counts_from_when_it_is_said_and_a_copy_does_not():
     binder = alone(ONE, TWO)
     drain(binder, ONE, 100, 0.0)
     assert events(drain(binder, ONE, 100, 1.0)[1]) == []
-    assert binder.lease(ONE, 1.0)["drain_s"] == 99
+    assert lease_row(binder.lease(ONE), 1.0)["drain_s"] == 99
     assert events(drain(binder, ONE, 100, 50.0)[1]) == [Event.DRAINED]
     assert events(drain(binder, ONE, 30, 51.0, why=b"")[1]) == [Event.DRAINED]
-    assert (binder.lease(ONE, 51.0)["drain_s"], binder.lease(ONE, 51.0)["drain_why"]) == (30, None)
+    row = lease_row(binder.lease(ONE), 51.0)
+    assert (row["drain_s"], row["drain_why"]) == (30, None)
 
 
 def test_the_last_one_is_drained_only_if_that_is_meant_and_is_handed_out_then():
@@ -367,7 +369,7 @@ def test_it_is_confirmed_once_it_is_on_disk_and_restored_with_its_word():
     other.learn([entry_of(ONE, word), entry_of(TWO, plain)], [], 100.0)
     other.start(100.0)
     assert found(other) == {TWO}
-    assert other.lease(ONE, 100.0)["drain_s"] == 600
+    assert lease_row(other.lease(ONE), 100.0)["drain_s"] == 600
     live(other, 700.0)
     assert not other.directory.is_drained(ONE)
 
@@ -417,7 +419,7 @@ def test_the_time_that_a_binder_was_down_counts():
         assert other.directory.is_drained(ONE) is (left > 0)
         assert (Event.UNDRAINED in events(effects)) is (left == 0)
         assert [len(rows) for rows in kept_in(effects)] == [2 if left else 0]
-        assert left == 0 or other.lease(ONE, 5.0)["drain_s"] == left
+        assert left == 0 or lease_row(other.lease(ONE), 5.0)["drain_s"] == left
 
 
 def test_one_that_was_put_back_is_so_after_a_restart_too():
@@ -451,7 +453,7 @@ def test_what_was_kept_of_a_drain_does_not_undo_what_peers_have_said_since():
     drain(binder, ONE, 0, 1.0)
     binder.start(2.0, [(ONE, word, 500.0)])
     assert not binder.directory.is_drained(ONE)
-    assert binder.lease(ONE, 2.0)["drain_s"] is None
+    assert lease_row(binder.lease(ONE), 2.0)["drain_s"] is None
 
 
 # At several.

@@ -18,6 +18,7 @@ from prr.core.directory.reach import Reach
 from prr.core.effects import DrainRow, Effect, Outcome, Probe, ProbeAll, Stop, stray
 from prr.core.gate import Gate, answered
 from prr.core.inspection import BinderInspection
+from prr.core.lease import Lease
 from prr.core.liveness.detector import Detector
 from prr.core.lookups import Lookups
 from prr.core.operators import Operators
@@ -144,9 +145,9 @@ class Binder:
         """The same, as plain data."""
         return status_of(self._versioned, self._detector, self._peers, self.is_ready, now)
 
-    def lease(self, instance: Instance, now: float) -> dict[str, Any]:
-        """Who watches an instance, and how long its lease goes on, as plain data."""
-        return lease_of(self._versioned, self._detector, self._peers, instance, now)
+    def lease(self, instance: Instance) -> Lease:
+        """Who watches an instance, and until when its lease goes on."""
+        return lease_of(self._versioned, self._detector, self._peers, instance)
 
     @step
     def learn(self, present: list[Entry], gone: list[Entry], now: float) -> list[Effect]:

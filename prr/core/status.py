@@ -3,13 +3,12 @@
 from collections import Counter
 from typing import Any
 
+from prr.core.lease import Lease
 from prr.core.liveness.detector import Detector
 from prr.core.replication.peer_liveness import isolation
 from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
-from prr.wire.drain import decode_drain, drain_in
 from prr.wire.instance import Instance, describe_address, service_of
-from prr.wire.particulars import decode_particulars
 
 SERVICES_MAX = 512
 """Services that are shown one by one, numbers first: a text of 75 kB at most."""
@@ -47,28 +46,23 @@ def status_of(
 
 
 def lease_of(
-    versioned: VersionedDirectory, detector: Detector, peers: Peers, instance: Instance, now: float
-) -> dict[str, Any]:
-    """Who watches an instance, how long its lease goes on at this binder without its being heard,
-    and what it says of itself, as plain data; None for what is not so, or not known."""
+    versioned: VersionedDirectory, detector: Detector, peers: Peers, instance: Instance
+) -> Lease:
+    """Who watches an instance, and what it says of itself."""
     version, leases = versioned.directory.version(instance), detector.doubts.leases
-    ends_at = leases.due_at(instance) if leases.vouches_for(instance) else None
     owner = None if version is None else version.owner
-    particulars = versioned.directory.particulars(instance)
-    said = decode_particulars(particulars)
-    drain_s = versioned.drains.seconds_left(instance, now)
-    named = [describe_address(peer.address) for peer in peers.all() if peer.identity == owner]
-    return {
-        "owner": None if owner is None else f"{owner:016x}",
-        "is_owner": owner == versioned.identity,
-        "owner_address": named[0] if named and owner is not None else None,
-        "lease_s": None if ends_at is None else round(ends_at - now, 3),
-        "weight": said.weight,
-        "zone": said.zone or None,
-        "tags": dict(said.tags),
-        "drain_s": None if drain_s is None else round(drain_s, 3),
-        "drain_why": decode_drain(drain_in(particulars)).why or None,
-    }
+    is_owner = owner == versioned.identity
+    address = None
+    if owner is not None and not is_owner:
+        address = next((one.address for one in peers.all() if one.identity == owner), None)
+    return Lease(
+        owner,
+        is_owner,
+        address,
+        leases.due_at(instance) if leases.vouches_for(instance) else None,
+        versioned.drains.ends_at(instance),
+        versioned.directory.particulars(instance),
+    )
 
 
 def summary_of(versioned: VersionedDirectory, peers: Peers, is_synced: bool, now: float) -> str:

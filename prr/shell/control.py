@@ -9,6 +9,7 @@ from typing import Any
 from prr.core.binder import Binder
 from prr.core.effects import Send, Tell
 from prr.core.health import degraded
+from prr.core.lease import lease_row
 from prr.shell.event_history import EventHistory
 from prr.shell.udp.overload import Overload
 from prr.wire.frames import ServiceList
@@ -70,6 +71,6 @@ class ControlAnswers:
         return {
             "held": instance in self._core.directory,
             "suspect": self._core.directory.is_suspect(instance),
-            **self._core.lease(instance, time.monotonic()),
+            **lease_row(self._core.lease(instance), time.monotonic()),
             "events": self._history.about(instance),
         }

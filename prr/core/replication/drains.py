@@ -67,6 +67,10 @@ class Drains:
         """How long it is still drained; None if it is not."""
         return self._seconds_left(instance, now) if instance in self._words else None
 
+    def ends_at(self, instance: Instance) -> float | None:
+        """Until when it is drained (seconds); None if it is not."""
+        return self._ends.due_at(instance) if instance in self._words else None
+
     def beside(self, instance: Instance, said: bytes | None) -> bytes:
         """The particulars of an instance that says this of itself, or, None, what it did."""
         if said is None:

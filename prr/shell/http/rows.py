@@ -8,6 +8,7 @@ from typing import Any
 from prr.core.binder import Binder
 from prr.core.directory.changes import Change
 from prr.core.directory.listed import listed
+from prr.core.lease import lease_row
 from prr.wire.instance import Instance, Service, address_of, describe_address, service_of
 from prr.wire.trailer import Listed
 
@@ -44,7 +45,7 @@ class Rows:
         """All about an instance that is held."""
         now, heard = time.monotonic(), self._core.directory.heard
         heard_at = None if heard is None else heard.at(instance)
-        lease = self._core.lease(instance, now)
+        lease = lease_row(self._core.lease(instance), now)
         drain_s = lease.pop("drain_s")
         until = None if drain_s is None else round(time.time() + max(ceil(drain_s), 1))
         state = listed(self._core.directory, instance)

@@ -9,6 +9,7 @@ process and all its nodes are gone.
 import atexit
 import importlib
 import json
+import logging
 import os
 import pkgutil
 import select
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -26,6 +28,8 @@ import gevent
 
 import prr
 from prr.demo.processes import die_with_parent
+from prr.shell.admin import front
+from prr.shell.http import process
 
 ROOT = Path(__file__).parents[1]
 
@@ -205,7 +209,40 @@ def _run(request: _Request) -> int:
         module, _, constant = name.rpartition(".")
         assert hasattr(sys.modules[module], constant), name
         setattr(sys.modules[module], constant, value)
+    front.start_process = _fork_front
     return main(program="node.py")
+
+
+def _fork_front(
+    address: str, listening: socket.socket, there: socket.socket
+) -> "subprocess.Popen[bytes]":
+    """In a node: fork what serves its HTTP, where a node of its own would execute it; all of it is
+    loaded, and has the same limits."""
+    descriptors = listening.fileno(), there.fileno()
+    return subprocess.Popen(
+        [sys.executable],
+        pass_fds=descriptors,
+        preexec_fn=lambda: _be_front(address, *descriptors),
+    )
+
+
+def _be_front(address: str, *descriptors: int) -> None:
+    """In a child of a node, which never executes anything: be what serves its HTTP, with nothing
+    of the node's but these descriptors and its outputs."""
+    last = 2
+    for kept in [*sorted(descriptors), os.sysconf("SC_OPEN_MAX")]:
+        os.closerange(last + 1, kept)
+        last = kept
+    code = 1
+    try:
+        logging.getLogger("prr").handlers.clear()
+        gevent._hub_local.set_hub(gevent.hub.Hub(default=False))  # with an event loop of its own
+        process.NICE = 0  # the tests wait for it
+        code = process.main([address, *map(str, descriptors)])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 if __name__ == "__main__":

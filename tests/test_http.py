@@ -18,15 +18,16 @@ from prr.config import Limits
 from prr.core.binder import Binder
 from prr.core.effects import Report
 from prr.core.pacing import LEASE
+from prr.shell.admin.authorizer import HostOnly
+from prr.shell.admin.interface import Interface
+from prr.shell.admin.turns import Turns
 from prr.shell.http.application import Application
-from prr.shell.http.asked import Reader
-from prr.shell.http.authorizer import HostOnly
+from prr.shell.http.asked import Reader, Who
 from prr.shell.http.changing import Changing
 from prr.shell.http.pages import FRESH
 from prr.shell.http.problems import Problem
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.served import Served
-from prr.shell.http.turns import Turns
 from prr.wire.frames import Subscribe
 from tests.http_of import ask, binder_with_http, where
 from tests.nodes import PATIENCE, ROOT, eventually, run, wire
@@ -221,22 +222,25 @@ def test_a_complaint_has_the_instance_asked(cluster, binder):
 
 def test_a_complaint_that_is_dropped_is_not_said_to_be_taken():
     limits = Limits(complaints_per_host=1, complaints_per_second=0.0)
-    core = Binder(frozenset(), (), 1, Random(1), limits=limits)
+    core = Binder(frozenset(), (), 1, Random(1), limits=limits, is_watched=True)
     core.start(0.0)
     core.handle(Subscribe(7), ("10.0.0.1", 1), 0.0)
 
     def operate(what, source, hear):
         return [one for one in core.operators.do(what, source, 0.0) if isinstance(one, Report)]
 
-    changing = Changing(SimpleNamespace(core=core, operate=operate), Reader({}), None)
+    node = SimpleNamespace(core=core, operate=operate)
+    interface = Interface(node, None, HostOnly(), Turns())
+    asking = SimpleNamespace(complain=lambda who, *said: interface.complain(*who, *said))
+    changing = Changing(asking, Reader({}), None)
+    alice = Who(None, "127.0.0.1")
     asked = Request.from_values(
         method="POST",
         json={"service": "7", "address": "10.0.0.1:1"},
-        environ_base={"REMOTE_ADDR": "10.0.0.9"},
     )
-    assert changing.complain(asked, "alice").json == {"held": True}
+    assert changing.complain(asked, alice).json == {"held": True}
     with pytest.raises(Problem) as told:
-        changing.complain(asked, "alice")
+        changing.complain(asked, alice)
     assert (told.value.status, told.value.headers) == (429, {"Retry-After": "1"})
     assert "dropped" in told.value.detail
 
@@ -348,13 +352,15 @@ def lacking(name, *rest, **more):
     if name.partition(".")[0] in {lacking}:
         raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
     return real(name, *rest, **more)
-import builtins
+import builtins, importlib.util
 real, builtins.__import__ = builtins.__import__, lacking
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name in {lacking} else found(name)
 import gevent
 if {ends}:
     gevent.spawn_later(0.5, lambda: __import__("os").kill(__import__("os").getpid(), 15))
 code = main({arguments})
-parts = ("werkzeug", "prometheus", "prr.shell.http", "gevent.pywsgi")
+parts = ("werkzeug", "prometheus", "prr.shell.http", "prr.shell.admin", "gevent.pywsgi")
 loaded = [name for name in sys.modules if name.startswith(parts)]
 print(code, loaded)
 """
@@ -371,6 +377,15 @@ def probe(lacking, ends, *arguments):
 def test_a_binder_without_it_loads_none_of_it():
     done = probe(set(), True, "binder", "--listen", "127.0.0.1:0")
     assert done.stdout == "0 []\n", done.stderr
+
+
+@pytest.mark.smoke
+def test_nor_does_one_with_it_load_what_serves_it():
+    done = probe(set(), True, "binder", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    assert done.stdout.startswith("0 ['prr.shell.admin"), done.stderr
+    assert "HTTP at" in done.stderr
+    for name in ("werkzeug", "prometheus", "prr.shell.http", "pywsgi"):
+        assert name not in done.stdout
 
 
 @pytest.mark.smoke
@@ -416,8 +431,8 @@ class Keys:
 
     needs_token = True
 
-    def operator(self, token, source_ip):
-        return f"alice from {source_ip}" if token == "T0ken" else None
+    def operator(self, who):
+        return "alice" if who.token == "T0ken" else None
 
 
 @pytest.mark.parametrize(
@@ -444,13 +459,13 @@ def test_where_there_are_keys_an_operator_is_known_by_a_token_wherever_the_reque
         return Response("{}", content_type="application/json")
 
     views = {route.view: view for route in ROUTES}
-    application = Application(views, Keys(), frozenset(), Served(), Turns())
+    application = Application(views, Keys(), frozenset(), Served())
     asking = Asking(application)
     where = {"REMOTE_ADDR": "10.0.0.9"}
     answer = asking.post("/v1/drains", headers=sent, json={}, environ_base=where)
     assert answer.status_code == status
     by = "" if "Via" in sent else "10.0.0.9"
-    assert called == ([(f"alice from {by}",)] if status == 200 else [])
+    assert called == ([(Who("T0ken", by),)] if status == 200 else [])
     if status == 401:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
         assert "Authorization: Bearer TOKEN" in answer.json["detail"]
@@ -468,7 +483,8 @@ def test_where_there_are_keys_an_operator_is_known_by_a_token_wherever_the_reque
 )
 def test_whoever_is_on_this_host_is_known_on_a_port_of_both_families_too(source, status):
     views = {route.view: lambda request: Response("{}") for route in ROUTES}
-    application = Application(views, HostOnly(), frozenset(), Served(), Turns())
+    operators = SimpleNamespace(needs_token=False, operator=lambda who: HostOnly().operator(*who))
+    application = Application(views, operators, frozenset(), Served())
     answer = Asking(application).get("/v1/status", environ_base={"REMOTE_ADDR": source})
     assert answer.status_code == status
 

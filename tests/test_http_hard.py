@@ -9,8 +9,8 @@ import gevent
 import pytest
 from gevent.hub import get_hub
 
+from prr.shell.admin.turns import PIECE, SLICE, Turns
 from prr.shell.http import asked, connection, listener, pages, server, waiting_room
-from prr.shell.http.turns import PIECE, SLICE, Turns
 from tests.http_of import HELLO, all_of, ask, binder_with_http, connect, where
 from tests.nodes import PATIENCE, Node, eventually
 
@@ -270,42 +270,6 @@ def test_a_slice_is_over_as_soon_as_something_has_arrived():
     assert late.count(0) > len(late) // 2  # it is heard behind the piece in which it has come
 
 
-def test_of_many_who_work_none_begins_a_piece_while_something_waits():
-    turns, late = Turns(), []
-    with Arriving() as arriving:
-
-        def serve():
-            for _ in range(5):
-                turns.give_way()
-                late.append(arriving.sent - arriving.heard)
-                arriving.send()
-                busy(PIECE)
-
-        gevent.joinall([gevent.spawn(serve) for _ in range(20)])
-    assert len(late) == 100
-    assert not any(late)
-
-
-def test_who_rests_looks_again_before_its_piece_if_somebody_has_worked_meanwhile():
-    turns, late = Turns(), []
-    with Arriving() as arriving:
-
-        def work_when_due():
-            get_hub().wait(turns_end)  # in the same turn of the loop as who gives way
-            arriving.send()
-
-        for _ in range(20):
-            turns_end = get_hub().loop.timer(0.0)
-            working = gevent.spawn(work_when_due)
-            gevent.sleep(0)
-            arriving.send()
-            turns.give_way()
-            late.append(arriving.sent - arriving.heard)
-            working.join()
-            turns_end.close()
-    assert not any(late)
-
-
 def test_a_page_is_made_once_for_all_who_wait_and_again_when_something_has_changed():
     stamp, made = [0], []
 
@@ -314,7 +278,7 @@ def test_a_page_is_made_once_for_all_who_wait_and_again_when_something_has_chang
         gevent.sleep(0.01)
         return [b"%d" % stamp[0]]
 
-    kept = pages.Pages(lambda: stamp[0], Turns())
+    kept = pages.Pages(lambda: stamp[0])
     found = [gevent.spawn(kept.get, "a", make) for _ in range(10)]
     gevent.joinall(found)
     assert [one.value for one in found] == [[b"0"]] * 10

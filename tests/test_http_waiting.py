@@ -12,7 +12,6 @@ import pytest
 
 from prr.shell.http import server, waiting_room
 from prr.shell.http.listener import Listener
-from prr.shell.http.turns import Turns
 from prr.shell.http.waiting_room import HEAD_BYTES_MAX, WaitingRoom, length_of_head
 from tests.http_of import HELLO, all_of, ask, binder_with_http, connect
 from tests.nodes import PATIENCE, eventually
@@ -153,18 +152,21 @@ def test_who_has_waited_longest_makes_room_be_it_for_a_body_or_for_a_request(clu
 
 def test_what_an_epoll_has_no_room_for_is_hung_up_and_the_process_goes_on(monkeypatch):
     dropped = []
-    listening = Listener(("127.0.0.1", 0), lambda *_: [], 4, dropped.append, Turns())
 
     def is_full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(WaitingRoom, "enter", is_full)
-    listening.start()
-    for _ in range(2):
-        with gevent.socket.create_connection(listening.address, PATIENCE) as opened:
-            assert opened.recv(1) == b""
-    assert dropped == ["connection lost"] * 2
-    listening.close()
+    with gevent.socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        listening = Listener(bound, lambda *_: [], 4, dropped.append)
+        listening.start()
+        for _ in range(2):
+            with gevent.socket.create_connection(listening.address, PATIENCE) as opened:
+                assert opened.recv(1) == b""
+        assert dropped == ["connection lost"] * 2
+        listening.close()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ import gevent.socket
 import jsonschema
 import pytest
 
-from prr.core.directory.changes import ChangeFeed
+from prr.shell.admin.calls import News
 from prr.shell.http import watchers
-from prr.shell.http.turns import Turns
 from prr.wire.trailer import Listed
 from tests.cores import at
 from tests.http_of import Stream, ask, binder_with_http, watching, where
@@ -191,7 +190,7 @@ class Beaten:
 @pytest.mark.parametrize("pause", [0.02, 0.2, 1.0])
 @pytest.mark.parametrize("count", [1, 300])
 def test_signs_of_life_come_in_time_however_long_a_round_takes(count, pause):
-    everyone = watchers.Watchers(ChangeFeed(lambda one: (None, b"")), None, 9, None, Turns())
+    everyone = watchers.Watchers(0, None, 9, None)
     everyone.close()  # it goes round by hand
     clock = [time.monotonic()]
     beaten = [Beaten(clock) for _ in range(count)]
@@ -230,20 +229,16 @@ def test_who_does_not_read_is_cut_off_and_costs_nobody_else_anything(cluster):
 
 def test_a_bug_ends_who_watches_and_not_the_binder(monkeypatch, caplog):
     monkeypatch.setattr(watchers, "AFTER_BUG", 0.01)
-    held = {}
-    feed = ChangeFeed(lambda one: (held.get(one), b""))
     made = []
 
-    def row(change, when):
+    def row(*change):
         made.append(change)
         return {"state": "up", "share": 1 / (len(made) - 1)}
 
-    def change(state):
-        feed.note(ONE)
-        held[ONE] = state
-        feed.settle([])
+    def change(number, state):
+        everyone.hear([News(number, ONE, state, "learned", "", 0.0)])
 
-    everyone = watchers.Watchers(feed, row, 9, lambda why: None, Turns())
+    everyone = watchers.Watchers(0, row, 9, lambda why: None)
     with ExitStack() as stack:
         stack.callback(everyone.close)
 
@@ -255,11 +250,11 @@ def test_a_bug_ends_who_watches_and_not_the_binder(monkeypatch, caplog):
             return here
 
         first = joined()
-        change(Listed.UP)
+        change(1, Listed.UP)
         assert b"event: hello" in all_of(first)
         assert "ZeroDivisionError" in caplog.text
         second = joined()
-        change(Listed.SUSPECT)
+        change(2, Listed.SUSPECT)
         said = b""
         while b"event: change" not in said:
             said += second.recv(4096)

@@ -1,12 +1,10 @@
-"""A binder's HTTP server, if it is to have one: only then is anything of it loaded."""
+"""A binder's HTTP, if it is to have any: only then is anything of it loaded."""
 
-import logging
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
 
-import gevent
 import gevent.socket
 
 from prr import __version__
@@ -16,10 +14,8 @@ from prr.shell.binder_node import BinderNode
 from prr.shell.loop_lag import LoopLag
 from prr.wire.instance import Address, describe_address, is_loopback
 
-if TYPE_CHECKING:
-    from prr.shell.http.server import HttpServer
-
-_log = logging.getLogger("prr")
+PACKAGES = ("werkzeug", "prometheus_client")
+"""What the process that serves HTTP needs: whoever starts a binder is to be told at once."""
 
 
 def where_to_serve_http(config: BinderConfig) -> Address | None:
@@ -36,32 +32,37 @@ def where_to_serve_http(config: BinderConfig) -> Address | None:
     return address
 
 
-def _start(server: "HttpServer") -> None:
-    server.start()
-    _log.info("HTTP at http://%s", describe_address(server.address))
-
-
 @contextmanager
 def serving_http(
     config: BinderConfig,
     node: BinderNode,
     lag: LoopLag,
-    names: Mapping[int, str],
+    names: dict[int, str],
     is_open: bool,
 ) -> Iterator[None]:
-    """Serve HTTP meanwhile, if it is asked for; `is_open`: anybody may read. Raises BadInput."""
+    """Have HTTP served meanwhile, if it is asked for; `is_open`: anybody may read. Raises BadInput,
+    and ImportError if what serves it is not installed."""
     address = where_to_serve_http(config)
     if address is None or config.http is None:
         yield
         return
-    from prr.shell.http.authorizer import HostOnly, WithKeys
-    from prr.shell.http.server import HttpServer
+    for package in PACKAGES:
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    from prr.shell.admin.authorizer import HostOnly, WithKeys
+    from prr.shell.admin.calls import Settings
+    from prr.shell.admin.front import Front
+    from prr.shell.admin.interface import Interface
+    from prr.shell.admin.listening import listen
+    from prr.shell.admin.turns import Turns
 
-    hosts = frozenset({config.http[0].lower(), socket.gethostname().lower()})
+    hosts = [config.http[0].lower(), socket.gethostname().lower()]
     authorizer = HostOnly() if config.key is None else WithKeys(lambda: node.keyring)
-    server = HttpServer(address, node, lag, authorizer, names, hosts, __version__, is_open)
-    gevent.spawn(_start, server)  # once the node runs, and has said where it listens
+    turns = Turns()
+    interface = Interface(node, lag, authorizer, turns)
+    settings = Settings(__version__, hosts, names, is_open, authorizer.needs_token, 0)
+    front = Front(listen(address), settings, interface, turns)
     try:
         yield
     finally:
-        server.close()
+        front.close()

@@ -4,24 +4,32 @@ import logging
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from prr.shell.http.asked import source_ip
-from prr.shell.http.authorizer import Authorizer
-from prr.shell.http.problems import Problem
+from prr.shell.http.asked import Who, source_ip
+from prr.shell.http.problems import Problem, bug
 from prr.shell.http.routes import ROUTES
 from prr.shell.http.served import Served
-from prr.shell.http.turns import Turns
 
 _PROXIED = ("Forwarded", "X-Forwarded-For", "Via")
 """Headers of a request that a proxy passes on: its own address says nothing of who asks."""
 
 _log = logging.getLogger("prr")
+
+
+class Operators(Protocol):
+    """Knows the operators of one binder, as that says itself."""
+
+    needs_token: bool
+    """An operator is known by a token; else by where the request comes from."""
+
+    def operator(self, who: Who) -> str | None:
+        """What the binder's log calls whoever asks; None: no operator."""
 
 
 class Application:
@@ -30,20 +38,18 @@ class Application:
     def __init__(
         self,
         views: dict[str, Callable[..., Response | None]],
-        authorizer: Authorizer,
+        operators: Operators,
         hosts: frozenset[str],
         served: Served,
-        turns: Turns,
         is_open: bool = True,
     ) -> None:
         """`views` by name, of all ROUTES; those that change something are called with who it is as
         well. `hosts` are the names of this host, beside its addresses. `is_open`: anybody may read;
         else only operators."""
         self._views = views
-        self._authorizer = authorizer
+        self._operators = operators
         self._hosts = hosts | {"localhost"}
         self._served = served
-        self._turns = turns
         self._is_open = is_open
         rules = [Rule(one.rule, methods=[one.method], endpoint=one) for one in ROUTES]
         self._map = Map(rules, strict_slashes=False, merge_slashes=False)
@@ -59,20 +65,17 @@ class Application:
             response = _of_router(error).response()
         except Exception:
             _log.exception("bug in the HTTP server: %s", environ.get("PATH_INFO"))
-            why = "a bug in this binder; its log says more"
-            response = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, why).response()
+            response = bug().response()
         if response is None:  # the connection is somebody else's now
             self._served.answers[200] += 1
             return []
         self._served.answers[response.status_code] += 1
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
-        self._turns.give_way()
         return response(environ, start_response)
 
     def _respond(self, request: Request) -> Response | None:
         route, arguments = self._map.bind_to_environ(request.environ).match()
-        self._turns.give_way()
         self._check_host(request)
         if route.is_for_operators or not (self._is_open or route.says_nothing):
             operator = self._operator(request)
@@ -98,15 +101,15 @@ class Application:
             why = f"a page of {origin} may change nothing here; use a page of this binder's"
             raise Problem(HTTPStatus.FORBIDDEN, why)
 
-    def _operator(self, request: Request) -> str:
+    def _operator(self, request: Request) -> Who:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         is_proxied = any(header in request.headers for header in _PROXIED)
         source = "" if is_proxied else source_ip(request)
         bearer = token.strip() if kind.lower() == "bearer" else None
-        operator = self._authorizer.operator(bearer, source)
-        if operator is not None:
-            return operator
-        if self._authorizer.needs_token:
+        who = Who(bearer, source)
+        if self._operators.operator(who) is not None:
+            return who
+        if self._operators.needs_token:
             why = "an operator's credential is needed; send it as Authorization: Bearer TOKEN"
             raise Problem(HTTPStatus.UNAUTHORIZED, why, {"WWW-Authenticate": "Bearer"})
         why = "that is for the binder's own host only, as long as there are no keys; ask there"

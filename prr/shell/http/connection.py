@@ -21,13 +21,9 @@ from gevent.pywsgi import Input, WSGIHandler
 
 from prr.shell.http.asked import BODY_BYTES_MAX
 from prr.shell.http.problems import refusal
-from prr.shell.http.turns import Turns
 
 ANSWER_LIMIT = 30.0
 """Seconds in which an answer has to be made and taken, and what was sent along has to come."""
-
-PART_BYTES = 16384
-"""Of an answer, that are sent before others have their turn: 20 us of work."""
 
 _log = logging.getLogger("prr")
 
@@ -83,18 +79,23 @@ class Connection(WSGIHandler):
         self._body = Body(cast(Any, self._received), 0)
         super().__init__(sock, address, server, rfile=self._received)  # type: ignore[call-arg]
         self._dropped: Callable[[str], None] = server.dropped
-        self._turns: Turns = server.turns
+        self._sends_since: float | None = None
 
     @property
     def waits_since(self) -> float | None:
-        """Since when its request's body is waited for; None if it is not."""
-        return self._received.waits_since
+        """Since when its request's body is waited for, or nothing of its answer has been taken;
+        None if neither is so."""
+        return self._received.waits_since or self._sends_since
+
+    @property
+    def is_sending(self) -> bool:
+        """Its answer is waiting to be taken."""
+        return self._sends_since is not None
 
     def serve(self) -> bool:
         """Answer the request; whether another may follow. Raises OSError if the client is gone."""
         limit = gevent.Timeout.start_new(ANSWER_LIMIT)
         try:
-            self._turns.give_way()
             result = self.handle_one_request()
             if isinstance(result, tuple):  # what is wrong with it
                 _, answer = result
@@ -109,7 +110,6 @@ class Connection(WSGIHandler):
 
     def get_environ(self) -> dict[str, Any]:
         """The headers are read: what the application is told of them."""
-        self._turns.give_way()
         environ: dict[str, Any] = super().get_environ()
         environ["prr.connection"] = self.give_away
         length = self.content_length or 0
@@ -134,15 +134,14 @@ class Connection(WSGIHandler):
             raise ValueError("a length that is none")
         return is_read
 
-    def run_application(self) -> None:
-        self._turns.give_way()
-        super().run_application()
-
     def _sendall(self, data: bytes) -> None:
         with memoryview(data) as whole:
-            for at in range(0, len(data), PART_BYTES):
-                self._turns.give_way()
-                super()._sendall(whole[at : at + PART_BYTES])  # type: ignore[misc]  # stubs
+            at = 0
+            while at < len(whole):
+                self._sends_since = time.monotonic()
+                at += self.socket.send(whole[at:])
+        self._sends_since = None
+        self.response_length += len(data)
 
     def give_away(self) -> socket.socket:
         """The socket itself, for somebody else to write to from now on."""

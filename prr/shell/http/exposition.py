@@ -3,6 +3,7 @@
 Nothing is counted for it: whoever asks is told what is counted anyway.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -22,11 +23,9 @@ from prometheus_client.exposition import generate_latest
 
 from prr.core.liveness import verdicts
 from prr.core.metrics import Metric
-from prr.shell.binder_node import BinderNode
+from prr.shell.http.binder import Binder, Count
 from prr.shell.http.served import Served
-from prr.shell.http.turns import Turns
-from prr.shell.loop_lag import BOUNDS, LoopLag
-from prr.wire.instance import Service
+from prr.shell.loop_lag import BOUNDS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -46,43 +45,39 @@ NOT_OF_A_BINDER = frozenset(
 
 
 class Exposition:
-    """The metrics of one binder."""
+    """The metrics of one binder, and of what serves its HTTP."""
 
-    def __init__(
-        self, node: BinderNode, lag: LoopLag, served: Served, turns: Turns, version: str
-    ) -> None:
-        self._node = node
-        self._lag = lag
+    def __init__(self, binder: Binder, served: Served) -> None:
+        self._binder = binder
         self._served = served
-        self._turns = turns
-        self._build = [version, sys.version.split()[0], gevent.__version__]
+        self._build = [binder.settings.version, sys.version.split()[0], gevent.__version__]
         self._process = CollectorRegistry()
-        ProcessCollector(registry=self._process)
+        ProcessCollector(pid=os.getppid, registry=self._process)  # the binder's
 
     def text(self) -> list[bytes]:
-        """All of them, made in slices, in one part."""
+        """All of them, in one part."""
         families = [*self._collect(), *self._process.collect()]
-        slices = self._turns.in_slices(families)
-        return [b"".join(generate_latest(_Only(one)) for one in slices)]
+        return [b"".join(generate_latest(_Only(one)) for one in families)]
 
     def _collect(self) -> Iterator[Family]:
-        status, counts = self._node.status(), self._node.counts()
+        status, counts = self._binder.status(), self._binder.counts()
         yield _info("prr_build", "what runs", ["version", "python", "gevent"], self._build)
         for metric in Metric:
             if metric not in NOT_OF_A_BINDER:
                 name = f"prr_{metric.name.lower()}"
-                yield CounterMetricFamily(name, _help(metric), value=counts[metric])
+                value = counts.metrics.get(metric.name, 0)
+                yield CounterMetricFamily(name, _help(metric), value=value)
         yield from self._health(status)
-        yield self._instances()
+        yield self._instances(counts.instances)
         yield from _verifications(status)
         yield from _peers(status["peers"])
         yield _counters(
             *("prr_queue_dropped", "datagrams dropped by the kernel, by queue", "queue"),
-            self._node.queue_drops(),
+            counts.queue_drops,
         )
         if dns := status.get("dns"):
             yield from _dns(dns)
-        lags = {(): (self._lag.counts, self._lag.seconds)}
+        lags = {(): counts.lag}
         yield _histogram("prr_loop_lag_seconds", "how late the loop is", BOUNDS, lags)
         yield from self._served.families()
 
@@ -103,29 +98,25 @@ class Exposition:
         ):
             yield GaugeMetricFamily(f"prr_{name}", help_, value=float(value))
 
-    def _instances(self) -> Family:
+    def _instances(self, total: int) -> Family:
         """The services with the most instances, each state, and all others together."""
-        directory = self._node.core.directory
-        services = directory.services(LOOKED_AT_MAX)
-        counts = {one: self._count(one) for one in self._turns.in_slices(services)}
-        largest = sorted(services, key=lambda one: -sum(counts[one]))
-        rows = [(str(one), counts.pop(one)) for one in largest[:SERVICES_MAX]]
-        others = [sum(column) for column in zip(*counts.values(), strict=True)] or [0, 0, 0]
-        told = sum(others) + sum(sum(count) for _, count in rows)
-        others[0] += max(len(directory) - told, 0)
-        if any(others):
-            rows.append(("other", (others[0], others[1], others[2])))
+        counts: list[Count] = []
+        self._binder.services(LOOKED_AT_MAX, None, counts.append)
+        counts.sort(key=lambda one: -sum(one[1:]))
+        rows = [(str(one.service), one[1:]) for one in counts[:SERVICES_MAX]]
+        rest = counts[SERVICES_MAX:]
+        drained, suspect = sum(one.drained for one in rest), sum(one.suspect for one in rest)
+        told = sum(sum(one[1:]) for one in counts)
+        up = sum(one.up for one in rest) + max(total - told, 0)
+        if up or drained or suspect:
+            rows.append(("other", (up, drained, suspect)))
         family = GaugeMetricFamily(
             "prr_instances", "instances that are held", labels=["service", "state"]
         )
-        for service, count in rows:
-            for state, number in zip(("up", "suspect", "drained"), count, strict=True):
+        for service, row in rows:
+            for state, number in zip(("up", "drained", "suspect"), row, strict=True):
                 family.add_metric([service, state], number)
         return family
-
-    def _count(self, service: Service) -> tuple[int, int, int]:
-        directory = self._node.core.directory
-        return *directory.count(service), directory.count_drained(service)
 
 
 class _Only:

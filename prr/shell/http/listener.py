@@ -6,6 +6,7 @@ import math
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -15,33 +16,31 @@ from typing import Any, cast
 import gevent
 from gevent.pywsgi import WSGIServer
 
-from prr.config import BadInput
 from prr.shell.http.connection import Connection
 from prr.shell.http.problems import refusal
-from prr.shell.http.turns import Turns
 from prr.shell.http.waiting_room import WaitingRoom, hang_up
-from prr.wire.instance import Address, describe_address, is_ipv6_address
 
 CONNECTIONS_MAX = 128
 """Connections at once, watchers not counted, 40 kB each while it is answered. One more takes the
-place of the one that has waited longest for a request, or else for its body; if there is none it is
-refused."""
+place of the one that has waited longest for a request, for its body, or for its answer to be taken;
+if there is none it is refused."""
 
-FILES_KEPT = 640
-"""Descriptors that HTTP leaves to the rest: a verification each, the disk, and some."""
+PATIENCE = 1.0
+"""Seconds for which nobody has to give its place away who takes nothing of its answer."""
+
+FILES_KEPT = 64
+"""Descriptors that are no connections: the log, the event loop, modules that are loaded late."""
 
 FILES_WANTED = 4096
-"""Descriptors that a process with HTTP is to have, if the system lets it."""
+"""Descriptors that the process is to have, if the system lets it."""
 
 SEND_BUFFER = 131072
 """Bytes of an answer that the kernel is asked to hold: a page of some hundred rows."""
 
-BACKLOG = 128
-
 ACCEPTED_AT_ONCE = 8
 ACCEPT_PAUSE = 0.02
-"""Connections that are accepted, and seconds until the next: 400 a second. Taking one in and
-ending it is 50 us of work, answering its request ten times as much."""
+"""Connections that are accepted, and seconds until the next: 400 a second. Answering one is half a
+millisecond of work, and the processor is not HTTP's alone."""
 
 PAUSE = 0.1
 """Seconds for which nobody is accepted when there is no descriptor even to refuse one."""
@@ -58,28 +57,26 @@ class Listener(WSGIServer):
 
     def __init__(
         self,
-        address: Address,
+        listening: socket.socket,
         application: Callable[..., Any],
         most: int,
         dropped: Callable[[str], None],
-        turns: Turns,
     ) -> None:
-        """Listens at once; serves from `start` on, `most` connections at a time. `dropped` is
-        called with why a connection is ended. Raises BadInput."""
+        """Serves on `listening`, one of gevent's, from `start` on, `most` connections at a time.
+        `dropped` is called with why a connection is ended."""
         self.dropped = dropped
-        self.turns = turns
         self._most = most
         self._accepted = 0  # since the last pause
         self._room = WaitingRoom(self._serve, dropped)
         self._served: dict[Connection, gevent.Greenlet[..., None]] = {}
         self._spare = os.open(os.devnull, os.O_RDONLY)
         super().__init__(
-            _listening(address),
+            listening,
             application,
             log=None,
             error_log=None,
             handler_class=Connection,
-            environ={"SERVER_NAME": address[0]},  # else it asks the resolver
+            environ={"SERVER_NAME": listening.getsockname()[0]},  # else it asks the resolver
         )
 
     def __len__(self) -> int:
@@ -146,9 +143,14 @@ class Listener(WSGIServer):
                 hang_up(taken)
 
     def _make_room(self) -> None:
-        """End who has waited longest, for a request or for the body of one."""
+        """End who has waited longest: for a request, its body, or its answer to be taken."""
+        patient = time.monotonic() - PATIENCE
         since, oldest = min(
-            ((one.waits_since, one) for one in self._served if one.waits_since is not None),
+            (
+                (one.waits_since, one)
+                for one in self._served
+                if one.waits_since is not None and (one.waits_since < patient or not one.is_sending)
+            ),
             key=itemgetter(0),
             default=(math.inf, None),
         )
@@ -202,8 +204,8 @@ class Listener(WSGIServer):
 
 
 def room_for_connections() -> int:
-    """How many connections there may be, watchers included, so that the rest of the process always
-    has descriptors. Raises the limit for them as far as the system lets it."""
+    """How many connections there may be, watchers included, so that the process always has some
+    descriptors left. Raises the limit for them as far as the system lets it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -211,19 +213,3 @@ def room_for_connections() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
     return max(soft - FILES_KEPT, 16)
-
-
-def _listening(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if is_ipv6_address(address) else socket.AF_INET
-    opened = gevent.socket.socket(family, socket.SOCK_STREAM)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
-        opened.listen(BACKLOG)
-    except OSError as error:
-        opened.close()
-        raise BadInput(
-            f"--http: cannot listen on {describe_address(address)}: {error.strerror}; use another "
-            f"HOST:PORT, as 127.0.0.1:8080"
-        ) from error
-    return opened

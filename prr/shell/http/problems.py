@@ -45,6 +45,12 @@ def busy(detail: str) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "1"})
 
 
+def bug() -> Problem:
+    """It is ours."""
+    why = "a bug in this binder; its log says more"
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, why)
+
+
 def refusal(status: HTTPStatus, detail: str) -> bytes:
     """A whole answer, for whom the application never sees."""
     body = problem_text(status, detail).encode()

@@ -18,7 +18,6 @@ from typing import NamedTuple
 from gevent.hub import get_hub
 
 from prr.shell.http.problems import refusal
-from prr.shell.http.turns import LOWEST
 
 HEAD_BYTES_MAX = 8192
 """Of a request's first line and its headers together."""
@@ -62,7 +61,6 @@ class WaitingRoom:
         self._epoll = select.epoll()
         self._loop = get_hub().loop
         self._ready = self._loop.io(self._epoll.fileno(), _READ)
-        self._ready.priority = LOWEST  # type: ignore[attr-defined]  # the stubs lack it
         self._ready.start(self._look)
         self._timer = self._loop.timer(0)
 
@@ -102,8 +100,8 @@ class WaitingRoom:
         self._waiting.clear()
 
     def _look(self) -> None:
-        """At one from whom something has come: that may be 50 us of work, and so the others wait
-        until whatever has arrived had its turn. An epoll tells of each in turn, and once."""
+        """At one from whom something has come; the others wait until whoever is answered had a
+        turn. An epoll tells of each in turn, and once."""
         for number, events in self._epoll.poll(0, 1):
             self._look_at(number, is_over=bool(events & _OVER))
 

@@ -1,10 +1,10 @@
 """Who watches: each change, as it happens, to everybody who wants to know, as server-sent events.
 
-A watcher is a socket and a place in the history, no greenlet. One greenlet for all reads the change
-feed, writes each change down once, and sends it to one after the other without ever waiting for any
-of them: what a socket does not take is kept for it up to a limit, beyond which it is cut off. The
-more watchers there are the longer it rests between two rounds, so that they take a bounded share of
-the processor from lookups, and not that of each other.
+A watcher is a socket and a place in the history, no greenlet. One greenlet for all takes what the
+binder tells, writes each change down once, and sends it to one after the other without ever waiting
+for any of them: what a socket does not take is kept for it up to a limit, beyond which it is cut
+off. The more watchers there are the longer it rests between two rounds: they take a bounded share
+of the processor.
 """
 
 import json
@@ -18,18 +18,19 @@ from collections.abc import Callable
 import gevent
 import gevent.event
 
-from prr.core.directory.changes import HISTORY_MAX, Change, ChangeFeed
+from prr.core.directory.changes import HISTORY_MAX
+from prr.shell.admin.calls import News
 from prr.shell.http.asked import number_in
 from prr.shell.http.problems import busy
-from prr.shell.http.turns import Turns
 from prr.shell.http.watcher import Watcher
-from prr.wire.instance import Service, service_of
+from prr.wire.instance import Instance, Service, service_of
+from prr.wire.trailer import Listed
 
 WATCHERS_MAX = 1024
-"""Watchers at once: 128 MB if none of them reads, and a round of 10 ms, in slices."""
+"""Watchers at once: 128 MB if none of them reads, and a round of 10 ms."""
 
 PAUSE = 0.02
-"""Seconds between two looks at the change feed: nobody notices, and a look costs a microsecond."""
+"""Seconds between two rounds: nobody notices."""
 
 REST = 0.0002
 """Seconds that it rests for each that was sent something, twenty times what that takes: so watchers
@@ -56,21 +57,19 @@ class Watchers:
 
     def __init__(
         self,
-        feed: ChangeFeed,
-        row: Callable[[Change, float], dict[str, object]],
+        last: int,
+        row: Callable[[Instance, Listed | None, str, str, float], dict[str, object]],
         most: int,
         dropped: Callable[[str], None],
-        turns: Turns,
     ) -> None:
-        """`row`: a change as it is shown, that was seen at a moment in seconds since 1970. `most`
-        watchers at once. `dropped` is called with why one is cut off."""
-        self._feed = feed
+        """The changes behind the one of number `last` are told. `row`: a change as it is shown.
+        `most` watchers at once. `dropped` is called with why one is cut off."""
         self._row = row
         self._most = min(most, WATCHERS_MAX)
         self._dropped = dropped
-        self._turns = turns
         self._run = secrets.token_hex(4)  # so that numbers of another process are told from ours
-        self._seen = self._told = feed.last
+        self._heard: deque[News] = deque(maxlen=HISTORY_MAX)  # and not written down yet
+        self._seen = self._told = last
         self._history: deque[tuple[int, Service, bytes]] = deque(maxlen=HISTORY_MAX)
         self._watchers: dict[Watcher, None] = {}
         self._next_beat = time.monotonic()
@@ -80,6 +79,10 @@ class Watchers:
 
     def __len__(self) -> int:
         return len(self._watchers)
+
+    def hear(self, news: list[News]) -> None:
+        """The binder has told this."""
+        self._heard.extend(news)
 
     def join(self, take: Callable[[], socket.socket], service: Service | None, last: str) -> None:
         """One more, who wants to hear of `service`, None: of all, and has heard
@@ -124,40 +127,39 @@ class Watchers:
             gevent.sleep(rest)
             try:
                 rest = self._go_round()
-            except Exception:  # that must not end the binder
+            except Exception:  # that must not end the others
                 _log.exception("bug in the HTTP server: whoever watches has to come again")
                 for watcher in [*self._watchers]:
                     watcher.close()
                 self._history.clear()
-                self._seen = self._told = self._feed.last
+                self._seen = self._told = self._heard[-1].number if self._heard else self._seen
+                self._heard.clear()
                 rest = AFTER_BUG
 
     def _go_round(self) -> float:
         """Tell what there is to be told; how long to rest then, in seconds."""
-        self._read_feed()
+        self._write_down()
         told = self._tell() if self._told < self._seen else 0
         self._beat(time.monotonic())
         return max(PAUSE, told * REST)
 
-    def _read_feed(self) -> None:
-        """Write down what has changed since the last time."""
-        changes = self._feed.since(self._seen, HISTORY_MAX)
-        if changes is None:
-            self._history.clear()
-            self._seen = self._feed.last
-            return
-        now = time.time()
-        for change in self._turns.in_slices(changes):
-            said = json.dumps(self._row(change, now))
-            text = f"id: {self._run}-{change.number}\nevent: change\ndata: {said}\n\n"
-            self._history.append((change.number, service_of(change.instance), text.encode()))
-            self._seen = change.number
+    def _write_down(self) -> None:
+        """Write down what has been heard since the last time."""
+        while self._heard:
+            number, instance, state, event, why, when = self._heard.popleft()
+            if instance is None or number != self._seen + 1:  # some are missing
+                self._history.clear()
+            self._seen = number
+            if instance is not None:
+                said = json.dumps(self._row(instance, state, event, why, when))
+                text = f"id: {self._run}-{number}\nevent: change\ndata: {said}\n\n"
+                self._history.append((number, service_of(instance), text.encode()))
 
     def _tell(self) -> int:
         """Tell each what it has not been told, or some of it; how many were."""
         behind = [one for one in self._watchers if one.at < self._seen and not one.is_full]
         news: dict[tuple[int, Service | None], tuple[int, bytes]] = {}
-        for watcher in self._turns.in_slices(behind):
+        for watcher in behind:
             key = watcher.at, watcher.service
             if key not in news:
                 news[key] = self._news(*key)
@@ -188,7 +190,7 @@ class Watchers:
             self._beats = len(self._beating)
         time_left = max(self._next_beat - BEATING - now, 0.0)
         due = len(self._beating) - int(self._beats * time_left / BEATING)
-        for _ in self._turns.in_slices(range(due)):
+        for _ in range(due):
             watcher = self._beating.popleft()
             if watcher in self._watchers:
                 watcher.beat()

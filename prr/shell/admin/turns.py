@@ -1,5 +1,5 @@
-"""Work of HTTP, done in pieces between which the event loop has its turn: lookups do not wait for
-it.
+"""What a binder has to do for its HTTP, in pieces between which the event loop has its turn:
+lookups do not wait for it.
 
 A timer goes through the loop itself. `gevent.sleep(0)` would not: tens of callbacks run one after
 the other before any socket is looked at.
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from gevent.hub import get_hub
-from gevent.lock import Semaphore
 
 SLICE = 0.0002
 """Seconds of one slice of long work, if nothing arrives meanwhile."""
@@ -32,11 +31,10 @@ _T = TypeVar("_T")
 
 
 class Turns:
-    """The turns of all that HTTP does in one process."""
+    """The turns of all that is done for HTTP in one process."""
 
     def __init__(self) -> None:
         self._loop = get_hub().loop
-        self._one = Semaphore(1)
         self._polling = select.poll()
         waits_with = self._loop.fileno()
         if waits_with is not None:  # an epoll; gevent can be told to use what has no descriptor
@@ -46,16 +44,6 @@ class Turns:
         """Something has come for which nobody has had a turn yet: what the loop waits with, an
         epoll, can itself be polled."""
         return bool(self._polling.poll(0))
-
-    def give_way(self) -> None:
-        """Between two pieces of work that make no slices: go on behind whatever has arrived. Of all
-        who do, one goes on each time the loop has looked at its sockets, or a lookup would wait for
-        all of them."""
-        if self.has_arrived():
-            with self._one:
-                self._rest(0.0)
-                if self.has_arrived():  # while somebody whose rest ended in the same turn worked
-                    self._rest(0.0)
 
     def in_slices(self, work: Iterable[_T]) -> Iterator[_T]:
         """What `work` yields. A slice is over after SLICE, or as soon as something has arrived;

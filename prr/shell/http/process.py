@@ -1,0 +1,69 @@
+"""The process that serves a binder's HTTP: what it is beside an HTTP server.
+
+The binder starts it, and gives it two descriptors: the socket that listens, and the link. It has no
+key, and asks the binder for all that it shows. Lookups come first on this host: it has a lower
+priority, and it is gone when the binder is.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+
+import gevent
+import gevent.socket
+
+from prr.shell.admin.calls import Malformed
+from prr.shell.http.binder import Binder
+from prr.shell.http.problems import Problem
+from prr.shell.http.server import HttpServer
+from prr.shell.log.handler import close_log, log_to_stderr
+from prr.shell.parent_death import end_with_parent
+
+NICE = 10
+"""By how much its priority is lower than the binder's: it gets a tenth of what both want."""
+
+BEAT = 5.0
+"""Seconds after which it asks the binder something, so that this knows that it does not hang."""
+
+_log = logging.getLogger("prr")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until the binder is gone; the exit code. `arguments`: the address that is served, for
+    those who list processes, and the numbers of the two descriptors."""
+    end_with_parent(signal.SIGKILL)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they are sent to all of a group: the binder decides
+    _give_way_to_others()
+    log_to_stderr()
+    listening, channel = (gevent.socket.socket(fileno=int(one)) for one in arguments[1:])
+    try:
+        binder = Binder(channel)
+        HttpServer(listening, binder).start()
+        gevent.spawn(_keep_asking, binder)
+        binder.run()
+    except Malformed as error:
+        _log.error("HTTP: the binder has said what is not valid: %s", error)
+        return 1
+    except OSError:  # it is gone
+        pass
+    finally:
+        close_log()
+    return 0
+
+
+def _give_way_to_others() -> None:
+    """A sandbox may forbid it; and what is asked for real time is meant for the binder."""
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    with suppress(OSError):
+        os.nice(NICE)
+
+
+def _keep_asking(binder: Binder) -> None:
+    while True:
+        with suppress(Problem):
+            binder.standing()
+        gevent.sleep(BEAT)

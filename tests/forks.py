@@ -222,6 +222,7 @@ def _fork_front(
     return subprocess.Popen(
         [sys.executable],
         pass_fds=descriptors,
+        restore_signals=False,  # as an interpreter has them
         preexec_fn=lambda: _be_front(address, *descriptors),
     )
 

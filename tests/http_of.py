@@ -33,6 +33,11 @@ def where(node: Node) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def front_of(node: Node) -> int:
+    """The process that serves a binder's HTTP."""
+    return int(re.search(r"\(process (\d+)\)", node.wait_for("HTTP at http://"))[1])
+
+
 def connect(node: Node) -> socket.socket:
     """A connection to a binder's HTTP."""
     return socket.create_connection(where(node), timeout=PATIENCE)

@@ -13,7 +13,7 @@ import pytest
 from prr.shell.http import server, waiting_room
 from prr.shell.http.listener import Listener
 from prr.shell.http.waiting_room import HEAD_BYTES_MAX, WaitingRoom, length_of_head
-from tests.http_of import HELLO, all_of, ask, binder_with_http, connect
+from tests.http_of import HELLO, all_of, ask, binder_with_http, connect, front_of
 from tests.nodes import PATIENCE, eventually
 
 LAST = HELLO + b"Connection: close\r\n"
@@ -216,7 +216,7 @@ def test_whoever_waits_too_long_is_given_up_however_many_they_are(cluster):
 
 def test_no_descriptor_stays_behind_whatever_became_of_a_connection(cluster):
     binder = binder_with_http(cluster)
-    files = f"/proc/{binder.process.pid}/fd"
+    files = f"/proc/{front_of(binder)}/fd"
     before = len(os.listdir(files))
     for _ in range(3):
         for sent in (

@@ -255,7 +255,7 @@ def service_from(value: object) -> Service:
 def _array(data: bytes, length: int) -> list[Any]:
     try:
         values = msgpack.unpackb(data, strict_map_key=False)
-    except (ValueError, msgpack.exceptions.UnpackException) as error:
+    except (TypeError, ValueError, msgpack.exceptions.UnpackException) as error:  # or no keys
         raise Malformed(f"not msgpack: {error}") from error
     if not isinstance(values, list) or len(values) != length:
         raise Malformed(f"not an array of {length}")

@@ -128,7 +128,7 @@ class Answers:
     """Stands for the interface."""
 
     def standing(self):
-        return [7, True]
+        return [7, 8, True]
 
     def why(self, instance):
         yield b""
@@ -157,7 +157,7 @@ def test_calls_are_answered_each_in_its_way_and_a_bug_ends_none_of_the_others(ca
         binder = Binder(other)
         assert binder.settings == SETTINGS
         running.append(gevent.spawn(binder.run))
-        assert binder.standing() == (7, True)
+        assert binder.standing() == (7, 8, True)
         assert binder.status() == {"ok": True}
         seen = []
         assert binder.services(3, None, seen.append) == 2
@@ -166,7 +166,7 @@ def test_calls_are_answered_each_in_its_way_and_a_bug_ends_none_of_the_others(ca
             with pytest.raises(Problem, match="a bug in this binder"):
                 fails()
         assert caplog.text.count("bug where HTTP asks") == 2
-        assert binder.standing() == (7, True)
+        assert binder.standing() == (7, 8, True)
         answered.close()
         gevent.killall(running)
 

@@ -11,6 +11,7 @@ from gevent.hub import get_hub
 
 from prr.shell.admin.turns import PIECE, SLICE, Turns
 from prr.shell.http import asked, connection, listener, pages, server, waiting_room
+from prr.shell.http.binder import Standing
 from tests.http_of import HELLO, all_of, ask, binder_with_http, connect, where
 from tests.nodes import PATIENCE, Node, eventually
 
@@ -276,9 +277,10 @@ def test_a_page_is_made_once_for_all_who_wait_and_again_when_something_has_chang
     def make():
         made.append(stamp[0])
         gevent.sleep(0.01)
-        return [b"%d" % stamp[0]]
+        at = stamp[0]
+        return lambda: [b"%d" % at]
 
-    kept = pages.Pages(lambda: stamp[0])
+    kept = pages.Pages(lambda: Standing(stamp[0], 0, True), pages.KEPT_FOR)
     found = [gevent.spawn(kept.get, "a", make) for _ in range(10)]
     gevent.joinall(found)
     assert [one.value for one in found] == [[b"0"]] * 10
@@ -286,10 +288,34 @@ def test_a_page_is_made_once_for_all_who_wait_and_again_when_something_has_chang
     stamp[0] = 1
     assert kept.get("a", make) == [b"1"]
     for number in range(2 * pages.KEPT_MAX):
-        kept.get(str(number), lambda: [b"x"])
+        kept.get(str(number), lambda: lambda: [b"x"])
     assert len(made) == 2
     kept.get("a", make)
     assert len(made) == 3  # forgotten: not all pages are kept
+
+
+def test_what_was_read_is_shown_anew_until_somebody_was_heard(monkeypatch):
+    noted, shown, read = [0], [], []
+
+    def make():
+        read.append(None)
+        return lambda: shown.append(None) or [b"%d" % len(shown)]
+
+    kept = pages.Pages(lambda: Standing(0, noted[0], True), 0.3)
+    kept.get("a", make)
+    noted[0] += 1
+    assert kept.get("a", make) == [b"1"]  # a page may be a second old
+    monkeypatch.setattr(pages, "FRESH", 0.0)
+    for count in (2, 3):
+        kept.get("a", make)
+        kept.get("a", make)
+        assert len(read) == count
+        noted[0] += 1
+    assert len(shown) == 5
+    kept.get("a", make)
+    time.sleep(0.3)
+    kept.get("a", make)
+    assert len(read) == 5
 
 
 def test_the_limits_are_those_of_the_manual():

@@ -49,9 +49,12 @@ class ChangeFeed:
         self._changes: deque[Change] = deque(maxlen=HISTORY_MAX)
         self.last = 0
         """The number of the last change; 0: there was none."""
+        self.noted = 0
+        """How often something was about to become of an instance; who owns it, for one."""
 
     def note(self, instance: Instance) -> None:
         """Something is about to become of it."""
+        self.noted += 1
         if instance not in self._before:
             self._before[instance] = self._standing(instance)
 
@@ -79,6 +82,7 @@ class ChangeFeed:
 
     def forget(self) -> None:
         """More has changed than can be told: whoever follows has to look at everything anew."""
+        self.noted += 1
         self._before.clear()
         self._changes.clear()
         self.last += 1

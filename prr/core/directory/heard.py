@@ -12,12 +12,15 @@ class Heard:
     def __init__(self, is_held: Callable[[Instance], bool]) -> None:
         self._is_held = is_held
         self._at: dict[Instance, float] = {}
+        self.noted = 0
+        """How often some were heard."""
 
     def __len__(self) -> int:
         return len(self._at)
 
     def note(self, instances: Collection[Instance], now: float) -> None:
         """These were heard at `now` (seconds)."""
+        self.noted += 1
         self._at.update(dict.fromkeys(filter(self._is_held, instances), now))
 
     def at(self, instance: Instance) -> float | None:

@@ -66,9 +66,11 @@ class Interface:
     # Answered at once.
 
     def standing(self) -> list[object]:
-        """A number that is another one whenever something has changed, and whether the binder can
-        answer every lookup."""
-        return [self.feed.last, self._core.is_ready]
+        """A number that is another one whenever something has changed; one that is also whenever
+        instances were heard, or change their owner; and whether every lookup can be answered."""
+        heard = self._directory.heard
+        noted = self.feed.noted + (0 if heard is None else heard.noted)
+        return [self.feed.last, noted, self._core.is_ready]
 
     def ready(self) -> list[object]:
         """Whether it can, and why it is not well."""

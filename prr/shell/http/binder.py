@@ -48,8 +48,10 @@ CALL_LIMIT = 10.0
 class Standing(NamedTuple):
     """How the binder stands."""
 
-    stamp: int
+    changed: int
     """Another one whenever something has changed."""
+    noted: int
+    """Another one also whenever instances were heard, or change their owner."""
     is_ready: bool
     """It can answer every lookup."""
 

@@ -5,7 +5,7 @@ Nothing is counted for it: whoever asks is told what is counted anyway.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -54,10 +54,10 @@ class Exposition:
         self._process = CollectorRegistry()
         ProcessCollector(pid=os.getppid, registry=self._process)  # the binder's
 
-    def text(self) -> list[bytes]:
-        """All of them, in one part."""
+    def read(self) -> Callable[[], list[bytes]]:
+        """All of them, to be shown in one part."""
         families = [*self._collect(), *self._process.collect()]
-        return [b"".join(generate_latest(_Only(one)) for one in families)]
+        return lambda: [b"".join(generate_latest(_Only(one)) for one in families)]
 
     def _collect(self) -> Iterator[Family]:
         status, counts = self._binder.status(), self._binder.counts()

@@ -7,23 +7,34 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
+import gevent
 from gevent.lock import Semaphore
 
+from prr.shell.http.binder import Standing
 from prr.shell.http.problems import busy
 
 FRESH = 1.0
 """Seconds for which a page may be given again, while nothing of what is listed has changed: for so
 long the rest of a lease in it is that of before."""
 
+KEPT_FOR = 10.0
+"""Seconds for which what the binder has said may be shown anew, while none that is listed was heard
+either: it says until when leases are."""
+
 KEPT_MAX = 32
-"""Pages kept, 300 kB each at most: 10 MB."""
+"""Pages kept, 300 kB each at most, and twice that of what they are made of: 30 MB."""
 
 WAITING_MAX = 64
 """Requests that wait for a page to be made. Those beyond are to ask again."""
 
 ROWS_JOINED = 48
-"""Rows that are made one part of a page, some 15 kB."""
+"""Rows that are made one part of a page, some 15 kB and half a millisecond of work, before whoever
+else is answered has a turn."""
+
+Render: TypeAlias = Callable[[], list[bytes]]
+"""Shows what was read, as it is now, in parts."""
 
 
 class Page:
@@ -54,39 +65,62 @@ class Page:
     def _join(self) -> None:
         self._parts.append("".join(self._texts).encode())
         self._texts.clear()
+        gevent.sleep(0)
+
+
+class _Kept(NamedTuple):
+    """What a page was made of, and how it was shown last."""
+
+    standing: Standing
+    read_at: float
+    render: Render
+    parts: list[bytes]
+    shown_at: float
 
 
 class Pages:
     """The pages of one binder."""
 
-    def __init__(self, stamp: Callable[[], int]) -> None:
-        """`stamp`: a number that is another one whenever something has changed."""
-        self._stamp = stamp
+    def __init__(self, standing: Callable[[], Standing], kept_for: float) -> None:
+        """`standing`: how the binder stands now. After `kept_for` seconds a page is read anew even
+        if nothing has been noted since."""
+        self._standing = standing
+        self._kept_for = kept_for
         self._making = Semaphore(1)
         self._waiting = 0
-        self._kept: OrderedDict[str, tuple[int, float, list[bytes]]] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
-    def get(self, key: str, make: Callable[[], list[bytes]]) -> list[bytes]:
-        """The parts of the page `key`, as they are kept, or else as `make` makes them. Raises
-        Problem if too many wait."""
-        if (kept := self._fresh(key, self._stamp())) is not None:
-            return kept
+    def get(self, key: str, read: Callable[[], Render]) -> list[bytes]:
+        """The parts of the page `key`, as they are kept, or shown anew, or as what `read` reads is
+        shown. Raises Problem if too many wait."""
+        if (parts := self._fresh(key, self._standing())) is not None:
+            return parts
         if self._waiting >= WAITING_MAX:
             raise busy("too many lists are asked for at once; ask again in a second")
         self._waiting += 1
         try:
             with self._making:
-                stamp, now = self._stamp(), time.monotonic()
-                if (kept := self._fresh(key, stamp)) is not None:
-                    return kept
-                page = make()
+                return self._make(key, read)
         finally:
             self._waiting -= 1
-        self._kept[key] = stamp, now, page
+
+    def _make(self, key: str, read: Callable[[], Render]) -> list[bytes]:
+        standing, now = self._standing(), time.monotonic()
+        if (parts := self._fresh(key, standing)) is not None:
+            return parts
+        kept = self._kept.get(key)
+        if kept and kept.standing == standing and now - kept.read_at < self._kept_for:
+            read_at, render = kept.read_at, kept.render
+        else:
+            read_at, render = now, read()
+        parts = render()
+        self._kept[key] = _Kept(standing, read_at, render, parts, now)
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
-        return page
+        return parts
 
-    def _fresh(self, key: str, now: int) -> list[bytes] | None:
-        stamp, when, page = self._kept.get(key, (-1, 0.0, []))
-        return page if stamp == now and time.monotonic() - when < FRESH else None
+    def _fresh(self, key: str, standing: Standing) -> list[bytes] | None:
+        kept = self._kept.get(key)
+        if kept is None or kept.standing.changed != standing.changed:
+            return None
+        return kept.parts if time.monotonic() - kept.shown_at < FRESH else None

@@ -13,7 +13,7 @@ from prr.shell.http.assets import CSS, HTML, JAVASCRIPT, Assets
 from prr.shell.http.binder import Binder, Count
 from prr.shell.http.exposition import CONTENT_TYPE, Exposition
 from prr.shell.http.openapi import openapi
-from prr.shell.http.pages import Page, Pages
+from prr.shell.http.pages import FRESH, KEPT_FOR, Page, Pages, Render
 from prr.shell.http.problems import Problem, busy
 from prr.shell.http.rows import Rows
 from prr.shell.http.shared import Shared
@@ -48,21 +48,22 @@ class Views:
         self._exposition = exposition
         self._reader = reader
         self._rows = rows
-        self._pages = Pages(lambda: self._standing().stamp)
+        self._lists = Pages(self._standing, KEPT_FOR)
+        self._metrics = Pages(self._standing, FRESH)
         self._assets = Assets()
         self._openapi = json.dumps(openapi(binder.settings.version), indent=1)
 
     def services(self, request: Request) -> Response:
         limit, cursor = limit_in(request), request.args.get("cursor")
         after = None if cursor is None else self._reader.service(cursor)
-        page = self._pages.get(f"/{limit}/{after!r}", partial(self._service_page, limit, after))
+        page = self._lists.get(f"/{limit}/{after!r}", partial(self._service_page, limit, after))
         return Response(page, content_type=JSON)
 
     def instances(self, request: Request, service: str) -> Response:
         limit, cursor = limit_in(request), request.args.get("cursor")
         which = self._reader.service(service)
         after = None if cursor is None else self._reader.instance(service, cursor)
-        page = self._pages.get(
+        page = self._lists.get(
             f"{which!r}/{limit}/{cursor}", partial(self._instance_page, which, limit, after)
         )
         return Response(page, content_type=JSON)
@@ -125,31 +126,37 @@ class Views:
         return Response(f"{'; '.join(reasons) or 'ok'}\n", content_type="text/plain")
 
     def metrics(self, request: Request) -> Response:
-        page = self._pages.get("metrics", self._exposition.text)
+        page = self._metrics.get("", self._exposition.read)
         return Response(page, content_type=CONTENT_TYPE)
 
     def openapi(self, request: Request) -> Response:
         return Response(self._openapi, content_type=JSON)
 
-    def _service_page(self, limit: int, after: Service | None) -> list[bytes]:
-        page = Page("services")
+    def _service_page(self, limit: int, after: Service | None) -> Render:
+        counts: list[Count] = []
+        following = self._binder.services(limit, after, counts.append)
 
-        def take(count: Count) -> None:
-            page.add(self._rows.count(count))
+        def render() -> list[bytes]:
+            page = Page("services")
+            for count in counts:
+                page.add(self._rows.count(count))
+            return page.end(None if following is None else str(following))
 
-        following = self._binder.services(limit, after, take)
-        return page.end(None if following is None else str(following))
+        return render
 
-    def _instance_page(self, service: Service, limit: int, after: Instance | None) -> list[bytes]:
-        page = Page("instances")
-
-        def take(row: Row) -> None:
-            page.add(self._rows.instance(row))
-
-        following = self._binder.instances(service, limit, after, take)
-        if after is None and not len(page):
+    def _instance_page(self, service: Service, limit: int, after: Instance | None) -> Render:
+        rows: list[Row] = []
+        following = self._binder.instances(service, limit, after, rows.append)
+        if after is None and not rows:
             raise _unknown(service, self._standing().is_ready)
-        return page.end(None if following is None else describe_address(address_of(following)))
+
+        def render() -> list[bytes]:
+            page = Page("instances")
+            for row in rows:
+                page.add(self._rows.instance(row))
+            return page.end(None if following is None else describe_address(address_of(following)))
+
+        return render
 
 
 def _unknown(service: Service, is_certain: bool) -> Problem:

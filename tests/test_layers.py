@@ -35,6 +35,16 @@ ROOMS = {
         *("prr.wire", "prr.config", "prr.text", "prr.addresses", "prr.core", "prr.particulars"),
         *("prr.shell", "prr.trust"),
     },
+    "prr.shell.admin": {
+        *("prr.wire", "prr.config", "prr.core", "prr.shell.admin", "prr.shell.binder_node"),
+        *("prr.shell.loop_lag", "prr.shell.udp.names", "prr.trust"),
+    },
+    "prr.shell.admin.calls": {"prr.wire", "prr.core.lease"},
+    "prr.shell.http": {
+        *("prr.wire", "prr.text", "prr.core.lease", "prr.core.metrics", "prr.shell.http"),
+        *("prr.core.directory.changes", "prr.core.liveness.verdicts", "prr.shell.admin.calls"),
+        *("prr.shell.log", "prr.shell.loop_lag", "prr.shell.parent_death"),
+    },
     **{
         f"prr.shell.dns.{name}": {"prr.wire", "prr.text", "prr.core", "prr.shell.dns"}
         for name in ("queries", "records", "zone", "answers", "budgets")

@@ -7,8 +7,9 @@ from typing import Generic, TypeVar, cast
 import gevent
 import gevent.event
 
-PAUSE = 0.005
-"""Seconds between two questions: so the binder has two hundred a second at most."""
+PAUSE = 0.02
+"""Seconds between two questions: so the binder has fifty a second at most. To be woken for one that
+comes alone costs it 0.1 ms, as a lookup does."""
 
 _T = TypeVar("_T")
 

@@ -57,7 +57,7 @@ def start_process(
     """
     descriptors = listening.fileno(), there.fileno()
     environment = {name: text for name, text in os.environ.items() if name.startswith(KEPT)}
-    path = os.pathsep.join([str(FOLDER), environment.get("PYTHONPATH", "")])
+    path = os.pathsep.join(filter(None, [str(FOLDER), environment.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "prr.shell.http", address, *map(str, descriptors)],
         pass_fds=descriptors,
@@ -98,6 +98,9 @@ class Front:
                 why = self._run()
             except OSError as error:
                 why = f"the process cannot start: {error.strerror}"
+            except Exception:  # that must not end the binder
+                _log.exception("bug where HTTP is served")
+                why = "a bug"
             if time.monotonic() - began_at > STEADY:
                 pause = PAUSE_MIN
             _log.warning("HTTP is not served: %s; another one starts in %g s", why, pause)

@@ -1,4 +1,4 @@
-"""HTTP in a binder's process: what it answers, whom it lets change something, what it refuses."""
+"""HTTP: what is answered, who may change something, what is refused."""
 
 import json
 import re

@@ -9,6 +9,7 @@ from prr.core.replication.peer_liveness import isolation
 from prr.core.replication.peers import Peer, Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.wire.instance import Instance, describe_address, service_of
+from prr.wire.version import VERSION_BYTES, owner_in
 
 SERVICES_MAX = 512
 """Services that are shown one by one, numbers first: a text of 75 kB at most."""
@@ -49,8 +50,8 @@ def lease_of(
     versioned: VersionedDirectory, detector: Detector, peers: Peers, instance: Instance
 ) -> Lease:
     """Who watches an instance, and what it says of itself."""
-    version, leases = versioned.directory.version(instance), detector.doubts.leases
-    owner = None if version is None else version.owner
+    word, leases = versioned.directory.word(instance), detector.doubts.leases
+    owner = owner_in(word) if word else None
     is_owner = owner == versioned.identity
     address = None
     if owner is not None and not is_owner:
@@ -61,7 +62,7 @@ def lease_of(
         address,
         leases.due_at(instance) if leases.vouches_for(instance) else None,
         versioned.drains.ends_at(instance),
-        versioned.directory.particulars(instance),
+        word[VERSION_BYTES:],
     )
 
 

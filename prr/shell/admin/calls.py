@@ -27,7 +27,7 @@ TEXT_CHARACTERS_MAX = 8192
 """Of what stands in a request: no longer are its line and headers together."""
 
 ROWS_MAX = 4096
-"""Rows that may be asked for at once: 10 ms of work, in slices."""
+"""Rows that may be asked for at once: 40 ms of work, in slices."""
 
 NEWS = 0
 """The number of what nobody has asked: changes. Calls are numbered from 1 on."""

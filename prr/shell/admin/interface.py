@@ -17,7 +17,7 @@ import msgpack
 from prr.core.directory.listed import listed
 from prr.core.effects import Event
 from prr.shell.admin.authorizer import Authorizer
-from prr.shell.admin.calls import PART_BYTES, Changed
+from prr.shell.admin.calls import PART_BYTES, Changed, Row
 from prr.shell.admin.turns import Turns
 from prr.shell.binder_node import BinderNode
 from prr.shell.loop_lag import LoopLag
@@ -131,15 +131,16 @@ class Interface:
         """The first instances of a service from behind one of them; at last the one to go on
         behind, None at the end. Who goes on sees each that was held all the while exactly once."""
         found = self._turns.in_slices(self._walk(service, after))
-        count, last = 0, after
+        count, last, heard = 0, after, self._directory.heard
         rows: list[object] = []
         for one in found:
-            if one is None or one not in self._directory:  # others have their turns meanwhile
-                continue
+            if one is None or (state := listed(self._directory, one)) is None:
+                continue  # it is gone: others have their turns meanwhile
             if count == limit:
                 yield rows
                 return last
-            rows.append(self._row(one))
+            heard_at = None if heard is None else heard.at(one)
+            rows.append(Row(one, state, heard_at, self._core.lease(one)))
             last = one
             count += 1
             if len(rows) == ROWS_IN_PART:
@@ -203,11 +204,6 @@ class Interface:
         assert isinstance(answer, ServiceList)
         assert isinstance(answer.trailer, TextPart)
         return Drained(answer.trailer.text.decode())
-
-    def _row(self, instance: Instance) -> tuple[object, ...]:
-        heard = self._directory.heard
-        heard_at = None if heard is None else heard.at(instance)
-        return instance, listed(self._directory, instance), heard_at, self._core.lease(instance)
 
     def _services(self, after: Service | None) -> Iterator[Service]:
         """The services from behind one of them, looked up a few at a time: others have their turns

@@ -1,1 +1,1 @@
-"""HTTP in a binder's own process: loaded only by one that is started with --http."""
+"""The process that serves a binder's HTTP: it knows the binder by `prr.shell.admin.calls` alone."""

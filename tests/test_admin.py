@@ -1,6 +1,8 @@
 """The link between a binder and what serves its HTTP: what either side takes, and how much."""
 
 import socket
+import subprocess
+import sys
 from contextlib import contextmanager
 from random import Random
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ import msgpack
 import pytest
 
 from prr.core.directory.changes import HISTORY_MAX, ChangeFeed
-from prr.shell.admin import answering, calls
+from prr.shell.admin import answering, calls, front
 from prr.shell.admin.answering import Answering
 from prr.shell.admin.authorizer import HostOnly
 from prr.shell.admin.calls import CALLS, Kind, Malformed, Refusal, Settings, read_call, write
@@ -311,3 +313,36 @@ def test_answers_that_are_refused_are_known():
     assert {*Refusal} == {"busy", "bug"}
     assert {name for name, _ in GOOD} <= CALLS.keys()
     assert all(hasattr(Interface, name) for name in CALLS)
+
+
+def test_one_that_ends_by_itself_says_why_and_others_come_after_longer_and_longer_pauses(
+    monkeypatch, caplog
+):
+    def start(address, listening, there):
+        ends = "import socket; socket.socket(fileno=0).recv(1); raise SystemExit(3)"
+        return subprocess.Popen([sys.executable, "-S", "-c", ends], stdin=there)
+
+    monkeypatch.setattr(front, "start_process", start)
+    monkeypatch.setattr(front, "PAUSE_MIN", 0.01)
+    listening = socket.create_server(("127.0.0.1", 0))
+    interface = SimpleNamespace(feed=ChangeFeed(lambda one: (None, b"")))
+    served = front.Front(listening, SETTINGS, interface, Turns())
+    with gevent.Timeout(10):
+        while "in 0.04 s" not in caplog.text:
+            gevent.sleep(0.01)
+    served.close()
+    assert caplog.text.count("ended with exit code 3; another one starts") == 3
+    assert listening.fileno() == -1
+
+
+def test_what_cannot_be_started_is_tried_again(monkeypatch, caplog):
+    def start(address, listening, there):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(front, "start_process", start)
+    monkeypatch.setattr(front, "PAUSE_MIN", 0.01)
+    interface = SimpleNamespace(feed=ChangeFeed(lambda one: (None, b"")))
+    served = front.Front(socket.create_server(("127.0.0.1", 0)), SETTINGS, interface, Turns())
+    gevent.sleep(0.1)
+    served.close()
+    assert caplog.text.count("cannot start: Too many open files") >= 2

@@ -6,6 +6,7 @@ the link. Once the binder is gone, however it went, the link is closed, and so t
 """
 
 import logging
+import math
 import os
 import socket
 import subprocess
@@ -37,6 +38,9 @@ LOOK = 10.0
 LOOKS_MAX = 3
 """Seconds between two looks whether it has asked for anything, which it does every five by itself;
 and how many may find that it has not. It hangs then, and is killed."""
+
+LAST_WAIT = 0.5
+"""Seconds that one which has closed its end of the link has to end by itself."""
 
 KEPT = ("PATH", "LANG", "LANGUAGE", "LC_", "TZ", "LD_LIBRARY_PATH", "PYTHON", "GEVENT")
 """Of the environment, what its variables may begin with: none that says anything of keys."""
@@ -120,12 +124,11 @@ class Front:
             except Malformed as error:
                 said = f", which said what is not valid ({error})"
             except Over:
-                pass
+                _wait_for(process, LAST_WAIT)  # it may be ending by itself: its exit code says why
             finally:
                 link.close()
                 process.kill()
-                while process.poll() is None:
-                    gevent.sleep(0.01)
+                _wait_for(process, math.inf)
         return f"process {process.pid}{said} {_ending(process.returncode)}"
 
     def _answer(self, link: Link, process: subprocess.Popen[bytes]) -> None:
@@ -144,7 +147,7 @@ class Front:
 
     def _look_after(self, answering: Answering, process: subprocess.Popen[bytes]) -> None:
         """Say that it serves, once it does; and kill it if it hangs, even if it is stopped."""
-        if answering.begun.wait(LOOK):
+        if answering.begun.wait(LOOK * LOOKS_MAX):
             _log.info("HTTP at http://%s (process %d)", self._address, process.pid)
         heard, silent = 0, 0
         while silent < LOOKS_MAX:
@@ -154,6 +157,13 @@ class Front:
         _log.warning("HTTP: process %d hangs, and is killed", process.pid)
         with suppress(ProcessLookupError):
             process.kill()
+
+
+def _wait_for(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait until it is gone, and collect what is left of it; for so long at most."""
+    until = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < until:
+        gevent.sleep(0.01)
 
 
 def _ending(code: int) -> str:

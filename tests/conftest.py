@@ -1,5 +1,7 @@
 """Fixtures: what a test started is gone when it ends."""
 
+import signal
+
 import pytest
 
 from tests.ahead import Ahead, is_elsewhere, is_late
@@ -71,6 +73,12 @@ def lookups():
     yield make
     for one in made:
         one.close()
+
+
+def pytest_configure():
+    """Whoever is started in the background by a shell ignores SIGINT, and so does all that it
+    starts: nothing that a test interrupts would end."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -50,12 +50,12 @@ def hosts():
 def start_binders(hosts, listen="{}:2222"):
     """A binder on each host, which have found each other."""
     one, other = hosts
-    nodes = [
-        host.start("binder", "--listen", listen.format(host.ip), "--peer", peer.name)
-        for host, peer in ((one, other), (other, one))
-    ]
-    for node in nodes:
-        node.wait_for("synced: full list")
+    nodes = []
+    for host, peer in ((one, other), (other, one)):
+        listening = ("--listen", listen.format(host.ip))
+        nodes.append(host.start("binder", *listening, "--peer", peer.name))
+        nodes[-1].wait_for("synced")  # the first has waited for the other in vain
+    nodes[-1].wait_for("synced: full list")
     return nodes
 
 

@@ -83,6 +83,14 @@ class Forked:
         return self.returncode
 
 
+def _network() -> str:
+    """The network namespace that this thread is in."""
+    return os.readlink("/proc/thread-self/ns/net")
+
+
+_HOME = _network()
+
+
 class _Request(NamedTuple):
     """What a node needs to be told."""
 
@@ -136,7 +144,10 @@ def fork(
     limits: dict[str, float] | None = None,
 ) -> Forked:
     """Start a node. `limits` are constants of its modules, by their full names, that are to be
-    others in it: what is to be seen after a time limit is seen sooner then."""
+    others in it: what is to be seen after a time limit is seen sooner then.
+
+    A node is where the process that forks is, which stays where it was started for all tests."""
+    assert _network() == _HOME, "use tests.netns.Host.start"
     return _server().fork(_Request(list(arguments), environment, str(directory), limits or {}))
 
 

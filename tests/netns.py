@@ -128,6 +128,12 @@ class Host(Namespace):
         self.nodes.append(node)
         return node
 
+    def asked(self, *arguments: str) -> tuple[int, str]:
+        """Run `node.py` with `arguments` here, to its end: its exit code, and what it prints."""
+        node = self.start(*arguments)
+        code = node.process.wait(PATIENCE)
+        return code, node.process.stdout.read().strip()
+
     def socket(self, port: int = 0) -> socket.socket:
         """A UDP socket here."""
         with self.entered():

@@ -348,8 +348,8 @@ def test_three_hosts_are_one_cluster_as_readme_says(tmp_path):
         network.hosts[2].start(*server).wait_for("confirmed")
         calls = network.hosts[1].start(*client)
         assert calls.process.wait(10) == 0
-        with network.hosts[2].entered():
-            eventually(lambda: "echo" in run("list", "--binder", "10.99.0.3:2222").stdout)
+        listing = ("list", "--binder", "10.99.0.3:2222")
+        eventually(lambda: "echo" in network.hosts[2].asked(*listing)[1])
 
 
 @pytest.mark.smoke

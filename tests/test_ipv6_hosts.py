@@ -39,34 +39,28 @@ def hosts():
 
 def binders(hosts) -> list:
     both, ipv4_only, ipv6_only = hosts
+    first = both.start(
+        *("binder", "--listen", "[::]:2222"),
+        *("--peer", ipv4_only.name, "--peer", named(ipv6_only)),
+    )
+    first.wait_for("synced")  # it has waited for the others in vain
     nodes = [
-        both.start(
-            *("binder", "--listen", "[::]:2222"),
-            *("--peer", ipv4_only.name, "--peer", named(ipv6_only)),
-        ),
         ipv4_only.start("binder", "--listen", ipv4_only.name, "--peer", both.name),
         ipv6_only.start("binder", "--listen", named(ipv6_only), "--peer", named(both)),
     ]
     for node in nodes:
         node.wait_for("synced: full list")
-    return nodes
-
-
-def asked(host, *words) -> tuple[int, str]:
-    """A command on a host, its exit code and what it prints."""
-    node = host.start(*words)
-    code = node.process.wait(30)
-    return code, node.process.stdout.read().strip()
+    return [first, *nodes]
 
 
 def listed(host, binder: str) -> set[str]:
-    code, text = asked(host, "list", "--binder", binder, "--output", "json")
+    code, text = host.asked("list", "--binder", binder, "--output", "json")
     assert code == 0
     return {row["address"] for row in json.loads(text)}
 
 
 def found(host, binder: str, times: int = 2) -> set[str]:
-    return {asked(host, "lookup", TYPE, "--binder", binder)[1] for _ in range(times)}
+    return {host.asked("lookup", TYPE, "--binder", binder)[1] for _ in range(times)}
 
 
 def test_hosts_of_one_family_and_of_both_share_what_they_know(hosts):
@@ -89,9 +83,9 @@ def test_hosts_of_one_family_and_of_both_share_what_they_know(hosts):
     for host, place in zip(hosts, places, strict=True):
         eventually(lambda host=host, place=place: listed(host, place) == {there.name})
     assert found(both, both.name) == found(ipv6_only, named(ipv6_only)) == {there.name}
-    assert asked(ipv4_only, "lookup", TYPE, "--binder", ipv4_only.name) == (1, "")
-    assert asked(both, "client", "--type", TYPE, "--binder", both.name) == (0, "hello")
+    assert ipv4_only.asked("lookup", TYPE, "--binder", ipv4_only.name) == (1, "")
+    assert both.asked("client", "--type", TYPE, "--binder", both.name) == (0, "hello")
     there.kill()
-    assert asked(both, "client", "--type", TYPE, "--binder", both.name)[0] == 4
+    assert both.asked("client", "--type", TYPE, "--binder", both.name)[0] == 4
     for host, place in zip(hosts, places, strict=True):
         eventually(lambda host=host, place=place: listed(host, place) == set())

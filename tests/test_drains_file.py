@@ -91,7 +91,7 @@ def test_a_directory_that_cannot_be_written_to_is_told(tmp_path, caplog):
 
 @pytest.mark.smoke
 def test_a_binder_that_was_killed_goes_on_where_it_ended(cluster, tmp_path):
-    """What was drained for 600 s and for 1 s, before 2 in which the binder was down. Measured
+    """What was drained for 600 s and for 5 s, which are over while the binder is down. Measured
     against the test's own clock, however slow the machine is."""
     arguments = [*binder_arguments(free_port(), []), "--state", str(tmp_path / "state")]
     binder = cluster.start(*arguments)
@@ -103,13 +103,13 @@ def test_a_binder_that_was_killed_goes_on_where_it_ended(cluster, tmp_path):
 
     eventually(lambda: len(states()) == 3)
     began_at = time.monotonic()
-    for server, seconds in ((long, "600"), (short, "1")):
+    for server, seconds in ((long, "600"), (short, "5")):
         drained = run("drain", "2", server.name, "--for", seconds, "--binder", binder.name)
         assert drained.returncode == 0, drained.stderr
         assert f"is drained for {seconds} s" in drained.stdout
     said_at = time.monotonic()
     binder.kill()
-    gevent.sleep(2)
+    time.sleep(5)
     cluster.start(*arguments)
     eventually(lambda: states().get(long.name) == "drained")
     asked_at = time.monotonic()

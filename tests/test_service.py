@@ -23,7 +23,7 @@ from prr import (
 from prr.wire.call_messages import CallNumber
 from prr.wire.codec import Codec
 from prr.wire.frames import Request, Role
-from tests.nodes import seldom_late
+from tests.nodes import PATIENCE, seldom_late
 
 
 def in_a_thread(test):
@@ -40,7 +40,7 @@ def in_a_thread(test):
                 done.set_exception(error)
 
         threading.Thread(target=finish, daemon=True).start()
-        done.result(60)
+        done.result(10 * PATIENCE)
 
     return run
 

@@ -332,6 +332,7 @@ def lengths_are_not_checked(patch):
 def newcomers_are_asked_like_others(patch):
     """Whoever subscribes is taken for one that has answered."""
     patch.setattr(Newcomers, "admit", lambda self, instance, is_there, now: None)
+    patch.setattr(Newcomers, "admit_all", lambda self, instances, now: [None] * len(instances))
 
 
 def the_accused_are_asked_at_once_whenever_somebody_complains(patch):

@@ -4,7 +4,7 @@ Those that were silent, and are kept for now, stand apart: they may be many, for
 eviction limiter holds, and are out of turn. All others go before them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from prr.core.deadlines import Deadlines, earliest
 from prr.core.liveness.shares import Shares
@@ -26,9 +26,9 @@ class Rechecks:
     def __len__(self) -> int:
         return len(self._others) + len(self._kept)
 
-    def has_none_of(self, instances: Iterable[Instance]) -> bool:
+    def has_none_of(self, instances: Collection[Instance]) -> bool:
         """None of `instances` is to be asked again."""
-        return not len(self) or not any(one in self for one in instances)
+        return self._others.has_none_of(instances) and self._kept.has_none_of(instances)
 
     @property
     def kept(self) -> int:

@@ -22,6 +22,7 @@ from prr.core.effects import (
 )
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.newcomers import CREDIT, PAUSES
+from prr.core.liveness.runs import TOLD_MAX
 from prr.core.pacing import LEASE
 from prr.shell.udp import datagrams
 from prr.shell.udp.datagrams import Datagrams
@@ -296,6 +297,23 @@ def compare(seed, peers, keeps):
                 for core, one in zip(cores, probe, strict=True):
                     core.probed(one, "alive", now)
     return in_runs
+
+
+@pytest.mark.parametrize("others", [0, 1, 16, 63])
+def test_a_run_of_new_ones_is_no_longer_than_what_is_told_of_it_in_one_step(others):
+    """To each peer that reads no pages a frame for each of them."""
+    peers = (PEER, *((f"10.0.7.{n}", 2222) for n in range(others)))
+    core = Binder(frozenset(), peers, 1, Random(1))
+    core.start(0.0)
+    core.handle(ServiceList((), trailer=Hello(binder=9)), PEER, 0.0)
+    run, told = run_of([make_instance(1, (f"10.0.1.{n}", 4000)) for n in range(32)], [7] * 32), []
+    while run:
+        count, effects = core.subscribe_run(run, 1.0)
+        told.append(sum(isinstance(e, Send) for e in effects))
+        run = run_of(run.instances[count:], run.starts[count:])
+    assert len(core.directory) == 32
+    assert max(told) <= 1 + TOLD_MAX
+    assert len(told) == 1 or others > 4
 
 
 MUTANTS = {

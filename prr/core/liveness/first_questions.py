@@ -33,7 +33,7 @@ from prr.wire.version import (
 )
 
 OPEN_MAX = 1 << 14
-"""Newcomers that have been asked together and not answered: 250 sockets, 3 MB."""
+"""Newcomers that have been asked together and not answered: some 500 sockets, 3 MB."""
 
 SILENT_MAX = 16
 """Of those that did not answer, so many are seen to in one tick."""

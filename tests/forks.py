@@ -29,7 +29,7 @@ import gevent
 import prr
 from prr.demo.processes import die_with_parent
 from prr.shell.admin import front
-from prr.shell.http import process
+from prr.shell.http import beginning, process
 
 ROOT = Path(__file__).parents[1]
 
@@ -249,6 +249,7 @@ def _be_front(address: str, *descriptors: int) -> None:
     try:
         logging.getLogger("prr").handlers.clear()
         gevent._hub_local.set_hub(gevent.hub.Hub(default=False))  # with an event loop of its own
+        beginning.begin()
         process.NICE = 0  # the tests wait for it
         code = process.main([address, *map(str, descriptors)])
     except BaseException:

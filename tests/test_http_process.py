@@ -106,6 +106,30 @@ def test_what_is_sent_to_all_processes_the_binder_decides(number, cluster):
     assert not binder.matching("not served")
 
 
+def test_before_it_loads_anything_it_has_begun():
+    said = """
+import os, runpy, sys
+
+def told(*_):
+    print("gevent" in sys.modules)
+    sys.exit(0)
+
+os.sched_setscheduler = told
+runpy.run_module("prr.shell.http", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
+
+
+def test_where_memory_is_short_it_is_to_go_first(cluster):
+    binder = binder_with_http(cluster)
+    scores = [
+        int(Path(f"/proc/{one}/oom_score_adj").read_text())
+        for one in (front_of(binder), binder.process.pid)
+    ]
+    assert scores[0] > scores[1]
+
+
 @pytest.mark.smoke
 def test_a_terminal_s_interrupt_ends_both_cleanly():
     with subprocess.Popen(

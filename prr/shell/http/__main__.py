@@ -2,7 +2,10 @@
 
 import sys
 
-from prr.shell.http.process import main
+from prr.shell.http.beginning import begin
 
 if __name__ == "__main__":
+    begin()
+    from prr.shell.http.process import main  # which loads the rest
+
     sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,6 @@ priority, and it is gone when the binder is.
 
 import logging
 import os
-import signal
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -19,7 +18,6 @@ from prr.shell.http.binder import Binder
 from prr.shell.http.problems import Problem
 from prr.shell.http.server import HttpServer
 from prr.shell.log.handler import close_log, log_to_stderr
-from prr.shell.parent_death import end_with_parent
 
 NICE = 10
 """By how much its priority is lower than the binder's: it gets a tenth of what both want."""
@@ -33,10 +31,8 @@ _log = logging.getLogger("prr")
 def main(arguments: Sequence[str]) -> int:
     """Serve until the binder is gone; the exit code. `arguments`: the address that is served, for
     those who list processes, and the numbers of the two descriptors."""
-    end_with_parent(signal.SIGKILL)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # they are sent to all of a group: the binder decides
-    _give_way_to_others()
+    with suppress(OSError):  # a sandbox may forbid it
+        os.nice(NICE)
     log_to_stderr()
     listening, channel = (gevent.socket.socket(fileno=int(one)) for one in arguments[1:])
     try:
@@ -52,14 +48,6 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         close_log()
     return 0
-
-
-def _give_way_to_others() -> None:
-    """A sandbox may forbid it; and what is asked for real time is meant for the binder."""
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    with suppress(OSError):
-        os.nice(NICE)
 
 
 def _keep_asking(binder: Binder) -> None:

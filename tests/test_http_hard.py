@@ -294,6 +294,24 @@ def test_a_page_is_made_once_for_all_who_wait_and_again_when_something_has_chang
     assert len(made) == 3  # forgotten: not all pages are kept
 
 
+def test_however_often_something_changes_a_page_is_made_once_for_all_who_wait():
+    stamp, made = [0], []
+
+    def make():
+        stamp[0] += 1
+        made.append(stamp[0])
+        gevent.sleep(0.01)
+        at = stamp[0]
+        stamp[0] += 1
+        return lambda: [b"%d" % at]
+
+    kept = pages.Pages(lambda: Standing(stamp[0], stamp[0], True), pages.KEPT_FOR)
+    found = [gevent.spawn(kept.get, "a", make) for _ in range(20)]
+    gevent.joinall(found)
+    assert made == [1, 3]
+    assert [one.value for one in found] == [[b"1"]] + [[b"3"]] * 19  # they came behind the first
+
+
 def test_what_was_read_is_shown_anew_until_somebody_was_heard(monkeypatch):
     noted, shown, read = [0], [], []
 

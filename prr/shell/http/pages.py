@@ -1,4 +1,4 @@
-"""Long answers: one is made at a time, and is given to all who ask for it meanwhile.
+"""Long answers: one is made at a time, and is given to all who asked for it before it was read.
 
 Whether one that is kept still holds the binder is asked, each time: that costs it a glance.
 """
@@ -69,8 +69,9 @@ class Page:
 
 
 class _Kept(NamedTuple):
-    """What a page was made of, and how it was shown last."""
+    """What a page was made of, and how it was shown last: as the binder was at `as_of` or later."""
 
+    as_of: float
     standing: Standing
     read_at: float
     render: Render
@@ -93,34 +94,42 @@ class Pages:
     def get(self, key: str, read: Callable[[], Render]) -> list[bytes]:
         """The parts of the page `key`, as they are kept, or shown anew, or as what `read` reads is
         shown. Raises Problem if too many wait."""
-        if (parts := self._fresh(key, self._standing())) is not None:
+        came, standing = time.monotonic(), self._standing()
+        if (parts := self._usable(key, came, standing)) is not None:
             return parts
         if self._waiting >= WAITING_MAX:
             raise busy("too many lists are asked for at once; ask again in a second")
         self._waiting += 1
         try:
             with self._making:
-                return self._make(key, read)
+                if (parts := self._usable(key, came, standing)) is not None:
+                    return parts
+                return self._make(key, came, standing, read)
         finally:
             self._waiting -= 1
 
-    def _make(self, key: str, read: Callable[[], Render]) -> list[bytes]:
-        standing, now = self._standing(), time.monotonic()
-        if (parts := self._fresh(key, standing)) is not None:
-            return parts
+    def _make(
+        self, key: str, came: float, standing: Standing, read: Callable[[], Render]
+    ) -> list[bytes]:
+        """For one who `came` before he was told `standing`."""
+        as_of = read_at = now = time.monotonic()
         kept = self._kept.get(key)
         if kept and kept.standing == standing and now - kept.read_at < self._kept_for:
-            read_at, render = kept.read_at, kept.render
+            as_of, read_at, render = came, kept.read_at, kept.render
         else:
-            read_at, render = now, read()
+            render = read()
         parts = render()
-        self._kept[key] = _Kept(standing, read_at, render, parts, now)
+        self._kept[key] = _Kept(as_of, standing, read_at, render, parts, now)
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
         return parts
 
-    def _fresh(self, key: str, standing: Standing) -> list[bytes] | None:
+    def _usable(self, key: str, came: float, standing: Standing) -> list[bytes] | None:
+        """What was read since this one came, or holds still. Without the former each of those who
+        wait would have a page of his own made wherever something changes all the time."""
         kept = self._kept.get(key)
-        if kept is None or kept.standing.changed != standing.changed:
+        if kept is None:
             return None
-        return kept.parts if time.monotonic() - kept.shown_at < FRESH else None
+        is_fresh = time.monotonic() - kept.shown_at < FRESH
+        holds = kept.standing.changed == standing.changed and is_fresh
+        return kept.parts if kept.as_of >= came or holds else None

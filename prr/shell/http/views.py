@@ -30,6 +30,10 @@ from prr.wire.instance import (
 JSON = "application/json"
 
 
+class _NoneHeld(Exception):
+    """There is no such page. What is to be said then is asked when the next one may be made."""
+
+
 class Views:
     """Answers for one binder. Each method has the request, and what its path says."""
 
@@ -63,9 +67,11 @@ class Views:
         limit, cursor = limit_in(request), request.args.get("cursor")
         which = self._reader.service(service)
         after = None if cursor is None else self._reader.instance(service, cursor)
-        page = self._lists.get(
-            f"{which!r}/{limit}/{cursor}", partial(self._instance_page, which, limit, after)
-        )
+        read = partial(self._instance_page, which, limit, after)
+        try:
+            page = self._lists.get(f"{which!r}/{limit}/{cursor}", read)
+        except _NoneHeld:
+            raise _unknown(which, self._standing().is_ready) from None
         return Response(page, content_type=JSON)
 
     def lookup(self, request: Request, service: str) -> Response:
@@ -148,7 +154,7 @@ class Views:
         rows: list[Row] = []
         following = self._binder.instances(service, limit, after, rows.append)
         if after is None and not rows:
-            raise _unknown(service, self._standing().is_ready)
+            raise _NoneHeld
 
         def render() -> list[bytes]:
             page = Page("instances")

@@ -249,7 +249,7 @@ def _be_front(address: str, *descriptors: int) -> None:
     try:
         logging.getLogger("prr").handlers.clear()
         gevent._hub_local.set_hub(gevent.hub.Hub(default=False))  # with an event loop of its own
-        beginning.begin()
+        beginning.begin(descriptors[-1])
         process.NICE = 0  # the tests wait for it
         code = process.main([address, *map(str, descriptors)])
     except BaseException:

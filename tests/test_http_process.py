@@ -106,19 +106,31 @@ def test_what_is_sent_to_all_processes_the_binder_decides(number, cluster):
     assert not binder.matching("not served")
 
 
-def test_before_it_loads_anything_it_has_begun():
+@pytest.mark.parametrize("is_there", [True, False])
+def test_it_begins_before_it_loads_anything_and_only_if_the_binder_is_there(is_there):
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     said = """
 import os, runpy, sys
 
 def told(*_):
     print("gevent" in sys.modules)
-    sys.exit(0)
 
 os.sched_setscheduler = told
+sys.modules["prr.shell.http.process"] = None
 runpy.run_module("prr.shell.http", run_name="__main__")
 """
-    done = subprocess.run([sys.executable, "-c", said], cwd=ROOT, capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
+    with here, there:
+        if not is_there:
+            here.close()
+        done = subprocess.run(
+            [sys.executable, "-c", said, str(there.fileno())],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            pass_fds=[there.fileno()],
+        )
+    assert done.stdout == "False\n"
+    assert done.returncode == (1 if is_there else 0), done.stderr  # where it would load the rest
 
 
 def test_where_memory_is_short_it_is_to_go_first(cluster):

@@ -5,7 +5,8 @@ import sys
 from prr.shell.http.beginning import begin
 
 if __name__ == "__main__":
-    begin()
+    if not begin(int(sys.argv[-1])):
+        sys.exit(0)
     from prr.shell.http.process import main  # which loads the rest
 
     sys.exit(main(sys.argv[1:]))

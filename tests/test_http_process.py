@@ -83,6 +83,16 @@ def test_when_it_hangs_the_binder_goes_on_and_ends_with_it(cluster, peers):
     assert is_free(address)
 
 
+def test_a_binder_that_hangs_is_not_said_to_run(cluster):
+    binder = binder_with_http(cluster, limits={"prr.shell.http.binder.CALL_LIMIT": 0.1})
+    os.kill(binder.process.pid, signal.SIGSTOP)
+    try:
+        assert ask(binder, "/healthz").status == 503
+    finally:
+        os.kill(binder.process.pid, signal.SIGCONT)
+    eventually(lambda: answers(binder))
+
+
 @pytest.mark.smoke
 def test_if_it_hangs_for_long_it_is_killed_and_another_one_starts(cluster):
     limits = {"prr.shell.admin.front.LOOK": 0.3, "prr.shell.http.process.BEAT": 0.05}

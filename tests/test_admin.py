@@ -12,8 +12,8 @@ import gevent.socket
 import msgpack
 import pytest
 
-from prr.core.directory.changes import HISTORY_MAX, ChangeFeed
-from prr.shell.admin import answering, calls, front
+from prr.core.directory.changes import HISTORY_MAX, Change, ChangeFeed
+from prr.shell.admin import answering, calls, front, telling
 from prr.shell.admin.answering import Answering
 from prr.shell.admin.authorizer import HostOnly
 from prr.shell.admin.calls import CALLS, Kind, Malformed, Refusal, Settings, read_call, write
@@ -208,6 +208,16 @@ def test_garbage_ends_the_link():
             binder.run()
 
 
+def test_the_longest_message_is_sent_however_little_the_host_holds():
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    link = Link(here)
+    with there:
+        link.send(bytes(calls.MESSAGE_BYTES_MAX))
+        assert len(there.recv(calls.MESSAGE_BYTES_MAX)) == calls.MESSAGE_BYTES_MAX
+    link.close()
+
+
 def test_the_end_of_the_other_side_is_told():
     with linked() as (link, other):
         answered = Answering(link, Answers())
@@ -256,7 +266,7 @@ def test_who_hears_too_late_is_told_that_it_has_missed_something():
         return [calls.news_from(one) for one in calls.read_answer(other.recv(65536)).payload]
 
     with linked() as (link, other), gevent.Timeout(10):
-        telling = Telling(link, feed, 0, Turns())
+        tells = Telling(link, feed, 0, Turns())
         change(20)
         assert [one.number for _ in range(2) for one in told()] == [*range(1, 21)]
         for _ in range(5):
@@ -269,7 +279,13 @@ def test_who_hears_too_late_is_told_that_it_has_missed_something():
         gaps = [one for one in seen if one.instance is None]
         assert gaps
         assert len(seen) < 5 * HISTORY_MAX
-        telling.close()
+        tells.close()
+
+
+def test_the_longest_changes_are_a_message():
+    change = Change(1 << 60, ONE, Listed.UP, "x" * 40, "\U0001f600" * 2000)
+    told = [telling._news(change, 1.5)] * telling.CHANGES_IN_PART
+    assert len(write((calls.NEWS, Kind.PART, told))) <= calls.MESSAGE_BYTES_MAX
 
 
 def test_the_binder_judges_who_may_change_something():

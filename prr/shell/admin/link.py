@@ -13,6 +13,10 @@ from gevent.lock import Semaphore
 from prr.shell.admin.calls import MESSAGE_BYTES_MAX
 from prr.shell.admin.turns import LOWEST
 
+SEND_BUFFER = 2 * MESSAGE_BYTES_MAX
+"""Bytes that the kernel is asked to hold, which it would not do of a longer message than it is set
+up for: a host's default may be a few thousand."""
+
 _READ, _WRITE = 1, 2  # libev's masks
 
 
@@ -25,6 +29,7 @@ class Link:
 
     def __init__(self, here: socket.socket) -> None:
         here.setblocking(False)
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._socket = here
         self._sending = Semaphore(1)
         loop = get_hub().loop

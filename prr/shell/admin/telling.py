@@ -17,8 +17,8 @@ PAUSE = 0.02
 CHANGES_IN_PART = 16
 """Changes that are sent together: 40 us of work."""
 
-WHY_CHARACTERS_MAX = 1024
-"""Of a reason: no rule of the core gives a longer one."""
+WHY_CHARACTERS_MAX = 512
+"""Of a reason: no rule of the core gives a longer one; CHANGES_IN_PART of them are a message."""
 
 _log = logging.getLogger("prr")
 

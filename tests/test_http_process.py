@@ -10,9 +10,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import gevent
 import pytest
 
 from prr.demo.processes import plain_environment
+from prr.shell.admin.front import PROGRAM
+from prr.shell.admin.listening import listen
 from prr.trust.keyring import SECRET_BYTES
 from tests.http_of import HELLO, ask, binder_with_http, connect, front_of, watching, where
 from tests.keys import write_keyring
@@ -141,6 +144,26 @@ runpy.run_module("prr.shell.http", run_name="__main__")
         )
     assert done.stdout == "False\n"
     assert done.returncode == (1 if is_there else 0), done.stderr  # where it would load the rest
+
+
+def test_it_is_of_the_package_of_the_binder_wherever_it_is_started(tmp_path):
+    """Not of another one that is installed; and a name with a colon is no list of names."""
+    place = tmp_path / "a:b"
+    place.symlink_to(ROOT)
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        here.close()
+        command = [sys.executable, "-P", place / PROGRAM.relative_to(ROOT), "", str(there.fileno())]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, pass_fds=[there.fileno()])
+    assert done.stderr == b""
+    assert done.returncode == 0
+
+
+def test_the_port_is_waited_for_a_moment_if_the_one_before_still_has_it():
+    first = listen(("127.0.0.1", 0))
+    address = first.getsockname()
+    gevent.spawn_later(0.1, first.close)
+    listen(address).close()
 
 
 def test_where_memory_is_short_it_is_to_go_first(cluster):

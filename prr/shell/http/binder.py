@@ -41,7 +41,7 @@ CALLS_MAX = 256
 PARTS_MAX = 1024
 """Parts of an answer that wait to be read: four times as many as the longest has."""
 
-CALL_LIMIT = 10.0
+CALL_LIMIT = 25.0
 """Seconds in which the binder has to answer. Of a list it makes a few rows whenever it has time."""
 
 

@@ -45,8 +45,8 @@ LAST_WAIT = 0.5
 KEPT = ("PATH", "LANG", "LANGUAGE", "LC_", "TZ", "LD_LIBRARY_PATH", "PYTHON", "GEVENT")
 """Of the environment, what its variables may begin with: none that says anything of keys."""
 
-FOLDER = Path(__file__).parents[3]
-"""Where the package lies."""
+PROGRAM = Path(__file__).parents[1] / "http" / "__main__.py"
+"""What is run: by its path, so that it is of this very package."""
 
 _log = logging.getLogger("prr")
 
@@ -61,13 +61,12 @@ def start_process(
     """
     descriptors = listening.fileno(), there.fileno()
     environment = {name: text for name, text in os.environ.items() if name.startswith(KEPT)}
-    path = os.pathsep.join(filter(None, [str(FOLDER), environment.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "prr.shell.http", address, *map(str, descriptors)],
+        [sys.executable, "-P", str(PROGRAM), address, *map(str, descriptors)],
         pass_fds=descriptors,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        env=environment | {"PYTHONPATH": path},
+        env=environment,
     )
 
 

@@ -105,10 +105,24 @@ def test_new_connections_wait_for_their_turn(cluster):
         (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", 431, b"8192 bytes"),
         (b"\x00\x01\x02\r\n\r\n", 400, b"not a valid HTTP request"),
         (b"GET / HTTP/9.9\r\n\r\n", 400, b"not a valid HTTP request"),
+        (
+            HELLO.replace(b"/healthz", b"/v1/watch?service=\xff") + b"\r\n",
+            400,
+            b"not a valid HTTP request",
+        ),
         (HELLO + b"Content-Length: -5\r\n\r\n", 400, b"not a valid HTTP request"),
         (HELLO + b"Content-Length: many\r\n\r\n", 400, b"not a valid HTTP request"),
     ],
-    ids=["one long header", "many headers", "long path", "bytes", "version", "minus", "no number"],
+    ids=[
+        "one long header",
+        "many headers",
+        "long path",
+        "bytes",
+        "version",
+        "raw byte",
+        "minus",
+        "no number",
+    ],
 )
 def test_what_is_no_request_or_too_long_is_refused_and_told_why(sent, status, said, cluster):
     binder = binder_with_http(cluster)

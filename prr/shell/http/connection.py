@@ -127,6 +127,8 @@ class Connection(WSGIHandler):
         """The request's head. Raises ValueError unless it is one to whoever else reads it, too: of
         what Python's parser cuts short the rest would be taken for the next request."""
         is_read = super().read_request(raw_requestline)
+        if not raw_requestline.isascii():  # RFC 3986: it is written with percent signs
+            raise ValueError("a path that is none")
         lengths = self.headers.get_all("content-length", [])
         if self.headers.defects or self.headers.get_payload() or len(lengths) > 1:
             raise ValueError("headers that are none")

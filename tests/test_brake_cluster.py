@@ -7,7 +7,7 @@ import pytest
 from prr.config import LIMITS, Limits
 from prr.core.effects import Event, Report
 from prr.core.liveness.eviction_limiter import SHARE_CONFIRMED, WINDOW, EvictionLimiter
-from prr.core.liveness.shares import AGAIN_SHARE
+from prr.core.liveness.rechecks import AGAIN_SHARE
 from prr.core.pacing import LEASE
 from tests.cores import at
 from tests.sim import adapter
@@ -91,6 +91,16 @@ def test_those_that_are_kept_leave_most_places_to_others_and_count_as_held_back_
     net.run(net.now + 5.0)
     assert binder.directory.count(7) == (COUNT - gone(net, servers), 0)
     assert binder.status(net.now)["brake"] is None
+
+
+def test_evicted_legacy_servers_that_are_asked_for_ever_leave_a_place_to_those_that_are_kept():
+    """Each of those takes a place for a second in every half minute: here as many as there are."""
+    net = cluster(1, limits=Limits(verifications=16))
+    servers = [at(7, f"10.1.0.{n + 1}", 9000 + n) for n in range(100)]
+    subscribe(net, A, *servers)
+    net.alive -= set(servers[40:])
+    net.run(net.now + 8 * WINDOW)
+    assert gone(net, servers) == 60
 
 
 def test_two_binders_full_of_what_is_silent_have_room_for_each_others_questions():

@@ -262,7 +262,7 @@ class Actions(PeerActions):
 
     def hold_back(self, case: Case) -> list[Effect]:
         is_confirmed = case.trigger is Trigger.SILENT
-        waits = self._doubts.recheck_wait
+        waits = self._doubts.rechecks.wait
         return self._evictions.hold_back(case.instance, is_confirmed, case.now, waits)
 
     # What is reported.

@@ -12,7 +12,7 @@ from prr.core.deadlines import Deadlines
 from prr.core.effects import Effect, Event, Report
 from prr.core.liveness.just_asked import JustAsked
 from prr.core.liveness.newcomers import Newcomers
-from prr.core.liveness.phases import OWN_END, WAITS, WAITS_FOR_OPINIONS
+from prr.core.liveness.phases import OWN_END, WAITS
 from prr.core.liveness.probes import Verifications
 from prr.core.liveness.rechecks import Rechecks
 from prr.core.liveness.second_opinion import SecondOpinions
@@ -101,7 +101,7 @@ class Doubts:
         self.urgent: dict[Instance, None] = {}
         self.opinions = SecondOpinions(versioned.identity, peers, rng)
         self.verifications = Verifications(limits.verifications, self.opinions, rng, trust)
-        self.rechecks = Rechecks(self.verifications.shares)
+        self.rechecks = Rechecks(self.verifications, limits.verifications)
         self.newcomers = Newcomers(limits, rng)
         self.just_asked = JustAsked()
         self.suspicions = Suspicions()
@@ -225,13 +225,6 @@ class Doubts:
     def has_room_for_urgent(self) -> bool:
         """The first of the disputed can be asked now."""
         return bool(self.urgent) and self.verifications.has_room_for_disputed
-
-    @property
-    def recheck_wait(self) -> float:
-        """Seconds at most for which one that is kept waits for its turn, if all before it are
-        silent."""
-        turns = self.rechecks.kept / self.verifications.shares.kept_again_max
-        return turns * sum(WAITS + WAITS_FOR_OPINIONS)
 
     def verify_urgent(self, now: float) -> list[Effect]:
         """Ask some of the disputed, if there is room."""

@@ -61,7 +61,7 @@ class Verifications:
         self._opinions = opinions
         self._rng = rng
         self._rows: dict[Instance, Verification] = {}
-        self.shares = Shares(rows_max)
+        self._shares = Shares(rows_max)
         self._deadlines: Deadlines[Instance] = Deadlines()
         self._serial = 0
 
@@ -105,18 +105,18 @@ class Verifications:
     @property
     def busy(self) -> bool:
         """No room but what is kept for accusations."""
-        return self.full or not self.shares.are_open
+        return self.full or not self._shares.are_open
 
     @property
     def has_room_for_disputed(self) -> bool:
         """There is room for one that is disputed: after a partition many are, and they live."""
-        return not self.full and self.shares.are_open_to_disputes
+        return not self.full and self._shares.are_open_to_disputes
 
     def has_room(self, instance: Instance, accuser: Address | None) -> bool:
         """There is room for this one, which `accuser` has put in doubt; None: a deadline has."""
         if accuser is None:
             return not self.busy
-        return not self.full and self.shares.has_room(instance, accuser)
+        return not self.full and self._shares.has_room(instance, accuser)
 
     def begin(
         self,
@@ -143,7 +143,7 @@ class Verifications:
             self._serial, nonce, start, with_nonce, is_urgent, now, accuser, questions, particulars
         )
         self._rows[instance] = row
-        self.shares.take(instance, accuser)
+        self._shares.take(instance, accuser)
         return self._ask(instance, row.phase.next, now)
 
     def cancel(self, instance: Instance) -> None:
@@ -295,5 +295,5 @@ class Verifications:
     def _drop(self, instance: Instance) -> Verification:
         row = self._rows.pop(instance)
         self._opinions.settle(instance)
-        self.shares.give_back(instance, row.accuser)
+        self._shares.give_back(instance, row.accuser)
         return row

@@ -10,12 +10,6 @@ from collections import Counter
 
 from prr.wire.instance import Address, Instance, address_of
 
-AGAIN_SHARE = 16
-"""One place in so many, 32 of 512, is for those that were silent, are kept for now and asked again:
-where a host of many services has gone, and the eviction limiter holds, for as long as that lasts.
-32 that stay silent take 5% of a core, here and at the binders that are asked as well; with all
-places a weak one had no time left for anything else. Those that live give theirs back at once."""
-
 KEPT_SHARE = 8
 """One place in so many is kept: 64 of 512. A refusal gives its place back after 50 ms, so that
 these alone settle a thousand accusations a second where servers were killed."""
@@ -30,22 +24,13 @@ class Shares:
     def __init__(self, places: int) -> None:
         self._places = places
         self._kept = places // KEPT_SHARE
-        self.kept_again_max = max(1, places // AGAIN_SHARE)
-        """Places for those that are kept and asked again."""
-
-        self._used = self._used_by_deadlines = 0
+        self._used = 0
         self._by_key: Counter[Address | str] = Counter()
 
     @property
     def are_open(self) -> bool:
         """There are places beside those that are kept."""
         return self._places - self._used > self._kept
-
-    @property
-    def are_open_to_kept(self) -> bool:
-        """There is a place for one that is kept and asked again, as long as few others that were
-        due have one."""
-        return self.are_open and self._used_by_deadlines < self.kept_again_max
 
     @property
     def are_open_to_disputes(self) -> bool:
@@ -65,13 +50,11 @@ class Shares:
     def take(self, instance: Instance, accuser: Address | None) -> None:
         """A place is taken."""
         self._used += 1
-        self._used_by_deadlines += accuser is None
         self._by_key.update(_keys(instance, accuser))
 
     def give_back(self, instance: Instance, accuser: Address | None) -> None:
         """The place that was taken with these is free again."""
         self._used -= 1
-        self._used_by_deadlines -= accuser is None
         for key in _keys(instance, accuser):
             self._by_key[key] -= 1
             if not self._by_key[key]:

@@ -265,6 +265,17 @@ def test_it_reads_all_anew_when_etcd_was_set_back_and_has_grown_again(there, is_
     assert asked[3:5] == [RANGE, RANGE if is_another else WATCH]
 
 
+@pytest.mark.parametrize(("value", "is_another"), [(b"x", False), (b"y", True)])
+def test_what_it_read_shows_too_that_etcd_was_set_back_and_has_grown_again(value, is_another):
+    """Nothing need have been written since."""
+    rows = [wrote(b"/prr/instances/a", 3)["kv"], wrote(b"/prr/instances/b", 8, b"x")["kv"]]
+    rows.append(wrote(b"/prr/instances/c", 5)["kv"])
+    there = header(12) | {"kvs": [wrote(b"/prr/instances/b", 8, value)["kv"]]}
+    again = [header(12)] if is_another else []
+    followed, _ = watch(header(9), header(9) | {"kvs": rows}, [], there, *again, [])
+    assert followed.named("reading") == [[False], [True]][: 1 + is_another]
+
+
 def test_what_it_heard_last_has_been_compacted_which_says_nothing():
     heard = [header(8) | {"events": HEARD}]
     followed, asked = watch(header(5), header(5), heard, Compacted(), header(12), [])

@@ -50,12 +50,13 @@ class Header:
 @record
 class Found:
     """Some of the keys that etcd has: the instances, how many keys were not read, since they or
-    their values are none of ours, and the last key, if there are more."""
+    their values are none of ours, the last key, if there are more, and what was written last."""
 
     header: Header
     instances: dict[Instance, Stored]
     malformed: int
     next_key: bytes | None
+    newest: KeyValue | None
 
 
 def _of_an_etcd(read: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -95,6 +96,11 @@ def lease_of(answer: LeaseResponse) -> int:
 def last_put(events: Sequence[Event]) -> KeyValue | None:
     """The last key of these events that was written, as it was then; None if none was."""
     return next((event.kv for event in reversed(events) if event.type != DELETED), None)
+
+
+def newest_of(rows: Iterable[KeyValue]) -> KeyValue | None:
+    """Which of these keys was written last; None if there are none."""
+    return max(rows, key=lambda row: row.mod_revision, default=None)
 
 
 def as_of(row: KeyValue) -> RangeRequest:
@@ -151,7 +157,7 @@ class Keys:
             raise ValueError(f"{len(rows)} keys")
         instances, malformed = self._read((row, False) for row in rows)
         next_key = rows[-1].key + b"\0" if rows and answer.more else None
-        return Found(header_of(answer), instances, malformed, next_key)
+        return Found(header_of(answer), instances, malformed, next_key, newest_of(rows))
 
     def watch(self, revision: int) -> WatchRequest:
         """Ask for all that happens from a revision on; in fragments: else one message may be of

@@ -23,7 +23,16 @@ from prr.core.commits.stored import Stored
 from prr.shell.etcd.endpoints import Endpoints
 from prr.shell.etcd.failures import Compacted, Denied, Failure, NoRoom, Unavailable
 from prr.shell.etcd.latest import Latest
-from prr.shell.etcd.messages import Found, Header, Keys, as_of, header_of, is_still, last_put
+from prr.shell.etcd.messages import (
+    Found,
+    Header,
+    Keys,
+    as_of,
+    header_of,
+    is_still,
+    last_put,
+    newest_of,
+)
 from prr.shell.etcd.pauses import Pauses
 from prr.shell.etcd.schema import PUT, RANGE, WATCH, KeyValue, PutRequest, WatchResponse
 from prr.shell.event_loop import TURN
@@ -78,7 +87,7 @@ class Watcher:
         self._follower = follower
         self._revision: int | None = None  # up to which all is known; None: to be read
         self._moved_at = 0.0  # when that changed last
-        self._heard_last: KeyValue | None = None  # a key that was written, since all was read
+        self._heard_last: KeyValue | None = None  # which key was written last
 
     def run(self, sleep: Callable[[float], object] = gevent.sleep) -> None:
         """Never ends."""
@@ -128,7 +137,7 @@ class Watcher:
         self._heard_last = None
         found = self._page(None, 0)
         self._latest.begin(found.header)
-        revision = found.header.revision
+        revision, newest = found.header.revision, [found.newest]
         while found.next_key is not None:
             # etcd looks for the next page while this one is heard.
             ask = wrap_errors((Failure,), self._page)  # what one greenlet raises ends the process
@@ -138,6 +147,8 @@ class Watcher:
             if isinstance(answer, Failure):
                 raise answer
             found = answer
+            newest.append(found.newest)
+        self._heard_last = newest_of(filter(None, newest))
         self._follower.found(found.instances, found.malformed)
         self._has_followed(revision)
         self._follower.has_read(revision)

@@ -17,6 +17,7 @@ from prr.client.control import fetch_text
 from prr.config import BadInput
 from prr.core.replication.pages import others_page
 from prr.shell.udp import steering as opening
+from prr.shell.udp.overload import LOOK_PAUSE
 from prr.shell.udp.sorting import Queue
 from prr.shell.udp.steering import (
     ASKED_BUFFER,
@@ -273,6 +274,22 @@ def test_a_flood_does_not_keep_a_server_from_being_confirmed(cluster, peers, flo
     finally:
         stop.set()
         flooding.join()
+
+
+@pytest.mark.smoke
+def test_a_stranger_who_fills_the_queue_of_operators_makes_no_binder_overloaded(cluster):
+    """It is short, and what it drops is theirs, who ask again."""
+    binder = cluster.binder()
+    asked = encode(ListRequest(trailer=TextQuery(question=Question.STATUS, nonce=NONCE)))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        binder.process.send_signal(signal.SIGSTOP)
+        for _ in range(500):
+            asking.sendto(asked, binder.address)
+        binder.process.send_signal(signal.SIGCONT)
+    time.sleep(2 * LOOK_PAUSE)
+    said = json.loads(run("status", "--binder", binder.name, "--output", "json").stdout)
+    assert not said["overload"]
+    assert not binder.matching("overloaded")
 
 
 SOON = 0.25

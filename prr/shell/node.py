@@ -83,7 +83,7 @@ class Node(Generic[_E]):
         self._timer = CoreTimer(core.deadline, self._workers, self._tick)
         self._counts: Counter[Metric] = Counter()
         self._outbox = Outbox(lanes, self._step_aside, self._counts)
-        self._overload = Overload(lanes)
+        self._overload = Overload([lane for lane in lanes if not lane.is_short])
         self._notifier = Notifier(self._readers, self._workers, self._status)
         self._told_frames = 0
         self._reread: Callable[[], None] | None = None

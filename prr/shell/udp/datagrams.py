@@ -28,7 +28,7 @@ class Datagrams:
         bound.setblocking(False)
         self._socket = bound
         self.holds = lane.holds
-        self.is_of_peers = lane.is_of_peers
+        self.is_of_peers, self.is_short = lane.is_of_peers, lane.is_short
         self.burst = received_by(bound, lane.burst)
         self._alike = AlikeSender(bound) if has_mmsg() and not self.is_ipv6 else None
         self._each = EachSender(bound) if has_mmsg() else None

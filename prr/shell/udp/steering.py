@@ -45,7 +45,8 @@ class Lane(NamedTuple):
     many steps are taken before the others have their turn, and what it holds. A step is one
     datagram, or a run of those that are alike. As long as more lies there than is received at once,
     so many `bursts` are taken in a turn, if that does not take long. Where only peers have
-    something to say (`is_of_peers`), what anybody else sends is not even read."""
+    something to say (`is_of_peers`), what anybody else sends is not even read. What one drops that
+    `is_short` is counted, but shows no overload: two hundred datagrams of anybody fill it."""
 
     priority: int
     burst: int
@@ -53,6 +54,7 @@ class Lane(NamedTuple):
     holds: str
     bursts: int = 1
     is_of_peers: bool = False
+    is_short: bool = False
 
 
 LANES = (
@@ -61,7 +63,7 @@ LANES = (
     Lane(-1, 1, 1, "complaints and what is no frame"),
     Lane(-1, 32, 1, "first subscriptions"),
     Lane(2, BURST_MAX, 4, "from binders about the dead", bursts=8, is_of_peers=True),
-    Lane(1, 1, 1, "questions of operators"),
+    Lane(1, 1, 1, "questions of operators", is_short=True),
 )
 """In the order of `Queue`. The nodes' own frames, a few at a time, of which a run of 64 renewals is
 one; lookups, 512 where so many wait, or as many as take 1.5 ms: a turn in which the others have

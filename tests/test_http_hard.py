@@ -177,7 +177,7 @@ def test_garbage_harms_nobody(seed, cluster, peers):
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("files", [16, 18, 60])
+@pytest.mark.parametrize("files", [17, 19, 60])
 def test_when_descriptors_run_out_lookups_go_on_and_http_is_back_when_there_are_some(files, peers):
     listening = ("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0")
     binder = Node(str(files), "binder", *listening, program=("-c", WITH_FEW_FILES))

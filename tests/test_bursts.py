@@ -191,7 +191,7 @@ class Narrow:
     """A socket that sends `room` answers of a run, then has no room until it is told so."""
 
     dropped, steps, bursts, is_full = 0, BURST_MAX, 1, False
-    is_ipv6 = is_of_peers = False
+    is_ipv6 = is_of_peers = is_short = False
 
     def __init__(self, room, error=None):
         self.burst, self.sent, self.may_send = self, [], gevent.event.Event()

@@ -46,6 +46,7 @@ def answers(node):
         return False
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("hangs", [False, True])
 def test_when_the_binder_is_killed_it_is_gone_and_the_port_is_free(hangs, cluster):
     binder = binder_with_http(cluster)

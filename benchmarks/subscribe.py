@@ -105,8 +105,8 @@ def _herd(cluster: Cluster, parsed: argparse.Namespace) -> Figures:
         list(known.hear())
         gevent.sleep(0.001)
     return {
-        "half_confirmed_within_s": round(took[len(took) // 2], 3),
-        "all_confirmed_within_s": round(took[-1], 3),
+        "half_confirmed_within_s": round(took[len(took) // 2], 4),
+        "all_confirmed_within_s": round(took[-1], 4),
         "asked_whether_there": fleet.questions.total(),
         "held_afterwards": cluster.statuses()[0]["instances"],
         **_lookups("before", quiet),

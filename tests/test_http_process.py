@@ -20,6 +20,7 @@ from prr.trust.keyring import SECRET_BYTES
 from tests.http_of import HELLO, ask, binder_with_http, connect, front_of, watching, where
 from tests.keys import write_keyring
 from tests.nodes import NODE, PATIENCE, ROOT, Node, eventually
+from tests.stopping import stop
 
 
 def is_there(pid):
@@ -52,7 +53,7 @@ def test_when_the_binder_is_killed_it_is_gone_and_the_port_is_free(hangs, cluste
     binder = binder_with_http(cluster)
     front, address = front_of(binder), where(binder)
     if hangs:
-        os.kill(front, signal.SIGSTOP)
+        stop(front)
     binder.kill()
     eventually(lambda: not is_there(front))
     assert is_free(address)
@@ -78,7 +79,7 @@ def test_when_it_is_killed_another_one_takes_its_place_and_no_lookup_notices(clu
 def test_when_it_hangs_the_binder_goes_on_and_ends_with_it(cluster, peers):
     binder = binder_with_http(cluster)
     front, address = front_of(binder), where(binder)
-    os.kill(front, signal.SIGSTOP)
+    stop(front)
     for _ in range(300):  # more than the link holds, it is to be told of
         assert peers().ask(b"\x05\x02", binder.address) == b"\x06"
     assert peers().ask(b"\x02\x09", binder.address) == b"\x04"
@@ -89,7 +90,7 @@ def test_when_it_hangs_the_binder_goes_on_and_ends_with_it(cluster, peers):
 
 def test_a_binder_that_hangs_is_not_said_to_run(cluster):
     binder = binder_with_http(cluster, limits={"prr.shell.http.binder.CALL_LIMIT": 0.1})
-    os.kill(binder.process.pid, signal.SIGSTOP)
+    stop(binder.process.pid)
     try:
         assert ask(binder, "/healthz").status == 503
     finally:

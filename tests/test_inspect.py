@@ -16,6 +16,7 @@ from prr.core.effects import Event
 from prr.core.metrics import METRIC_OF, Metric, by_key
 from prr.core.pacing import LEASE
 from tests.nodes import ROOT, eventually, run, wire
+from tests.stopping import stop
 
 SOON = {f"{listing.__name__}.PAGE_LIMIT": 0.3, f"{inspect.__name__}.AGAIN": 0.1}
 """Seconds until a silent binder is given up, and until those that differ are asked once more."""
@@ -159,7 +160,7 @@ def test_health_is_one_line_and_one_code_and_nothing_heard_is_not_well(cluster, 
 def test_peers_that_are_frozen_are_told_of_in_the_log_and_by_status(cluster):
     first, second = cluster.binders(2)
     eventually(lambda: status(first)["ok"])
-    second.process.send_signal(signal.SIGSTOP)
+    stop(second.process.pid)
     first.wait_for(f"WARNING peer lost {second.name}: nothing heard for ")
     first.wait_for("WARNING isolated: 0 of 1 peers heard")
     done = run("status", "--binder", first.name)

@@ -22,6 +22,7 @@ from prr.wire.messages import Presence, Started
 from tests.cores import decode, encode
 from tests.netns import Network, why_not
 from tests.nodes import eventually
+from tests.stopping import stop
 
 pytestmark = pytest.mark.slow
 
@@ -406,7 +407,7 @@ def test_a_dead_host_is_forgotten_by_all_within_3_s(stage):
 def test_a_service_that_is_stopped_for_half_a_second_is_not_evicted(stage, turn):
     play = stage(3)
     node, instance = play.server(2)
-    node.process.send_signal(signal.SIGSTOP)
+    stop(node.process.pid)
     ends_at = time.monotonic() + 0.5
     try:
         while time.monotonic() < ends_at:

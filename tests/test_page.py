@@ -14,6 +14,7 @@ from tests.browser import WHY_NOT, browsing
 from tests.http_of import ask, binder_with_http, where
 from tests.keys import ME, write_credential, write_keyring
 from tests.nodes import eventually, seldom_late, wire
+from tests.stopping import stop
 
 MARKUP = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 
@@ -287,7 +288,7 @@ def test_a_binder_that_falls_silent_is_said_to_be_lost_and_comes_back(browser, c
     server = cluster.server(2, binder)
     browser.open(binder)
     browser.wait(lambda: browser.cells == {server.name: "up"})
-    binder.process.send_signal(signal.SIGSTOP)
+    stop(binder.process.pid)
     try:
         eventually(lambda: browser.banner[0] != "live", 60.0)
     finally:

@@ -15,6 +15,7 @@ import pytest
 from prr.demo.ports import free_port
 from tests.netns import why_not
 from tests.nodes import NODE, Node, eventually, run
+from tests.stopping import stop
 
 HTTP = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1")
 FAST = ("--check-interval", "0.1", "--check-timeout", "0.2", "--grace", "0")
@@ -221,7 +222,7 @@ def test_a_program_that_hangs_is_out_of_turn(agents):
         command=(*HTTP, port),
     )
     node.wait_for("INFO confirmed")
-    os.kill(child_of(node), signal.SIGSTOP)
+    stop(child_of(node))
     node.wait_for("check failed web.*: no result within 0.2 s")
     eventually(lambda: listed(agents.binder) == [])
     os.kill(child_of(node), signal.SIGCONT)

@@ -15,6 +15,7 @@ import pytest
 from prr import Client, NoSuchService
 from prr.demo.ports import free_port
 from tests.nodes import NODE, Node
+from tests.stopping import stop
 
 INTERVAL = TIMEOUT = 0.2
 SLACK = 0.5  # seconds for a busy machine
@@ -116,7 +117,7 @@ def stopped(web):
 
 
 def hung(web):
-    os.kill(web.pid, signal.SIGSTOP)
+    stop(web.pid)
 
 
 def ill(web):

@@ -57,6 +57,7 @@ from tests.cores import at, encode
 from tests.families import LOOPBACKS, udp
 from tests.keyed import OLD_SECRET, SECRET, held_by
 from tests.nodes import Node, run, wire
+from tests.stopping import stop
 
 NODES, LOOKUPS, LAST, FIRST, DEAD, OPERATORS = Queue
 UDP_SEGMENT = 103  # linux/udp.h
@@ -282,7 +283,7 @@ def test_a_stranger_who_fills_the_queue_of_operators_makes_no_binder_overloaded(
     binder = cluster.binder()
     asked = encode(ListRequest(trailer=TextQuery(question=Question.STATUS, nonce=NONCE)))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        binder.process.send_signal(signal.SIGSTOP)
+        stop(binder.process.pid)
         for _ in range(500):
             asking.sendto(asked, binder.address)
         binder.process.send_signal(signal.SIGCONT)
@@ -333,7 +334,7 @@ def test_what_a_peer_says_of_the_dead_does_not_wait_behind_a_flood_of_subscripti
 def test_what_an_operator_asks_does_not_wait_behind_what_nodes_say(cluster, peers):
     """Else nobody could see how a binder is that has too much to do."""
     binder, stranger = cluster.binder(), peers()
-    binder.process.send_signal(signal.SIGSTOP)
+    stop(binder.process.pid)
     for _ in range(WAITING):
         stranger.send(b"\x0a" + wire(1, ("10.0.0.1", 1)), binder.address)
     with ThreadPoolExecutor() as pool:

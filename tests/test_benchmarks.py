@@ -24,7 +24,7 @@ from prr.wire.frames import Role, ServiceList
 from prr.wire.inquiries import TextPart, TextQuery
 from prr.wire.instance import make_instance
 from tests.cores import decode, encode
-from tests.nodes import Peer, seldom_late, wire
+from tests.nodes import Peer, seldom_late, seldom_wrong, wire
 
 pytestmark = pytest.mark.smoke
 
@@ -120,6 +120,7 @@ def test_what_is_measured_has_a_core_to_itself():
         assert all(ours.isdisjoint(os.sched_getaffinity(one)) for one in threads)
 
 
+@seldom_wrong
 def test_load_fills_its_own_binder_and_asks_for_every_type(generator, run_one):
     for seconds in ("0.2", "2", "20"):  # as many as it takes to ask for each type
         result = run_one(load, "--seconds", seconds, "--instances", "500", "--types", "256")
@@ -134,6 +135,7 @@ def test_load_fills_its_own_binder_and_asks_for_every_type(generator, run_one):
     assert set(result["made_by"]) > {"commit", "python", "gevent", "kernel", "cpu"}
 
 
+@seldom_wrong
 def test_load_asks_from_as_many_sockets_as_it_is_told(run_one, capsys):
     result = run_one(load, "--seconds", "0.2", "--sockets", "64", "--in-flight", "64")
     assert (result["sockets"], result["in_flight"]) == (64, 64)
@@ -142,6 +144,7 @@ def test_load_asks_from_as_many_sockets_as_it_is_told(run_one, capsys):
     assert "use --sockets 3 or more" in capsys.readouterr().err
 
 
+@seldom_wrong
 def test_load_keeps_a_rate(generator, run_one):
     result = run_one(load, "--seconds", "0.3", "--rate", "2000", "--binders", "2")
     assert len(result["binders"]) == 2
@@ -149,6 +152,7 @@ def test_load_keeps_a_rate(generator, run_one):
     assert (result["lost"], result["wrong"], result["in_flight"]) == (0, 0, None)
 
 
+@seldom_wrong
 def test_load_has_the_binder_verify_and_subscribe_meanwhile(run_one):
     work = ("--verifications", "10", "--subscriptions-per-second", "50")
     result = run_one(load, "--seconds", "0.3", *work)
@@ -157,6 +161,7 @@ def test_load_has_the_binder_verify_and_subscribe_meanwhile(run_one):
     assert (result["lost"], result["wrong"]) == (0, 0)
 
 
+@seldom_wrong
 def test_load_asks_all_the_binders_it_is_given(run_one, cluster):
     binders = cluster.binders(2)
     cluster.server(7, *binders)
@@ -196,6 +201,7 @@ def test_load_counts_answers_that_nobody_asked_for(generator, run_one, fake_bind
 
 
 @pytest.mark.parametrize("how", [(), ("--rate", "40")])
+@seldom_wrong
 def test_load_counts_what_is_lost(generator, run_one, fake_binder, how):
     result = run_one(load, "--seconds", "0.1", *how, "--binder", fake_binder())
     assert result["lost"] == 4  # of a rate those at 0, 25, 50 and 75 ms
@@ -255,6 +261,7 @@ def test_a_tally_is_told_in_lines():
 
 
 @pytest.mark.parametrize("answer", [b"\x03" + wire(1, HERE)[1:], b"\x04", b"\x03a long one 0123"])
+@seldom_wrong
 def test_both_generators_see_the_same(fake_binder, monkeypatch, answer):
     if shutil.which("cc") is None:
         pytest.skip("no cc here")
@@ -285,6 +292,7 @@ def test_waits_are_told_by_the_share_that_did_not_exceed_them():
     assert [tally.wait_ms(share) for share in (0, 0.5, 0.99, 1)] == [1, 1, 2, 9]
 
 
+@seldom_wrong
 def test_limit_compares_the_binder_with_c_and_python(generator, run_one):
     tiny = ("--seconds", "0.1", "--rounds", "1", "--instances", "10", "--types", "3")
     result = run_one(limit, *tiny)
@@ -302,6 +310,7 @@ def test_limit_compares_the_binder_with_c_and_python(generator, run_one):
     assert result["no_to_binder"]["cpu_us_per_lookup"] > 0
 
 
+@seldom_wrong
 def test_limit_asks_the_binder_in_other_ways(generator, run_one):
     tiny = ("--seconds", "0.1", "--rounds", "1", "--instances", "60", "--types", "3")
     result = run_one(limit, *tiny, "--ways")
@@ -312,6 +321,7 @@ def test_limit_asks_the_binder_in_other_ways(generator, run_one):
         assert result[f"{name}_to_binder"]["cpu_us_per_lookup"] == pytest.approx(ratio, rel=0.01)
 
 
+@seldom_wrong
 def test_limit_asks_a_binder_with_keys(generator, run_one, capsys):
     tiny = ("--seconds", "0.2", "--rounds", "1", "--instances", "300", "--types", "3")
     result = run_one(limit, *tiny, "--keys")
@@ -326,6 +336,7 @@ def test_limit_asks_a_binder_with_keys(generator, run_one, capsys):
 @pytest.mark.parametrize(
     "verifications", [0, pytest.param(20, marks=pytest.mark.slow)], ids=["without", "with"]
 )
+@seldom_wrong
 def test_limit_gives_all_of_them_the_same_background(run_one, monkeypatch, verifications):
     loads = []
 

@@ -31,7 +31,7 @@ from benchmarks.callers import Callers
 from benchmarks.generate import generate
 from benchmarks.systems import SYSTEMS, WRITES, data_of
 from benchmarks.tally import Load
-from tests.nodes import ROOT, wire
+from tests.nodes import ROOT, seldom_wrong, wire
 
 pytestmark = pytest.mark.smoke
 
@@ -53,6 +53,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C com
 
 
 @needs_compiler
+@seldom_wrong
 def test_peers_asks_prr_and_skips_what_is_not_installed(run, monkeypatch):
     monkeypatch.setattr("benchmarks.systems.which", lambda program: None)
     result = run(peers.main, "--seconds", "0.1", "--only", "redis", "--only", "KNOT")
@@ -124,6 +125,7 @@ def binder_that_changes_its_mind(peers):
 
 
 @needs_compiler
+@seldom_wrong
 def test_overload_floods_a_binder_and_accounts_for_every_look_up(run, monkeypatch):
     monkeypatch.setattr(overload, "REST", 0.1)
     result = run(overload.main, "--seconds", "0.5", "--times", "3")
@@ -143,6 +145,7 @@ def test_overload_floods_a_binder_and_accounts_for_every_look_up(run, monkeypatc
 
 
 @needs_compiler
+@seldom_wrong
 def test_overload_says_how_much_it_offered_not_how_much_it_was_to(run, monkeypatch):
     monkeypatch.setattr(overload, "REST", 0.1)
     result = run(overload.main, "--seconds", "0.2", "--times", "100")
@@ -152,6 +155,7 @@ def test_overload_says_how_much_it_offered_not_how_much_it_was_to(run, monkeypat
 
 
 @needs_compiler
+@seldom_wrong
 def test_a_flood_keeps_its_rate_and_counts_the_answers_to_one_socket(peers):
     peer = peers()
     load = Load([peer.address], seconds=0.5, rate=6400, sockets=2, how="flood", question=b"?!")
@@ -169,6 +173,7 @@ def _answer_three(peer):
         peer.send(b"!", peer.source)
 
 
+@seldom_wrong
 def test_failover_kills_a_server(run):
     flags = ["--binders", "1", "--kills", "1", "--stops", "0", "--services", "0"]
     row = run(failover.main, *flags)["SIGKILL, 1 binder"]
@@ -209,6 +214,7 @@ def test_failover_stops_a_server_that_three_binders_know(run):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@seldom_wrong
 def test_a_host_of_many_services_dies_and_harms_no_other(number, monkeypatch):
     monkeypatch.setattr(hosts, "TYPES", 4)
     monkeypatch.setattr(hosts, "OTHERS", 8)
@@ -220,6 +226,7 @@ def test_a_host_of_many_services_dies_and_harms_no_other(number, monkeypatch):
     assert (row["removed_by_then"] == 40) == held_back
 
 
+@seldom_wrong
 def test_slow_services_are_complained_of_in_vain(monkeypatch):
     monkeypatch.setattr(hosts, "SLOW", 0.7)
     monkeypatch.setattr(hosts, "SLOW_CALLS", 1)
@@ -280,6 +287,7 @@ def asked(speed, ratio=None):
     return {**row, **beside, "more": "all of them"}
 
 
+@seldom_wrong
 def test_subscribe_measures_a_fleet_as_it_comes_stays_leaves_and_comes_back(run):
     sizes = ("--servers", "50", "--herd", "100", "--lookups", "500", "--seconds", "0.5")
     result = run(subscribe.main, *sizes, "--keys")
@@ -303,6 +311,7 @@ def test_subscribe_measures_a_fleet_as_it_comes_stays_leaves_and_comes_back(run)
         assert row["lost"] == 0 < row["per_second"] if is_there else "skipped" in row
 
 
+@seldom_wrong
 def test_a_server_without_an_answer_asks_again_at_pauses_that_are_bounded(peers, monkeypatch):
     monkeypatch.setattr(fleet, "AGAIN_AFTER", 0.005)
     monkeypatch.setattr(fleet, "AGAIN_MAX", 0.01)

@@ -104,8 +104,10 @@ def test_they_say_what_has_happened(cluster, peers):
     binder.wait_for("evicted")
     (silent,) = [peers()]
     assert silent.ask(b"\x05\x03", binder.address) == b"\x06"
-    eventually(lambda: metrics_of(binder)["prr_evicted_total",] == 1)
+    # The connections before are closed, but perhaps it has not seen that of the last one yet.
+    eventually(lambda: metrics_of(binder)["prr_http_connections",] == 1)
     told = metrics_of(binder)
+    assert told["prr_evicted_total",] == 1
     assert told["prr_lookups_total",] == 2
     assert told["prr_unknown_total",] == 1
     assert told["prr_subscribed_total",] == 2
@@ -115,7 +117,6 @@ def test_they_say_what_has_happened(cluster, peers):
     assert 0 < told["prr_verification_seconds_sum", "refused"] < 5
     assert told["prr_instances", "3", "up"] + told["prr_instances", "3", "suspect"] == 1
     assert told["prr_ready",] == 1
-    assert told["prr_http_connections",] == 1
     assert told["prr_loop_lag_seconds_count",] > 0
     assert sum(value for (name, *_), value in told.items() if name == "prr_build_info") == 1
 

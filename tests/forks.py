@@ -33,6 +33,9 @@ from prr.shell.http import beginning, process
 
 ROOT = Path(__file__).parents[1]
 
+Limits = dict[str, float | tuple[float, ...]]
+"""Constants of a node's modules by their full names, and what they are to be."""
+
 _REQUEST_MAX = 100_000
 """Bytes of one request: arguments and environment."""
 
@@ -97,7 +100,7 @@ class _Request(NamedTuple):
     arguments: list[str]
     environment: dict[str, str]
     directory: str
-    limits: dict[str, float]
+    limits: Limits
 
 
 class _Server:
@@ -141,7 +144,7 @@ def fork(
     arguments: tuple[str, ...],
     environment: dict[str, str],
     directory: Path,
-    limits: dict[str, float] | None = None,
+    limits: Limits | None = None,
 ) -> Forked:
     """Start a node. `limits` are constants of its modules, by their full names, that are to be
     others in it: what is to be seen after a time limit is seen sooner then.

@@ -16,10 +16,15 @@ from pathlib import Path
 from prr.demo.ports import free_port
 from prr.demo.processes import plain_environment
 from prr.wire.instance import describe_address
-from tests.forks import ROOT, Forked, fork
+from tests.forks import ROOT, Forked, Limits, fork
 
 NODE = (str(ROOT / "node.py"),)
 PATIENCE = 30.0  # seconds any awaited event may take on a busy machine
+
+UNASKED = {"prr.core.liveness.newcomers.PAUSES": (3600.0,) * 3}
+"""For a binder that asks no newcomer unless somebody complains: else half a second after a test has
+a server subscribe, one that it killed is evicted, and a second after it one that never answers is
+suspect, whatever the test has come to by then on a busy machine."""
 
 
 class Node:
@@ -29,7 +34,7 @@ class Node:
         self,
         *arguments: str,
         program: tuple[str, ...] | None = None,
-        limits: dict[str, float] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """`program` is what an interpreter of its own is to run, NODE say; None: forked, with
         `limits` as in `fork`."""
@@ -114,15 +119,16 @@ class Cluster:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
 
-    def start(self, *arguments: str, limits: dict[str, float] | None = None) -> Node:
+    def start(self, *arguments: str, limits: Limits | None = None) -> Node:
         """Start `node.py` with `arguments`; `limits` as in `fork`."""
         node = Node(*arguments, limits=limits)
         self.nodes.append(node)
         return node
 
-    def binder(self, *arguments: str) -> Node:
-        """A binder, listening on a port that stays free if it is killed."""
-        node = self.start("binder", "--listen", f"127.0.0.1:{free_port()}", *arguments)
+    def binder(self, *arguments: str, limits: Limits | None = None) -> Node:
+        """A binder, listening on a port that stays free if it is killed; `limits` as in `fork`."""
+        listen = ("--listen", f"127.0.0.1:{free_port()}")
+        node = self.start("binder", *listen, *arguments, limits=limits)
         assert node.address
         return node
 
@@ -156,7 +162,7 @@ def binder_arguments(port: int, ports: list[int]) -> list[str]:
 
 
 def run(
-    *arguments: str, timeout: float = PATIENCE, limits: dict[str, float] | None = None
+    *arguments: str, timeout: float = PATIENCE, limits: Limits | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a node with `arguments` to its end; `limits` as in `fork`."""
     process = fork(arguments, plain_environment(), Path.cwd(), limits)

@@ -30,7 +30,7 @@ from prr.shell.http.routes import ROUTES
 from prr.shell.http.served import Served
 from prr.wire.frames import Subscribe
 from tests.http_of import ask, binder_with_http, where
-from tests.nodes import PATIENCE, ROOT, eventually, run, wire
+from tests.nodes import PATIENCE, ROOT, UNASKED, eventually, run, wire
 
 MANY = 25
 
@@ -205,7 +205,8 @@ def test_long_lists_come_in_pages_and_each_instance_once(binder, peers):
 
 
 @pytest.mark.smoke
-def test_a_complaint_has_the_instance_asked(cluster, binder):
+def test_a_complaint_has_the_instance_asked(cluster):
+    binder = binder_with_http(cluster, limits=UNASKED)
     server = cluster.server(2, binder)
     server.kill()
     body = {"service": 2, "address": server.name}

@@ -15,14 +15,14 @@ from prr.shell.http import watchers
 from prr.wire.trailer import Listed
 from tests.cores import at
 from tests.http_of import Stream, ask, binder_with_http, watching, where
-from tests.nodes import PATIENCE, eventually, wire
+from tests.nodes import PATIENCE, UNASKED, eventually, wire
 
 ONE = at(2, "10.0.0.1", 1)
 
 
 @pytest.fixture
 def binder(cluster):
-    return binder_with_http(cluster)
+    return binder_with_http(cluster, limits=UNASKED)
 
 
 def subscribe(peers, binder, type_):
@@ -122,7 +122,7 @@ def test_who_comes_from_another_process_is_told_to_look_at_everything_anew(last,
 @pytest.mark.smoke
 def test_beyond_the_history_there_is_a_resync(cluster, peers):
     limits = {f"{watchers.__name__}.HISTORY_MAX": 3}
-    binder = binder_with_http(cluster, limits=limits)
+    binder = binder_with_http(cluster, limits=limits | UNASKED)
     with watching(binder) as stream:
         _, first, _ = stream.next()
     for _ in range(4):

@@ -15,7 +15,7 @@ from prr.client import pages as listing
 from prr.core.effects import Event
 from prr.core.metrics import METRIC_OF, Metric, by_key
 from prr.core.pacing import LEASE
-from tests.nodes import ROOT, eventually, run, wire
+from tests.nodes import ROOT, UNASKED, eventually, run, seldom_wrong, wire
 from tests.stopping import stop
 
 SOON = {f"{listing.__name__}.PAGE_LIMIT": 0.3, f"{inspect.__name__}.AGAIN": 0.1}
@@ -72,7 +72,7 @@ def test_status_counts_who_is_being_verified(cluster, peers):
 
 @pytest.mark.smoke
 def test_a_status_of_more_than_one_datagram_comes_whole(cluster, peers):
-    binder = cluster.binder()
+    binder = cluster.binder(limits=UNASKED)
     for type_ in range(256):  # each at an address of its own: one new type there doubts the others
         assert peers().ask(bytes([5, type_]), binder.address) == b"\x06"
     assert [row["type"] for row in status(binder)["types"]] == list(range(256))
@@ -80,7 +80,7 @@ def test_a_status_of_more_than_one_datagram_comes_whole(cluster, peers):
 
 @pytest.mark.smoke
 def test_why_tells_what_happened_to_one_instance_each_with_its_reason(cluster, peers):
-    binder, client = cluster.binder(), peers()
+    binder, client = cluster.binder(limits=UNASKED), peers()
     server = cluster.server(2, binder)
     server.kill()
     client.send(b"\x04" + wire(2, server.address), binder.address)

@@ -11,7 +11,7 @@ import pytest
 from prr import Client, NoBinderAnswered
 from prr.client import watch as watching
 from tests.http_of import ask, binder_with_http, where
-from tests.nodes import NODE, PATIENCE, ROOT, eventually, run, wire
+from tests.nodes import NODE, PATIENCE, ROOT, UNASKED, eventually, run, wire
 
 
 def http_of(node):
@@ -24,7 +24,7 @@ def watch(binder, service, *more):
 
 @pytest.mark.smoke
 def test_what_is_there_comes_first_and_then_each_change_of_it(cluster, peers):
-    binder = binder_with_http(cluster)
+    binder = binder_with_http(cluster, limits=UNASKED)
     servers = [cluster.server(2, binder) for _ in range(2)]
     cluster.server(3, binder)
     changes = watch(binder, "time")

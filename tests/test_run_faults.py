@@ -14,7 +14,7 @@ import pytest
 
 from prr import Client, NoSuchService
 from prr.demo.ports import free_port
-from tests.nodes import NODE, Node
+from tests.nodes import NODE, Node, seldom_wrong
 from tests.stopping import stop
 
 INTERVAL = TIMEOUT = 0.2
@@ -170,6 +170,7 @@ def still_given(under_load, directory, verb, fault):
         ),
     ],
 )
+@seldom_wrong
 def test_what_fails_is_returned_no_longer_than_a_check_takes(
     under_load, tmp_path, capsys, faults, count
 ):

@@ -21,7 +21,6 @@ from prr.shell.udp.overload import LOOK_PAUSE
 from prr.shell.udp.sorting import Queue
 from prr.shell.udp.steering import (
     ASKED_BUFFER,
-    COMING_BUFFER,
     LANES,
     LANES_BEFORE,
     open_lanes,
@@ -218,11 +217,10 @@ def test_what_has_no_queue_among_those_of_before_goes_with_the_nodes_own(opened,
         assert there.recv(2048) == data
 
 
-def test_first_subscriptions_have_a_queue_that_is_worked_off_before_all_have_said_it_again(opened):
+def test_what_operators_ask_has_a_short_queue(opened):
     sizes = [one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for one in opened[0]]
-    assert sizes[FIRST] == min(2 * COMING_BUFFER, sizes[0])  # of which the kernel makes twice
-    assert len({*sizes[:FIRST]}) == 1
-    assert sizes[OPERATORS] == 2 * ASKED_BUFFER
+    assert len({*sizes[:OPERATORS]}) == 1
+    assert sizes[OPERATORS] == 2 * ASKED_BUFFER  # of which the kernel makes twice
 
 
 def received(one):

@@ -18,7 +18,7 @@ class Metric(Enum):
     KERNEL_DROPS = (
         "datagrams dropped by the kernel, the queue being full",
         "datagrams",
-        "more arrive than this process can take",
+        "more arrive than this process can take, or than may wait of one host",
     )
     SEND_DROPS = (
         "datagrams dropped, the network being full",

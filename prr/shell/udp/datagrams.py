@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gevent.hub import get_hub
 
 from prr.shell.udp.alike_sender import AlikeSender
+from prr.shell.udp.backlog import Backlog
 from prr.shell.udp.each_sender import EachSender
 from prr.shell.udp.mmsg import has_mmsg, received_by
 from prr.shell.udp.names import address_from
@@ -29,7 +30,8 @@ class Datagrams:
         self._socket = bound
         self.holds = lane.holds
         self.is_of_peers, self.is_short = lane.is_of_peers, lane.is_short
-        self.burst = received_by(bound, lane.burst)
+        self._backlog = Backlog(bound, lane.burst) if lane.has_backlog and has_mmsg() else None
+        self.burst = self._backlog or received_by(bound, lane.burst)
         self._alike = AlikeSender(bound) if has_mmsg() and not self.is_ipv6 else None
         self._each = EachSender(bound) if has_mmsg() else None
         self.steps, self.bursts = lane.steps, lane.bursts
@@ -50,20 +52,21 @@ class Datagrams:
 
     @property
     def dropped(self) -> int:
-        """Datagrams that the kernel has dropped because nobody read them in time (SO_MEMINFO)."""
+        """Datagrams that the kernel has dropped because nobody read them in time (SO_MEMINFO), and
+        those of hosts of which too many waited."""
         numbers = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _DROPS_AT + 4)
         (dropped,) = struct.unpack_from("I", numbers, _DROPS_AT)
-        return int(dropped)
+        return int(dropped) + (self._backlog.refused if self._backlog else 0)
 
     def has_waiting(self) -> bool:
         """There is something to receive."""
         polling = select.poll()
         polling.register(self._socket, select.POLLIN)
-        return bool(polling.poll(0))
+        return self.burst.has_more or bool(polling.poll(0))
 
     def wait(self) -> None:
         """Let the others run until there is something to receive."""
-        get_hub().wait(self._readable)
+        get_hub().wait(self._turn if self.burst.has_more else self._readable)
 
     def wait_for_turn(self) -> None:
         """Let the others run that are ready."""

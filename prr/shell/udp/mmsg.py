@@ -43,6 +43,10 @@ _AGAIN = frozenset({errno.EAGAIN, errno.EINTR})
 class Received(Protocol):
     """The datagrams of one burst, by number. They are there until the next `receive`."""
 
+    @property
+    def has_more(self) -> bool:
+        """More has been taken from the socket, and waits for the next `receive`."""
+
     def turn_to(self, bound: socket.socket) -> None:
         """From now on receive from this socket, which is of the same family."""
 
@@ -114,6 +118,11 @@ class Burst:
         self._lengths = memoryview(self._headers).cast("I")[LENGTH_AT // 4 :: HEADER_BYTES // 4]
         self._first = ctypes.c_void_p(start_of(self._headers))
         self._answers = GsoSender(bound, self._names)
+
+    @property
+    def has_more(self) -> bool:
+        """See `Received`."""
+        return False
 
     def turn_to(self, bound: socket.socket) -> None:
         """See `Received`. For whom nothing is answered."""
@@ -195,6 +204,8 @@ class Burst:
 
 class OneByOne:
     """The same for a system without recvmmsg: bursts of one."""
+
+    has_more = False
 
     def __init__(self, bound: socket.socket) -> None:
         self._socket = bound

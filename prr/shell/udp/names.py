@@ -25,6 +25,8 @@ class Names:
     stride = 16
     places: tuple[int, ...] = (4, 5, 6, 7, *_PORT_AT)
     """Where a name has each byte of an encoded address."""
+    host = slice(4, 8)
+    """Where it says from which host, or network, it is: see `host_keys`."""
 
     def __init__(self, count: int) -> None:
         """`count`: how many."""
@@ -48,6 +50,15 @@ class Names:
         end = len(columns[0]) * self.stride
         for place, column in zip(self.places, columns, strict=True):
             self.row[place : end : self.stride] = column
+
+    def each(self, count: int) -> list[bytes]:
+        """The first of them, one by one."""
+        data, stride = bytes(self.row), self.stride
+        return [data[at : at + stride] for at in range(0, count * stride, stride)]
+
+    def put(self, names: Sequence[bytes]) -> None:
+        """Make the first of them these."""
+        self.row[: len(names) * self.stride] = b"".join(names)
 
     def repeats_at_most(self, at: int, count: int) -> int:
         """How many of `count` from `at` on are the one before; sometimes a few too many, for only
@@ -77,6 +88,7 @@ class IPv6Names(Names):
     length = 28
     stride = _IPV6_NAME.size  # so that each is aligned
     places = (*range(8, 24), *_PORT_AT)
+    host = slice(8, 16)
 
     def address(self, number: int) -> Address:
         at = number * self.stride

@@ -29,12 +29,6 @@ RECEIVE_BUFFER = 8 << 20
 grants what net.core.rmem_max allows, twice over."""
 
 
-COMING_BUFFER = 768 << 10
-"""The same for first subscriptions, some 2,000: a tenth of a second of work. Who has no answer says
-it again, three times within the first second: of a herd that is too large, a longer queue would
-hold what has been said several times, and is confirmed already."""
-
-
 ASKED_BUFFER = 64 << 10
 """The same for what operators ask, some 150: a tenth of a second of work, so that who floods it
 keeps nobody waiting for longer. Who has no answer asks again within two seconds."""
@@ -46,7 +40,8 @@ class Lane(NamedTuple):
     datagram, or a run of those that are alike. As long as more lies there than is received at once,
     so many `bursts` are taken in a turn, if that does not take long. Where only peers have
     something to say (`is_of_peers`), what anybody else sends is not even read. What one drops that
-    `is_short` is counted, but shows no overload: two hundred datagrams of anybody fill it."""
+    `is_short` is counted, but shows no overload: two hundred datagrams of anybody fill it. One that
+    `has_backlog` is emptied at once, and what was in it waits: see `backlog`."""
 
     priority: int
     burst: int
@@ -55,13 +50,14 @@ class Lane(NamedTuple):
     bursts: int = 1
     is_of_peers: bool = False
     is_short: bool = False
+    has_backlog: bool = False
 
 
 LANES = (
     Lane(1, BURST_MAX, 4, "from servers and binders"),
     Lane(0, BURST_MAX, BURST_MAX, "lookups", bursts=8),
     Lane(-1, 1, 1, "complaints and what is no frame"),
-    Lane(-1, 32, 1, "first subscriptions"),
+    Lane(-1, 32, 1, "first subscriptions", has_backlog=True),
     Lane(2, BURST_MAX, 4, "from binders about the dead", bursts=8, is_of_peers=True),
     Lane(1, 1, 1, "questions of operators", is_short=True),
 )
@@ -188,8 +184,6 @@ def take_lanes(handed: list[socket.socket]) -> list[list[socket.socket]]:
 
 def sort_into(lanes: list[socket.socket]) -> None:
     """Have the kernel sort the datagrams into `lanes`, which share an address."""
-    if len(lanes) > Queue.FIRST:
-        lanes[Queue.FIRST].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, COMING_BUFFER)
     if len(lanes) > Queue.OPERATORS:
         lanes[Queue.OPERATORS].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ASKED_BUFFER)
     program = sorting_into(len(lanes))

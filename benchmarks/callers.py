@@ -4,6 +4,7 @@ Cheaper than `prr.Client`, so that a few thousand calls a second leave the binde
 """
 
 import socket
+import struct
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +26,9 @@ waits in vain each time (PATIENCE_MIN, 0.1 s) is hardly late."""
 
 ANSWER_LIMIT = 1.0
 """Seconds for a binder to answer."""
+
+_SO_TIMESTAMPNS = 35  # asm/socket.h; in what it adds to a datagram, too
+_STAMP = struct.Struct("qq")  # struct timespec, of the clock that `time.time` reads
 
 
 class Callers:
@@ -58,22 +62,31 @@ class Callers:
         with gevent.socket.socket(type=socket.SOCK_DGRAM) as asking:
             asking.connect(binder)
             asking.settimeout(ANSWER_LIMIT)
+            asking.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             for turn in count(number):
                 gevent.sleep(max(0.0, due_at - time.monotonic()))
                 due_at = max(due_at + pause, time.monotonic() - ANSWER_LIMIT)
                 type_ = self._types[turn % len(self._types)]
                 asking.send(bytes((2, type_)))
-                found = asking.recv(64)
+                found, answered_at = _receive(asking)
                 if found[0] == 3:  # else all of that type are gone
-                    self._call(Instance(bytes((type_,)) + found[1:]), asking)
+                    instance = Instance(bytes((type_,)) + found[1:])
+                    if instance in self._dead:
+                        self.last_named_at = max(self.last_named_at, answered_at)
+                    self._call(instance, asking)
 
     def _call(self, instance: Instance, asking: gevent.socket.socket) -> None:
-        if instance in self._dead:
-            self.last_named_at = time.monotonic()
         if not _answers(address_of(instance)):
             if instance in self._dead and self.first_failed_at is None:
                 self.first_failed_at = time.monotonic()
             asking.send(b"\4" + instance)
+
+
+def _receive(asking: gevent.socket.socket) -> tuple[bytes, float]:
+    """An answer, and when the kernel had it: this program may be some milliseconds late."""
+    data, ((*_, stamp),), *_ = asking.recvmsg(64, socket.CMSG_SPACE(_STAMP.size))
+    seconds, nanoseconds = _STAMP.unpack(stamp)
+    return data, time.monotonic() - (time.time() - seconds - nanoseconds / 1e9)
 
 
 def _answers(server: Address) -> bool:
@@ -83,6 +96,8 @@ def _answers(server: Address) -> bool:
         own.connect(server)
         try:
             own.send(b"\0\5hello")
+            with suppress(BlockingIOError):  # a refusal on this host is there by now
+                return bool(own.recv(64))
             with suppress(TimeoutError):
                 wait_read(own.fileno(), PATIENCE_MIN, TimeoutError())
             return bool(own.recv(64))  # it may be this program that was late

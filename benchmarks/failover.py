@@ -15,9 +15,9 @@ import sys
 import time
 from argparse import Namespace
 from contextlib import ExitStack
+from pathlib import Path
 
 import gevent
-import gevent.socket
 
 from benchmarks import lab
 from benchmarks.arguments import Trouble, amount, command
@@ -25,10 +25,13 @@ from benchmarks.callers import Callers
 from benchmarks.cluster import Cluster
 from benchmarks.figures import Figures, share_ms
 from benchmarks.hosts import burst, slow
+from benchmarks.processes import Started
 from prr.client.api import Client
 from prr.client.errors import PrrError
 from prr.core.liveness.eviction_limiter import FLOOR
 from prr.wire.instance import describe_address, make_instance
+
+END_OF = Path(__file__).with_name("end_of.py")
 
 SERVERS = 3
 CLIENTS = 4
@@ -78,25 +81,26 @@ class Scene:
         cluster, callers = self._cluster, self._callers
         server = self._servers.pop(0)
         failed = dict(self._failed)
-        callers.watch([make_instance(TYPE, server.address)])
-        ended = gevent.spawn(_await_end, server.pid)
-        gevent.sleep(0)  # it waits
-        struck_at = time.monotonic()
-        os.kill(server.pid, number)
-        at = describe_address(server.address)
-        cluster.wait_for(rf"(evicted|removed) type {TYPE} at {at}\b")
-        gone = time.monotonic() - struck_at
-        gevent.sleep(SETTLE)
-        seen = {
-            "first_call_failed": (callers.first_failed_at or struck_at) - struck_at,
-            "last_named": callers.last_named_at - struck_at,
-            "until_all_know": gone,
-            "failed_calls": self._failed[False] - failed[False],
-            "failed_hedged_calls": self._failed[True] - failed[True],
-        }
-        callers.watch([])
-        server.kill()  # one that was stopped, too
-        ended_at = ended.get()
+        with ExitStack() as stack:
+            watching = Started(stack, sys.executable, "-I", "-S", END_OF, server.pid)
+            watching.wait_for("watching")
+            callers.watch([make_instance(TYPE, server.address)])
+            struck_at = time.monotonic()
+            os.kill(server.pid, number)
+            at = describe_address(server.address)
+            cluster.wait_for(rf"(evicted|removed) type {TYPE} at {at}\b")
+            gone = time.monotonic() - struck_at
+            gevent.sleep(SETTLE)
+            seen = {
+                "first_call_failed": (callers.first_failed_at or struck_at) - struck_at,
+                "last_named": callers.last_named_at - struck_at,
+                "until_all_know": gone,
+                "failed_calls": self._failed[False] - failed[False],
+                "failed_hedged_calls": self._failed[True] - failed[True],
+            }
+            callers.watch([])
+            server.kill()  # one that was stopped, too
+            ended_at = float(watching.wait_for(r"^ended (.*)")[1])
         if number == signal.SIGKILL:
             seen["process_ended"] = ended_at - struck_at
             seen["named_after_its_end"] = max(0.0, seen["last_named"] - seen["process_ended"])
@@ -133,16 +137,6 @@ def _measure(parsed: Namespace) -> Figures:
     if parsed.stops:
         result["timing of 2016 (2 s + 2 s), 1 binder"] = _summary(lab.play(parsed.stops))
     return result
-
-
-def _await_end(pid: int) -> float:
-    """When a process has ended: the kernel takes some milliseconds, in which its port is open."""
-    ending = os.pidfd_open(pid)
-    try:
-        gevent.socket.wait_read(ending)
-    finally:
-        os.close(ending)
-    return time.monotonic()
 
 
 def _binders(count: int) -> str:

@@ -15,10 +15,10 @@ from benchmarks.fleet import Fleet, Message
 from benchmarks.keyed_fleet import KeyedFleet
 from benchmarks.nodes import make_keyring, status_of
 from benchmarks.proc import cpu_seconds
-from benchmarks.processes import Node, Started, until
+from benchmarks.processes import PAUSE, Node, Started, until
 from benchmarks.systems import Running
 from prr.demo.ports import free_port
-from prr.wire.instance import Instance, describe_address, make_instance
+from prr.wire.instance import Instance, make_instance
 
 MEMORY, DISK, ETCD = "in memory", "on disk", "in an etcd"
 """Where binders keep what servers say."""
@@ -68,31 +68,23 @@ class Cluster:
                 return False
         return True
 
-    def wait_for(self, pattern: str) -> None:
-        """Until each binder has written such a line."""
-        for binder in self.binders:
-            binder.wait_for(pattern)
+    def wait_for(self, instances: int, pause: float = PAUSE) -> None:
+        """Until each binder has so many, asked every `pause` seconds."""
 
-    def start_server(self, type_: int) -> Node:
-        """One server, which every binder knows."""
-        server = Node(self._stack, "server", f"--type={type_}", *self._flags)
-        server.wait_for("confirmed")
-        at = describe_address(server.address)
-        self.wait_for(rf"(subscribed|learned) type {type_} at {at}\b")
-        return server
+        def is_so() -> bool:
+            return all(status["instances"] == instances for status in self.statuses())
+
+        until(is_so, f"not every binder has {instances} instances", pause=pause)
 
     def start_host(
         self, count: int, types: int, delay: float = 0.0
     ) -> tuple[Started, list[Instance]]:
         """A process with many services (see host.py), which every binder knows; and these."""
-        known = [status["instances"] + count for status in self.statuses()]
+        known = self.statuses()[0]["instances"]
         flags = [*self._flags, f"--count={count}", f"--types={types}", f"--delay={delay}"]
         host = Started(self._stack, sys.executable, "-m", "benchmarks.host", *flags)
         pairs = [pair.split(":") for pair in host.wait_for("ready (.*)")[1].split()]
-        until(
-            lambda: [status["instances"] for status in self.statuses()] == known,
-            "not every binder knows all of a host's services",
-        )
+        self.wait_for(known + count)
         return host, [make_instance(int(type_), (HERE, int(port))) for type_, port in pairs]
 
     def statuses(self) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def programs(seconds: float) -> dict[str, tuple[list[str], float]]:
     seconds each takes in all, roughly."""
     each, is_short = [f"--seconds={seconds:g}"], seconds < 1
     few = ["--kills=1", "--stops=0", "--services=0"]
-    deaths = ["--kills=200", "--stops=12", "--services=1000", "--seconds=60"]
+    deaths = ["--kills=200", "--stops=12", "--services=1000", "--seconds=120"]
     sizes = ["--size=1000", "--size=10000"] if is_short else []
     fleet = ["--servers=200", "--herd=200", "--seconds=1"] if is_short else []
     return {

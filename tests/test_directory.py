@@ -208,11 +208,15 @@ def test_deadlines_do_what_a_dict_does(seed, stale, monkeypatch):
     model: dict[str, int] = {}
     for _ in range(300):
         key, when = rng.choice("abcdefgh"), rng.randrange(10)
-        match rng.choice(("set", "set", "cancel", "cancel all", "pop", "pop all")):
+        match rng.choice(("set", "set", "set all", "cancel", "cancel all", "pop", "pop all")):
             case "set":
                 real.set(key, when)
                 model[key] = when
                 assert real.size[0] <= real.size[1] == 2 * len(model) + deadlines._STALE_MIN
+            case "set all":
+                some = rng.choices("abcdefgh", k=rng.randrange(6))
+                real.set_all(some, when)
+                model |= dict.fromkeys(some, when)
             case "cancel":
                 real.cancel(key)
                 if model.pop(key, None) is not None:
@@ -233,6 +237,30 @@ def test_deadlines_do_what_a_dict_does(seed, stale, monkeypatch):
                 if popped is not None:
                     assert model.pop(popped) <= min(model.values(), default=when)
         assert real.first() == min(model.values(), default=None)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_keys_that_share_a_place_come_up_as_if_they_had_one_each(seed, monkeypatch):
+    """In the same order, too, which is that in which they were set."""
+    keep_stale(monkeypatch, 1_000_000)
+    monkeypatch.setattr(deadlines, "_SHARE_MAX", 3)
+    rng = Random(seed)
+    shared: Deadlines[str] = Deadlines()
+    alone: Deadlines[str] = Deadlines()
+    for _ in range(300):
+        some, when, most = rng.sample("abcdefghij", rng.randrange(8)), rng.randrange(8), 4
+        match rng.choice(("set", "set", "cancel", "pop")):
+            case "set":
+                shared.set_all(some, when)
+                for one in some:
+                    alone.set(one, when)
+            case "cancel":
+                for one in (shared, alone):
+                    one.cancel_all(some[:2])
+            case "pop":
+                popped = alone.pop_all_due(when, most)
+                assert shared.pop_all_due(when, most) == popped
+        assert shared.first() == alone.first()
 
 
 def test_what_is_put_off_changes_nothing_but_its_own_deadline():

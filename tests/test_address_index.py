@@ -7,7 +7,7 @@ import pytest
 
 from prr.config import Limits
 from prr.core.directory import table
-from prr.core.directory.address_index import AddressIndex
+from prr.core.directory.address_index import AddressIndex, alone_in
 from prr.core.directory.table import Table
 from prr.wire.instance import Instance, address_of
 from prr.wire.version import Version, encode_version
@@ -34,6 +34,20 @@ def test_neighbours_do_what_a_set_does_however_alike_they_are(seed):
         assert sorted(found) == sorted(
             held for held in model if address_of(held) == address_of(other)
         )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_how_many_are_alone_is_seen_for_a_run_as_one_by_one(seed):
+    rng, real = Random(seed), AddressIndex(2)
+    for one in rng.sample(ALIKE, 6):
+        real.add(one, one[3])
+    for _ in range(50):
+        run, count = rng.sample(ALIKE, rng.randrange(1, 4)), 0
+        while count < len(run) and not real.at_address(run[count], run[count][3]):
+            if address_of(run[count]) in map(address_of, run[:count]):
+                break
+            count += 1
+        assert alone_in(real, run, [one[3] for one in run]) == count
 
 
 class Counted(dict):

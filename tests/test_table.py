@@ -13,7 +13,7 @@ from prr.core.directory.walking import START
 from prr.core.effects import Update
 from prr.wire.instance import address_of
 from prr.wire.trailer import DIGEST_BYTES, GROUPS
-from prr.wire.version import Version, encode_owner
+from prr.wire.version import Version, encode_owner, encode_version
 from tests.cores import at, rising
 
 pytestmark = pytest.mark.elsewhere
@@ -262,7 +262,8 @@ def test_a_run_is_put_in_as_one_by_one(seed):
             real.note_changes()
             for one in run[:2]:
                 real.remove(one, version, float(number))
-        at_once.put_all([(one, version, what) for one, what in zip(run, said, strict=True)])
+        absent = [one for one in run if one not in at_once]
+        assert at_once.put_all(run, [encode_version(version) + what for what in said]) == absent
         for one, what in zip(run, said, strict=True):
             one_by_one.put(one, version, what)
         assert dict(at_once.updates()) == dict(one_by_one.updates())

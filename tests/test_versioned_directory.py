@@ -21,6 +21,7 @@ from prr.wire.version import (
     RUN_BITS,
     Version,
     counter_after,
+    counters_after,
     decode_versions,
     is_later,
     is_newer,
@@ -142,6 +143,16 @@ def test_of_two_versions_exactly_one_is_newer_and_there_is_always_one_that_is_ne
         after = counter_after(base, run)
         assert is_later(after, base)
         assert run_of(after) == run
+
+
+@pytest.mark.parametrize("counter", [0, 5, COUNTER_MAX - (3 << RUN_BITS), COUNTER_MAX])
+def test_counters_of_many_are_those_of_one_after_the_other(counter):
+    """Over the end of the circle, too."""
+    many, last = counters_after(counter, 7, 10), counter
+    for one in many:
+        last = counter_after(last, 7)
+        assert one == last
+    assert counters_after(counter, 7, 1) == many[:1]
 
 
 def test_versions_have_no_other_order():

@@ -4,7 +4,7 @@ is believed, and not to be told to them again, who take each word for one more s
 What one of them says all of them have heard: it tells every peer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prr.wire.instance import Instance
 
@@ -21,6 +21,10 @@ class Returning:
 
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._instances
+
+    def has_none_of(self, instances: Iterable[Instance]) -> bool:
+        """None of `instances` is claimed."""
+        return self._instances.keys().isdisjoint(instances)
 
     def __iter__(self) -> Iterator[Instance]:
         return iter(self._instances)

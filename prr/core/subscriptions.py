@@ -183,6 +183,8 @@ class Subscriptions:
         refused = [refusal for refusal in refusals if refusal is not None]
         if refused:
             run = run.only([refusal is None for refusal in refusals])
+        if not run.instances:
+            return [*refused]
         confirm = partial(ConfirmAll, run.instances, reply)
         return [*refused, *self._detector.runs.run(row, run, confirm)]
 

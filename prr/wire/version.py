@@ -17,6 +17,7 @@ peers before it was killed, and whether or not its disk worked.
 """
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
@@ -117,6 +118,12 @@ def version_after(
     return version
 
 
+def counters_after(counter: int, run: int, count: int) -> list[int]:
+    """The next `count` counters of a run (16 bits), each later than the one before."""
+    first, step = counter_after(counter, run), 1 << RUN_BITS
+    return [one % _TURN for one in range(first, first + count * step, step)]
+
+
 def of_run(counter: int, run: int) -> int:
     """A counter with the run (16 bits) put in the place of its own."""
     return counter & ~_RUN | run
@@ -141,6 +148,12 @@ def encode_version(version: Version) -> bytes:
     return _LAYOUT.pack(*version)
 
 
+def encode_all(counters: Sequence[int], owner: int, starts: Sequence[int]) -> list[bytes]:
+    """The same for many versions of one owner."""
+    pairs = zip(counters, starts, strict=True)
+    return [_LAYOUT.pack(counter, owner, start) for counter, start in pairs]
+
+
 def encode_version_end(owner: int, start: int) -> bytes:
     """The last 12 of these bytes: whose it is, and of which process."""
     return _END.pack(owner, start)
@@ -162,9 +175,14 @@ def encode_owner(owner: int) -> bytes:
     return owner.to_bytes(8, "little")
 
 
+def decode_owner(data: bytes) -> int:
+    """The owner that stands so in an encoded version."""
+    return int.from_bytes(data, "little")
+
+
 def owner_in(data: bytes) -> int:
     """The owner of an encoded version."""
-    return int.from_bytes(data[OWNER], "little")
+    return decode_owner(data[OWNER])
 
 
 def decode_versions(data: bytes) -> list[Version]:

@@ -1,8 +1,9 @@
 """In which bucket an instance lies, and what it adds to the digests that binders compare."""
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, reduce
 from hashlib import blake2b
+from operator import xor
 from struct import Struct
 from typing import TypeAlias
 from zlib import crc32
@@ -47,6 +48,14 @@ class Digests:
         self._buckets[bucket] ^= number
         self._groups[bucket // GROUPS] ^= number
         self._all ^= number
+
+    def toggle_all(self, numbers: Sequence[int], buckets: Sequence[int]) -> None:
+        """The same for many entries."""
+        of_buckets, of_groups = self._buckets, self._groups
+        for number, bucket in zip(numbers, buckets, strict=True):
+            of_buckets[bucket] ^= number
+            of_groups[bucket // GROUPS] ^= number
+        self._all ^= reduce(xor, numbers)
 
     def total(self) -> bytes:
         """The digest of it all."""

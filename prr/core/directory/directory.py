@@ -219,11 +219,11 @@ class Directory(TableWalks):
         self._tables.of(instance).put(instance, version, particulars)
         self._rotation.change(instance, *_turns_of(particulars))
 
-    def add_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
-        """The same for many of the spec for which there is room, none of them twice or disputed, or
-        with particulars that say anything of its turns."""
-        self._rotation.add_all([one for one, _, _ in updates if one not in self._tables])
-        self._tables.put_all(updates)
+    def add_all(self, instances: Sequence[Instance], words: Sequence[bytes]) -> None:
+        """The same for many of the spec for which there is room, with their versions, encoded, and
+        behind these the particulars: none of them twice or disputed, or with particulars that say
+        anything of its turns."""
+        self._rotation.add_all(self._tables.put_all(instances, words))
 
     def has_room(self, instance: Instance, learned: bool = False, count: int = 1) -> bool:
         """So many more like this one can be held, which were `learned` from a peer or not."""

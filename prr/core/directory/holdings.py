@@ -6,11 +6,13 @@ is that of the table whoever has said what: also after a restart, and of what pe
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import repeat
+from operator import add
 from typing import TypeVar
 
 from prr.wire.instance import Instance, host_key, host_keys
 from prr.wire.particulars import credential_of
-from prr.wire.version import OWNER, VERSION_BYTES, owner_in
+from prr.wire.version import OWNER, VERSION_BYTES, decode_owner, owner_in
 
 _Key = TypeVar("_Key")
 
@@ -30,8 +32,9 @@ class Holdings:
 
     def of_fullest_host(self, coming: Sequence[Instance]) -> int:
         """How many that of these instances' hosts would have which had most, were they added."""
-        by_host, more = self._by_host, Counter(host_keys(coming))
-        return max((by_host.get(host, 0) + count for host, count in more.items()), default=0)
+        more = Counter(host_keys(coming))
+        there = map(self._by_host.get, more, repeat(0))
+        return max(map(add, there, more.values()), default=0)
 
     def of_credential(self, credential: bytes) -> int:
         """How many have subscribed with a credential."""
@@ -55,8 +58,10 @@ class Holdings:
     def add_all(self, instances: Sequence[Instance], data: Sequence[bytes]) -> None:
         """The same for many, in half of the time."""
         self._by_host.update(host_keys(instances))
-        self._by_owner.update(map(owner_in, data))
-        self._by_credential.update(filter(None, map(_credential_in, data)))
+        for owner, count in Counter([one[OWNER] for one in data]).items():
+            self._by_owner[decode_owner(owner)] += count
+        others = [one for one in data if len(one) > VERSION_BYTES]
+        self._by_credential.update(filter(None, map(_credential_in, others)))
 
     def change(self, instance: Instance, before: bytes, data: bytes) -> None:
         """An instance that was in with another `data` is in with this one."""

@@ -9,6 +9,8 @@ do if no binder has peers of both kinds: two that name each other by loopback ad
 and on one host; two that do not are both `wide`. `NamedPeers` refuses a mixture.
 """
 
+from collections.abc import Iterable
+
 from prr.core.replication.peers import Peers
 from prr.wire.instance import Instance, is_loopback, is_on_loopback
 
@@ -32,3 +34,7 @@ class Reach:
     def excludes(self, instance: Instance) -> bool:
         """An instance must not be in the table."""
         return is_on_loopback(instance) and self.is_wide
+
+    def excludes_any(self, instances: Iterable[Instance]) -> bool:
+        """One of `instances` must not be in the table."""
+        return self.is_wide and any(map(is_on_loopback, instances))

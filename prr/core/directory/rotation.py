@@ -270,10 +270,10 @@ class Rotation:
     def _add_to(self, rings: dict[int, Turns], instances: Collection[Instance]) -> None:
         """Put in many, of which none says anything of itself."""
         begun: dict[int, Turns] = {}
-        for instance in instances:
-            for slot in self._open(instance):
-                ring = begun.get(slot)
-                if ring is None:
+        rows = self._slots.of_plain(instances) or map(self._open, instances)
+        for instance, slots in zip(instances, rows, strict=True):
+            for slot in slots:
+                if (ring := begun.get(slot)) is None:
                     self._take_back(slot)
                     begun[slot] = ring = rings.get(slot) or self._begin(rings, slot)
                 ring.add(instance)

@@ -8,10 +8,18 @@ What somebody asks makes none.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from prr.wire.instance import TYPES, Instance, Service, describe_service, is_ipv6, service_of
+from prr.wire.instance import (
+    TYPES,
+    Instance,
+    Service,
+    describe_service,
+    is_ipv6,
+    is_wide,
+    service_of,
+)
 from prr.wire.questions import Asked
 
 NAMES_MAX = 1 << 16
@@ -97,6 +105,14 @@ class Slots:
             views += [(slot, zone, True)] if wide else [(slot, zone, True), (slot, zone, False)]
         slots = [] if wide else [slot]
         return slots + [self._views[view] for view in views if view in self._views]
+
+    def of_plain(self, instances: Iterable[Instance]) -> list[tuple[int]]:
+        """For each of these, which say nothing of a zone, the slots of all views that it is in:
+        that of its service, if all are of the spec and there are no others. Empty if some may be in
+        more."""
+        if self._views or any(map(is_wide, instances)):
+            return []
+        return [(self.of_service(service_of(instance)),) for instance in instances]
 
     @property
     def name_count(self) -> int:

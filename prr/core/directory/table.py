@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from prr.config import Limits
-from prr.core.directory.address_index import AddressIndex, Index
+from prr.core.directory.address_index import AddressIndex, Index, alone_in
 from prr.core.directory.digests import (
     BUCKETS,
     Digests,
@@ -29,7 +29,7 @@ from prr.core.directory.holdings import Holdings
 from prr.core.directory.removals import UNUSED, Removals, used
 from prr.core.directory.walking import Place, walk, walk_owned
 from prr.core.effects import Update
-from prr.wire.instance import Instance, address_keys
+from prr.wire.instance import Instance
 from prr.wire.trailer import GROUPS
 from prr.wire.version import OWNER, VERSION_BYTES, Version, decode_version, encode_version
 
@@ -108,19 +108,20 @@ class Table:
         self._put(instance, encode_version(version) + particulars, bucket_of(instance))
         self._note(instance)
 
-    def put_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
-        """The same for many instances."""
-        new, buckets = list[Entry](), buckets_of(instance for instance, _, _ in updates)
-        for (instance, version, particulars), bucket in zip(updates, buckets, strict=True):
-            word = encode_version(version)
-            if instance in self._present[bucket]:
-                self._put(instance, word + particulars, bucket)
+    def put_all(self, instances: Sequence[Instance], words: Sequence[bytes]) -> list[Instance]:
+        """The same for many, all different, with their words; which of them were not present."""
+        absent, unknown = list[Instance](), list[Entry]()
+        for one, word, bucket in zip(instances, words, buckets_of(instances), strict=True):
+            if not (is_there := one in self._present[bucket]):
+                absent.append(one)
+            if is_there or one in self._removals.rows[bucket]:
+                self._put(one, word, bucket)
             else:
-                new.append((instance, word + particulars, hash_of(instance, word), bucket))
-        for instance, word, _, bucket in self.fill_in(new):  # its removal is remembered
-            self._put(instance, word, bucket)
+                unknown.append((one, word, hash_of(one, word[:VERSION_BYTES]), bucket))
+        self._fill(unknown)
         if self._changed is not None:
-            self._changed |= dict.fromkeys(instance for instance, _, _ in updates)
+            self._changed |= dict.fromkeys(instances)
+        return absent
 
     def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
         """How many of the first are present, each with a version and particulars that, encoded,
@@ -132,14 +133,10 @@ class Table:
     def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
         """How many of the first are at an address of which nothing is known: no other instance is
         there, nor among these, and their removal is not remembered."""
-        addresses = set[bytes]()
-        rows = zip(instances, buckets_of(instances), address_keys(instances), strict=True)
-        for number, (instance, bucket, address) in enumerate(rows):
-            is_known = instance in self._removals.rows[bucket] or address in addresses
-            if is_known or self._address_index.at_address(instance, bucket):
-                return number
-            addresses.add(address)
-        return len(instances)
+        alone = alone_in(self._address_index, instances, buckets := buckets_of(instances))
+        rows = zip(instances, map(self._removals.rows.__getitem__, buckets), strict=True)
+        are_known = [one in removed for one, removed in rows]
+        return min(alone, are_known.index(True)) if True in are_known else alone
 
     def alone(self, instances: Sequence[Instance]) -> int:
         """How many of the first, which are present, have no other at their address."""
@@ -156,24 +153,13 @@ class Table:
         self._remember_removal(instance, encode_version(version), bucket, now)
 
     def fill_in(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Put in, unnoted, many of which nothing is known. Those of which something is known are
-        given back."""
-        known, filled = list[Entry](), list[Entry]()
-        present, removed = self._present, self._removals.rows
-        toggle, add = self._digests.toggle, self._address_index.add
+        """Put in, unnoted, many of which nothing is known; the others are given back."""
+        known, unknown = list[Entry](), list[Entry]()
         for entry in entries:
-            instance, data, number, bucket = entry
-            if instance in present[bucket] or instance in removed[bucket]:
-                known.append(entry)
-                continue
-            used(present, bucket)[instance] = data
-            add(instance, bucket)
-            toggle(number, bucket)
-            if len(data) > VERSION_BYTES:
-                self._particulars.toggle(hash_of(instance, data), bucket)
-            filled.append(entry)
-        self.holdings.add_all([row[0] for row in filled], [row[1] for row in filled])
-        self._count += len(filled)
+            one, bucket = entry[0], entry[3]
+            is_known = one in self._present[bucket] or one in self._removals.rows[bucket]
+            (known if is_known else unknown).append(entry)
+        self._fill(unknown)
         return known
 
     def fill_in_removal(self, instance: Instance, version: bytes, now: float) -> bool:
@@ -257,6 +243,20 @@ class Table:
         else:
             self._toggle(instance, before, bucket)
             self.holdings.change(instance, before, data)
+
+    def _fill(self, entries: Sequence[Entry]) -> None:
+        """Put in many of which nothing is known."""
+        if not entries:
+            return
+        instances, words, numbers, buckets = zip(*entries, strict=True)
+        for instance, word, bucket in zip(instances, words, buckets, strict=True):
+            used(self._present, bucket)[instance] = word
+            if len(word) > VERSION_BYTES:
+                self._particulars.toggle(hash_of(instance, word), bucket)
+        self._address_index.add_all(instances, buckets)
+        self._digests.toggle_all(numbers, buckets)
+        self.holdings.add_all(instances, words)
+        self._count += len(entries)
 
     def _drop(self, instance: Instance, bucket: int) -> None:
         """Take an instance out, if it is there."""

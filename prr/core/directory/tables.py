@@ -18,7 +18,6 @@ from prr.core.directory.holdings import Holdings
 from prr.core.directory.table import Table
 from prr.core.effects import Update
 from prr.wire.instance import Instance, is_wide
-from prr.wire.version import Version
 
 Place: TypeAlias = tuple[int, walking.Place]
 """A table, and a place in it."""
@@ -65,9 +64,9 @@ class Tables:
         spec = [entry for entry in entries if not is_wide(entry[0])]
         return self._spec.fill_in(spec) + self._wide.fill_in(wide)
 
-    def put_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
-        """Instances of the spec are present, at these versions and with these particulars."""
-        self._spec.put_all(updates)
+    def put_all(self, instances: Sequence[Instance], words: Sequence[bytes]) -> list[Instance]:
+        """Instances of the spec are present, with these words; which of them were not."""
+        return self._spec.put_all(instances, words)
 
     def words(self, instances: Sequence[Instance]) -> list[bytes]:
         """What is held of each of these: see `Table.word`."""

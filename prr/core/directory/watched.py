@@ -57,10 +57,10 @@ class WatchedDirectory(Directory):
         self.feed.note(instance)
         super().describe(instance, particulars)
 
-    def add_all(self, updates: Sequence[tuple[Instance, Version, bytes]]) -> None:
-        for instance, _, _ in updates:
+    def add_all(self, instances: Sequence[Instance], words: Sequence[bytes]) -> None:
+        for instance in instances:
             self.feed.note(instance)
-        super().add_all(updates)
+        super().add_all(instances, words)
 
     def remove(self, instance: Instance, version: Version, now: float) -> bool:
         self.feed.note(instance)

@@ -161,13 +161,12 @@ class Runs:
         ones = run.instances[:count]
         has_room = not ones or self._directory.has_room(ones[0], count=count)
         has_room = has_room and self._admission.have_room(ones, run.particulars[:count])
-        is_open = has_room and not any(
-            one in self._versioned.returning
-            or one in self._versioned.drains
-            or self._versioned.reach.excludes(one)
-            for one in ones
+        versioned = self._versioned
+        is_open = (
+            *(versioned.returning.has_none_of(ones), versioned.drains.has_none_of(ones)),
+            *(self._doubts.leases.has_none_of(ones), not versioned.reach.excludes_any(ones)),
         )
-        return count if is_open and self._doubts.leases.has_none_of(ones) else 0
+        return count if has_room and all(is_open) else 0
 
     def _renewing(self, run: Subscribers) -> int:
         return self._held_at(run, run.starts)
@@ -188,9 +187,8 @@ class Runs:
     # What is done.
 
     def _hold(self, run: Subscribers) -> list[Effect]:
-        return self._versioned.add_all(
-            [*zip(run.instances, run.starts, run.particulars, strict=True)]
-        )
+        are_new = run.instances[0] not in self._directory  # all of them, or none
+        return self._versioned.add_all(run.instances, run.starts, run.particulars, are_new)
 
     def _say_subscribed(self, run: Subscribers) -> list[Effect]:
         return [Report(Event.SUBSCRIBED, one, "self-reported") for one in run.instances]

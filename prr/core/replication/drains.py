@@ -7,7 +7,7 @@ put back before is remembered likewise, until the drain would have ended: who co
 less.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prr.core.deadlines import Deadlines
 from prr.core.directory.directory import Directory
@@ -37,6 +37,10 @@ class Drains:
     def __contains__(self, instance: Instance) -> bool:
         """It is drained, or was drained until now or longer, and put back before."""
         return instance in self._words or instance in self._ended
+
+    def has_none_of(self, instances: Iterable[Instance]) -> bool:
+        """The same of none of `instances`."""
+        return self._words.keys().isdisjoint(instances) and self._ended.keys().isdisjoint(instances)
 
     def __iter__(self) -> Iterator[DrainRow]:
         for instance, word in (self._words | self._ended).items():

@@ -5,18 +5,25 @@ understand it. What else there is stands in `others`, for those that read it.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
+from typing import TypeAlias
 
 from prr.core.directory.digests import place_of
-from prr.core.effects import Update
+from prr.core.effects import Send, Update
+from prr.core.replication.peers import Peer
 from prr.wire.frames import ServiceList
 from prr.wire.instance import Instance, is_wide
 from prr.wire.messages import GroupRequest, PageRequest, UnaskedPage
 from prr.wire.trailer import GROUPS
-from prr.wire.version import encode_versions
+from prr.wire.version import VERSION_BYTES, decode_version
 from prr.wire.wide import ROWS_BYTES_MAX, SPEC_ROW_BYTES, Said, WideUpdate, encode_wide, row_bytes
 
 PAGE_WORDS = ROWS_BYTES_MAX // SPEC_ROW_BYTES
 """Updates about instances in one page at most: what a datagram has room for."""
+
+Row: TypeAlias = tuple[Instance, bytes]
+"""An instance that is there, and the word that it is held with: its version, encoded, and behind it
+the particulars."""
 
 UNASKED = 0
 """The nonce of a page that answers no question: those of questions begin at one."""
@@ -50,14 +57,30 @@ def fitting(
     return words, after
 
 
-def unasked_pages(identity: int, rows: Sequence[WideUpdate], wide: bool) -> list[ServiceList]:
-    """The pages, which nobody has asked for, that tell a peer of ours what is there: one that reads
-    `others` (`wide`), or one that does not, which is told of the spec's instances alone."""
-    front = [row for row in rows if not is_other(row.instance, row.particulars, wide)]
+def told_in_pages(identity: int, rows: Sequence[Row], peers: Sequence[Peer]) -> Iterator[Send]:
+    """What tells peers of ours, in pages that nobody has asked for, what is there. Those that do
+    not read `others` are told of the spec's instances alone."""
+    for wide in (False, True):
+        told = [peer.address for peer in peers if peer.is_wide is wide]
+        for page in _unasked_pages(identity, rows, wide) if told else ():
+            for address in told:
+                yield Send(page, address)
+
+
+def _unasked_pages(identity: int, rows: Sequence[Row], wide: bool) -> list[ServiceList]:
+    """Those for one that reads `others` (`wide`), or one that does not."""
+    are_others = [is_other(one, word[VERSION_BYTES:], wide) for one, word in rows]
+    front = [row for row, is_one in zip(rows, are_others, strict=True) if not is_one]
     parts = [front[start : start + PAGE_WORDS] for start in range(0, len(front), PAGE_WORDS)]
     pages = [_spec_page(identity, part) for part in parts]
-    others = [row for row in rows if is_other(row.instance, row.particulars, wide)]
-    return pages + [others_page(identity, part) for part in (_cut(others) if wide else ())]
+    if not wide:
+        return pages
+    others = [_in_others(*row) for row in compress(rows, are_others)]
+    return pages + [others_page(identity, part) for part in _cut(others)]
+
+
+def _in_others(instance: Instance, word: bytes) -> WideUpdate:
+    return WideUpdate(instance, decode_version(word), Said.THERE, word[VERSION_BYTES:])
 
 
 def others_page(identity: int, rows: Sequence[WideUpdate]) -> ServiceList:
@@ -67,10 +90,10 @@ def others_page(identity: int, rows: Sequence[WideUpdate]) -> ServiceList:
     return ServiceList((), trailer=said)
 
 
-def _spec_page(identity: int, rows: Sequence[WideUpdate]) -> ServiceList:
-    versions = encode_versions([row.version for row in rows])
+def _spec_page(identity: int, rows: Sequence[Row]) -> ServiceList:
+    versions = b"".join([word[:VERSION_BYTES] for _, word in rows])
     updates = UnaskedPage(binder=identity, versions=versions, nonce=UNASKED)
-    return ServiceList(tuple(row.instance for row in rows), trailer=updates)
+    return ServiceList(tuple([instance for instance, _ in rows]), trailer=updates)
 
 
 def _cut(rows: Sequence[WideUpdate]) -> Iterator[list[WideUpdate]]:

@@ -30,7 +30,7 @@ from prr.wire.messages import (
 )
 from prr.wire.proofs import Again
 from prr.wire.trailer import Cause
-from prr.wire.version import Version, decode_removals, decode_versions
+from prr.wire.version import Version, decode_removals, decode_versions, encode_version
 from prr.wire.wide import Said, decode_wide
 
 
@@ -182,7 +182,8 @@ class PeerUpdates:
         for instance, update in plain[:count]:
             self._detector.release(instance)
             self._versioned.has_seen(update.version)
-        self._directory.add_all([(one, update.version, b"") for one, update in plain[:count]])
+        words = [encode_version(update.version) for _, update in plain[:count]]
+        self._directory.add_all([one for one, _ in plain[:count]], words)
         return count
 
     def _is_plain(self, row: tuple[Instance, Update]) -> bool:

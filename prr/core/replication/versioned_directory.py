@@ -10,6 +10,7 @@ after all, as after a partition, is gathered for a moment, and goes out in pages
 """
 
 from collections.abc import Sequence
+from operator import add
 
 from prr.config import Limits
 from prr.core.deadlines import earliest
@@ -20,7 +21,7 @@ from prr.core.directory.watched import WatchedDirectory
 from prr.core.effects import Effect, Send
 from prr.core.replication.drains import Drains
 from prr.core.replication.news import News
-from prr.core.replication.pages import others_page, unasked_pages
+from prr.core.replication.pages import others_page, told_in_pages
 from prr.core.replication.peers import Kind, Peer, Peers
 from prr.core.returning import Returning
 from prr.wire.frames import Added, Removed
@@ -29,7 +30,9 @@ from prr.wire.messages import Suspicion, Versioned
 from prr.wire.trailer import Cause
 from prr.wire.version import (
     Version,
+    counters_after,
     decode_version,
+    encode_all,
     encode_version,
     is_later,
     is_newer,
@@ -84,15 +87,20 @@ class VersionedDirectory:
         version = self.next_version(instance, start)
         return self.directory.add(instance, version, learned, particulars)
 
-    def add_all(self, ones: Sequence[tuple[Instance, int, bytes]]) -> list[Effect]:
-        """Decide that these, which are held or not known at all, are there, with start numbers and
-        particulars: there is room, and none is drained. Tell the others at once, in pages."""
-        held = zip(ones, self.directory.words([one[0] for one in ones]), strict=True)
-        rows = [(*one, decode_version(word) if word else None) for one, word in held]
-        self.directory.add_all(
-            [(one, self._decide(no, last), said) for one, no, said, last in rows]
-        )
-        return self._tell_all({one: last is None for one, _, _, last in rows})
+    def add_all(
+        self, ones: Sequence[Instance], starts: Sequence[int], said: Sequence[bytes], are_new: bool
+    ) -> list[Effect]:
+        """Decide that these are there, with start numbers and particulars that say nothing of their
+        turns: of all of them nothing is known and there is room (`are_new`), or all are held. None
+        is drained. Tell the others at once, in pages."""
+        if are_new:
+            counters = counters_after(self._counter, self._run, len(ones))
+            versions, self._counter = encode_all(counters, self.identity, starts), counters[-1]
+        else:
+            held = zip(starts, map(decode_version, self.directory.words(ones)), strict=True)
+            versions = [encode_version(self._decide(*row)) for row in held]
+        self.directory.add_all(ones, [*map(add, versions, said)])
+        return self._tell_all(dict.fromkeys(ones, are_new))
 
     def remove(
         self, instance: Instance, start: int, now: float, is_silent: bool = False
@@ -103,10 +111,9 @@ class VersionedDirectory:
         version = self.next_version(instance, start)
         self.returning.settle(instance)
         self.directory.remove(instance, version, now)
+        said, cause = (Said.SILENT, Cause.SILENCE) if is_silent else (Said.GONE, None)
         if is_wide(instance):
-            said = Said.SILENT if is_silent else Said.GONE
             return self._tell_others(WideUpdate(instance, version, said))
-        cause = Cause.SILENCE if is_silent else None
         gone = Versioned(binder=self.identity, versions=encode_version(version), cause=cause)
         bare = Removed(instance) if was_sure else None
         return self._tell(Removed(instance, trailer=gone), bare)
@@ -119,11 +126,8 @@ class VersionedDirectory:
         if is_wide(instance):
             return self._tell_others(row)
         is_news = not self.returning.settle(instance) and is_news
-        said = Versioned(
-            binder=self.identity,
-            versions=encode_version(row.version),
-            particulars=row.particulars or None,
-        )
+        versions, particulars = encode_version(row.version), row.particulars or None
+        said = Versioned(binder=self.identity, versions=versions, particulars=particulars)
         return self._tell(Added(instance, trailer=said), Added(instance) if is_news else None)
 
     def tell_suspicion(self, instance: Instance, version: Version) -> list[Effect]:
@@ -168,12 +172,8 @@ class VersionedDirectory:
         if not len(self._peers):
             return []
         bare = [peer.address for peer in self._peers.all() if peer.kind is not Kind.OURS]
-        effects: list[Effect] = []
-        rows = [self._row(instance) for instance in words]
-        for wide in (False, True):
-            told = [peer.address for peer in self._peers.ours() if peer.is_wide is wide]
-            for page in unasked_pages(self.identity, rows, wide) if told else ():
-                effects += [Send(page, address) for address in told]
+        rows = [*zip(words, self.directory.words([*words]), strict=True)]
+        effects: list[Effect] = [*told_in_pages(self.identity, rows, self._peers.ours())]
         for instance, is_news in words.items():
             if not is_wide(instance) and not self.returning.settle(instance) and is_news:
                 effects += [Send(Added(instance), address) for address in bare]

@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from prr.client.control import fetch_list
 from prr.wire.frames import ListRequest, Role
@@ -107,8 +108,8 @@ class Parted:
         """How many of the living each binder lacks; none has died, so nothing is held in vain."""
         return [len(self.alive) - count for count, _ in self.look()]
 
-    def part(self, seconds: float) -> None:
-        """Be parted for so long, and heal."""
+    def part(self, seconds: float, until: Callable[[], bool] = lambda: True) -> None:
+        """Be parted for so long, and until that is so, and heal."""
         one_way = self.kind == "one-way"
         ends_at = time.monotonic() + seconds
         while (left := ends_at - time.monotonic()) > 0:
@@ -118,6 +119,7 @@ class Parted:
                 self.network.heal()
                 time.sleep(FLAP)
         self.look_anew()
+        eventually(until)
         print("lacking before healing:", self.lacking())
         self.network.heal()
 

@@ -38,7 +38,7 @@ def etcd(tmp_path):
     made = []
 
     def make(nodes=1, *flags, **more):
-        made.append(Etcd(tmp_path / "etcd", nodes, *flags, **more))
+        made.append(Etcd(tmp_path / f"etcd-{len(made)}", nodes, *flags, **more))
         made[-1].start()
         return made[-1]
 

@@ -25,6 +25,7 @@ from prr.core.directory.listed import Listed
 from prr.demo.processes import die_with_parent
 from prr.wire.instance import address_of, describe_address, service_of
 from tests.etcd import PREFIX, Etcd
+from tests.forks import Limits
 from tests.nodes import ROOT, Cluster, Node, run
 
 SUBSCRIBE, CONFIRMED, REMOVED, ARE_YOU_THERE, I_AM = 5, 6, 10, 11, 12
@@ -71,11 +72,17 @@ def etcd_status(binder: Node) -> dict:
 
 
 def sharing(
-    cluster: Cluster, etcd: Etcd, count: int, *flags: str, prefix: str = PREFIX
+    cluster: Cluster,
+    etcd: Etcd,
+    count: int,
+    *flags: str,
+    prefix: str = PREFIX,
+    limits: Limits | None = None,
 ) -> list[Node]:
-    """Binders that share an etcd, each of which has read it, and knows the others."""
+    """Binders that share an etcd, each of which has read it, and knows the others; `limits` as in
+    `fork`."""
     flags = ("--store", etcd.url, "--store-prefix", prefix, *flags)
-    binders = [cluster.binder(*flags) for _ in range(count)]
+    binders = [cluster.binder(*flags, limits=limits) for _ in range(count)]
     for binder in binders:
         binder.wait_for("etcd at .* answers")
         for other in binders:

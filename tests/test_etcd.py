@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from itertools import islice
 
 import pytest
 
@@ -11,7 +12,14 @@ from prr.demo.ports import free_port
 from prr.wire.version import Version
 from tests.etcd import PREFIX, Etcd, needs_etcd, text
 from tests.etcd_load import etcd_status, held, sharing, status
-from tests.nodes import binder_arguments, eventually
+from tests.nodes import (
+    PATIENCE,
+    UNASKED,
+    binder_arguments,
+    eventually,
+    seldom_late,
+    seldom_wrong,
+)
 
 pytestmark = needs_etcd
 
@@ -33,19 +41,24 @@ def until_known(client, type_, binders):
     began_at = time.monotonic()
     for binder in binders:
         while client.ask(bytes((2, type_)), binder.address)[0] != 3:
-            assert time.monotonic() < began_at + 10
+            assert time.monotonic() < began_at + PATIENCE
     return time.monotonic() - began_at
 
 
 def check_visible(cluster, etcd, peers, count, prefix):
-    binders = sharing(cluster, etcd, count, prefix=prefix)
-    client, took = peers(), []
-    for type_ in range(100, 121):
-        server = peers()
-        assert server.ask(bytes((5, type_)), binders[type_ % count].address) == b"\x06"
-        assert f"{type_}/{server.name}" in etcd.up(prefix)  # before it was confirmed
-        took.append(until_known(client, type_, binders))
-    assert statistics.median(took) < VISIBLE, took
+    binders = sharing(cluster, etcd, count, prefix=prefix, limits=UNASKED)
+    client, types = peers(), iter(range(100, 205))
+
+    def visible_after():
+        took = []
+        for type_ in islice(types, 21):
+            server = peers()
+            assert server.ask(bytes((5, type_)), binders[type_ % count].address) == b"\x06"
+            assert f"{type_}/{server.name}" in etcd.up(prefix)  # before it was confirmed
+            took.append(until_known(client, type_, binders))
+        return statistics.median(took)
+
+    seldom_late(visible_after, VISIBLE)
     assert etcd.up(prefix) == held(binders[0])
 
 
@@ -69,7 +82,7 @@ def test_what_others_wrote_below_the_prefix_is_counted_and_skipped(cluster, one_
     one_node.put("/odd/binders/zz", "[]")
     one_node.put("/odd/binders/00000000000000aa", '{"address": 7}')
     one_node.put("/odd/binders/00000000000000ab", '{"address": "999.0.0.1:1"}')
-    (binder,) = sharing(cluster, one_node, 1, prefix="/odd/")
+    (binder,) = sharing(cluster, one_node, 1, prefix="/odd/", limits=UNASKED)
     eventually(lambda: status(binder)["synced"])
     one_node.put(key + "4/127.0.0.1:1", "[" * 5000)
     one_node.put(key + "2/127.0.0.1:1", '{"state":"up","counter":"1"}')
@@ -143,6 +156,7 @@ def test_one_that_starts_while_etcd_is_away_serves_what_its_disk_has(
     binder = cluster.start(*line)
     binder.wait_for("1 of 1 entries restored")
     assert client.ask(b"\x02\x09", binder.address)[:1] == b"\x03"
+    client = peers()  # which has asked once, and nothing that is answered
     client.send(b"\x02\x0a", binder.address)
     assert client.hears_nothing(1.5)  # rather than "no"
     new = all_.add(11)
@@ -159,12 +173,13 @@ def test_one_that_starts_while_etcd_is_away_serves_what_its_disk_has(
 
 @pytest.mark.smoke
 @pytest.mark.parametrize(("mark_after", "readings"), [(1.0, 1), (60.0, 2)])
+@seldom_wrong  # a binder that is late by SILENCE reads all once more
 def test_the_history_of_a_busy_etcd_is_compacted_while_nothing_happens_here(
     cluster, etcd, peers, mark_after, readings
 ):
     """Whose mark is younger than what is compacted goes on watching; else all is read again."""
     made, server = etcd(), peers()
-    limits = {
+    limits = UNASKED | {
         "prr.shell.etcd.watcher.MARK_AFTER": mark_after,
         "prr.shell.etcd.http2.SILENCE": 1.5,
     }

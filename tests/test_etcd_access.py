@@ -40,7 +40,7 @@ def test_certificates_of_both_sides(cluster, etcd, peers, tmp_path):
     other.wait_for("peer added")
     server = peers()
     assert server.ask(b"\x05\x07", one.address) == b"\x06"
-    eventually(lambda: held(other) == made.up() == {f"7/{server.name}"}, 1)
+    eventually(lambda: held(other) == made.up() == {f"7/{server.name}"})
     # What is wrong with the others.
     plain = cluster.binder("--store", made.url)
     without = cluster.binder(*flags)
@@ -106,7 +106,7 @@ def test_a_token_that_has_run_out(cluster, etcd, servers, password):
     all_ = servers(binder)
     for number in range(1, 5):
         all_.add(7)
-        eventually(lambda number=number: len(all_.confirmed) == number, 1)
+        eventually(lambda number=number: len(all_.confirmed) == number)
         time.sleep(2.5)
     made.log_in()
     assert made.up() == all_.confirmed

@@ -40,7 +40,8 @@ def answers_lookups(node, peers):
 
 @pytest.mark.smoke
 def test_slow_connections_give_their_places_to_who_asks(cluster, peers):
-    binder = binder_with_http(cluster, limits=limits(CONNECTIONS_MAX=8))
+    rooms = limits(CONNECTIONS_MAX=8, HEAD_LIMIT=60.0)  # none of them is given up meanwhile
+    binder = binder_with_http(cluster, limits=rooms)
     with ExitStack() as stack:
         slow = [stack.enter_context(connect(binder)) for _ in range(30)]
         for opened in slow:

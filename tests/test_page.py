@@ -13,7 +13,7 @@ from prr.shell.http.assets import FOLDER
 from tests.browser import WHY_NOT, browsing
 from tests.http_of import ask, binder_with_http, where
 from tests.keys import ME, write_credential, write_keyring
-from tests.nodes import eventually, seldom_late, wire
+from tests.nodes import UNASKED, eventually, seldom_late, wire
 from tests.stopping import stop
 
 MARKUP = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
@@ -49,7 +49,7 @@ def browser(window):
 
 @pytest.fixture
 def binder(cluster):
-    return binder_with_http(cluster)
+    return binder_with_http(cluster, limits=UNASKED)
 
 
 # The files

@@ -59,7 +59,7 @@ from prr.wire.query import Query
 from prr.wire.version import Version
 from prr.wire.wide import Said, WideUpdate, decode_wide, encode_wide, fills_rows
 from tests.cores import Net, at, encode, events, probes, rising, sent
-from tests.nodes import eventually, run
+from tests.nodes import eventually, run, seldom_late
 
 A, B, C = (("10.0.0.1", 2222), ("10.0.0.2", 2222), ("10.0.0.3", 2222))
 CLIENT = ("10.0.2.1", 5000)
@@ -247,7 +247,7 @@ def test_some_services_cost_no_more_among_many():
         return time.process_time() - began
 
     few = cost_among(200)
-    assert cost_among(20_000) < 5 * few + 0.01
+    seldom_late(lambda: cost_among(20_000), 5 * few + 0.01)
 
 
 def test_status_shows_as_many_services_as_fit_and_counts_all():

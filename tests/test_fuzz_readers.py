@@ -13,6 +13,8 @@ from tests.fuzz.mutator import inputs
 from tests.fuzz.target import CORPUS, RUNS
 from tests.fuzz.targets import TARGETS
 
+pytestmark = pytest.mark.elsewhere
+
 ROOT = Path(__file__).parents[1]
 
 RUNS_SHORT = RUNS // 400

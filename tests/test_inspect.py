@@ -28,6 +28,7 @@ def status(binder):
     return json.loads(done.stdout)
 
 
+@pytest.mark.smoke
 def test_status_tells_of_types_and_peers_and_whether_they_agree(cluster):
     first, second = cluster.binders(2)
     cluster.server(2, first)

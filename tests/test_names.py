@@ -538,6 +538,7 @@ def test_names_that_find_no_room_keep_no_number_away(monkeypatch):
 # Processes
 
 
+@pytest.mark.smoke
 def test_a_service_by_name_from_the_first_command_to_the_last(cluster):
     first, second = cluster.binders(2)
     server = cluster.server("billing", first)

@@ -26,6 +26,7 @@ from prr.shell.http.problems import Problem
 from prr.shell.http.shared import Shared
 from prr.wire.trailer import Listed
 from tests.cores import at
+from tests.turns import until
 
 ONE = at(2, "10.0.0.1", 1)
 SETTINGS = Settings("1", ["here"], {2: "time"}, True, False, 7)
@@ -359,6 +360,5 @@ def test_what_cannot_be_started_is_tried_again(monkeypatch, caplog):
     monkeypatch.setattr(front, "PAUSE_MIN", 0.01)
     interface = SimpleNamespace(feed=ChangeFeed(lambda one: (None, b"")))
     served = front.Front(socket.create_server(("127.0.0.1", 0)), SETTINGS, interface, Turns())
-    gevent.sleep(0.1)
+    until(lambda: caplog.text.count("cannot start: Too many open files") >= 2)
     served.close()
-    assert caplog.text.count("cannot start: Too many open files") >= 2

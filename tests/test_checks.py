@@ -17,7 +17,8 @@ from prr.demo.ports import free_port
 from prr.text import parse_check
 from tests.nodes import ROOT, Peer, eventually, seldom_late
 
-TIMEOUT = 0.5
+TIMEOUT = 5.0
+"""Seconds, for what is to have a result."""
 
 
 @pytest.fixture(scope="module")

@@ -230,6 +230,26 @@ def test_what_was_committed_is_read_back(tmp_path, opened):
     assert rows_of(again) == (expected, None)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_of_any_size_and_kind_are_read_back(seed, tmp_path, opened):
+    """All new, as in a herd, all known, or some of each, and forgotten ones among them."""
+    rng, expected = Random(seed), {}
+    directory = StateDirectory(tmp_path / "state")
+    directory.open(IDENTITY)
+    for number in range(25):
+        new = [at(2, f"10.0.{number}.{seed}", port) for port in range(1, 1 + rng.randrange(40))]
+        known = rng.sample([*expected], min(len(expected), rng.choice((0, 0, 1, 30))))
+        group = {one: Update(Version(number, IDENTITY, 5), rng.random() < 0.9) for one in new}
+        group |= {one: Update(Version(number, IDENTITY, 6), True) for one in known}
+        group |= dict.fromkeys(rng.sample(known, len(known) // 3))
+        expected = {one: last for one, last in (expected | group).items() if last is not None}
+        directory.commit(dict(rng.sample([*group.items()], len(group))), number, True)
+    directory.leave()
+    again = opened(tmp_path / "state")
+    assert again.open(1)[0].entries == len(expected)
+    assert rows_of(again) == (expected, None)  # which adds up what the file says of itself
+
+
 def copies(source, target):
     """A copy of a directory as a power cut leaves it: while it is open."""
     shutil.rmtree(target, ignore_errors=True)

@@ -13,7 +13,7 @@ from prr.core.effects import Event, ProbeAll, Report
 from prr.core.liveness.first_questions import FEW, SILENT_MAX
 from prr.core.liveness.newcomers import PAUSES, QUESTIONS
 from prr.core.liveness.phases import WAITS
-from prr.core.liveness.proving import TOGETHER
+from prr.core.liveness.proving import APART, TOGETHER
 from prr.core.pacing import LEASE
 from prr.shell import group_prober
 from prr.shell.group_prober import HEARD_MAX, GroupProber
@@ -22,7 +22,7 @@ from prr.wire.first_questions import NONCES, first_question, is_answer, is_usual
 from prr.wire.frames import Alive, Role, Subscribe, Verify
 from prr.wire.instance import address_of, make_instance
 from prr.wire.messages import Challenge, Presence, Started
-from tests.cores import CODECS, decode, encode, events, has_answered, probes, random_instance
+from tests.cores import CODECS, at, decode, encode, events, has_answered, probes, random_instance
 from tests.families import needs_ipv6, udp
 from tests.turns import go_on, until
 
@@ -112,6 +112,17 @@ def test_a_herd_is_asked_together_and_who_answers_is_no_newcomer_any_more():
     assert core.answered_all(together(ONES), ONES[:30], PAUSES[0] + 0.01) == []
     assert core.inspect().newcomers == set(ONES[30:])
     assert core.inspect().directory.suspects == set()
+
+
+def test_who_comes_is_confirmed_before_those_who_came_are_asked():
+    """While newcomers come, questions leave them most of the time; and then they are asked."""
+    core, comes = full(), at(1, "10.0.1.1", 4000)
+    core.tick(0.0)
+    core.handle(Subscribe(1), address_of(comes), PAUSES[0])
+    assert asked(ask_all(core, PAUSES[0])) == ONES[:TOGETHER]
+    assert core.deadline() == PAUSES[0] + APART
+    assert not asked(ask_all(core, PAUSES[0] + APART / 2))
+    assert asked(ask_all(core, PAUSES[0] + APART)) == ONES[TOGETHER:]  # nobody has come since
 
 
 def test_few_are_asked_one_by_one():

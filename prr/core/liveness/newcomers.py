@@ -5,6 +5,7 @@ the confirmation, at most three questions, and a fourth one late, for legacy pro
 cut off just then. An answer, which nobody can forge who does not see the question, ends it.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
@@ -53,6 +54,8 @@ class Newcomers:
         self._due: Deadlines[Instance] = Deadlines()
         self._quotas = Quotas(rng.randbytes(16), CREDIT, REPAYMENT)
         self._in_all = Quotas(b"", limits.newcomers, limits.newcomers_per_second, accounts=1)
+        self.came_at = -math.inf
+        """When the last one was let in; in seconds."""
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -110,6 +113,7 @@ class Newcomers:
         self._asked.update(dict.fromkeys(instances, 0))
         self._accounts.update(zip(instances, accounts, strict=True))
         self._due.set_all(instances, now + PAUSES[0])
+        self.came_at = now
 
     def is_unasked(self, instance: Instance) -> bool:
         """It is a newcomer that has not been asked yet."""

@@ -54,6 +54,7 @@ from prr.wire.instance import Address, Instance
 from prr.wire.questions import Asked
 
 _LOOKUP, *_SUBSCRIBING = (bytes((FORM_OF[one].code,)) for one in (Lookup, Subscribe, Alive))
+_FRAMES_RECEIVED, _LOOKUPS = Metric.FRAMES_RECEIVED, Metric.LOOKUPS  # 0.15 us to find in there
 
 _log = logging.getLogger("prr")
 
@@ -217,15 +218,18 @@ class BinderNode(Node[Effect]):
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next run of a burst, or one datagram."""
         burst, at = reader.datagrams.burst, reader.at
-        types, code = self._codec.types_asked(burst, at), burst.column(at, 1, 0)
+        types = self._codec.types_asked(burst, at)
         if types and (found := self._binder.look_up(types)):
             self._answer(reader, self._codec.found_run(found))
-        elif types or not (
-            (code == _LOOKUP and self._binder.is_ready and self._answer_asked(reader))
-            or (code in _SUBSCRIBING and self._subscribe(reader))
-            or self._ignore(reader)
-        ):
+        elif types or not self._serve_run(reader, burst.column(at, 1, 0)):
             super()._serve_next(reader)
+
+    def _serve_run(self, reader: Reader, code: bytes) -> bool:
+        """Serve the next run of others than bare lookups, or what is in vain; False if there is
+        none. The first of them has this code."""
+        if code == _LOOKUP:
+            return self._binder.is_ready and self._answer_asked(reader)
+        return self._subscribe(reader) if code in _SUBSCRIBING else self._ignore(reader)
 
     def _answer_asked(self, reader: Reader) -> bool:
         """Answer the next lookups that say what they ask, or are sealed; False if none is."""
@@ -257,8 +261,8 @@ class BinderNode(Node[Effect]):
         """Send a run of answers."""
         at, count = reader.at, answers.count
         reader.at += count
-        self._counts[Metric.FRAMES_RECEIVED] += count
-        self._counts[Metric.LOOKUPS] += count
+        self._counts[_FRAMES_RECEIVED] += count
+        self._counts[_LOOKUPS] += count
         if answers.unknown:
             self._counts[Metric.UNKNOWN] += answers.unknown
         self._outbox.answer(reader.datagrams.burst, at, answers)

@@ -42,7 +42,8 @@ class _Layout:
         self._parts = make_parts(self.data, size)
         self._runs = make_parts(self.data, size)
         self.headers = make_headers(names, self._parts)
-        self.first = start_of(self.headers)
+        first = start_of(self.headers)
+        self.firsts = [ctypes.c_void_p(first + n * HEADER_BYTES) for n in range(BURST_MAX)]
         self.run_lengths = memoryview(self._runs).cast("B").cast("Q")[1::2]
         self._control = bytearray(_CONTROL.size)
         _CONTROL.pack_into(self._control, 0, _CONTROL.size - 6, _SOL_UDP, _UDP_SEGMENT, size)
@@ -92,7 +93,7 @@ class GsoSender:
         return layout
 
     def _send_each(self, at: int, count: int, layout: _Layout) -> int:
-        return self._call(ctypes.c_void_p(layout.first + at * HEADER_BYTES), count)
+        return self._call(layout.firsts[at], count)
 
     def _send_runs(self, at: int, starts: list[int], count: int, layout: _Layout) -> int:
         ends = [*starts[1:], count]

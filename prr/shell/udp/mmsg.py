@@ -156,16 +156,14 @@ class Burst:
     def pairs(self, at: int, first: bytes) -> bytes:
         """See `Received`. A few slices tell it of the whole row: 20 ns a datagram."""
         headers, ends_at = at * HEADER_BYTES + LENGTH_AT, self._count * HEADER_BYTES
-        in_row = min(
-            _leading(self._headers[headers:ends_at:HEADER_BYTES], b"\2"),
-            _leading(self._headers[headers + 1 : ends_at : HEADER_BYTES], b"\0"),
-            _leading(
-                self._data[at * RECEIVE_BYTES : self._count * RECEIVE_BYTES : RECEIVE_BYTES],
-                first,
-            ),
-        )
-        row = slice(at * RECEIVE_BYTES + 1, (at + in_row) * RECEIVE_BYTES, RECEIVE_BYTES)
-        return bytes(self._data[row])
+        begins, ends = at * RECEIVE_BYTES, self._count * RECEIVE_BYTES
+        low = self._headers[headers:ends_at:HEADER_BYTES]
+        high = self._headers[headers + 1 : ends_at : HEADER_BYTES]
+        codes = self._data[begins:ends:RECEIVE_BYTES]
+        if low.strip(b"\2") or high.strip(b"\0") or codes.strip(first):  # else they are all alike
+            in_row = min(_leading(low, b"\2"), _leading(high, b"\0"), _leading(codes, first))
+            ends = begins + in_row * RECEIVE_BYTES
+        return bytes(self._data[begins + 1 : ends : RECEIVE_BYTES])
 
     def alike(self, at: int, size: int, fixed: Sequence[tuple[int, int]]) -> int:
         """See `Received`."""

@@ -173,7 +173,7 @@ def test_a_run_of_answers_does_what_one_by_one_does():
     for core in (one_by_one, at_once):
         assert not core.inspect().newcomers
         core.tick(now + WAITS[-1])
-        assert core.deadline() == now + LEASE
+        assert {core.lease(one).ends_at for one in ONES} == {now + LEASE}
         assert not core.inspect().directory.suspects
     held = [core.inspect().directory.updates for core in (one_by_one, at_once)]
     assert held[0] == held[1]

@@ -209,7 +209,7 @@ class Verifications:
     def tick(self, now: float) -> Due:
         """What is due by `now`, or some of it."""
         due = Due()
-        first = self._deadlines.first()
+        first = self._deadlines.first(now)
         is_lagging = first is not None and now - first > LAGGING
         due.was_late = self._put_off_late(now)
         for _ in range(4 * TICK_MAX if is_lagging else TICK_MAX):

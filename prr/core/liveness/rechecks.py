@@ -7,6 +7,7 @@ all of those went first, a thousand of them would keep the others out of turn.
 """
 
 from collections.abc import Iterable
+from math import inf
 
 from prr.core.deadlines import Deadlines, earliest
 from prr.core.liveness.phases import WAITS, WAITS_FOR_OPINIONS
@@ -77,7 +78,7 @@ class Rechecks:
     def pop_due(self, now: float) -> Instance | None:
         """Take out the first one that is due by `now` and for which there is a place; None if none
         is."""
-        kept, other = self._first_kept(), self._others.first()
+        kept, other = self._first_kept(now), self._others.first(now)
         if kept is None or (other is not None and other <= kept):
             return self._others.pop_due(now)
         instance = self._kept.pop_due(now)
@@ -85,8 +86,8 @@ class Rechecks:
             self._asked.add(instance)
         return instance
 
-    def _first_kept(self) -> float | None:
+    def _first_kept(self, now: float = -inf) -> float | None:
         """When the first one that is kept is due, if there is a place for it."""
         if len(self._asked) == self._places:
             self._asked = {one for one in self._asked if one in self._verifications}
-        return self._kept.first() if len(self._asked) < self._places else None
+        return self._kept.first(now) if len(self._asked) < self._places else None

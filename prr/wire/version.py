@@ -17,8 +17,10 @@ peers before it was killed, and whether or not its disk worked.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
+from operator import itemgetter
 from typing import NamedTuple, NoReturn
 
 from prr.wire.instance import INSTANCE_BYTES, Instance
@@ -42,6 +44,8 @@ _END = struct.Struct("<QI")
 VERSION_BYTES = _LAYOUT.size
 OWNER = slice(8, 16)
 """Where an encoded version has its owner."""
+
+_FROM_OWNER = itemgetter(slice(OWNER.start, None))
 
 REMOVAL_BYTES = INSTANCE_BYTES + VERSION_BYTES
 
@@ -157,6 +161,16 @@ def encode_all(counters: Sequence[int], owner: int, starts: Sequence[int]) -> li
 def encode_version_end(owner: int, start: int) -> bytes:
     """The last 12 of these bytes: whose it is, and of which process."""
     return _END.pack(owner, start)
+
+
+def encode_version_ends(owner: int, starts: Iterable[int]) -> list[bytes]:
+    """The same for many processes."""
+    return [*map(_END.pack, repeat(owner), starts)]
+
+
+def ends_of(words: Iterable[bytes]) -> list[bytes]:
+    """What stands in each, which begins with an encoded version, from its owner on."""
+    return [*map(_FROM_OWNER, words)]
 
 
 def encode_versions(versions: list[Version]) -> bytes:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, reduce
 from hashlib import blake2b
-from operator import xor
+from itertools import repeat
+from operator import mod, xor
 from struct import Struct
 from typing import TypeAlias
 from zlib import crc32
@@ -100,7 +101,7 @@ def offset_of(cursor: bytes) -> int:
 
 def buckets_of(instances: Iterable[Instance]) -> list[int]:
     """The bucket of each."""
-    return [crc32(where) % BUCKETS for where in address_keys(instances)]
+    return [*map(mod, map(crc32, address_keys(instances)), repeat(BUCKETS))]
 
 
 _UNUSED = blake2b(digest_size=DIGEST_BYTES)

@@ -101,7 +101,7 @@ class Rotation:
 
     def in_turn(self, instances: Sequence[Instance]) -> int:
         """How many of the first, which are in, were heard, and are not suspect."""
-        if self._suspects.isdisjoint(instances) and self._unheard.isdisjoint(instances):
+        if self._suspects.isdisjoint(ones := {*instances}) and self._unheard.isdisjoint(ones):
             return len(instances)
         return [one in self._suspects or one in self._unheard for one in instances].index(True)
 

@@ -12,7 +12,8 @@ version stand the particulars of those that have any.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
+from operator import ne
 
 from prr.config import Limits
 from prr.core.directory.address_index import AddressIndex, Index, alone_in
@@ -31,7 +32,7 @@ from prr.core.directory.walking import Place, walk, walk_owned
 from prr.core.effects import Update
 from prr.wire.instance import Instance
 from prr.wire.trailer import GROUPS
-from prr.wire.version import OWNER, VERSION_BYTES, Version, decode_version, encode_version
+from prr.wire.version import VERSION_BYTES, Version, decode_version, encode_version, ends_of
 
 
 class Table:
@@ -87,8 +88,8 @@ class Table:
 
     def words(self, ones: Sequence[Instance]) -> list[bytes]:
         """The same for many."""
-        rows = zip(ones, map(self._present.__getitem__, buckets_of(ones)), strict=True)
-        return [there.get(one, b"") for one, there in rows]
+        there = map(self._present.__getitem__, buckets_of(ones))
+        return [*map(dict.get, there, ones, repeat(b""))]
 
     def note_changes(self) -> None:
         """From now on remember what changes, until it is taken with `take_changes`."""
@@ -126,9 +127,8 @@ class Table:
     def held_at(self, instances: Sequence[Instance], endings: Sequence[bytes]) -> int:
         """How many of the first are present, each with a version and particulars that, encoded,
         end so from the owner on."""
-        pairs = zip(self.words(instances), endings, strict=True)
-        are_others = [word[OWNER.start :] != ending for word, ending in pairs]
-        return are_others.index(True) if True in are_others else len(are_others)
+        held = ends_of(self.words(instances))
+        return len(held) if held == endings else [*map(ne, held, endings)].index(True)
 
     def unknown_and_alone(self, instances: Sequence[Instance]) -> int:
         """How many of the first are at an address of which nothing is known: no other instance is

@@ -62,6 +62,8 @@ class Admission:
         nothing is known of them (`are_new`) and their hosts have room."""
         if not are_new:
             newcomers = self._newcomers
+            if newcomers.has_none_of(instances):
+                return [None] * len(instances)
             return [
                 self._newcomer_refusal(one, True, now) if one in newcomers else None
                 for one in instances

@@ -147,12 +147,13 @@ class Doubts:
 
     def are_undoubted(self, instances: Collection[Instance]) -> bool:
         """There is nothing of any of them that `clear` would end."""
+        ones = set(instances)  # so that it is the smaller one whose rows are looked at
         return (
-            set(instances).isdisjoint(self.verifications)
-            and self.opinions.has_none_of(instances)
-            and self.suspicions.told_none_of(instances)
-            and self.rechecks.has_none_of(instances)
-            and self.urgent.keys().isdisjoint(instances)
+            ones.isdisjoint(self.verifications)
+            and self.opinions.has_none_of(ones)
+            and self.suspicions.told_none_of(ones)
+            and self.rechecks.has_none_of(ones)
+            and self.urgent.keys().isdisjoint(ones)
         )
 
     def verify(

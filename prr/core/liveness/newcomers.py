@@ -66,6 +66,10 @@ class Newcomers:
     def __iter__(self) -> Iterator[Instance]:
         return iter(self._asked)
 
+    def has_none_of(self, instances: Iterable[Instance]) -> bool:
+        """None of `instances` is one."""
+        return not self._asked or self._asked.keys().isdisjoint(instances)
+
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Entries and limit of each container."""
         return {"newcomers": (len(self), self._size), "newcomers due": self._due.size}
@@ -84,7 +88,7 @@ class Newcomers:
 
     def admit_all(self, instances: Sequence[Instance], now: float) -> list[Event | None]:
         """The same for many, all different, that are not there."""
-        if self._asked.keys().isdisjoint(instances):
+        if self.has_none_of(instances):
             return self._begin_all(instances, now)
         return [self.admit(one, False, now) for one in instances]
 

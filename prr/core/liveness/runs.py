@@ -8,7 +8,7 @@ about by itself: to be asked too little is no error here, and to be taken for al
 
 from collections.abc import Callable, Sequence
 from itertools import compress, groupby
-from operator import itemgetter
+from operator import add, itemgetter, methodcaller
 
 from prr.core.effects import Effect, Event, Report
 from prr.core.liveness.admission import Admission
@@ -20,7 +20,7 @@ from prr.core.replication.peers import Peers
 from prr.core.replication.versioned_directory import VersionedDirectory
 from prr.record import record
 from prr.wire.instance import Instance
-from prr.wire.version import NO_START, encode_version_end
+from prr.wire.version import NO_START, encode_version_ends
 
 
 @record
@@ -71,7 +71,7 @@ TOLD_MAX = 128
 """Frames that a run of new ones brings those peers that read no pages: one for each of it and each
 of them, 7 us. All that is done in one step is to take a millisecond or so."""
 
-_NO_PORT = bytes(2)
+_has_no_port = methodcaller("endswith", bytes(2))
 """Nobody can be reached there: the long way refuses it."""
 
 
@@ -134,10 +134,13 @@ class Runs:
     def alike(self, run: Subscribers) -> tuple[Row, int]:
         """The row that holds for the first, and how many it certainly holds for; 0: the first is
         none for a run."""
+        is_plain = not any(map(_has_no_port, run.instances))
+        is_plain = is_plain and self._peers.has_none_at(run.instances)
+        if is_plain and self._all_renew(run):
+            return RENEWS, len(run.instances)
         row = self.lifecycle.row_for(run.case(0))
         how_many = self._alike.get(row)
-        is_plain = how_many is not None and self._peers.has_none_at(run.instances)
-        if how_many is None or not is_plain or _NO_PORT in [one[-2:] for one in run.instances]:
+        if how_many is None or not is_plain:
             return row, 0
         count = how_many(run)
         while count and not self._doubts.are_undoubted(run.instances[:count]):
@@ -151,6 +154,11 @@ class Runs:
         for action in row.actions:
             effects += [confirm()] if action is Action.CONFIRM else self._actions[action](run)
         return effects
+
+    def _all_renew(self, run: Subscribers) -> bool:
+        """What comes most often by far is seen at once, and the table need not be asked."""
+        is_all = self._renewing(run) == len(run.instances)
+        return is_all and self._doubts.are_undoubted(run.instances)
 
     # How many of the first are certainly like it.
 
@@ -179,9 +187,8 @@ class Runs:
     def _held_at(self, run: Subscribers, starts: Sequence[int]) -> int:
         """How many of the first are in turn, at home here, and known with these start numbers and
         what else they say."""
-        owner = self._versioned.identity
-        pairs = zip(starts, run.particulars, strict=True)
-        endings = [encode_version_end(owner, start) + said for start, said in pairs]
+        endings = encode_version_ends(self._versioned.identity, starts)
+        endings = [*map(add, endings, run.particulars)]
         return self._directory.in_turn_at(run.instances, endings)
 
     # What is done.
@@ -195,6 +202,9 @@ class Runs:
 
     def _hear(self, run: Subscribers) -> list[Effect]:
         """There is no doubt to be ended."""
+        if len(renewals := {*run.renewals}) == 1:  # all say what all are told
+            self._doubts.hear(run.instances, run.now, lease_for(self._lease, *renewals))
+            return []
         for renewal, row in groupby(zip(run.renewals, run.instances, strict=True), itemgetter(0)):
             lease = lease_for(self._lease, renewal)
             self._doubts.hear([one for _, one in row], run.now, lease)

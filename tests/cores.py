@@ -8,7 +8,17 @@ from itertools import chain, count, takewhile
 from random import Random
 
 from prr.core.binder import Binder
-from prr.core.effects import Answer, Effect, Event, Outcome, Probe, ProbeAll, Report, Send
+from prr.core.effects import (
+    Answer,
+    Effect,
+    Event,
+    Outcome,
+    Probe,
+    ProbeAll,
+    Report,
+    ReportAll,
+    Send,
+)
 from prr.core.liveness.just_asked import JUST_ASKED
 from prr.wire.codec import Codec
 from prr.wire.forms import TABLE, Form
@@ -81,8 +91,14 @@ def questions(effects: list[Effect]) -> list[Instance]:
 
 def events(effects: list[Effect]) -> list[Event]:
     """What `effects` report, but for the questions, which are effects themselves."""
-    reports = [effect.event for effect in effects if isinstance(effect, Report)]
+    reports = [effect.event for effect in one_by_one(effects) if isinstance(effect, Report)]
     return [event for event in reports if event is not Event.ASKED]
+
+
+def one_by_one(effects: list[Effect]) -> Iterator[Effect]:
+    """`effects`, with a Report for each where many are told of at once."""
+    for effect in effects:
+        yield from effect.each() if isinstance(effect, ReportAll) else [effect]
 
 
 def run(core, until: float) -> list[tuple[float, Effect]]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from prr.core.calls import ANSWERS_MAX, KEPT, PATIENCE, WAITING_MAX, Calls
-from prr.core.effects import Event, Handle, Report, Send
+from prr.core.calls import ANSWERS_MAX, KEPT, PATIENCE, WAITING_MAX, Calls, Handle
+from prr.core.effects import Event, Report, Send
 from prr.wire.call_messages import CallNumber, Failed
 from prr.wire.frames import Request, Response
 from prr.wire.messages import Plain

@@ -38,7 +38,17 @@ from prr.wire.inquiries import DrainQuery
 from prr.wire.instance import address_of, service_of
 from prr.wire.trailer import Question
 from prr.wire.version import encode_removals, encode_version, encode_versions
-from tests.cores import at, behind, decode, encode, forms_for, random_frame, random_version, sent
+from tests.cores import (
+    at,
+    behind,
+    decode,
+    encode,
+    forms_for,
+    one_by_one,
+    random_frame,
+    random_version,
+    sent,
+)
 
 pytestmark = pytest.mark.elsewhere
 
@@ -170,7 +180,7 @@ class Target:
 
     def act(self, effects: list[Effect]) -> None:
         """Take notice of what the core does; what it sends must be fit to be sent."""
-        for effect in effects:
+        for effect in one_by_one(effects):
             if isinstance(effect, Send):
                 encode(effect.frame)
             elif isinstance(effect, Report):

@@ -379,7 +379,7 @@ def test_complaints_that_are_put_off_do_not_push_out_what_happened_to_the_accuse
     (probe,) = probes(core.handle(Complaint(one), CLIENT, 1.0))
     core.probed(probe, Outcome.ALIVE, 1.1)
     (report,) = core.handle(Complaint(one), CLIENT, 1.1)
-    assert (report.event, report.instance) == (Event.PUT_OFF, None)
+    assert (report.event, report.instances) == (Event.PUT_OFF, ())
 
 
 def test_one_that_dies_right_after_its_answer_is_found_a_moment_later():

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from prr.core.effects import Event, Report
+from prr.core.effects import Event, Report, ReportAll
 from prr.shell import event_history
 from prr.shell.event_history import EVENTS_MAX, EventHistory
 from prr.shell.log import reports, roll
@@ -62,10 +62,14 @@ def test_a_run_of_one_event_is_written_as_one_by_one(heard, monkeypatch):
     monkeypatch.setattr(
         reports, "log_counts", lambda event, count: counted.append(count) is None and len(heard) > 2
     )
-    run = [Report(Event.SUBSCRIBED, one, "self-reported") for one in instances(50)]
-    ReportLog({}).write(*run)
-    assert heard == [f"INFO subscribed {one.subject}: self-reported" for one in run[:3]]
-    assert counted == [50, 49, 48, 47]  # with the last of these
+    run = ReportAll(Event.SUBSCRIBED, instances(50), "self-reported")
+    lines = [f"INFO subscribed {one.subject}: self-reported" for one in run.each()]
+    for reports_ in ([*run.each()], [run]):
+        ReportLog({}).write(*reports_)
+        assert heard == lines[:3]
+        assert counted == [50, 49, 48, 47]  # with the last of these
+        heard.clear()
+        counted.clear()
 
 
 def test_what_strangers_cause_at_will_is_not_logged(heard):

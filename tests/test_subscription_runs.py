@@ -46,7 +46,7 @@ from prr.wire.messages import Hello, Plain, Renew, Search, Started, UnaskedPage,
 from prr.wire.subscription_runs import SubscriptionRun
 from prr.wire.version import NO_START, Version, encode_version
 from prr.wire.wide import decode_wide
-from tests.cores import CODECS, decode, encode, has_answered, probes
+from tests.cores import CODECS, decode, encode, has_answered, one_by_one, probes
 from tests.families import LOOPBACKS, udp
 from tests.samples import sample
 from tests.sim.adapter import frames_of
@@ -162,7 +162,7 @@ def test_a_number_that_no_server_says_is_left_to_the_codec(wrong):
 
 def spread(effects):
     """Effects, those for many under a seal as one for each."""
-    for effect in effects:
+    for effect in one_by_one(effects):
         if isinstance(effect, ConfirmSealed | AskAgain):
             yield from (Send(frame, address_of(one)) for one, frame in frames_of(effect))
         else:

@@ -8,8 +8,9 @@ well be another call: whoever asks again after the answer was lost has it done a
 
 from typing import TypeAlias
 
-from prr.core.effects import Event, Handle, Report, Send, ServiceEffect
+from prr.core.effects import Event, Report, Send, ServerEffect
 from prr.core.printable import in_one_line
+from prr.record import record
 from prr.wire.call_messages import CallNumber, Failed
 from prr.wire.frames import Request, Response
 from prr.wire.instance import Address, describe_address
@@ -28,6 +29,20 @@ their clients ask again, or another instance."""
 ANSWERS_MAX = 16_384
 """Answers that are kept, 8 MB: of 1,600 calls a second. Beyond that the oldest are forgotten, and a
 program that is asked again then does the same work twice."""
+
+
+@record
+class Handle:
+    """Have the program behind the service answer a request, and tell the core what it says.
+    `number`: that of the call, if it has one."""
+
+    message: bytes
+    source: Address
+    number: int | None = None
+
+
+ServiceEffect: TypeAlias = ServerEffect | Handle
+"""What is asked for where a program answers the requests."""
 
 _Key: TypeAlias = tuple[Address, bytes, int | None]
 """From where, what, and the number of the call if it has one."""

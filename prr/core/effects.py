@@ -1,18 +1,13 @@
 """What a core asks its shell to do. Data only, in the order it is to be done."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from prr.core.answers import answers, proves
 from prr.record import record
 from prr.wire.frames import Frame, Verify
-from prr.wire.instance import (
-    Address,
-    Instance,
-    describe,
-    describe_address,
-)
+from prr.wire.instance import Address, Instance, describe, describe_address
 from prr.wire.questions import Asked
 from prr.wire.seal import Seal
 from prr.wire.sealed_subscriptions import SealedSubscription
@@ -156,8 +151,7 @@ class ConfirmSealed:
         """The same for some of the instances, which are all different, in their order."""
         if [one.instance for one in self.said] == [*instances]:
             return self  # as they are where nothing is waited for
-        pairs = zip(self.said, self.tickets, strict=True)
-        rows = {said.instance: (said, ticket) for said, ticket in pairs}
+        rows = {one.instance: (one, no) for one, no in zip(self.said, self.tickets, strict=True)}
         said, tickets = zip(*[rows[one] for one in instances], strict=True)
         return ConfirmSealed(said, tickets, self.renewal)
 
@@ -239,14 +233,27 @@ class Report:
         return self.of if isinstance(self.of, str) else describe(self.of)
 
     @property
-    def instance(self) -> Instance | None:
-        """The instance it happened to, whose history keeps it; None if it was none."""
-        return None if isinstance(self.of, str) else self.of
+    def instances(self) -> Sequence[Instance]:
+        """The instance it happened to, whose history keeps it; none if it was none."""
+        return () if isinstance(self.of, str) else (self.of,)
 
     def text(self, name: str | None = None) -> str:
         """All of it in one line; `name`: what the instance's number is called."""
         subject = f"{self.subject} ({name})" if name else self.subject
         return f"{self.event} {subject}: {self.why}" if subject else f"{self.event}: {self.why}"
+
+
+@record
+class ReportAll:
+    """The same happened to each of many instances: as many Reports, most of them never made."""
+
+    event: Event
+    instances: Sequence[Instance]
+    why: str
+
+    def each(self) -> Iterator[Report]:
+        """One after the other."""
+        return (Report(self.event, one, self.why) for one in self.instances)
 
 
 def stray(frame: Frame, source: Address) -> Report:
@@ -274,27 +281,14 @@ class Stop:
     why: str
 
 
-@record
-class Handle:
-    """Have the program behind the service answer a request, and tell the core what it says.
-    `number`: that of the call, if it has one."""
-
-    message: bytes
-    source: Address
-    number: int | None = None
-
-
 ClientEffect: TypeAlias = Send | Report
 """What a client's core asks for."""
 
 ServerEffect: TypeAlias = ClientEffect | Stop
 """What a server's core asks for."""
 
-ServiceEffect: TypeAlias = ServerEffect | Handle
-"""What is asked for where a program answers the requests."""
-
 Kept: TypeAlias = Persist | KeepDrains | Confirm | ConfirmAll | ConfirmSealed
 """What it asks for of its disk."""
 
-Effect: TypeAlias = ServerEffect | Answer | Kept | AskAgain | Probe | ProbeAll | Tell
+Effect: TypeAlias = ServerEffect | ReportAll | Answer | Kept | AskAgain | Probe | ProbeAll | Tell
 """What a binder's core asks for."""

@@ -1,9 +1,9 @@
 """What a node counts: the one table that the log, `status` and the documents read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 
-from prr.core.effects import Event
+from prr.core.effects import Event, Report, ReportAll
 
 
 class Metric(Enum):
@@ -148,6 +148,11 @@ SILENT_EVENTS = frozenset(
 )
 """Counted, never written to the log: a stranger must not be able to fill it, and of what is
 disputed the end is said."""
+
+
+def count_of(reports: Iterable[Report | ReportAll]) -> int:
+    """How much they report."""
+    return sum([len(one.instances) if isinstance(one, ReportAll) else 1 for one in reports])
 
 
 def by_key(counts: Mapping[Metric, int]) -> dict[str, int]:

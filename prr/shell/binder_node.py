@@ -29,6 +29,7 @@ from prr.core.effects import (
     Probe,
     ProbeAll,
     Report,
+    ReportAll,
     Send,
     Stop,
     Tell,
@@ -175,7 +176,7 @@ class BinderNode(Node[Effect]):
             else:
                 self._tell_all(*cast(Iterator[Report], alike))
 
-    def _tell_all(self, *reports: Report) -> None:
+    def _tell_all(self, *reports: Report | ReportAll) -> None:
         self._history.note(*reports)
         self._report(*reports)
 
@@ -196,7 +197,7 @@ class BinderNode(Node[Effect]):
                 self._prober.ask(effect)
             case ProbeAll():
                 self._group_prober.ask(effect)
-            case Report():
+            case Report() | ReportAll():
                 self._tell_all(effect)
             case Tell():
                 told = self._control.answer(effect)

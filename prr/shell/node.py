@@ -16,8 +16,8 @@ import gevent
 import gevent.event
 from gevent.hub import get_hub
 
-from prr.core.effects import Event, Report, Stop
-from prr.core.metrics import METRIC_OF, Metric, by_key
+from prr.core.effects import Event, Report, ReportAll, Stop
+from prr.core.metrics import METRIC_OF, Metric, by_key, count_of
 from prr.shell.core_timer import CoreTimer
 from prr.shell.log.handler import close_log
 from prr.shell.log.reports import ReportLog
@@ -231,9 +231,9 @@ class Node(Generic[_E]):
     def _send(self, frame: Frame, target: Address) -> None:
         self._outbox.send(self._codec.encode(frame), target)
 
-    def _report(self, *reports: Report) -> None:
+    def _report(self, *reports: Report | ReportAll) -> None:
         """Some of one event, at least one."""
-        self._counts[METRIC_OF[reports[0].event]] += len(reports)
+        self._counts[METRIC_OF[reports[0].event]] += count_of(reports)
         self._report_log.write(*reports)
 
     def _serve(self, data: bytes, source: Address) -> None:

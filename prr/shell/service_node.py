@@ -8,8 +8,8 @@ from typing import TypeAlias, assert_never
 
 import gevent
 
-from prr.core.calls import Calls
-from prr.core.effects import Handle, Report, Send, ServiceEffect, Stop
+from prr.core.calls import Calls, Handle, ServiceEffect
+from prr.core.effects import Report, Send, Stop
 from prr.core.server import Server
 from prr.shell.node import Node
 from prr.shell.udp.datagrams import Datagrams

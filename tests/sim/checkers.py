@@ -327,19 +327,23 @@ class Ledger:
         self._check_flooded(probe.instance)
         return question
 
+    def _forget_heard(self, report: Report) -> None:
+        for one in report.instances:
+            self._heard.pop(one, None)
+
     def reported(self, report: Report) -> None:
         """The core reports something, and says why."""
         if not report.why:
             raise Violation(f"{self._name}: {report.event} {report.subject}, and nobody knows why")
         if report.event is Event.EVICTED:
-            self._heard.pop(report.instance, None)
+            self._forget_heard(report)
             self._check_evicted(report.subject)
         elif report.event is Event.REMOVED:
-            self._heard.pop(report.instance, None)  # it refused, if a peer's word did not do
+            self._forget_heard(report)  # it refused, if a peer's word did not do
         elif report.event is Event.VERIFIED:
             self._questions.pop(report.subject, None)
         elif report.event in REFUSALS:
-            self._check_refused(report.instance)
+            self._check_refused(report.instances[0])
         elif report.event is Event.TWIN:
             self.has_told_twin = True
         elif report.event is Event.PEER_LOST:

@@ -31,6 +31,7 @@ from prr.core.effects import (
     Probe,
     ProbeAll,
     Report,
+    ReportAll,
     Send,
     Stop,
     stray,
@@ -50,7 +51,7 @@ from prr.wire.instance import (
     make_instance,
 )
 from prr.wire.messages import Challenge
-from tests.cores import rows_in
+from tests.cores import one_by_one, rows_in
 from tests.sim import adapter
 from tests.sim.adapter import frames_of
 from tests.sim.checkers import Ledger, Question, is_announcement
@@ -236,11 +237,9 @@ class BinderProcess(Process):
                     self._confirm(effect)
                 case Probe() | ProbeAll():
                     self._probe(effect)
-                case Report():
-                    self.world.note(self.name, effect.text())
-                    self.ledger.reported(effect)
-                    if effect.event is Event.ADOPTED and self.sharing is not None:
-                        self.sharing.adopted(effect.instance)
+                case Report() | ReportAll():
+                    for report in one_by_one([effect]):
+                        self._report(report)
                 case Stop():
                     self.world.note(self.name, f"stops: {effect.why}")
                     self.end()
@@ -248,6 +247,12 @@ class BinderProcess(Process):
                     raise Violation(f"{self.name}: nobody knows the effect {effect!r}")
         self._see_to_rules()
         self.set_alarm()
+
+    def _report(self, report: Report) -> None:
+        self.world.note(self.name, report.text())
+        self.ledger.reported(report)
+        if report.event is Event.ADOPTED and self.sharing is not None:
+            self.sharing.adopted(report.instances[0])
 
     def _keep(self, effect: Persist | KeepDrains) -> None:
         if self.sharing is not None and isinstance(effect, Persist):

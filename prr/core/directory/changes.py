@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from prr.core.effects import Effect, Event, Report
+from prr.core.effects import Effect, Event, Report, ReportAll
 from prr.record import record
 from prr.wire.instance import Instance
 from prr.wire.trailer import Listed
@@ -69,10 +69,9 @@ class ChangeFeed:
             return
         before, self._before = self._before, {}
         for effect in effects:
-            if isinstance(effect, Report) and effect.event is not Event.ASKED:
-                instance = effect.instance
-                if instance is not None and instance in before:
-                    reasons[instance] = str(effect.event), effect.why
+            if isinstance(effect, Report | ReportAll) and effect.event is not Event.ASKED:
+                reason = str(effect.event), effect.why
+                reasons |= dict.fromkeys(before.keys() & effect.instances, reason)
         for instance, was in before.items():
             standing = self._standing(instance)
             if standing != was:

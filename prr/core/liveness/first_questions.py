@@ -12,7 +12,7 @@ from random import Random  # noqa: TID251 the type only: the RNG comes in as an 
 
 from prr.core.answers import ANY_START
 from prr.core.deadlines import earliest
-from prr.core.effects import Effect, Event, ProbeAll, Report
+from prr.core.effects import Effect, Event, ProbeAll, Report, ReportAll
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.evictions import Evictions
 from prr.core.liveness.lifecycle import Lifecycle
@@ -87,10 +87,10 @@ class FirstQuestions:
         self._open |= chosen
         self._doubts.newcomers.count_all(ones, 1)
         self._ends.append((now + WAITS[-1], [*ones]))
-        reports = [Report(Event.ASKED, one, "the first question") for one in ones]
+        told = ReportAll(Event.ASKED, ones, "the first question")
         nonces = [self._rng.choice(NONCES) for _ in ones]
         asked = ProbeAll(ones, nonces, [ANY_START] * len(ones), WAITS[-1])
-        return [one for one in newcomers if one not in chosen], [*reports, asked]
+        return [one for one in newcomers if one not in chosen], [told, asked]
 
     def answered(self, instances: Sequence[Instance], now: float) -> list[Effect]:
         """These have answered: what the table says of one that is up, for all of them."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import compress, groupby
 from operator import add, itemgetter, methodcaller
 
-from prr.core.effects import Effect, Event, Report
+from prr.core.effects import Effect, Event, ReportAll
 from prr.core.liveness.admission import Admission
 from prr.core.liveness.doubts import Doubts
 from prr.core.liveness.lifecycle import Lifecycle, rows_of
@@ -198,7 +198,7 @@ class Runs:
         return self._versioned.add_all(run.instances, run.starts, run.particulars, are_new)
 
     def _say_subscribed(self, run: Subscribers) -> list[Effect]:
-        return [Report(Event.SUBSCRIBED, one, "self-reported") for one in run.instances]
+        return [ReportAll(Event.SUBSCRIBED, run.instances, "self-reported")]
 
     def _hear(self, run: Subscribers) -> list[Effect]:
         """There is no doubt to be ended."""

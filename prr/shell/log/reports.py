@@ -3,13 +3,14 @@ be."""
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from gevent.hub import get_hub
 
-from prr.core.effects import Event, Report
-from prr.core.metrics import SILENT_EVENTS
+from prr.core.effects import Event, Report, ReportAll
+from prr.core.metrics import SILENT_EVENTS, count_of
 from prr.shell.log.handler import log_counts, log_is_clogged
 from prr.shell.log.roll import Roll
 from prr.shell.log.throttle import PAUSE, Throttle
@@ -43,15 +44,16 @@ class ReportLog:
         self._roll = Roll(self._name_of)
         self._timer: Any = None
 
-    def write(self, *reports: Report) -> None:
+    def write(self, *reports: Report | ReportAll) -> None:
         """Write some of one event, at least one, now or later together with others."""
         event = reports[0].event
         if event in SILENT_EVENTS:
             return
-        for number, report in enumerate(reports):
-            if event in EACH_IS_TOLD and report.instance is not None:
-                self._write_or_name(report, report.instance)
-            elif event not in EACH_IS_TOLD and log_counts(event, len(reports) - number):
+        count, rows = count_of(reports), (_each_of(one) for one in reports)
+        for number, report in enumerate(chain.from_iterable(rows)):
+            if event in EACH_IS_TOLD and report.instances:
+                self._write_or_name(report, *report.instances)
+            elif event not in EACH_IS_TOLD and log_counts(event, count - number):
                 return
             else:
                 self._say(event, _Text(report, self._names), {"kind": event})
@@ -101,6 +103,10 @@ class ReportLog:
         return describe_service(service) + (f" ({name})" if name else "")
 
 
+def _each_of(one: Report | ReportAll) -> Iterable[Report]:
+    return one.each() if isinstance(one, ReportAll) else [one]
+
+
 class _Text:
     """A Report as text, formatted lazily: only once somebody reads it."""
 
@@ -109,6 +115,6 @@ class _Text:
         self._names = names
 
     def __str__(self) -> str:
-        report, instance = self._report, self._report.instance
+        report, instance = self._report, next(iter(self._report.instances), None)
         service = None if instance is None else service_of(instance)
         return report.text(self._names.get(service) if isinstance(service, int) else None)

@@ -141,12 +141,13 @@ def is_wide(instance: Instance) -> bool:
 
 def has_name(instance: Instance) -> bool:
     """Its service has a name."""
-    return is_wide(instance) and instance[1] != 0
+    return len(instance) != INSTANCE_BYTES and instance[1] != 0
 
 
 def is_ipv6(instance: Instance) -> bool:
     """It is at an IPv6 address: a client that reads six bytes of one must never get it."""
-    return is_wide(instance) and len(instance) == 2 + instance[1] + IPV6_ADDRESS_BYTES
+    size = len(instance)
+    return size != INSTANCE_BYTES and size == 2 + instance[1] + IPV6_ADDRESS_BYTES
 
 
 def service_of(instance: Instance) -> Service:

@@ -7,7 +7,7 @@ from a socket of its own: a legacy (2016) server too, which knows no nonce.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from random import Random  # noqa: TID251 the type only: the RNG comes in as an argument
 
 from prr.core.answers import ANY_START
@@ -72,35 +72,34 @@ class FirstQuestions:
     def ask(self, newcomers: Sequence[Instance], now: float) -> tuple[list[Instance], list[Effect]]:
         """Ask those of `newcomers`, which are due, that may be asked together; none if they are
         few. The others, and what follows."""
-        unasked, places = self._doubts.newcomers.is_unasked, set[bytes]()
-        chosen: dict[Instance, bytes] = {}
-        for one, word in self._plain(newcomers):
-            place = address_key(one)
-            if place in places or has_name(one):  # whose question has a name in it
-                continue
-            if unasked(one) and (len(word) == VERSION_BYTES or _is_asked_itself(one, word)):
-                places.add(place)
-                chosen[one] = word[:VERSION_BYTES]
+        ones = self._undoubted(self._doubts.newcomers.unasked(newcomers))
+        rows = zip(ones, self._directory.words(ones), strict=True)
+        first = dict[bytes, tuple[Instance, bytes]]()  # at each address
+        for one, word in rows:
+            if self._may_join(one, word):
+                first.setdefault(address_key(one), (one, word[:VERSION_BYTES]))
+        chosen = dict(first.values())
         if len(chosen) < FEW or len(self._open) + len(chosen) > OPEN_MAX:
             return [*newcomers], []
         ones = [*chosen]
         self._open |= chosen
-        self._doubts.newcomers.count_all(ones, 1)
+        self._doubts.newcomers.count_first(ones)
         self._ends.append((now + WAITS[-1], [*ones]))
         told = ReportAll(Event.ASKED, ones, "the first question")
-        nonces = [self._rng.choice(NONCES) for _ in ones]
+        nonces = self._rng.choices(NONCES, k=len(ones))
         asked = ProbeAll(ones, nonces, [ANY_START] * len(ones), WAITS[-1])
         return [one for one in newcomers if one not in chosen], [told, asked]
 
     def answered(self, instances: Sequence[Instance], now: float) -> list[Effect]:
         """These have answered: what the table says of one that is up, for all of them."""
-        at = self._open
-        asked = [one for one in dict.fromkeys(instances) if one in at]
-        rows = self._plain(asked)
+        at, newcomers = self._open, self._doubts.newcomers
+        asked = [one for one in dict.fromkeys(instances) if one in at and one in newcomers]
+        asked = self._undoubted(asked)
+        rows = zip(asked, self._directory.words(asked), strict=True)
         there = [one for one, word in rows if word.startswith(at[one])]
         for one in there:
             del at[one]
-        self._doubts.newcomers.answered_all(there, now)
+        newcomers.answered_all(there, now)
         self._evictions.release_all(there)
         self._doubts.hear(there, now, self._lease)
         return []
@@ -135,20 +134,20 @@ class FirstQuestions:
         """Nothing has become of it meanwhile, and it is not asked by itself."""
         return one in self._doubts.newcomers and one not in self._doubts.verifications
 
-    def _plain(self, instances: Sequence[Instance]) -> Iterator[tuple[Instance, bytes]]:
-        """Those that are newcomers, have subscribed here, are in turn, and in no other doubt; each
-        with the word that it is held with."""
-        newcomers, directory, doubts = self._doubts.newcomers, self._directory, self._doubts
-        if not doubts.are_undoubted(instances):
-            instances = [one for one in instances if doubts.are_undoubted((one,))]
-        for one, word in zip(instances, directory.words(instances), strict=True):
-            is_heard_here = word[OWNER] == self._owner and not word.startswith(
-                self._back, OWNER.start
-            )
-            if is_heard_here and one in newcomers and not directory.is_suspect(one):
-                yield one, word
+    def _undoubted(self, instances: list[Instance]) -> list[Instance]:
+        """Those that are in turn, and in no doubt but that they are newcomers."""
+        doubts, directory = self._doubts, self._directory
+        if doubts.are_undoubted(instances) and directory.in_turn(instances) == len(instances):
+            return instances
+        return [
+            one
+            for one in instances
+            if doubts.are_undoubted((one,)) and not directory.is_suspect(one)
+        ]
 
-
-def _is_asked_itself(one: Instance, word: bytes) -> bool:
-    """No agent answers for one that is held with this word: its address shows who answers."""
-    return asked_at(one, word[VERSION_BYTES:]) == address_of(one)
+    def _may_join(self, one: Instance, word: bytes) -> bool:
+        """One that is held with this word has subscribed here, and what it is asked has no name in
+        it. No agent answers for it: its address shows who answers."""
+        if word[OWNER] != self._owner or word.startswith(self._back, OWNER.start) or has_name(one):
+            return False
+        return len(word) == VERSION_BYTES or asked_at(one, word[VERSION_BYTES:]) == address_of(one)

@@ -119,9 +119,9 @@ class Newcomers:
         self._due.set_all(instances, now + PAUSES[0])
         self.came_at = now
 
-    def is_unasked(self, instance: Instance) -> bool:
-        """It is a newcomer that has not been asked yet."""
-        return self._asked.get(instance) == 0
+    def unasked(self, instances: Iterable[Instance]) -> list[Instance]:
+        """Those that are newcomers and have not been asked yet."""
+        return [one for one in instances if self._asked.get(one) == 0]
 
     def left(self, instance: Instance, is_there: bool) -> int:
         """How many questions it may still be asked."""
@@ -132,10 +132,9 @@ class Newcomers:
         if instance in self._asked:
             self._asked[instance] += questions
 
-    def count_all(self, instances: Iterable[Instance], questions: int) -> None:
-        """The same for each of many, which are newcomers."""
-        for one in instances:
-            self._asked[one] += questions
+    def count_first(self, instances: Iterable[Instance]) -> None:
+        """The first question goes out to each of many, which are newcomers."""
+        self._asked.update(dict.fromkeys(instances, 1))
 
     def ask_again(self, instance: Instance, now: float) -> None:
         """It has not answered a question, and may be asked another one, or given up, in time."""

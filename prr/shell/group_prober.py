@@ -9,7 +9,8 @@ socket of its own.
 
 import socket
 from collections.abc import Callable
-from itertools import islice
+from itertools import compress
+from operator import not_
 from typing import TypeAlias
 
 from gevent.hub import get_hub
@@ -19,15 +20,11 @@ from prr.shell.prober import LINGER
 from prr.shell.udp.mailer import Mailer
 from prr.wire.codec import Codec
 from prr.wire.first_questions import ANSWER_CODE, first_question
-from prr.wire.instance import Instance, address_key, is_ipv6
+from prr.wire.instance import Instance, address_keys, is_ipv6
 
 JUNK_MAX = 256
 """Datagrams that are no answer: whoever sends so many, each with another nonce, has guessed right
 once in 250 times."""
-
-HEARD_MAX = 2
-"""Groups heard in one turn of the loop, 64 answers, half a ms: after a pause of the network those
-of all come at once, and lookups would wait for a tenth of a second."""
 
 _READ = 1  # libev's mask
 
@@ -41,14 +38,14 @@ class _Group:
         self.asked = asked
         self._mailer = mailer
         self._sockets: list[socket.socket] = []
-        keys = map(address_key, asked.instances)
-        rows = zip(asked.nonces, asked.instances, asked.starts, strict=True)
+        rows = [*zip(asked.nonces, asked.instances, asked.starts, strict=True)]
+        keys, of_ipv6 = address_keys(asked.instances), [*map(is_ipv6, asked.instances)]
         self.waiting: dict[bytes, tuple[int, Instance, int]] = dict(zip(keys, rows, strict=True))
         self.junk = 0
         self.is_late = False
         """The time for answers is up."""
-        self._ask([one for one in self.waiting.values() if not is_ipv6(one[1])], socket.AF_INET)
-        self._ask([one for one in self.waiting.values() if is_ipv6(one[1])], socket.AF_INET6)
+        self._ask([*compress(rows, map(not_, of_ipv6))], socket.AF_INET)
+        self._ask([*compress(rows, of_ipv6)], socket.AF_INET6)
         self._hear = hear
         self._readable = [get_hub().loop.io(one.fileno(), _READ) for one in self._sockets]
         self.listen()
@@ -132,7 +129,7 @@ class GroupProber:
     def _has_come(self, group: _Group) -> None:
         group.rest()
         if not self._ready:
-            self._turn.start(self._hear_some)
+            self._turn.start(self._hear_next)
         self._ready[group] = None
 
     def _expire(self, group: _Group) -> None:
@@ -140,13 +137,15 @@ class GroupProber:
         group.is_late = True
         self._has_come(group)
 
-    def _hear_some(self) -> None:
-        """Hear some of those that are ready, the one that has waited longest first."""
-        for group in [*islice(self._ready, HEARD_MAX)]:
-            del self._ready[group]
-            self._hear(group)
+    def _hear_next(self) -> None:
+        """Hear the one that has been ready for longest: a group of 64, half a millisecond. After a
+        pause of the network answers come to all of them at once, and lookups would wait for a tenth
+        of a second."""
+        group = next(iter(self._ready))
+        del self._ready[group]
+        self._hear(group)
         if self._ready:
-            self._turn.start(self._hear_some)
+            self._turn.start(self._hear_next)
 
     def _hear(self, group: _Group) -> None:
         if answered := group.answers(self._codec):

@@ -15,8 +15,7 @@ NONCES = range(1 << 8, 1 << 16)
 
 ANSWER_CODE = b"\x0c"
 _QUESTION = b"\x0b\xc1\x81\x01\xcd"
-_ANSWER = (ANSWER_CODE + b"\xc1\x83\x01\xcd", b"\x09\xc4\x01", b"\x0a\xce")
-_ANSWER_BYTES = 17
+_ANSWER = ANSWER_CODE + b"\xc1\x83\x01\xcd%b\x09\xc4\x01%c\x0a\xce"
 _START_BYTES = 4
 _NO_STARTS = LEFT.to_bytes(_START_BYTES, "big")
 """No server draws this number, or a smaller one."""
@@ -30,11 +29,9 @@ def first_question(nonce: int) -> bytes:
 def is_usual_answer(data: bytes, nonce: int, instance: Instance, start: int) -> bool:
     """It is the answer to that question of a server that has the type of `instance` alone, and
     this start number; LEFT: any."""
-    before, between, behind = _ANSWER
-    begins = before + nonce.to_bytes(2, "big") + between + instance[:1] + behind
-    said = data[-_START_BYTES:]
+    front, said = _ANSWER % (nonce.to_bytes(2, "big"), instance[0]), data[-_START_BYTES:]
     is_right = said > _NO_STARTS if start == LEFT else said == start.to_bytes(_START_BYTES, "big")
-    return len(data) == _ANSWER_BYTES and data.startswith(begins) and is_right
+    return data[:-_START_BYTES] == front and is_right
 
 
 def is_answer(frame: Frame, nonce: int, instance: Instance, start: int) -> bool:

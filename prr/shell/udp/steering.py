@@ -57,14 +57,14 @@ LANES = (
     Lane(1, BURST_MAX, 4, "from servers and binders"),
     Lane(0, BURST_MAX, BURST_MAX, "lookups", bursts=8),
     Lane(-1, 1, 1, "complaints and what is no frame"),
-    Lane(-1, 32, 1, "first subscriptions", has_backlog=True),
+    Lane(-1, BURST_MAX, 1, "first subscriptions", has_backlog=True),
     Lane(2, BURST_MAX, 4, "from binders about the dead", bursts=8, is_of_peers=True),
     Lane(1, 1, 1, "questions of operators", is_short=True),
 )
 """In the order of `Queue`. The nodes' own frames, a few at a time, of which a run of 64 renewals is
 one; lookups, 512 where so many wait, or as many as take 1.5 ms: a turn in which the others have
 much to do takes several, and with a burst in each the queue would grow; complaints, questions for
-all of a service, and junk, one at a time; and first subscriptions, 32 that are alike or one.
+all of a service, and junk, one at a time; and first subscriptions, a burst that is alike or one.
 Each of those steps costs as much as ten to a few hundred lookups, and a flood of them must leave
 the processor to these. What binders say of the dead, and of those in doubt, comes first: the others
 hand them out until they have heard it. What operators ask, one at a time, does not wait behind the

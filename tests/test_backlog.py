@@ -131,12 +131,20 @@ def test_what_is_none_is_handed_out_at_once_as_it_came(bound, sender, junk):
     assert all_of(waiting) == before
 
 
+def test_what_nobody_has_to_wait_for_is_handed_out_as_it_came(bound, sender):
+    waiting = Backlog(bound, MOST)
+    for count in (1, MOST):
+        sent = [(sender(3), b"\x05\x07") for _ in range(count)]
+        assert handed_out(waiting) == sent
+        assert not waiting.has_more
+
+
 @pytest.mark.parametrize("ip", LOOPBACKS)
 def test_of_either_family(ip):
     with udp(ip) as bound, udp(ip) as one, udp(ip) as other:
         bound.setblocking(False)
         waiting = Backlog(bound, MOST)
-        for asking in (one, other, one):
+        for asking in (one, other) * MOST:
             asking.sendto(b"\x05\x07", bound.getsockname())
         sources = [tuple(asking.getsockname()[:2]) for asking in (one, other)]
         assert all_of(waiting) == [(source, b"\x05\x07") for source in sources]

@@ -33,7 +33,8 @@ _CODE = FORM_OF[Subscribe].code
 
 class Backlog(Burst):
     """The bursts of a socket of first subscriptions: what is received is not what came last, but
-    what has waited longest. Only a burst that has anything else in it is handed out as it came."""
+    what has waited longest. A burst is handed out as it came if nobody has to wait for it, or if
+    anything else is in it."""
 
     def __init__(self, bound: socket.socket, most: int) -> None:
         """Bursts of `most` (1 to BURST_MAX) are handed out."""
@@ -55,7 +56,8 @@ class Backlog(Burst):
             if len(self._line) > WAITING_MAX - BURST_MAX:
                 break
             count = super().receive()
-            if self.alike(0, _BYTES, ((0, _CODE),)) < count:
+            is_served_at_once = count <= self._most_out and not self._line
+            if is_served_at_once or self.alike(0, _BYTES, ((0, _CODE),)) < count:
                 return count
             self._keep(count)
             if not self.is_full:

@@ -170,6 +170,7 @@ class StateFile:
             "synchronous = FULL",
             "trusted_schema = OFF",
             "cell_size_check = ON",
+            "temp_store = MEMORY",  # for pages that a statement may have to undo: else in a file
         ):
             self._connection.execute(f"PRAGMA {pragma}")
 

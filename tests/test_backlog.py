@@ -131,6 +131,17 @@ def test_what_is_none_is_handed_out_at_once_as_it_came(bound, sender, junk):
     assert all_of(waiting) == before
 
 
+def test_who_floods_it_with_junk_keeps_nobody_waiting(bound, sender):
+    waiting = Backlog(bound, MOST)
+    before = [(sender(host), b"\x05\x07") for host in range(BURST_MAX)]
+    taken = []
+    for _ in range(2 * BURST_MAX // MOST):
+        for _ in range(BURST_MAX):
+            sender(0, b"\x05")
+        taken += handed_out(waiting)
+    assert [one for one in taken if len(one[1]) > 1] == before
+
+
 def test_what_nobody_has_to_wait_for_is_handed_out_as_it_came(bound, sender):
     waiting = Backlog(bound, MOST)
     for count in (1, MOST):

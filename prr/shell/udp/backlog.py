@@ -1,6 +1,6 @@
 """First subscriptions that wait for their turn: a herd's, taken out of the kernel's queue in time.
 
-Intuition: the kernel needs some 800 bytes for a datagram of two, and holds two thousand; a herd is
+Intuition: the kernel needs some 800 bytes for a datagram of two, and holds ten thousand; a herd is
 fifty thousand within a second, and who was dropped says it again after ever longer pauses. So they
 are taken at a few microseconds each, and wait here, each once however often it is said, until the
 binder comes to them. Who came first is served first.
@@ -43,7 +43,9 @@ class Backlog(Burst):
         self._line: deque[bytes] = deque()  # names, each with a type behind it
         self._waiting: set[bytes] = set()  # the same
         self._of_host: dict[bytes, int] = {}  # how many of the same
+        self._is_next = False  # the line, whatever comes
         self.refused = 0
+        """Those of hosts of which too many waited."""
 
     @property
     def has_more(self) -> bool:
@@ -52,12 +54,14 @@ class Backlog(Burst):
 
     def receive(self) -> int:
         """See `Received`."""
-        for _ in range(BURSTS_MAX):
+        bursts, self._is_next = 0 if self._is_next else BURSTS_MAX, False
+        for _ in range(bursts):
             if len(self._line) > WAITING_MAX - BURST_MAX:
                 break
             count = super().receive()
             is_served_at_once = count <= self._most_out and not self._line
             if is_served_at_once or self.alike(0, _BYTES, ((0, _CODE),)) < count:
+                self._is_next = self.has_more  # or who sends junk would keep all waiting
                 return count
             self._keep(count)
             if not self.is_full:

@@ -16,10 +16,11 @@ from prr.shell.udp.reader import Reader
 from prr.shell.udp.sorting import Queue
 from prr.shell.udp.steering import LANES
 from prr.shell.worker_pool import WorkerPool
+from prr.wire.instance import make_instance
 from tests.families import LOOPBACKS, udp
 from tests.turns import until
 
-MOST = LANES[Queue.FIRST].burst
+MOST = BURST_MAX // 2
 
 IP_PKTINFO = 8  # linux/in.h: with it any address of the loopback can be a source
 
@@ -101,6 +102,49 @@ def test_one_host_does_not_fill_it(bound, monkeypatch):
         assert lane.burst.receive() == 1
 
 
+def test_who_has_waited_too_long_is_dropped(bound, sender, monkeypatch):
+    """The server asks elsewhere by then, or has ended."""
+    lane = Datagrams(bound, LANES[Queue.FIRST])
+    with closing(lane):
+        sent = [sender(host) for host in range(3 * BURST_MAX)]
+        assert handed_out(lane.burst) == [(one, b"\x05\x07") for one in sent[:BURST_MAX]]
+        monkeypatch.setattr(backlog_module, "WAIT_MAX", -1.0)
+        assert all_of(lane.burst) == []
+        assert (lane.dropped, lane.has_waiting()) == (2 * BURST_MAX, False)
+        monkeypatch.setattr(backlog_module, "WAIT_MAX", 60.0)
+        assert all_of(lane.burst) == []
+
+
+def test_after_a_long_stop_few_are_looked_at_in_a_turn(bound, sender, monkeypatch):
+    waiting = Backlog(bound, MOST)
+    ages = [(sender(host), b"\x05\x07") for host in range(BURST_MAX)]
+    assert handed_out(waiting) == ages[:MOST]
+    monkeypatch.setattr(backlog_module, "WAIT_MAX", -1.0)
+    monkeypatch.setattr(backlog_module, "LOOKED_AT_MAX", 10)
+    assert (waiting.receive(), waiting.dropped, waiting.has_more) == (0, 10, True)
+
+
+@pytest.mark.parametrize("ip", LOOPBACKS)
+def test_who_leaves_waits_no_more(ip):
+    """Its deregistration has overtaken its first subscription."""
+    with udp(ip) as bound, udp(ip) as leaves, udp(ip) as stays:
+        bound.setblocking(False)
+        waiting = Backlog(bound, MOST)
+        for type_ in range(BURST_MAX // 2):
+            for asking in (leaves, stays):
+                asking.sendto(bytes((5, type_)), bound.getsockname())
+        first = handed_out(waiting)
+        address = tuple(leaves.getsockname()[:2])
+        waiting.forget(make_instance(BURST_MAX // 2 - 1, address))
+        waiting.forget(make_instance("by name", address))
+        for there in ("127.0.0.1", "::1"):  # of which one is no address of this family
+            waiting.forget(make_instance(7, (there, 9)))
+        rest = handed_out(waiting)
+        assert len(first) + len(rest) == BURST_MAX - 1
+        assert rest[-1] == (tuple(stays.getsockname()[:2]), bytes((5, BURST_MAX // 2 - 1)))
+        assert not waiting.has_more
+
+
 def test_as_much_waits_of_a_host_as_its_quota_lets_in(bound):
     assert BURSTS_MAX * BURST_MAX < WAITING_OF_HOST_MAX < backlog_module.WAITING_MAX / 10
 
@@ -180,7 +224,7 @@ def test_its_reader_goes_on_though_the_kernel_has_nothing_more(bound, sender):
 
 
 def test_what_waits_here_shows_that_the_reader_has_not_read_all(bound, sender):
-    for host in range(2 * MOST):
+    for host in range(2 * BURST_MAX):
         sender(host)
     with closing(Datagrams(bound, LANES[Queue.FIRST])) as lane:
         lane.burst.receive()

@@ -14,7 +14,6 @@ from itertools import groupby
 from typing import Any, assert_never, cast
 
 from prr.core.binder import Binder
-from prr.core.directory.digests import Entry
 from prr.core.directory.results import NOBODY
 from prr.core.effects import (
     Answer,
@@ -24,7 +23,6 @@ from prr.core.effects import (
     ConfirmSealed,
     Effect,
     KeepDrains,
-    Outcome,
     Persist,
     Probe,
     ProbeAll,
@@ -49,9 +47,9 @@ from prr.trust.keyring import Held, Keyring
 from prr.wire.codec import Codec
 from prr.wire.forms import FORM_OF
 from prr.wire.found import AnswerRun
-from prr.wire.frames import Alive, Complaint, Frame, Lookup, Subscribe
+from prr.wire.frames import Alive, Complaint, Frame, Lookup, Removed, Subscribe
 from prr.wire.inquiries import DrainQuery
-from prr.wire.instance import Address, Instance
+from prr.wire.instance import Address, Instance, address_of
 from prr.wire.questions import Asked
 
 _LOOKUP, *_SUBSCRIBING = (bytes((FORM_OF[one].code,)) for one in (Lookup, Subscribe, Alive))
@@ -79,8 +77,8 @@ class BinderNode(Node[Effect]):
         self._binder = core
         self._store, self._drains = store, drains
         self._confirmations = Confirmations(store, codec, self._outbox, self._send)
-        self._prober = Prober(self._probed, codec)
-        self._group_prober = GroupProber(self._answered_all, codec)
+        self._prober = Prober(partial(self._later, core.probed), codec)
+        self._group_prober = GroupProber(partial(self._later, core.answered_all), codec)
         self._history = EventHistory()
         self._control = ControlAnswers(core, self._history, self._overload)
         self.tell("state", store.status)
@@ -157,15 +155,12 @@ class BinderNode(Node[Effect]):
 
     def _load(self) -> None:
         """Learn what was kept, while others are served; then start."""
-        self._store.load(self._binder.directory, self._learn)
+        self._store.load(self._binder.directory, partial(self.step, self._binder.learn))
         drains = self._drains.read() if self._drains else []
         self.step(partial(self._binder.start, drains=drains))
 
     def _is_serving(self) -> bool:
         return self._binder.is_serving
-
-    def _learn(self, present: list[Entry], gone: list[Entry]) -> None:
-        self.step(self._binder.learn, present, gone)
 
     def _do_all(self, effects: Sequence[Effect]) -> None:
         """The reports of one event that follow each other at once: a herd makes many."""
@@ -215,6 +210,12 @@ class BinderNode(Node[Effect]):
 
     def _is_peer(self, source: Address) -> bool:
         return source in self._binder.peers
+
+    def _handle(self, frame: Frame, source: Address) -> None:
+        if isinstance(frame, Removed) and source == address_of(frame.instance):
+            for lane in self._lanes:
+                lane.forget(frame.instance)
+        super()._handle(frame, source)
 
     def _serve_next(self, reader: Reader) -> None:
         """Serve the next run of a burst, or one datagram."""
@@ -278,12 +279,9 @@ class BinderNode(Node[Effect]):
             self._report(report)
         return bool(report)
 
-    def _probed(self, probe: Probe, outcome: Outcome) -> None:
+    def _later(self, decide: Callable[..., Sequence[Effect]], *about: object) -> None:
         """Let a greenlet of its own tell the core: what follows may have to wait."""
-        self._workers.spawn(partial(self.step, self._binder.probed, probe, outcome))
-
-    def _answered_all(self, asked: ProbeAll, ones: list[Instance]) -> None:
-        self._workers.spawn(partial(self.step, self._binder.answered_all, asked, ones))
+        self._workers.spawn(partial(self.step, decide, *about))
 
     def _count_all(self) -> Counter[Metric]:
         return super()._count_all() + self._store.counts

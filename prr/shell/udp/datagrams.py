@@ -54,11 +54,16 @@ class Datagrams:
 
     @property
     def dropped(self) -> int:
-        """Datagrams that the kernel has dropped because nobody read them in time (SO_MEMINFO), and
-        those of hosts of which too many waited."""
+        """Datagrams that were dropped because nobody read them in time, by the kernel (SO_MEMINFO)
+        or by the backlog."""
         numbers = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _DROPS_AT + 4)
         (dropped,) = struct.unpack_from("I", numbers, _DROPS_AT)
-        return int(dropped) + (self._backlog.refused if self._backlog else 0)
+        return int(dropped) + (self._backlog.dropped if self._backlog else 0)
+
+    def forget(self, instance: Instance) -> None:
+        """This one leaves: a first subscription of it that waits is in vain."""
+        if self._backlog is not None:
+            self._backlog.forget(instance)
 
     def has_waiting(self) -> bool:
         """There is something to receive."""

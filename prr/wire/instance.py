@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from itertools import chain
-from typing import NewType, TypeAlias
+from typing import NewType, TypeAlias, cast
 
 Address: TypeAlias = tuple[str, int]
 """IP and port, as sockets use them; the IP as `canonical` writes it."""
@@ -231,7 +231,7 @@ def address_columns(instances: Sequence[Instance]) -> list[bytes]:
 
 def from_columns(types: bytes, addresses: Sequence[bytes]) -> list[Instance]:
     """The instances of these types at these addresses, which are given as columns."""
-    return [Instance(one) for one in rows_from((types, *addresses))]
+    return cast(list[Instance], [*rows_from((types, *addresses))])  # a call for each takes longer
 
 
 def rows_from(columns: Sequence[bytes]) -> Iterator[bytes]:

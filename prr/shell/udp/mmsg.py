@@ -167,6 +167,8 @@ class Burst:
 
     def alike(self, at: int, size: int, fixed: Sequence[tuple[int, int]]) -> int:
         """See `Received`."""
+        if self._lengths[at] != size:  # as of most forms that are asked for
+            return 0
         headers, ends_at = at * HEADER_BYTES + LENGTH_AT, self._count * HEADER_BYTES
         in_row = min(
             _leading(self._headers[headers:ends_at:HEADER_BYTES], bytes((size,))),

@@ -18,18 +18,19 @@ import pytest
 from gevent.hub import get_hub
 
 from prr.core.binder import Binder
-from prr.core.effects import Confirm, Persist
+from prr.core.effects import Confirm, ConfirmAll, Persist
 from prr.core.metrics import Metric
 from prr.demo.ports import free_port
+from prr.shell.confirmations import Confirmations
 from prr.shell.storage import sqlite_store
 from prr.shell.storage.sqlite_store import SQLiteStore
 from prr.shell.storage.state_directory import StateDirectory
 from prr.shell.storage.state_meta import Failing
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.outbox import Outbox
-from prr.wire.frames import Removed, Subscribe
+from prr.wire.frames import Removed, Role, Subscribe, Subscribed
 from prr.wire.instance import address_of
-from tests.cores import at
+from tests.cores import CODECS, at
 from tests.nodes import PATIENCE, binder_arguments, eventually, run, wire
 from tests.turns import until
 
@@ -269,10 +270,11 @@ def test_runs_that_have_waited_for_one_commit_are_told_together(disk, monkeypatc
     )
     with closing(Datagrams(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))) as lane:
         outbox = Outbox([lane], lambda: None, Counter())
+        confirmations = Confirmations(one.store, CODECS[Role.BINDER], outbox, outbox.send)
         many = [at(2, "10.0.0.1", number + 1) for number in range(8)]
         for instance in many:
             one.say(Subscribe(2), instance)
-            one.store.confirm_all([instance], outbox.sender_to_all(b"\x06"))
+            confirmations.give(ConfirmAll([instance], Subscribed()))
         until(lambda: sent)
     assert sent == [(b"\x06", many)]
 

@@ -5,7 +5,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 from prr.core.metrics import Metric
 from prr.shell.udp.datagrams import Datagrams
@@ -23,10 +23,6 @@ from prr.wire.instance import (
 
 UNREACHABLE_MAX = 64
 """Targets remembered as unreachable, so that each is logged once and not at every datagram."""
-
-ALIKE_MAX = 4
-"""Datagrams remembered with which many are confirmed: bare, or with how soon to renew, which
-changes seldom."""
 
 WAITING_MAX = 1024
 """Requests that wait for room to send; the answers beyond are lost, as UDP may lose them."""
@@ -48,9 +44,6 @@ class Outbox:
         self._counts = counts
         self._unreachable: set[Address] = set()
         self._waiting = 0
-        self.sender_to_all = lru_cache(maxsize=ALIKE_MAX)(partial(partial, self.send_all))
-        """What sends a datagram to each of the instances it is called with. It is the same for the
-        same datagram, so that those are told together who have waited for the disk."""
 
     def send(self, data: bytes, target: Address) -> None:
         """Send `data` to `target`, when there is room. Raises nothing."""

@@ -19,9 +19,9 @@ from prr.wire.forms import FORM_OF
 from prr.wire.frames import Subscribe
 from prr.wire.instance import Instance, address_columns, service_of
 
-WAIT_MAX = 0.8
-"""Seconds for which one waits: a server asks one binder for a second, and then another one, or
-later. Who still wants it says it again."""
+WAIT_MAX = 0.5
+"""Seconds for which one waits: half of the time for which a server asks one binder, and says it three times
+more. Then it asks another one, or later, and would be let in for nothing."""
 
 WAITING_MAX = Limits().newcomers
 """First subscriptions that wait at an address, 12 MB: more newcomers are not let in either. What

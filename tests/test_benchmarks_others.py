@@ -209,15 +209,16 @@ def test_callers_that_are_refused_on_all_sides_end_quietly(peers, capfd):
 def test_an_answer_counts_from_when_it_came_however_late_callers_see_it(peers):
     binder, dead = peers(), wire(1, ("127.0.0.1", 2))
     callers = Callers([binder.address], [1])
-    gevent.sleep(0.01)  # the first has asked
+    gevent.sleep(0.1)  # the first has asked
     callers.watch([dead])
     assert binder.receive() == b"\2\1"
+    before = time.monotonic()
     binder.send(b"\3" + dead[1:], binder.source)
-    sent_at = time.monotonic()
-    time.sleep(0.1)
+    after = time.monotonic()
+    time.sleep(0.2)
     gevent.sleep(0.01)
     callers.stop()
-    assert abs(callers.last_named_at - sent_at) < 0.05
+    assert before - 0.1 < callers.last_named_at < after + 0.1
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from prr.wire import particulars
 from prr.wire.instance import Instance, is_instance
 from prr.wire.version import VERSION_BYTES, decode_version, encode_version
 from tests.cores import random_instance, random_version
-from tests.fuzz.target import RUNS_ON_DISK, Target
+from tests.fuzz.target import RUNS_OF_MANY_LINES, RUNS_ON_DISK, Target
 from tests.sim.particulars import random_particulars
 
 
@@ -192,6 +192,6 @@ def _good_key_files() -> list[bytes]:
 TARGETS = [
     Target("state-rows", _state_row, _good_state_rows),
     Target("state-file", _state_file, lambda: [b"", b"\0\0\0"], RUNS_ON_DISK),
-    Target("settings-file", _settings_file, _good_settings_files),
+    Target("settings-file", _settings_file, _good_settings_files, RUNS_OF_MANY_LINES),
     Target("key-files", _key_file, _good_key_files),
 ]

@@ -9,6 +9,9 @@ CORPUS = Path(__file__).parent / "corpus"
 RUNS = 1_000_000
 """Runs of a target that only computes."""
 
+RUNS_OF_MANY_LINES = 200_000
+"""Runs of one that reads a file of a hundred lines each time, which takes milliseconds."""
+
 RUNS_ON_DISK = 20_000
 """Runs of one that opens a database each time, which takes milliseconds."""
 

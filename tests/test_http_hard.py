@@ -1,6 +1,7 @@
 """Whoever is slow, loud or many over HTTP: lookups go on, memory is bounded, refusals are clear."""
 
 import random
+import re
 import socket
 import time
 from contextlib import ExitStack
@@ -78,8 +79,16 @@ def test_who_does_not_take_an_answer_is_given_up(cluster, peers):
         slow.connect(where(binder))
         request = b"GET /v1/services/2?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n"
         slow.sendall(request * 8)  # more than the kernel holds for both sides
-        eventually(lambda: b'reason="too slow"} 1.0' in ask(binder, "/metrics").body)
-    assert ask(binder, "/healthz").status == 200
+        eventually(lambda: has_given_up(binder))
+    eventually(lambda: _status(binder) == 200)
+
+
+def has_given_up(binder):
+    """It says so, unless that takes too long by itself."""
+    try:
+        return re.search(rb'reason="too slow"} [1-9]', ask(binder, "/metrics").body)
+    except OSError:
+        return False
 
 
 @pytest.mark.smoke

@@ -11,10 +11,11 @@ from random import Random
 import pytest
 
 from prr import Client
+from prr.core.replication import sync
 from prr.demo.ports import free_port
 from tests.etcd import PREFIX, Proxy, needs_etcd
 from tests.etcd_load import etcd_status, held, in_turn, sharing, status
-from tests.nodes import binder_arguments, eventually
+from tests.nodes import PATIENCE, binder_arguments, eventually
 from tests.stopping import stop
 
 pytestmark = [needs_etcd, pytest.mark.smoke]
@@ -369,7 +370,9 @@ def test_from_gossip_to_etcd_and_back_one_binder_after_the_other(cluster, etcd, 
     made = etcd(3)
     ports = [free_port() for _ in range(3)]
     plain = [(*binder_arguments(port, ports), "--lease", "5") for port in ports]
-    nodes = [cluster.start(*line) for line in plain]
+    # Whoever starts hears from the others first, however long that takes, and is asked meanwhile.
+    limits = {f"{sync.__name__}.SYNC_WAIT": PATIENCE / 2}
+    nodes = [cluster.start(*line, limits=limits) for line in plain]
     for node in nodes:
         node.wait_for("synced")
     all_ = populate(servers, nodes)
@@ -377,7 +380,7 @@ def test_from_gossip_to_etcd_and_back_one_binder_after_the_other(cluster, etcd, 
     for more in (("--store", made.url), ()):
         for number, line in enumerate(plain):
             assert nodes[number].terminate() == 0
-            nodes[number] = cluster.start(*line, *more)
+            nodes[number] = cluster.start(*line, *more, limits=limits)
             nodes[number].wait_for("synced" if not more else "etcd at .* answers")
             eventually(lambda number=number: status(nodes[number])["synced"])
             new = all_.add(TYPES[number])

@@ -188,6 +188,7 @@ def test_a_node_takes_a_socket_of_each_family_on_one_port_and_none_that_is_both(
             sockets[-1].close()
 
 
+@pytest.mark.smoke
 def test_what_waited_in_the_sockets_is_answered_by_whoever_takes_them(peers):
     (lanes,) = open_lanes(("127.0.0.1", 0))
     client = peers()

@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K")
 
-SLOT = 1 / 16
-"""Seconds: a herd of 50,000 a second has 3,000 rows in one, which are sorted in a millisecond or
-two; and leases that are put off all the time wake their binder so often and no more."""
+SLOT = 1 / 64
+"""Seconds: a herd of 50,000 a second has 800 rows in one, which are seen to within a millisecond or
+so; and leases that are put off all the time wake their binder so often and no more."""
 
 FEW = 64
 """Rows of a slot, up to which it is sorted as soon as it is the first: that costs less than to be

@@ -20,8 +20,8 @@ from prr.wire.frames import Subscribe
 from prr.wire.instance import Instance, address_columns, service_of
 
 WAIT_MAX = 0.5
-"""Seconds for which one waits: half of the time for which a server asks one binder, and says it three times
-more. Then it asks another one, or later, and would be let in for nothing."""
+"""Seconds for which one waits: half of the time for which a server asks one binder, and says it
+three times more. Then it asks another one, or later, and would be let in for nothing."""
 
 WAITING_MAX = Limits().newcomers
 """First subscriptions that wait at an address, 12 MB: more newcomers are not let in either. What
@@ -87,10 +87,10 @@ class Backlog(Burst):
 
     def forget(self, instance: Instance) -> None:
         """This one leaves: if its first subscription waits, it is in vain."""
-        columns = address_columns([instance])
-        if len(columns) == len(self._leaving.places) and isinstance(service_of(instance), int):
+        columns, service = address_columns([instance]), service_of(instance)
+        if isinstance(service, int) and len(columns) == len(self._leaving.places):
             self._leaving.write(columns)
-            self._waiting.discard(bytes(self._leaving.row) + instance[:1])
+            self._waiting.discard(bytes(self._leaving.row) + bytes((service,)))
 
     def _keep(self, count: int, now: float) -> None:
         """Have those that have come wait, but for those that do already."""

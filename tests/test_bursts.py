@@ -15,6 +15,7 @@ from prr.core.effects import Answer
 from prr.core.metrics import Metric
 from prr.shell.binder_node import BinderNode
 from prr.shell.storage.store import NoStore
+from prr.shell.udp import datagrams as datagrams_module
 from prr.shell.udp.datagrams import Datagrams
 from prr.shell.udp.headers import BURST_MAX
 from prr.shell.udp.mmsg import RECEIVE_BYTES, Burst, OneByOne
@@ -385,6 +386,54 @@ def test_in_one_turn_as_many_are_read_as_the_lane_allows(run, takes, bursts, ser
     reader._greenlet.kill()
     lane.close()
     assert [*dict.fromkeys(filter(None, turns))][: len(served)] == served
+
+
+@pytest.fixture
+def coming(monkeypatch):
+    """Has so many datagrams come; gives how many were served together, with a long pause."""
+    monkeypatch.setattr(datagrams_module, "PAUSE", 60.0)
+    bound, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    with bound, sender:
+        bound.bind(("127.0.0.1", 0))
+        lane, served = Datagrams(bound, Lane(0, BURST_MAX, 1, "servers")), []
+
+        def serve(reader):
+            taken = len(reader.datagrams.burst.pairs(reader.at, b"\x05"))
+            served.append(taken)
+            reader.pass_run(taken)
+
+        def come(count):
+            for _ in range(count):
+                sender.sendto(b"\x05\x01", bound.getsockname())
+            return served
+
+        reader = Reader(lane, WorkerPool(), serve)
+        reader.start()
+        yield come
+        reader._greenlet.kill()
+        lane.close()
+
+
+def test_after_several_at_a_time_more_may_come_together(coming, monkeypatch):
+    monkeypatch.setattr(datagrams_module, "PAUSE", 0.2)
+    served = coming(3)
+    until(lambda: served == [3])
+    for _ in range(5):
+        coming(1)
+        gevent.sleep(0)
+    until(lambda: served == [3, 5])
+
+
+def test_one_after_the_other_is_served_at_once(coming):
+    served = coming(0)
+    for count in range(1, 10):
+        coming(1)
+        until(lambda count=count: len(served) == count)
+
+
+def test_what_fills_a_burst_lets_nobody_wait(coming):
+    served = coming(2 * BURST_MAX + 1)
+    until(lambda: sum(served) == 2 * BURST_MAX + 1)
 
 
 def test_datagrams_that_nobody_took_are_counted():

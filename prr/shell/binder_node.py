@@ -254,7 +254,7 @@ class BinderNode(Node[Effect]):
             said = self._codec.sealed_subscriptions(burst, at)
             count, effects = self._binder.sealed_runs.subscribe(said, now)
         if count:
-            reader.at += count
+            reader.pass_run(count)
             self._counts[Metric.FRAMES_RECEIVED] += count
             self._follow(effects)
         return bool(count)

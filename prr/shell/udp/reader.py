@@ -62,6 +62,13 @@ class Reader:
         """All of the burst has been served."""
         return self.at >= self._count
 
+    def pass_run(self, count: int) -> None:
+        """So many that are alike, at least one, are served together. Who sends them can wait for
+        others: a burst costs as much as ten of them."""
+        self.at += count
+        if count > 1:
+            self.datagrams.let_more_come()
+
     def _begin_turn(self) -> int:
         """The steps taken in it: none yet."""
         self._bursts, self._ends_at = 0, time.monotonic() + TURN_MAX

@@ -16,7 +16,8 @@ RENEWAL = 5
 """Seconds between two renewals of a server that was not told otherwise."""
 
 RENEWALS_PER_SECOND = 5000
-"""What a binder wants to spend on renewals: of 8 us each, a twenty-fifth of a core."""
+"""What a binder wants to spend on renewals: a tenth of a core, of some 20 us each, as they come
+twenty at a time or so (`PAUSE` of `prr/shell/udp/datagrams.py`)."""
 
 RENEWAL_MAX = 60
 """Seconds at most: so long a binder that lost all it knew, its peers included, may miss a server,

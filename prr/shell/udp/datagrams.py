@@ -16,7 +16,7 @@ from prr.shell.udp.names import address_from
 from prr.shell.udp.steering import SINGLE_LANE, Lane
 from prr.wire.instance import Address, Instance, address_of
 
-PAUSE = 0.004
+PAUSE = 0.005
 """Seconds in which more may come together. To be woken, receive, decide and send costs a binder as
 much for one that renews as for ten or twenty: of five thousand a second as many come in it. Nobody
 notices: a server that hears nothing asks again after a tenth of a second."""

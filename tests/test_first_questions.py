@@ -13,7 +13,7 @@ from prr.core.effects import Event, ProbeAll, Report
 from prr.core.liveness.first_questions import FEW, SILENT_MAX
 from prr.core.liveness.newcomers import PAUSES, QUESTIONS
 from prr.core.liveness.phases import WAITS
-from prr.core.liveness.proving import APART, TOGETHER
+from prr.core.liveness.proving import APART, TOGETHER, WAIT_MAX
 from prr.core.pacing import LEASE
 from prr.shell import group_prober
 from prr.shell.group_prober import GroupProber
@@ -134,6 +134,21 @@ def test_who_comes_is_confirmed_before_those_who_came_are_asked():
     assert core.deadline() == PAUSES[0] + APART
     assert not asked(ask_all(core, PAUSES[0] + APART / 2))
     assert asked(ask_all(core, PAUSES[0] + APART)) == ONES[TOGETHER:]  # nobody has come since
+
+
+def test_who_came_is_asked_however_many_go_on_coming():
+    """Or one after the other would meet the limit of how many may be unanswered."""
+    core, rng, most = Binder(frozenset(), (), 1, Random(1)), Random(2), 0
+    core.start(0.0)
+    for now in [step / 50 for step in range(75)]:  # 5,000 a second for 1.5 s
+        for _ in range(100):
+            core.handle(Subscribe(1), address_of(random_instance(rng)), now)
+        while core.deadline() <= now:
+            for effect in core.tick(now):
+                if isinstance(effect, ProbeAll):
+                    core.answered_all(effect, effect.instances, now)
+        most = max(most, len(core.inspect().newcomers))
+    assert most < 5000 * (PAUSES[0] + WAIT_MAX + 0.05)
 
 
 def test_few_are_asked_one_by_one():

@@ -15,9 +15,13 @@ TOGETHER = 64
 bursts of lookups take, which have their turn before the next."""
 
 APART = 0.004
-"""Seconds between two such rows while newcomers come: who has asked to be confirmed waits for it,
-and who is confirmed for nothing. So a herd's questions take a fifth of the processor until all of
-it has come."""
+"""Seconds between two such rows while newcomers come, or up to 10 ms as timers go: who has asked to
+be confirmed waits for it, and who is confirmed for nothing. So a herd's questions take a tenth of
+the processor until all of it has come."""
+
+WAIT_MAX = 0.25
+"""Seconds for which one that is due waits because others come. How many newcomers a host may have,
+and all together, is more than come at once in that time and the half second before."""
 
 NEVER_ANSWERED = "it never answered a question"
 
@@ -35,17 +39,19 @@ class Proving:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do; None while there is nobody to ask, or no room."""
-        newcomers = self._doubts.newcomers.deadline() if self._doubts.may_prove else None
-        if newcomers is not None:
-            newcomers = max(newcomers, self._asks_again_at)
-        return earliest(newcomers, self._first_questions.deadline())
+        return earliest(self._asks_at(), self._first_questions.deadline())
+
+    def _asks_at(self) -> float | None:
+        """When the next newcomers are asked; None as above."""
+        due = self._doubts.newcomers.deadline() if self._doubts.may_prove else None
+        return None if due is None else max(due, min(self._asks_again_at, due + WAIT_MAX))
 
     def tick(self, now: float) -> list[Effect]:
         """See to those that are due by `now`, or some of them, as far as there is room."""
         effects = self._first_questions.tick(now)
         newcomers = self._doubts.newcomers
-        may_ask = self._doubts.may_prove and now >= self._asks_again_at
-        due = newcomers.pop_due(now, TOGETHER) if may_ask else []
+        asks_at = self._asks_at()
+        due = [] if asks_at is None or asks_at > now else newcomers.pop_due(now, TOGETHER)
         if len(due) == TOGETHER and now < newcomers.came_at + APART:
             self._asks_again_at = now + APART
         others, asked = self._first_questions.ask(due, now)

@@ -150,6 +150,8 @@ def test_after_a_short_cut_it_is_told_what_it_has_missed_and_lists_nothing_anew(
     first = cluster.server(2, binder)
     browser.open(binder)
     browser.wait(lambda: browser.cells == {first.name: "up"})
+    # What is cut before its list is whole lists it anew.
+    browser.wait(lambda: browser.run("return lastId !== '' && listing === null"))
     lists = (
         "return performance.getEntriesByType('resource')"
         ".filter((one) => /v1.services/.test(one.name)).length"
